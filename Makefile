@@ -1,0 +1,36 @@
+# Every target makes its own virtual environment: python3, make and git are all that is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help install train test test-all bench lint clean
+help:
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
+
+install: $(READY) ## create .venv with the exact versions of requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "jaxmac needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+train: $(READY) ## eight seeds of AVF-QPLEX learn Box Pushing: curve and animation in runs/box_pushing_10
+	$(BIN)/jaxmac train --algorithm avf-qplex --env BoxPushing-10 --preset tuned --seeds 8 --episodes 5000 --out runs/box_pushing_10 --overwrite
+
+test: $(READY) ## the suite without the slow learning tests
+	$(BIN)/python -m pytest
+
+test-all: $(READY) ## everything, slow learning tests included
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+bench: $(READY) ## environment and training throughput, written to benchmarks/results
+	$(BIN)/jaxmac bench
+
+lint: $(READY) ## ruff: style, imports, docstrings
+	$(BIN)/ruff check .
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info

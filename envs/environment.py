@@ -1,0 +1,220 @@
+"""The contract every MacDec-POMDP here keeps: `TimeStep`, `EnvState` and the base class `Environment`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import Array
+
+
+@struct.dataclass
+class TimeStep:
+    """What agents, critics and recorders see after `reset` or one primitive step.
+
+    N agents, O observation entries, S state entries, A macro-actions; agents with fewer are padded.
+    """
+
+    obs: Array  # f32 [N, O]: what each agent perceives now
+    macro_obs: Array  # f32 [N, O]: macro-observation, `obs` at the agent's last termination (or reset)
+    state: Array  # f32 [S]: true global state now
+    avail: Array  # bool [N, A]: macro-actions that may be started now
+    macro_action: Array  # i32 [N]: what each agent was running in the step just taken, -1 at reset
+    elapsed: Array  # i32 [N]: primitive steps since its macro-action started, 0 where it must choose
+    time: Array  # i32 []: primitive steps since reset
+    ended: Array  # bool [N]: the agent's macro-action ended, so it must choose (all True at reset)
+    reward: Array  # f32 []: team reward of this primitive step
+    terminal: Array  # bool []: the environment ended the episode
+    truncated: Array  # bool []: the time limit ended it; never together with `terminal`
+
+
+@struct.dataclass
+class EnvState:
+    """Everything an episode needs to go on: the physics and what the base class holds. Arrays only."""
+
+    physics: Any  # pytree of the environment
+    macro_obs: Array  # [N, O] in the environment's `obs_dtype`
+    macro_action: Array  # i32 [N]
+    elapsed: Array  # i32 [N]
+    ended: Array  # bool [N]
+    time: Array  # i32 []
+    terminal: Array  # bool []
+    truncated: Array  # bool []
+    episode_return: Array  # f32 []: undiscounted sum of rewards so far
+
+
+class Outcome(NamedTuple):
+    """What one primitive step of the physics brought."""
+
+    ended: Array  # bool [N]: the agent's macro-action ended in this step
+    macro_action: Array  # i32 [N]: what each agent ran (as given, unless the physics overrode it)
+    reward: Array  # f32 []: team reward
+    terminal: Array  # bool []: the episode ended
+
+
+class Environment:
+    """A cooperative MacDec-POMDP as pure functions: `reset`, `step` and `advance` can be jitted and vmapped.
+
+    This class owns, once for all environments: which macro-action an agent runs, held macro-observations,
+    `elapsed`, the time limit, and the frozen end (later steps repeat the last `TimeStep` with reward 0).
+
+    A subclass passes its sizes to `__init__` and supplies
+
+    * `initial_physics(key) -> physics`: a pytree of arrays;
+    * `transition(physics, macro_actions [N], started [N], noise) -> (physics, Outcome)`: one step.
+      `macro_actions` is what every agent runs now: a new choice where `started`, elsewhere the running one.
+      Do not report macro-actions as ended because the episode ended;
+    * `observe(physics) -> [N, O]` and `global_state(physics) -> [S]`, both fresh, zero-padded on the right;
+    * `draw(state, ax)`: draw on matplotlib axes (import drawing libraries inside);
+
+    and where the defaults do not fit
+
+    * `sample_noise(key) -> Noise`: all randomness of one step, as a pytree (default: none);
+    * `available(physics) -> bool [N, A]`: initiation sets (default: every real macro-action);
+    * `observe_initial(physics) -> [N, O]`: the observation at reset (default: `observe`).
+
+    Attributes: `num_agents`, `num_actions` (tuple of N), `max_actions`, `obs_sizes` (tuple of N), `obs_size`,
+    `state_size`, `horizon` (primitive steps), `action_names` (tuple of N tuples), `obs_dtype` (smallest exact
+    dtype of observations), `optimal_return` (proven best undiscounted return, None where unknown), `name`
+    (the id) and `options` (the constructor's options in force); `make` sets the last two.
+    """
+
+    def __init__(
+        self,
+        *,
+        action_names: Sequence[Sequence[str]],
+        obs_sizes: Sequence[int],
+        state_size: int,
+        horizon: int,
+        horizon_is_terminal: bool = False,
+        obs_dtype: Any = np.float32,
+        optimal_return: float | None = None,
+    ):
+        """`action_names` and `obs_sizes` have one entry per agent.
+
+        With `horizon_is_terminal` a time-out is reported as `terminal`, not `truncated`. Raises ValueError
+        unless `horizon` is a positive integer.
+        """
+        if not isinstance(horizon, int | np.integer) or isinstance(horizon, bool) or horizon < 1:
+            raise ValueError(f"horizon is {horizon!r}, but must be an integer of at least 1")
+        self.action_names = tuple(tuple(names) for names in action_names)
+        self.num_agents = len(self.action_names)
+        self.num_actions = tuple(len(names) for names in self.action_names)
+        self.max_actions = max(self.num_actions)
+        self.obs_sizes = tuple(obs_sizes)
+        self.obs_size = max(self.obs_sizes)
+        self.state_size = state_size
+        self.horizon = int(horizon)
+        self.horizon_is_terminal = horizon_is_terminal
+        self.obs_dtype = np.dtype(obs_dtype)
+        self.optimal_return = optimal_return
+        self.name = type(self).__name__
+        self.options: dict[str, Any] = {}
+
+    def initial_physics(self, key: Array) -> Any:
+        """Draw the start of an episode."""
+        raise NotImplementedError
+
+    def transition(self, physics: Any, macro_actions: Array, started: Array, noise: Any) -> tuple[Any, Outcome]:
+        """One deterministic primitive step of the physics."""
+        raise NotImplementedError
+
+    def observe(self, physics: Any) -> Array:
+        """What each agent perceives now, `[N, O]`."""
+        raise NotImplementedError
+
+    def global_state(self, physics: Any) -> Array:
+        """The true global state now, `[S]`."""
+        raise NotImplementedError
+
+    def draw(self, state: EnvState, ax: Any) -> None:
+        """Draw one frame on matplotlib axes; `state` holds NumPy arrays."""
+        raise NotImplementedError
+
+    def sample_noise(self, key: Array) -> Any:
+        """All random draws of one primitive step; an empty tuple for a deterministic environment."""
+        del key
+        return ()
+
+    def observe_initial(self, physics: Any) -> Array:
+        """What each agent perceives at reset, `[N, O]`."""
+        return self.observe(physics)
+
+    def available(self, physics: Any) -> Array:
+        """Macro-actions that may be started now, bool `[N, A]`; padding is False."""
+        del physics
+        return jnp.arange(self.max_actions) < jnp.array(self.num_actions)[:, None]
+
+    def reset(self, key: Array) -> tuple[EnvState, TimeStep]:
+        """Start an episode: every agent must choose."""
+        return self.begin(self.initial_physics(key))
+
+    def begin(self, physics: Any) -> tuple[EnvState, TimeStep]:
+        """Start an episode from given physics."""
+        obs = self.observe_initial(physics).astype(self.obs_dtype)
+        per_agent = jnp.zeros(self.num_agents, jnp.int32)
+        state = EnvState(
+            physics=physics,
+            macro_obs=obs,
+            macro_action=per_agent - 1,
+            elapsed=per_agent,
+            ended=jnp.ones(self.num_agents, bool),
+            time=jnp.int32(0),
+            terminal=jnp.bool_(False),
+            truncated=jnp.bool_(False),
+            episode_return=jnp.float32(0),
+        )
+        return state, self._timestep(state, obs, jnp.float32(0))
+
+    def step(self, key: Array, state: EnvState, macro_actions: Array) -> tuple[EnvState, TimeStep]:
+        """One primitive step; `macro_actions` i32 `[N]` is read only where the agent's has ended."""
+        return self.advance(state, macro_actions, self.sample_noise(key))
+
+    def advance(self, state: EnvState, macro_actions: Array, noise: Any) -> tuple[EnvState, TimeStep]:
+        """The deterministic part of `step`, for given draws (`noise`); a recording is replayed with it."""
+        finished = state.terminal | state.truncated
+        running = jnp.where(state.ended, jnp.asarray(macro_actions, jnp.int32), state.macro_action)
+        physics, outcome = self.transition(state.physics, running, state.ended, noise)
+
+        def unless_finished(old: Any, new: Any) -> Any:
+            return jax.tree.map(lambda o, n: jnp.where(finished, o, n), old, new)
+
+        physics = unless_finished(state.physics, physics)
+        ended = unless_finished(state.ended, outcome.ended)
+        time = unless_finished(state.time, state.time + 1)
+        timeout = time >= self.horizon
+        terminal = state.terminal | outcome.terminal & ~finished | timeout & self.horizon_is_terminal
+        reward = jnp.where(finished, 0.0, outcome.reward).astype(jnp.float32)
+        obs = self.observe(physics).astype(self.obs_dtype)
+        state = EnvState(
+            physics=physics,
+            # After the end `obs` and `ended` repeat themselves, and so does this.
+            macro_obs=jnp.where(ended[:, None], obs, state.macro_obs),
+            macro_action=unless_finished(state.macro_action, outcome.macro_action),
+            elapsed=jnp.where(ended, 0, unless_finished(state.elapsed, state.elapsed + 1)),
+            ended=ended,
+            time=time,
+            terminal=terminal,
+            truncated=timeout & ~terminal,
+            episode_return=state.episode_return + reward,
+        )
+        return state, self._timestep(state, obs, reward)
+
+    def _timestep(self, state: EnvState, obs: Array, reward: Array) -> TimeStep:
+        return TimeStep(
+            obs=obs.astype(jnp.float32),
+            macro_obs=state.macro_obs.astype(jnp.float32),
+            state=self.global_state(state.physics).astype(jnp.float32),
+            avail=self.available(state.physics),
+            macro_action=state.macro_action,
+            elapsed=state.elapsed,
+            time=state.time,
+            ended=state.ended,
+            reward=reward,
+            terminal=state.terminal,
+            truncated=state.truncated,
+        )

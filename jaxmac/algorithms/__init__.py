@@ -1,0 +1,60 @@
+"""The table of algorithms: name -> how to configure and build it. One line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from envs.environment import Environment
+from jaxmac.algorithms import avf
+from jaxmac.algorithms.base import Algorithm, Progress
+from jaxmac.config import build, nearest
+
+__all__ = ["ALGORITHMS", "Algorithm", "Entry", "Progress", "configure", "entry", "list_algorithms"]
+
+
+class Entry(NamedTuple):
+    """One algorithm: its config class, `make(env, config)` and presets `name -> (env -> values)`."""
+
+    config: type
+    make: Callable[[Environment, Any], Algorithm]
+    presets: dict[str, Callable[[Environment], dict[str, Any]]]
+
+
+def _avf(mixer: str) -> Entry:
+    return Entry(
+        avf.AVFConfig,
+        partial(avf.make, mixer_name=mixer),
+        {"tuned": partial(avf.tuned, mixer_name=mixer), "paper": partial(avf.paper, mixer_name=mixer)},
+    )
+
+
+ALGORITHMS: dict[str, Entry] = {
+    "avf-vdn": _avf("vdn"),
+    "avf-qmix": _avf("qmix"),
+    "avf-qplex": _avf("qplex"),
+}
+
+
+def list_algorithms() -> tuple[str, ...]:
+    """Known algorithm ids."""
+    return tuple(ALGORITHMS)
+
+
+def entry(name: str) -> Entry:
+    """The table's entry, or a one-line ValueError naming the nearest known ids."""
+    if name not in ALGORITHMS:
+        raise ValueError(f"unknown algorithm {name!r}; {nearest(name, ALGORITHMS)}")
+    return ALGORITHMS[name]
+
+
+def configure(name: str, preset: str, env: Environment, overrides: dict[str, Any]) -> Any:
+    """The checked config of algorithm `name` on `env`: preset values, then `overrides`.
+
+    Raises ValueError, in one line, for an unknown algorithm, preset or hyperparameter, or a value out of range.
+    """
+    found = entry(name)
+    if preset not in found.presets:
+        raise ValueError(f"unknown preset {preset!r} of {name}; {nearest(preset, found.presets)}")
+    return build(found.config, found.presets[preset](env), overrides)

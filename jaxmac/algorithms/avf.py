@@ -1,0 +1,217 @@
+"""Asynchronous value factorization: AVF-VDN, AVF-QMIX, AVF-QPLEX (AVF specification, sections 3 to 7).
+
+On a `-primitive` environment every macro-action lasts one step and the same code is VDN, QMIX or QPLEX.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jaxtyping import Array
+
+from envs.environment import Environment
+from jaxmac.algorithms.base import Algorithm, Hyper, Progress
+from jaxmac.algorithms.value_based import (
+    ValueBasedConfig,
+    agent_networks,
+    hysteretic,
+    masked_mean_square,
+    optimiser,
+    utility_policy,
+)
+from jaxmac.config import setting
+from jaxmac.episode import Episode
+from jaxmac.mixers import make_mixer
+from jaxmac.networks.agent import Utilities
+from jaxmac.rollout import Policy
+from jaxmac.squeeze import MACRO_STATES, TIME_MAJOR, JointRows, joint_trajectory
+from jaxmac.targets import bootstrapped_target, conditional_argmax, feasible_set
+
+
+@dataclass(frozen=True)
+class AVFConfig(ValueBasedConfig):
+    """Hyperparameters of AVF; those a mixer does not have are not read by it."""
+
+    macro_state: str = setting("joint", "what the mixer sees", choices=MACRO_STATES)
+    mixing_embed: int = setting(32, "QMIX: mixing width", low=1)
+    hypernet_layers: int = setting(2, "QMIX: layers of its hypernetworks", low=1, high=2)
+    hypernet_embed: int = setting(32, "QMIX, QPLEX: hidden width of the hypernetworks", low=1)
+    kernels: int = setting(4, "QPLEX: attention heads", low=1)
+    advantage_layers: int = setting(2, "QPLEX: layers of the advantage weights", low=1, high=3)
+    advantage_embed: int = setting(32, "QPLEX: hidden width of the advantage weights", low=1)
+    v_over_feasible: bool = setting(True, "QPLEX: V over the feasible set (False breaks conditional IGM)")
+    dueling: str = setting(
+        "auto",
+        "dueling utilities; auto: centred for QPLEX, else none",
+        choices=("auto", "none", "centred", "raw"),
+    )
+
+
+@struct.dataclass
+class AVFState:
+    """Everything AVF learns, arrays only."""
+
+    params: Any  # {"agents", "mixer"}
+    target: Any  # the same, Polyak-averaged
+    optimiser: Any
+
+
+def mixer_of(name: str, config: AVFConfig) -> nn.Module:
+    """The mixer `name` with the sizes of `config`."""
+    options = {
+        "vdn": {},
+        "qmix": {
+            "embed": config.mixing_embed,
+            "hypernet_layers": config.hypernet_layers,
+            "hypernet_embed": config.hypernet_embed,
+        },
+        "qplex": {
+            "kernels": config.kernels,
+            "hypernet_embed": config.hypernet_embed,
+            "advantage_layers": config.advantage_layers,
+            "advantage_embed": config.advantage_embed,
+            "v_over_feasible": config.v_over_feasible,
+        },
+    }
+    return make_mixer(name, **options.get(name, {}))
+
+
+def make(env: Environment, config: AVFConfig, mixer_name: str) -> Algorithm:
+    """Build AVF with the mixer `mixer_name` for `env`."""
+    dueling = ("centred" if mixer_name == "qplex" else "none") if config.dueling == "auto" else config.dueling
+    networks = agent_networks(env, config, dueling)
+    mixer = mixer_of(mixer_name, config)
+    agents, actions = env.num_agents, env.max_actions
+    mixer_size = env.state_size * (agents if config.macro_state == "joint" else 1)
+
+    def init(key: Array, hyper: Hyper) -> AVFState:
+        agents_key, mixer_key = jax.random.split(key)
+        mixer_params = mixer.init(
+            mixer_key,
+            jnp.zeros((1, agents, actions)),
+            jnp.zeros((1, agents), jnp.int32),
+            jnp.ones((1, agents, actions), bool),
+            jnp.zeros((1, agents, config.hidden_size)),
+            jnp.zeros((1, mixer_size)),
+            jnp.ones((1, agents, actions), bool),
+        )
+        params = {"agents": networks.init(agents_key), "mixer": mixer_params}
+        return AVFState(params, jax.tree.map(jnp.copy, params), optimiser(hyper).init(params))
+
+    def utilities(params: Any, rows: JointRows) -> Utilities:
+        batch = rows.mask.shape[1]
+        return networks.apply(
+            params["agents"], networks.initial_hidden(batch), rows.obs, rows.last_action, rows.advance
+        )[1]
+
+    def joint_value(
+        params: Any,
+        said: Utilities,
+        chosen: Array,
+        avail: Array,
+        choosing: Array,
+        running: Array,
+        state: Array,
+    ) -> Array:
+        feasible = feasible_set(avail, choosing, running)
+        given = (avail, said.value) if dueling == "raw" and mixer_name == "qplex" else (avail,)
+        return mixer.apply(params["mixer"], said.q, chosen, feasible, said.hidden, state, *given)
+
+    def td_target(state: AVFState, online: Utilities, rows: JointRows, hyper: Hyper) -> Array:
+        after = jax.tree.map(lambda x: x[1:], utilities(state.target, rows))
+        chooser = online.q[1:] if config.double_q else after.q
+        greedy = conditional_argmax(chooser, rows.next_avail, rows.ended, rows.macro_action)
+        value = joint_value(
+            state.target, after, greedy, rows.next_avail, rows.ended, rows.macro_action, rows.next_mixer_state
+        )
+        reward = hyper["reward_scale"] * rows.reward
+        return bootstrapped_target(reward, hyper["gamma"] ** rows.duration, rows.terminal, value)
+
+    def loss(params: Any, state: AVFState, rows: JointRows, hyper: Hyper, progress: Progress) -> Array:
+        online = utilities(params, rows)
+        now = jax.tree.map(lambda x: x[:-1], online)
+        value = joint_value(
+            params, now, rows.macro_action, rows.avail, rows.start, rows.macro_action, rows.mixer_state
+        )
+        error = hysteretic(td_target(state, online, rows, hyper) - value, config, hyper, progress)
+        return masked_mean_square(error, rows.mask)
+
+    def update(
+        state: AVFState, hyper: Hyper, batches: dict[str, Episode], progress: Progress, key: Array
+    ) -> tuple[AVFState, dict[str, Array]]:
+        episodes = batches["main"]
+        keys = jax.random.split(key, episodes.mask.shape[0])
+        rows = jax.vmap(lambda k, e: _rows(config, hyper, k, e), out_axes=TIME_MAJOR)(keys, episodes)
+        value, gradient = jax.value_and_grad(loss)(state.params, state, rows, hyper, progress)
+        steps, opt_state = optimiser(hyper).update(gradient, state.optimiser, state.params)
+        params = optax.apply_updates(state.params, steps)
+        target = optax.incremental_update(params, state.target, 1.0 - hyper["polyak"])
+        return AVFState(params, target, opt_state), {"loss": value, "dropped_rows": jnp.sum(rows.dropped)}
+
+    def behaviour(state: AVFState, hyper: Hyper, stream: str) -> Policy:
+        del hyper, stream
+        return utility_policy(networks, state.params["agents"])
+
+    return Algorithm(("main",), init, behaviour, lambda state, hyper: behaviour(state, hyper, "main"), update)
+
+
+def _rows(config: AVFConfig, hyper: Hyper, key: Array, episode: Episode) -> JointRows:
+    return joint_trajectory(
+        key,
+        episode,
+        discount=hyper["gamma"],
+        trajectory=config.trajectory,
+        trajectory_unit=config.trajectory_unit,
+        unroll_episode=config.unroll_episode,
+        max_rows=config.max_rows,
+        macro_state=config.macro_state,
+        reward_scheme=config.reward_scheme,
+        close_on_terminal=config.close_on_terminal,
+        timeout_is_terminal=config.timeout_is_terminal,
+    )
+
+
+def _is_warehouse(env: Environment) -> bool:
+    return env.name.startswith("Warehouse")
+
+
+def paper(env: Environment, mixer_name: str) -> dict[str, Any]:
+    """Table 5 of the AVF paper, with the specification's reading of what it leaves open (section 7)."""
+    small_rate = mixer_name != "qplex" and not _is_warehouse(env)
+    grid = getattr(env, "size", 0)
+    large = _is_warehouse(env) or grid >= 20
+    train_freq = 30 if _is_warehouse(env) else 5 if env.name.startswith("CaptureTarget") else 15
+    train_freq = {20: 35, 30: 45}.get(grid, train_freq)
+    return {
+        "learning_rate": 5e-5 if small_rate else 1e-4,
+        "gamma": 0.9 if mixer_name == "vdn" or _is_warehouse(env) else 0.99,
+        "epsilon_episodes": 6000.0 if large else 4000.0,
+        "train_freq": train_freq,
+    }
+
+
+def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
+    """Settings that learn reliably in minutes; what they change and why: experiments/README.md."""
+    del mixer_name
+    grid = getattr(env, "size", 0)
+    large = grid >= 20
+    return {
+        "learning_rate": 1e-3,
+        "gamma": 0.98,
+        "epsilon_episodes": 1500.0,
+        "explore_fraction": 0.5,
+        "replay_tournament": 128 if large else 64,
+        "reward_scale": 0.1,
+        "learning_starts": 4096 if large else 2048,
+        "replay_episodes": 8192 if large else 5000,
+        "train_freq": 200,
+        "batch_size": 32,
+        "max_rows": 12,
+        "hidden_size": 32,
+    }

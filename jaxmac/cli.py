@@ -1,0 +1,339 @@
+"""The command line: `jaxmac list | train | resume | eval | render | plot | bench`.
+
+Exit status: 0 only when what was asked for was done, 2 for bad input (one line on stderr), 1 for a run that failed,
+130 for an interrupted one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+import envs
+from jaxmac.algorithms import ALGORITHMS, configure, entry
+from jaxmac.config import allowed, field_types, nearest
+from jaxmac.run import NonFiniteLossError, train, use_cpu_devices
+
+USAGE = """usage: jaxmac COMMAND ...
+
+  list                 environments, algorithms, presets   [--algorithm ID: its hyperparameters]
+  train                train seeds (and swept values) together
+  resume RUN           continue a run
+  eval RUN             greedy episodes of a finished run, with intervals
+  render RUN           animation of a learned policy
+  plot RUN [RUN ...]   learning curves of several runs on one axes
+  bench                environment and training throughput
+
+`jaxmac COMMAND --help` lists the options of a command."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0 if arguments else 2
+    name, rest = arguments[0], arguments[1:]
+    try:
+        if name not in COMMANDS:
+            raise ValueError(f"unknown command {name!r}; {nearest(name, COMMANDS)}")
+        return COMMANDS[name](rest)
+    except (ValueError, MemoryError, OSError) as error:
+        print(f"jaxmac: error: {error}", file=sys.stderr)
+        return 2
+    except NonFiniteLossError as error:
+        print(f"jaxmac: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("jaxmac: interrupted", file=sys.stderr)
+        return 130
+
+
+def parse(command: str, arguments_class: type, arguments: Sequence[str]) -> Any:
+    """Parse with tyro; an unknown option is a one-line ValueError that names the nearest known ones."""
+    parsed, unknown = tyro.cli(
+        arguments_class, prog=f"jaxmac {command}", args=list(arguments), return_unknown_args=True
+    )
+    if unknown:
+        flags = sorted(_flags(arguments_class))
+        raise ValueError(f"unknown option {unknown[0]!r} of `jaxmac {command}`; {nearest(unknown[0], flags)}")
+    return parsed
+
+
+def _flags(arguments_class: type, prefix: str = "--") -> list[str]:
+    flags = []
+    for field in dataclasses.fields(arguments_class):
+        inner = field.default_factory if dataclasses.is_dataclass(field.default_factory) else None
+        name = prefix + field.name.replace("_", "-")
+        flags += _flags(inner, f"{name}.") if inner else [name]
+    return flags
+
+
+def documented(kind: Any, text: str) -> Any:
+    """A type with its help line."""
+    return Annotated[kind, tyro.conf.arg(help=text)]
+
+
+def _peek(arguments: Sequence[str], flag: str, default: str) -> str:
+    """Value of a flag that decides which other flags exist, as `--flag value` or `--flag=value`."""
+    for index, argument in enumerate(arguments):
+        if argument == flag and index + 1 < len(arguments):
+            return arguments[index + 1]
+        if argument.startswith(flag + "="):
+            return argument.split("=", 1)[1]
+    return default
+
+
+def _env_options_class(env_id: str) -> type:
+    fields = [(name, kind, dataclasses.field(default=d)) for name, (kind, d) in envs.env_options(env_id).items()]
+    return dataclasses.make_dataclass("EnvOptions", fields, frozen=True)
+
+
+def _train_class(algorithm: str, env_id: str, preset: str) -> tuple[type, Any]:
+    """The arguments of `jaxmac train` for this algorithm and environment, and the config of its preset."""
+    config = configure(algorithm, preset, envs.make(env_id), {})
+    options = _env_options_class(env_id)
+    common = [
+        ("algorithm", documented(str, "one of " + ", ".join(ALGORITHMS)), algorithm),
+        ("env", documented(str, "an environment id (see `jaxmac list`)"), env_id),
+        ("preset", documented(str, "one of " + ", ".join(entry(algorithm).presets)), preset),
+        ("seeds", documented(str, "a number n (seeds 0..n-1) or a list such as 3,5,8"), "8"),
+        ("episodes", documented(int, "training episodes per member"), 5000),
+        ("out", documented(Path | None, "run directory (default: runs/ALGORITHM_ENV)"), None),
+        ("overwrite", documented(bool, "replace a run that is there already"), False),
+        (
+            "sweep",
+            documented(tuple[str, ...], "NAME=VALUE,VALUE ...: every combination runs with every seed"),
+            (),
+        ),
+        ("chunk", documented(int | None, "iterations per compiled call; never changes the numbers"), None),
+        (
+            "devices",
+            documented(int | None, "CPU devices to spread members over (default: one per core)"),
+            None,
+        ),
+    ]
+    fields: list[Any] = [(name, kind, dataclasses.field(default=default)) for name, kind, default in common]
+    fields.append(("env_options", options, dataclasses.field(default_factory=options)))
+    for field in dataclasses.fields(config):
+        text = f"{field.metadata['help']} ({allowed(field)})"
+        kind = documented(field_types(type(config))[field.name], text)
+        fields.append((field.name, kind, dataclasses.field(default=getattr(config, field.name))))
+    return dataclasses.make_dataclass("Train", fields, frozen=True), config
+
+
+def _parse_seeds(text: str) -> int | list[int]:
+    try:
+        return [int(part) for part in text.split(",")] if "," in text else int(text)
+    except ValueError:
+        raise ValueError(f"seeds={text!r}: expected a number or a list such as 3,5,8") from None
+
+
+def _parse_sweep(items: Sequence[str], kinds: dict[str, type]) -> dict[str, list[Any]]:
+    sweep = {}
+    for item in items:
+        name, _, values = item.partition("=")
+        name = name.replace("-", "_")
+        if name not in kinds:
+            raise ValueError(f"unknown hyperparameter {name!r} in --sweep; {nearest(name, kinds)}")
+        parse_one = (lambda v: {"true": True, "false": False}[v.lower()]) if kinds[name] is bool else kinds[name]
+        try:
+            sweep[name] = [parse_one(value) for value in values.split(",")]
+        except (ValueError, KeyError):
+            raise ValueError(f"--sweep {item}: expected {kinds[name].__name__} values") from None
+    return sweep
+
+
+def command_train(arguments: Sequence[str]) -> int:
+    """Train and leave a run directory with metrics, curve, checkpoint and an animation of member 0."""
+    algorithm = _peek(arguments, "--algorithm", "avf-qplex")
+    env_id = _peek(arguments, "--env", "BoxPushing-10")
+    preset = _peek(arguments, "--preset", "tuned")
+    arguments_class, config = _train_class(algorithm, env_id, preset)
+    given = parse("train", arguments_class, arguments)
+    use_cpu_devices(given.devices if given.devices is not None else os.cpu_count() or 1)
+    kinds = field_types(type(config))
+    changed = {name: getattr(given, name) for name in kinds if getattr(given, name) != getattr(config, name)}
+    defaults = {name: default for name, (_, default) in envs.env_options(env_id).items()}
+    options = {k: v for k, v in vars(given.env_options).items() if v != defaults[k]}
+    out = given.out or Path("runs") / f"{algorithm}_{env_id}".replace("-", "_").lower()
+    result = train(
+        algorithm,
+        env_id,
+        preset=preset,
+        seeds=_parse_seeds(given.seeds),
+        episodes=given.episodes,
+        env_options=options,
+        sweep=_parse_sweep(given.sweep, kinds) or None,
+        out=out,
+        overwrite=given.overwrite,
+        chunk=given.chunk,
+        **changed,
+    )
+    _report(result, out)
+    return 0 if result.status == "finished" else 130
+
+
+def _report(result: Any, out: Path) -> None:
+    from jaxmac.analysis import final_returns
+
+    if result.metrics:
+        final = final_returns(result.metrics["eval_return"])
+        best = result.env.optimal_return
+        against = "" if best is None else f" (optimum {best:.1f})"
+        print(f"mean of the last ten evaluations{against}: " + ", ".join(f"{value:.1f}" for value in final))
+        print(f"metrics {out / 'metrics.csv'}, curve {out / 'curve.png'}")
+    if result.learners is not None and result.status == "finished":
+        best_member = int(final.argmax())
+        print(f"animation {result.render(best_member, out / 'episode.gif')} (member {best_member})")
+
+
+@dataclasses.dataclass(frozen=True)
+class ListArguments:
+    """Environments, algorithms and presets; with --algorithm its hyperparameters."""
+
+    algorithm: str | None = None
+    """show this algorithm's hyperparameters under each preset"""
+    env: str = "BoxPushing-10"
+    """environment the presets are for"""
+
+
+def command_list(arguments: Sequence[str]) -> int:
+    """Print what there is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    given, console = parse("list", ListArguments, arguments), Console()
+    if given.algorithm is None:
+        table = Table("environment", "agents", "macro-actions", "obs", "state", "horizon", "optimum")
+        for env_id in envs.list_ids():
+            env = envs.make(env_id)
+            best = "" if env.optimal_return is None else f"{env.optimal_return:.1f}"
+            actions, obs = (" ".join(map(str, sizes)) for sizes in (env.num_actions, env.obs_sizes))
+            table.add_row(env_id, str(env.num_agents), actions, obs, str(env.state_size), str(env.horizon), best)
+        console.print(table)
+        table = Table("algorithm", "presets")
+        for name, found in ALGORITHMS.items():
+            table.add_row(name, ", ".join(found.presets))
+    else:
+        env, presets = envs.make(given.env), list(entry(given.algorithm).presets)
+        configs = [configure(given.algorithm, preset, env, {}) for preset in presets]
+        table = Table("hyperparameter", *presets, "allowed", "swept together", "meaning")
+        for field in dataclasses.fields(configs[0]):
+            values = [str(getattr(config, field.name)) for config in configs]
+            traced = "yes" if field.metadata["traced"] else ""
+            table.add_row(field.name, *values, allowed(field), traced, field.metadata["help"])
+    console.print(table)
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalArguments:
+    """Greedy episodes of a finished run."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    episodes: int = 1000
+    member: int | None = None
+    seed: int = 0
+    json: bool = False
+
+
+def command_eval(arguments: Sequence[str]) -> int:
+    """Print a table (or JSON) of returns per member."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from jaxmac.result import evaluate
+
+    given = parse("eval", EvalArguments, arguments)
+    rows = evaluate(given.run, given.episodes, given.seed, given.member)
+    if given.json:
+        print(json.dumps(rows))
+        return 0
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*(f"{v:.2f}" if isinstance(v, float) else str(v) for v in row.values()))
+    Console().print(table)
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class RenderArguments:
+    """Animation of one greedy episode."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    member: int = 0
+    seed: int = 0
+    out: Path | None = None
+    """the GIF to write (default: RUN/episode.gif)"""
+
+
+def command_render(arguments: Sequence[str]) -> int:
+    """Write a GIF."""
+    from jaxmac.result import load
+
+    given = parse("render", RenderArguments, arguments)
+    print(load(given.run).render(given.member, given.out or given.run / "episode.gif", given.seed))
+    return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class PlotArguments:
+    """Learning curves of several runs on one axes."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    out: Path = Path("curves.png")
+    title: str = ""
+
+
+def command_plot(arguments: Sequence[str]) -> int:
+    """Write a PNG (or SVG, by the ending of --out)."""
+    from jaxmac.analysis import learning_curve
+    from jaxmac.result import curves, load
+
+    given = parse("plot", PlotArguments, arguments)
+    if not given.runs:
+        raise ValueError("name at least one run directory")
+    results = {path: load(path) for path in given.runs}
+    lines = {}
+    for path, result in results.items():
+        for label, curve in curves(result).items():
+            lines[label if label not in lines else f"{path.name}: {label}"] = curve
+    optima = {result.env.optimal_return for result in results.values()}
+    title = given.title or ", ".join(sorted({result.config["env"] for result in results.values()}))
+    learning_curve(lines, path=given.out, optimum=optima.pop() if len(optima) == 1 else None, title=title)
+    print(given.out)
+    return 0
+
+
+def command_resume(arguments: Sequence[str]) -> int:
+    """Refuse: full learner states are not stored yet."""
+    raise ValueError("this version cannot continue a run yet: train it again, with --overwrite or another --out")
+
+
+def command_bench(arguments: Sequence[str]) -> int:
+    """Throughput of environments and training."""
+    from benchmarks.run import BenchArguments, bench
+
+    return bench(parse("bench", BenchArguments, arguments))
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "list": command_list,
+    "train": command_train,
+    "resume": command_resume,
+    "eval": command_eval,
+    "render": command_render,
+    "plot": command_plot,
+    "bench": command_bench,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""QPLEX: a weighted sum of utilities plus a weighted sum of advantages that no agent can gain from."""
+
+from typing import ClassVar, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxmac.networks.layers import MLP, StackedMLP
+from jaxmac.targets import feasible_max, is_action, take_chosen
+
+POSITIVE = 1e-10
+"""Added to every absolute value, so that weights are positive and not only non-negative."""
+
+
+class Terms(NamedTuple):
+    """What QPLEX adds up, each `[..., agents]`."""
+
+    weight: Float[Array, "*rows agents"]  # w_i > 0
+    utility: Float[Array, "*rows agents"]  # w_i Q_i + b_i
+    advantage: Float[Array, "*rows agents"]  # w_i (Q_i - V_i), no gradient; <= 0 unless V_i is given
+    importance: Float[Array, "*rows agents"]  # lambda_i > 0
+
+
+class QPLEX(nn.Module):
+    """Q_tot = sum_i (w_i Q_i + b_i) + sum_i (lambda_i - 1) sg(w_i (Q_i - V_i)); specification, section 3.
+
+    V_i is the maximum of Q_i over the agent's feasible set (section 5). `v_over_feasible=False` takes it over
+    `available` even while a macro-action runs, which breaks the conditional IGM and is there for comparison.
+    `weighted_head=False` sets w = 1, b = 0; `is_minus_one=False` drops the "- 1"; `kernels` is K.
+    """
+
+    kernels: int = 4
+    hypernet_embed: int = 32
+    advantage_layers: int = 2
+    advantage_embed: int = 32
+    weighted_head: bool = True
+    is_minus_one: bool = True
+    v_over_feasible: bool = True
+    factorised: ClassVar[bool] = True
+
+    def __call__(
+        self,
+        q_all: Float[Array, "*rows agents actions"],
+        chosen: Int[Array, "*rows agents"],
+        feasible: Bool[Array, "*rows agents actions"],
+        hidden: Float[Array, "*rows agents features"],
+        mixer_state: Float[Array, "*rows state"],
+        available: Bool[Array, "*rows agents actions"] | None = None,
+        value: Float[Array, "*rows agents"] | None = None,
+    ) -> Float[Array, "*rows"]:
+        """Joint value of the running macro-actions; arguments as in `jaxmac.mixers`.
+
+        `value` replaces V_i, for dueling utilities fed in raw: advantages may then be positive and the IGM fails.
+        Raises ValueError if `v_over_feasible` is False and `available` is missing.
+        """
+        if not self.v_over_feasible and available is None:
+            raise ValueError("available=None: QPLEX with v_over_feasible=False needs the availability mask")
+        if value is None:
+            value = feasible_max(q_all, feasible if self.v_over_feasible else available)
+        terms = self.terms(q_all, chosen, value, mixer_state)
+        factor = terms.importance - 1 if self.is_minus_one else terms.importance
+        return jnp.sum(terms.utility + factor * terms.advantage, axis=-1)
+
+    @nn.compact
+    def terms(
+        self,
+        q_all: Float[Array, "*rows agents actions"],
+        chosen: Int[Array, "*rows agents"],
+        value: Float[Array, "*rows agents"],
+        mixer_state: Float[Array, "*rows state"],
+    ) -> Terms:
+        """The per-agent terms, with `value` as V_i."""
+        agents = chosen.shape[-1]
+        q = take_chosen(q_all, chosen)
+        weight, bias = jnp.ones_like(q), jnp.zeros_like(q)
+        if self.weighted_head:
+            weight = jnp.abs(MLP(agents, self.hypernet_embed, name="weight")(mixer_state)) + POSITIVE
+            bias = MLP(agents, self.hypernet_embed, name="bias")(mixer_state)
+        advantage = jax.lax.stop_gradient(weight * (q - value))
+        return Terms(weight, weight * q + bias, advantage, self._importance(q_all, chosen, mixer_state))
+
+    def _importance(self, q_all, chosen, mixer_state) -> Float[Array, "*rows agents"]:
+        """lambda_i = sum_k (|key_k(s)| + 1e-10) sigmoid(agents_k(s))_i sigmoid(action_k(s, m))_i."""
+        agents, actions = q_all.shape[-2:]
+        joint_action = is_action(chosen, actions).reshape(*chosen.shape[:-1], agents * actions)
+        state_action = jnp.concatenate([mixer_state, joint_action], axis=-1)  # bool becomes 0. and 1.
+
+        def heads(name: str, features: int, x: Array) -> Array:
+            shape = (self.kernels, features, self.advantage_embed, self.advantage_layers)
+            return StackedMLP(*shape, name=name)(x)
+
+        key = jnp.abs(heads("key", 1, mixer_state)) + POSITIVE
+        of_agents = nn.sigmoid(heads("agents", agents, mixer_state))
+        of_action = nn.sigmoid(heads("action", agents, state_action))
+        return jnp.sum(key * of_agents * of_action, axis=-2)

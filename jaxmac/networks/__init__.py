@@ -1,0 +1,1 @@
+"""Networks: layers, agent utilities, critics."""

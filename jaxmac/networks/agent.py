@@ -1,0 +1,190 @@
+"""Recurrent utility networks: one per agent with its own weights, or one shared with an agent id.
+
+Architecture (AVF specification, section 3): two leaky-ReLU layers, a GRU, one more leaky-ReLU layer, utilities.
+The hidden state of an agent moves only where it decides; elsewhere hidden state and utilities are held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxmac.networks.layers import symmetric_uniform
+
+LEAK = 0.01
+GAIN = (2.0 / (1.0 + LEAK**2)) ** 0.5  # of a leaky-ReLU layer
+
+
+def xavier(gain: float = 1.0) -> Callable[..., Array]:
+    """Uniform in +-gain * sqrt(6 / (fan_in + fan_out))."""
+    return nn.initializers.variance_scaling(gain**2, "fan_avg", "uniform")
+
+
+class HeldGRU(nn.Module):
+    """PyTorch's GRU cell (two bias vectors, both trained) that moves only where `advance` holds.
+
+    The input projection runs once over the whole sequence; only the hidden projection is inside the scan.
+    """
+
+    size: int
+
+    @nn.compact
+    def __call__(
+        self,
+        hidden: Float[Array, "batch h"],
+        inputs: Float[Array, "time batch i"],
+        advance: Bool[Array, "time batch"],
+    ) -> tuple[Float[Array, "batch h"], Float[Array, "time batch h"]]:
+        """Return the final hidden state and the hidden state after every entry."""
+        init = symmetric_uniform(self.size**-0.5)
+        weight_ih = self.param("weight_ih", init, (inputs.shape[-1], 3 * self.size))
+        weight_hh = self.param("weight_hh", init, (self.size, 3 * self.size))
+        bias_ih = self.param("bias_ih", init, (3 * self.size,))
+        bias_hh = self.param("bias_hh", init, (3 * self.size,))
+        projected = inputs @ weight_ih + bias_ih
+
+        def step(hidden: Array, entry: tuple[Array, Array]) -> tuple[Array, Array]:
+            from_input, moves = entry
+            from_hidden = hidden @ weight_hh + bias_hh
+            reset_i, update_i, new_i = jnp.split(from_input, 3, axis=-1)
+            reset_h, update_h, new_h = jnp.split(from_hidden, 3, axis=-1)
+            reset, update = nn.sigmoid(reset_i + reset_h), nn.sigmoid(update_i + update_h)
+            new = nn.tanh(new_i + reset * new_h)
+            hidden = jnp.where(moves[..., None], (1.0 - update) * new + update * hidden, hidden)
+            return hidden, hidden
+
+        if inputs.shape[0] == 1:  # acting: no loop
+            hidden, out = step(hidden, (projected[0], advance[0]))
+            return hidden, out[None]
+        return jax.lax.scan(step, hidden, (projected, advance))
+
+
+class UtilityNetwork(nn.Module):
+    """Utilities of one agent. `dueling`: "none", "centred" (V + A - mean A over real actions) or "raw" (V + A)."""
+
+    actions: int
+    hidden_size: int = 64
+    layers: int = 2
+    dueling: str = "none"
+
+    @nn.compact
+    def __call__(
+        self,
+        hidden: Float[Array, "batch h"],
+        inputs: Float[Array, "time batch i"],
+        advance: Bool[Array, "time batch"],
+        real: Bool[Array, "actions"],
+    ) -> tuple[Array, Float[Array, "time batch actions"], Float[Array, "time batch h"], Float[Array, "time batch"]]:
+        """Return (final hidden, utilities, hidden after every entry, state value V of a dueling head or 0)."""
+        x = inputs
+        for index in range(self.layers):
+            x = nn.leaky_relu(nn.Dense(self.hidden_size, kernel_init=xavier(GAIN), name=f"encode_{index}")(x), LEAK)
+        hidden, hiddens = HeldGRU(self.hidden_size, name="memory")(hidden, x, advance)
+        x = nn.leaky_relu(nn.Dense(self.hidden_size, kernel_init=xavier(GAIN), name="decode")(hiddens), LEAK)
+        utilities = nn.Dense(self.actions, kernel_init=xavier(), name="utilities")(x)
+        value = jnp.zeros(utilities.shape[:-1])
+        if self.dueling != "none":
+            value = nn.Dense(1, kernel_init=xavier(), name="value")(x)[..., 0]
+            if self.dueling == "centred":
+                mean = jnp.sum(jnp.where(real, utilities, 0.0), -1, keepdims=True) / jnp.sum(real)
+                utilities = utilities - mean
+            utilities = utilities + value[..., None]
+        return hidden, utilities, hiddens, value
+
+
+class Utilities(NamedTuple):
+    """What the agents' networks say about a sequence."""
+
+    q: Float[Array, "time batch agents actions"]
+    hidden: Float[Array, "time batch agents h"]
+    value: Float[Array, "time batch agents"]
+
+
+class AgentNetworks(NamedTuple):
+    """The utility networks of a team as pure functions over one array axis of agents."""
+
+    init: Callable[[Array], Any]
+    initial_hidden: Callable[[int], Float[Array, "batch agents h"]]
+    apply: Callable[..., tuple[Array, Utilities]]
+
+
+def make_agent_networks(
+    obs_sizes: Sequence[int],
+    num_actions: Sequence[int],
+    *,
+    hidden_size: int = 64,
+    hidden_layers: int = 2,
+    dueling: str = "none",
+    share_parameters: bool = False,
+    obs_last_action: bool = False,
+) -> AgentNetworks:
+    """Build the networks of a team of possibly unequal agents.
+
+    Returns functions `init(key) -> params`, `initial_hidden(batch)` and
+    `apply(params, hidden [batch, agents, h], obs [time, batch, agents, obs], last_action [time, batch, agents],
+    advance [time, batch, agents]) -> (hidden, Utilities)`. With own weights every parameter has a leading axis of
+    agents; a shared network also sees the agent's one-hot id. Observations are zero-padded on the right.
+    """
+    agents, obs_size, actions = len(obs_sizes), max(obs_sizes), max(num_actions)
+    real = jnp.arange(actions) < jnp.asarray(num_actions)[:, None]
+    network = nn.vmap(
+        UtilityNetwork,
+        variable_axes={"params": None if share_parameters else 0},
+        split_rngs={"params": not share_parameters},
+        in_axes=(0, 0, 0, 0),
+        out_axes=0,
+    )(actions, hidden_size, hidden_layers, dueling)
+
+    def inputs_of(obs: Array, last_action: Array) -> Array:
+        parts = [obs]
+        if obs_last_action:
+            parts.append(jax.nn.one_hot(last_action, actions))
+        if share_parameters:
+            parts.append(jnp.broadcast_to(jnp.eye(agents), (*obs.shape[:-1], agents)))
+        return jnp.concatenate(parts, axis=-1)
+
+    def apply(
+        params: Any, hidden: Array, obs: Array, last_action: Array, advance: Array
+    ) -> tuple[Array, Utilities]:
+        inputs = jnp.moveaxis(inputs_of(obs, last_action), -2, 0)
+        hidden, q, hiddens, value = network.apply(
+            params, jnp.moveaxis(hidden, -2, 0), inputs, jnp.moveaxis(advance, -1, 0), real
+        )
+        utilities = Utilities(jnp.moveaxis(q, 0, -2), jnp.moveaxis(hiddens, 0, -2), jnp.moveaxis(value, 0, -1))
+        return jnp.moveaxis(hidden, 0, -2), utilities
+
+    def init(key: Array) -> Any:
+        width = inputs_of(jnp.zeros((1, 1, agents, obs_size)), jnp.zeros((1, 1, agents), jnp.int32)).shape[-1]
+        params = network.init(
+            key,
+            jnp.zeros((agents, 1, hidden_size)),
+            jnp.zeros((agents, 1, 1, width)),
+            jnp.ones((agents, 1, 1), bool),
+            real,
+        )
+        if share_parameters:
+            return params
+        fan_in = jnp.asarray(obs_sizes) + (width - obs_size)
+        return _rescale_padded(params, fan_in, width, jnp.asarray(num_actions), actions, hidden_size)
+
+    def initial_hidden(batch: int) -> Array:
+        return jnp.zeros((batch, agents, hidden_size))
+
+    return AgentNetworks(init, initial_hidden, apply)
+
+
+def _rescale_padded(params: Any, fan_in: Array, width: int, fan_out: Array, actions: int, hidden: int) -> Any:
+    """First and last layer as drawn with each agent's real fan-in and fan-out instead of the padded ones."""
+    inner = dict(params["params"])
+    first = jnp.sqrt((width + hidden) / (fan_in + hidden))
+    last = jnp.sqrt((hidden + actions) / (hidden + fan_out))
+    for name, scale in (("encode_0", first), ("utilities", last)):
+        layer = dict(inner[name])
+        layer["kernel"] = layer["kernel"] * scale[:, None, None]
+        inner[name] = layer
+    return {**params, "params": inner}

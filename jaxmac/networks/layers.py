@@ -1,0 +1,80 @@
+"""Layers shared by networks and mixers, initialised as PyTorch initialises a linear layer."""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def symmetric_uniform(bound: float) -> nn.initializers.Initializer:
+    """An initialiser drawing from the uniform distribution on [-bound, bound]."""
+
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+class Linear(nn.Module):
+    """Affine map `[..., in] -> [..., features]`; weights and biases uniform in +-1/sqrt(in)."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*rows inputs"]) -> Float[Array, "*rows features"]:
+        """Apply the map to the last axis."""
+        init = symmetric_uniform(1 / math.sqrt(x.shape[-1]))
+        kernel = self.param("kernel", init, (x.shape[-1], self.features))
+        return x @ kernel + self.param("bias", init, (self.features,))
+
+
+class StackedLinear(nn.Module):
+    """`stack` affine maps side by side, `[..., stack, in] -> [..., stack, features]`, slice by slice."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*rows stack inputs"]) -> Float[Array, "*rows stack features"]:
+        """Apply map k to slice k."""
+        stack, inputs = x.shape[-2:]
+        init = symmetric_uniform(1 / math.sqrt(inputs))
+        kernel = self.param("kernel", init, (stack, inputs, self.features))
+        return jnp.einsum("...ki,kio->...ko", x, kernel) + self.param("bias", init, (stack, self.features))
+
+
+class MLP(nn.Module):
+    """`layers` linear layers `[..., in] -> [..., features]` with ReLU between; hidden width `hidden`."""
+
+    features: int
+    hidden: int
+    layers: int = 2
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*rows inputs"]) -> Float[Array, "*rows features"]:
+        """Apply the layers to the last axis."""
+        for layer in range(self.layers - 1):
+            x = nn.relu(Linear(self.hidden, name=f"linear_{layer}")(x))
+        return Linear(self.features, name=f"linear_{self.layers - 1}")(x)
+
+
+class StackedMLP(nn.Module):
+    """`stack` independent MLPs reading the same input: `[..., in] -> [..., stack, features]`.
+
+    The first layer is one matrix product for the whole stack, output index = member * width + unit.
+    """
+
+    stack: int
+    features: int
+    hidden: int
+    layers: int = 2
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*rows inputs"]) -> Float[Array, "*rows stack features"]:
+        """Apply every member of the stack to the last axis."""
+        widths = [self.hidden] * (self.layers - 1) + [self.features]
+        x = Linear(self.stack * widths[0], name="linear_0")(x).reshape(*x.shape[:-1], self.stack, widths[0])
+        for layer, width in enumerate(widths[1:], start=1):
+            x = StackedLinear(width, name=f"linear_{layer}")(nn.relu(x))
+        return x

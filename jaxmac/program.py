@@ -1,0 +1,128 @@
+"""One compiled program: a group of members that agree on every static hyperparameter."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from envs.environment import Environment
+from jaxmac.algorithms import entry
+from jaxmac.config import hyper_arrays
+from jaxmac.members import MemberSpec
+from jaxmac.memory import SLACK, tree_bytes, working_bytes
+from jaxmac.training import (
+    Trainer,
+    example_episode,
+    iterations_before_learning,
+    make_trainer,
+    members_mesh,
+    put_members,
+)
+
+
+class Footprint(NamedTuple):
+    """Estimated bytes: of all members together, of one member's replay, and of the learners on disk."""
+
+    total: int
+    replay: int
+    learners: int
+
+
+class Program:
+    """The members of one group on their devices, and the functions that move them on.
+
+    The number of members is padded to the devices; a padded member is computed and never reported.
+    """
+
+    def __init__(self, algorithm: str, env: Environment, members: list[MemberSpec], devices: list[Any] | None):
+        self.env, self.specs, self.config = env, members, members[0].config
+        self.mesh = members_mesh(len(members), devices)
+        self.algorithm = entry(algorithm).make(env, self.config)
+        self.trainer: Trainer = make_trainer(env, self.algorithm, self.config, self.mesh)
+        shards = 1 if self.mesh is None else self.mesh.size
+        padded = members + [members[-1]] * (-len(members) % shards)
+        self.padded = len(padded)
+        self.hyper = put_members(hyper_arrays([member.config for member in padded]), self.mesh)
+        seeds = jnp.asarray([member.seed for member in padded], jnp.uint32)
+        self.keys = put_members(jax.vmap(jax.random.key)(seeds), self.mesh)
+        self.updates = np.zeros(len(members), np.int64)
+        self.env_steps = np.zeros(len(members), np.int64)
+        self.seconds = 0.0
+
+    def footprint(self) -> Footprint:
+        """Memory this group will need, from shapes alone."""
+        shapes = jax.eval_shape(self.trainer.init, self.keys, self.hyper)
+        learner = jax.tree.map(lambda x: x, shapes.learner)
+        hyper = {name: values[0] for name, values in self.hyper.items()}
+        state = jax.eval_shape(self.algorithm.init, self.keys[0], hyper)
+        policy_state = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), state)
+        episode = jax.eval_shape(
+            lambda s: example_episode(self.env, self.algorithm.evaluation(s, hyper)), policy_state
+        )
+        episode_bytes = tree_bytes(episode)
+        working = self.padded * working_bytes(self.env, self.config, episode_bytes)
+        replay = self.config.replay_episodes * episode_bytes * len(self.algorithm.streams)
+        return Footprint(int(SLACK * (tree_bytes(shapes) + working)), replay, tree_bytes(learner))
+
+    def compile(self) -> float:
+        """Compile and initialise; returns the seconds it took."""
+        began = time.perf_counter()
+        self.members = self.trainer.init(self.keys, self.hyper)
+        zero = jnp.int32(0)
+        self._advance = self.trainer.advance.lower(self.members, self.keys, self.hyper, zero, zero).compile()
+        self._evaluate = self.trainer.evaluate.lower(self.members, self.keys, self.hyper, zero).compile()
+        jax.block_until_ready(self.members)
+        return time.perf_counter() - began
+
+    def advance(self, first: int, last: int, chunk: int) -> None:
+        """Iterations first..last - 1, `chunk` at a time."""
+        began = time.perf_counter()
+        for start in range(first, last, chunk):
+            end = min(start + chunk, last)
+            self.members = self._advance(self.members, self.keys, self.hyper, jnp.int32(start), jnp.int32(end))
+            jax.block_until_ready(self.members)
+        self.seconds += time.perf_counter() - began
+
+    def evaluate(self, iteration: int) -> list[dict[str, Any]]:
+        """Evaluate now; one metrics row per real member."""
+        began = time.perf_counter()
+        means, tally, self.members = self._evaluate(self.members, self.keys, self.hyper, jnp.int32(iteration))
+        means, tally = jax.device_get((means, tally))
+        self.seconds += time.perf_counter() - began
+        count = len(self.specs)
+        self.updates += tally.updates[:count]
+        self.env_steps += tally.env_steps[:count]
+        self.broken = np.asarray(tally.broken_update[:count])
+        self.dropped = int(tally.dropped_rows[:count].sum())
+        return [self._row(i, iteration, means, tally) for i in range(count)]
+
+    def _row(self, i: int, iteration: int, means: Any, tally: Any) -> dict[str, Any]:
+        spec, nan = self.specs[i], float("nan")
+        return {
+            "member": spec.index,
+            "seed": spec.seed,
+            "episodes": iteration * self.config.num_envs,
+            "env_steps": int(self.env_steps[i]),
+            "updates": int(self.updates[i]),
+            "wall_seconds": self.seconds,
+            "eval_return": float(means.eval_return[i]),
+            "eval_discounted_return": float(means.eval_discounted_return[i]),
+            "eval_length": float(means.eval_length[i]),
+            "train_return": float(tally.return_sum[i] / tally.episodes[i]) if tally.episodes[i] else nan,
+            "loss": float(tally.loss_sum[i] / tally.updates[i]) if tally.updates[i] else nan,
+            "epsilon": float(tally.epsilon[i]),
+            **spec.swept,
+        }
+
+    def learners(self) -> Any:
+        """Learner states of the real members, on the host."""
+        return jax.tree.map(lambda x: x[: len(self.specs)], jax.device_get(self.members.learner))
+
+    @property
+    def first_learning_iteration(self) -> int:
+        """Iteration of the first update."""
+        return iterations_before_learning(self.config)

@@ -1,0 +1,70 @@
+"""Progress of a run on the terminal: a bar where there is one, lines in a log."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class Reporter:
+    """Shows episodes done, rates, remaining time and the latest returns of one group of members."""
+
+    def __init__(self, console: Console, iterations: int, episodes_per_iteration: int, members: int):
+        self.console, self.iterations, self.per_iteration = console, iterations, episodes_per_iteration
+        self.members = members
+        self.bar = Progress(
+            TextColumn("episodes"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[news]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task("", total=iterations * episodes_per_iteration, news="")
+        self.began = time.perf_counter()
+        self.next_line = 0.0
+
+    def __enter__(self) -> Reporter:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()
+
+    def note(self, text: str) -> None:
+        """One line above the bar."""
+        self.bar.console.print(text)
+
+    def update(self, done: int, rows: list[dict[str, Any]]) -> None:
+        """After an evaluation at `done` iterations with these metrics rows."""
+        seconds = time.perf_counter() - self.began
+        returns = np.array([row["eval_return"] for row in rows])
+        rate = sum(row["env_steps"] for row in rows) / max(seconds, 1e-9)
+        updates = sum(row["updates"] for row in rows) / max(seconds, 1e-9)
+        news = (
+            f"return {returns.mean():.1f} [{returns.min():.1f}, {returns.max():.1f}]  "
+            f"{rate:,.0f} steps/s  {updates:,.0f} updates/s"
+        )
+        self.bar.update(self.task, completed=done * self.per_iteration, news=news)
+        share = done / self.iterations
+        if not self.console.is_terminal and share >= self.next_line:
+            self.next_line += 0.1
+            left = seconds / share - seconds if share else float("nan")
+            remaining = f", {left:.0f} s left" if share else ""
+            self.console.print(
+                f"{done * self.per_iteration} episodes ({share:.0%}), {seconds:.0f} s{remaining}: {news}"
+            )

@@ -1,0 +1,173 @@
+"""What a run gives back: metrics, learned policies, a curve, an animation."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import envs
+from envs.environment import Environment
+from jaxmac.algorithms import entry
+from jaxmac.checkpoint import load_learners
+from jaxmac.config import hyper_arrays
+from jaxmac.members import MemberSpec, group_members, make_members
+from jaxmac.rollout import Policy, play, rollout
+from jaxmac.rundir import RunDirectoryError, read_config, read_metrics
+
+
+@dataclass
+class Result:
+    """A finished (or interrupted) run.
+
+    Attributes:
+        metrics: column of metrics.csv (from `episodes` on) -> numpy `[evaluations, members]`.
+        members: one dict per member with its seed and swept values.
+        config: the content of config.json.
+        env: the environment.
+        path: the run directory, None if nothing was written.
+        status: "finished" or "interrupted".
+    """
+
+    metrics: dict[str, np.ndarray]
+    members: list[dict[str, Any]]
+    config: dict[str, Any]
+    env: Environment
+    path: Path | None
+    status: str
+    specs: list[MemberSpec] = field(repr=False)
+    learners: list[Any] | None = field(repr=False)
+
+    def policy(self, member: int = 0) -> Policy:
+        """The evaluation policy a member has learned.
+
+        Raises ValueError for a member out of range, RunDirectoryError if no checkpoint was written.
+        """
+        if not 0 <= member < len(self.specs):
+            raise ValueError(f"member={member} is out of range; allowed: 0 to {len(self.specs) - 1}")
+        groups = group_members(self.specs)
+        group = next(i for i, found in enumerate(groups) if self.specs[member] in found)
+        algorithm = entry(self.config["algorithm"]).make(self.env, self.specs[member].config)
+        if self.learners is None:
+            self.learners = load_learners(self.path, [_learner_shapes(self, found) for found in groups])
+        row = groups[group].index(self.specs[member])
+        learner = jax.tree.map(lambda x: jnp.asarray(x[row]), self.learners[group])
+        return algorithm.evaluation(learner, _hyper(self.specs[member]))
+
+    def plot(self, path: str | os.PathLike | None = None) -> Any:
+        """Greedy return against training episodes, mean with its confidence band; a matplotlib Figure."""
+        from jaxmac.analysis import learning_curve
+
+        return learning_curve(curves(self), path=path, optimum=self.env.optimal_return, title=self.title)
+
+    @property
+    def title(self) -> str:
+        """Algorithm, environment and number of members."""
+        return f"{self.config['algorithm']} on {self.config['env']} ({len(self.members)} members)"
+
+    def render(self, member: int = 0, path: str | os.PathLike | None = None, seed: int = 0) -> Any:
+        """Animate one greedy episode of a member: writes a GIF to `path`, or shows it inline in a notebook."""
+        from envs.rendering import write_gif
+
+        target = Path(path) if path is not None else Path(self.path or ".") / f"episode_member_{member}.gif"
+        states = play(self.env, self.policy(member), jax.random.key(seed))
+        write_gif(self.env, states, target)
+        if path is not None:
+            return target
+        from IPython.display import Image
+
+        return Image(filename=str(target))
+
+
+def curves(result: Result) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Label -> (episodes `[evaluations]`, returns `[evaluations, members]`), one entry per swept combination."""
+    found: dict[str, list[int]] = {}
+    for column, member in enumerate(result.members):
+        swept = ", ".join(f"{k}={v}" for k, v in member.items() if k != "seed")
+        found.setdefault(swept or result.config["algorithm"], []).append(column)
+    episodes, returns = result.metrics["episodes"], result.metrics["eval_return"]
+    return {label: (episodes[:, columns[0]], returns[:, columns]) for label, columns in found.items()}
+
+
+def _hyper(spec: MemberSpec) -> dict[str, Any]:
+    return {name: values[0] for name, values in hyper_arrays([spec.config]).items()}
+
+
+def _learner_shapes(result: Result, group: list[MemberSpec]) -> Any:
+    algorithm = entry(result.config["algorithm"]).make(result.env, group[0].config)
+    one = jax.eval_shape(algorithm.init, jax.random.key(0), _hyper(group[0]))
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((len(group), *x.shape), x.dtype), one)
+
+
+def load(path: str | os.PathLike, env: Environment | None = None) -> Result:
+    """Read a run directory back: the same Result as `train` returned.
+
+    `env` is needed only for a run on an Environment instance, which config.json cannot rebuild.
+
+    Raises:
+        RunDirectoryError: no run directory, damaged, or written by a newer format.
+        ValueError: the run used an environment instance and `env` is missing.
+    """
+    config = read_config(path)
+    if env is None:
+        if not config["env_rebuildable"]:
+            raise ValueError(f"{path} was trained on an environment instance: pass it as env=")
+        env = envs.make(config["env"], **config["env_options"])
+    specs = make_members(
+        config["algorithm"],
+        env,
+        config["preset"],
+        config["hyperparameters"],
+        config["seeds"],
+        config["sweep"],
+    )
+    metrics = read_metrics(path)
+    if not metrics:
+        raise RunDirectoryError(f"{path} holds no evaluation yet")
+    members = [{"seed": spec.seed, **spec.swept} for spec in specs]
+    return Result(metrics, members, config, env, Path(path), config["status"], specs, None)
+
+
+def evaluate(
+    run: Result | str | os.PathLike, episodes: int = 1000, seed: int = 0, member: int | None = None
+) -> list[dict[str, Any]]:
+    """Greedy episodes of each member (or one): mean, standard deviation and a 95 % interval of the return.
+
+    Returns one dict per member with keys member, seed, episodes, mean, std, low, high, discounted_mean, length.
+    Raises ValueError for `episodes` < 1 or a member out of range.
+    """
+    from jaxmac.analysis import interval
+    from jaxmac.episode import discounted_return
+
+    if episodes < 1:
+        raise ValueError(f"episodes={episodes} is out of range; allowed: >= 1")
+    result = run if isinstance(run, Result) else load(run)
+    rows = []
+    for index in range(len(result.specs)) if member is None else [member]:
+        policy, spec = result.policy(index), result.specs[index]
+
+        def sample(key: jax.Array, policy: Policy = policy, gamma: float = spec.config.gamma) -> tuple:
+            played = rollout(result.env, policy, key, jnp.zeros(episodes))
+            return played.undiscounted_return, discounted_return(played, gamma), played.length
+
+        returns, discounted, length = jax.device_get(jax.jit(sample)(jax.random.key(seed)))
+        mean, low, high = (float(x[0]) for x in interval(returns[None]))
+        rows.append(
+            {
+                "member": index,
+                **result.members[index],
+                "episodes": episodes,
+                "mean": mean,
+                "std": float(returns.std()),
+                "low": low,
+                "high": high,
+                "discounted_mean": float(discounted.mean()),
+                "length": float(length.mean()),
+            }
+        )
+    return rows

@@ -1,0 +1,170 @@
+"""The run directory: config.json, metrics.csv (tidy, appended as it comes), checkpoints/, curve.png."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import os
+import platform
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+COLUMNS = (
+    "member",
+    "seed",
+    "episodes",
+    "env_steps",
+    "updates",
+    "wall_seconds",
+    "eval_return",
+    "eval_discounted_return",
+    "eval_length",
+    "train_return",
+    "loss",
+    "epsilon",
+)
+FORMAT = 1  # of the run directory
+PACKAGES = ("jaxmac", "jax", "jaxlib", "flax", "optax", "flashbax", "numpy")
+
+
+class RunDirectoryError(OSError):
+    """A run directory that cannot be used; the message is one line and says what to do."""
+
+
+def cell(value: Any) -> Any:
+    """A value as written in the CSV: NaN is empty, floats keep seven digits."""
+    if isinstance(value, (float, np.floating)):
+        return "" if np.isnan(value) else f"{float(value):.7g}"
+    return value
+
+
+class RunDirectory:
+    """Writes one run. With `path=None` nothing is written and every call is a no-op."""
+
+    def __init__(self, path: str | os.PathLike | None):
+        self.path = None if path is None else Path(path)
+
+    def create(self, config: dict[str, Any], swept: list[str], overwrite: bool, needed_bytes: int) -> None:
+        """Make the directory and prove that it can hold the run.
+
+        Raises RunDirectoryError if it already holds a run (without `overwrite`), holds something else, cannot be
+        written or lies on a disk without `needed_bytes` of space.
+        """
+        if self.path is None:
+            return
+        try:
+            self._make_room(overwrite)
+            free = shutil.disk_usage(self.path).free
+            if free < needed_bytes:
+                raise OSError(errno.ENOSPC, f"{free / 1e6:.0f} MB free, {needed_bytes / 1e6:.0f} MB needed")
+            self.columns = [*COLUMNS, *swept]
+            self.write_config(config)
+            self._append_lines([self.columns], mode="w")
+        except RunDirectoryError:
+            raise
+        except OSError as error:
+            raise RunDirectoryError(f"cannot write the run directory {self.path}: {_reason(error)}") from error
+
+    def _make_room(self, overwrite: bool) -> None:
+        path = self.path
+        if path.exists() and not path.is_dir():
+            raise RunDirectoryError(f"{path} is a file, not a directory: choose another --out")
+        if (path / "config.json").exists() or (path / "metrics.csv").exists():
+            if not overwrite:
+                raise RunDirectoryError(
+                    f"{path} already holds a run: choose another --out, replace it with --overwrite, "
+                    f"or continue it with `jaxmac resume {path}`"
+                )
+            for name in ("config.json", "metrics.csv", "curve.png", "episode.gif"):
+                (path / name).unlink(missing_ok=True)
+            shutil.rmtree(path / "checkpoints", ignore_errors=True)
+        elif path.is_dir() and any(path.iterdir()):
+            raise RunDirectoryError(f"{path} is not empty and holds no run: choose another --out")
+        path.mkdir(parents=True, exist_ok=True)
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """(Re)write config.json in one atomic move."""
+        if self.path is None:
+            return
+        draft = self.path / "config.json.part"
+        draft.write_text(json.dumps(config, indent=2, default=str) + "\n")
+        draft.replace(self.path / "config.json")
+
+    def append(self, rows: list[dict[str, Any]]) -> None:
+        """Append one row per member to metrics.csv, in one write that reaches the disk before it returns."""
+        if self.path is not None:
+            self._append_lines([[cell(row[column]) for column in self.columns] for row in rows], mode="a")
+
+    def _append_lines(self, lines: list[list[Any]], mode: str) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(lines)
+        try:
+            with (self.path / "metrics.csv").open(mode) as file:
+                file.write(text.getvalue())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise RunDirectoryError(f"cannot write {self.path / 'metrics.csv'}: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    return error.args[1] if len(error.args) > 1 else str(error)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers of a run."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
+
+
+def read_config(path: str | os.PathLike) -> dict[str, Any]:
+    """config.json of a run; RunDirectoryError where there is none or its format is newer."""
+    file = Path(path) / "config.json"
+    try:
+        config = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise RunDirectoryError(f"{path} is no run directory: it has no config.json") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunDirectoryError(f"{file} is damaged: {error}") from None
+    if config.get("format", 0) > FORMAT:
+        raise RunDirectoryError(
+            f"{file} has format {config['format']}, this jaxmac reads up to {FORMAT}: upgrade it"
+        )
+    return config
+
+
+def read_metrics(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """metrics.csv as arrays `[evaluations, members]`, keyed by the columns from `episodes` on.
+
+    Empty cells are NaN; a run cut short keeps the evaluations that all its members reached.
+    """
+    file = Path(path) / "metrics.csv"
+    try:
+        with file.open() as stream:
+            rows = list(csv.DictReader(stream))
+    except FileNotFoundError:
+        raise RunDirectoryError(f"{path} is no run directory: it has no metrics.csv") from None
+    by_member: dict[int, list[dict[str, str]]] = {}
+    for row in rows:
+        by_member.setdefault(int(row["member"]), []).append(row)
+    if not by_member:
+        return {}
+    evaluations = min(len(found) for found in by_member.values())
+    names = list(rows[0])[2:]
+    return {
+        name: np.array([[number(by_member[m][e][name]) for m in sorted(by_member)] for e in range(evaluations)])
+        for name in names
+    }
+
+
+def number(text: str) -> Any:
+    """A CSV cell as a number where it is one; an empty one is NaN."""
+    try:
+        return float(text) if text else float("nan")
+    except ValueError:
+        return text

@@ -1,0 +1,223 @@
+"""Cuts: one raw episode in, training rows of fixed length and a row mask out.
+
+Marks, durations and rewards are taken from the whole episode, then the window is chosen, then rows are packed:
+a row at the edge of a window keeps its full reward and duration. Each cut takes a *single* episode; `vmap` it
+with `out_axes=TIME_MAJOR` for a batch of time-major rows.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxmac.episode import Episode, Marks, mark
+
+MACRO_STATES = ("joint", "real", "terminated")
+REWARD_SCHEMES = ("joint", "own", "max", "min", "mean")
+TRAJECTORY_UNITS = ("steps", "rows", "episode")
+
+
+class JointRows(NamedTuple):
+    """Mac-JERT: one row per step on which at least one agent's macro-action ended (AVF specification, section 1).
+
+    The recurrent nets run over `rows + 1` entries: entry 0 is what was perceived at the first row, entry k + 1 is
+    what is known after row k. So row k's utilities are output k, and those of its successor output k + 1.
+    """
+
+    obs: Float[Array, "rows+1 agents obs"]  # macro-observations, held while a macro-action runs
+    last_action: Int[Array, "rows+1 agents"]  # the macro-action that ended before it, -1: none
+    advance: Bool[Array, "rows+1 agents"]  # the agent decides here, so its hidden state moves
+    macro_action: Int[Array, "rows agents"]  # running during the row
+    start: Bool[Array, "rows agents"]  # chosen at the row's first step (from the whole episode)
+    ended: Bool[Array, "rows agents"]  # ended at the row's last step
+    avail: Bool[Array, "rows agents actions"]  # what could be chosen at the row's first step
+    next_avail: Bool[Array, "rows agents actions"]  # what can be chosen after it
+    mixer_state: Float[Array, "rows mixer"]  # macro-state in the chosen mode
+    next_mixer_state: Float[Array, "rows mixer"]
+    reward: Float[Array, "rows"]  # accumulated and discounted within the row
+    duration: Float[Array, "rows"]  # primitive steps of that accumulation
+    terminal: Bool[Array, "rows"]  # no bootstrap after this row
+    last_step: Int[Array, "rows"]  # primitive step that closed the row
+    mask: Bool[Array, "rows"]  # a real row inside the window; padding is False
+    dropped: Int[Array, ""]  # rows of the window that did not fit
+
+
+TIME_MAJOR = JointRows(*(1,) * (len(JointRows._fields) - 1), dropped=0)
+"""`out_axes` of a `vmap` over episodes that puts the batch second: `[rows, batch, ...]`."""
+
+
+def accumulate_reward(
+    reward: Float[Array, "time"], first: Int[Array, "..."], last: Int[Array, "..."], discount: Array | float
+) -> Float[Array, "..."]:
+    """Discounted reward of steps `first..last`, both included: sum of discount^(t - first) r_t."""
+    steps = jnp.arange(reward.shape[0])
+    age = steps - first[..., None]
+    inside = (age >= 0) & (steps <= last[..., None])
+    powers = jnp.power(jnp.asarray(discount, jnp.float32), jnp.arange(reward.shape[0], dtype=jnp.float32))
+    weights = jnp.where(inside, powers[jnp.clip(age, 0)], 0.0)
+    return jnp.sum(jnp.where(inside, reward, 0.0) * weights, axis=-1)
+
+
+def pack(keep: Bool[Array, "time"], size: int) -> tuple[Int[Array, "size"], Bool[Array, "size"], Array]:
+    """Indices of the last `size` True entries of `keep`, packed to the front.
+
+    Returns indices (0 where there is none), a mask of the real ones and the number that did not fit. Keeping the
+    last ones makes a full cap the same as a window that starts later, and never loses a terminal reward.
+    """
+    order = jnp.cumsum(keep)
+    dropped = jnp.maximum(order[-1] - size, 0)
+    wanted = dropped + 1 + jnp.arange(size)
+    index = jnp.sum(order < wanted[:, None], axis=-1)
+    valid = wanted <= order[-1]
+    return jnp.where(valid, index, 0), valid, dropped
+
+
+def window(key: Array, rows: Bool[Array, "time"], length: Array, size: int, unit: str) -> Bool[Array, "time"]:
+    """Which of the steps in `rows` lie in a random window (AVF specification, section 5).
+
+    Args:
+        key: random key for the position.
+        rows: steps that close a row.
+        length: steps taken in the episode.
+        size: window length in `unit`s.
+        unit: "steps" (primitive steps), "rows" (joint rows) or "episode" (everything).
+
+    The window may begin before the first entry: its start is uniform in [1 - size, length - 1].
+    """
+    if unit == "episode":
+        return rows
+    steps = jnp.arange(rows.shape[0])
+    position = steps if unit == "steps" else jnp.cumsum(rows) - 1
+    extent = length if unit == "steps" else jnp.sum(rows)
+    start = jax.random.randint(key, (), 1 - size, jnp.maximum(extent, 1))
+    return rows & (position >= start) & (position < start + size)
+
+
+def _row_reward(
+    episode: Episode, scheme: str, discount: Array | float, last: Array, started: Array, ended: Array
+) -> tuple[Float[Array, "rows"], Float[Array, "rows"]]:
+    """Reward and duration of each row under a reward scheme (AVF specification, section 1)."""
+    if scheme == "joint":
+        first = jnp.max(started, axis=-1)
+        reward = accumulate_reward(episode.reward, first, last, discount)
+        return reward, (last - first + 1).astype(jnp.float32)
+    own = accumulate_reward(episode.reward, started, jnp.broadcast_to(last[:, None], started.shape), discount)
+    duration = (last[:, None] - started + 1).astype(jnp.float32)
+    if scheme == "mean":
+        count = jnp.maximum(jnp.sum(ended, axis=-1), 1)
+        return jnp.sum(own * ended, axis=-1) / count, jnp.sum(duration * ended, axis=-1) / count
+    score = {"own": duration, "max": own, "min": -own}[scheme]
+    agent = jnp.argmax(jnp.where(ended, score, -jnp.inf), axis=-1)[:, None]
+    return jnp.take_along_axis(own, agent, -1)[:, 0], jnp.take_along_axis(duration, agent, -1)[:, 0]
+
+
+def _macro_state(
+    episode: Episode, mode: str, last: Array, started: Array, following: Array, ended: Array
+) -> tuple[Array, Array]:
+    """Macro-state before and after each row, `[rows, mixer]` (AVF specification, section 2)."""
+    if mode == "real":
+        return episode.state[last], episode.state[last + 1]
+    if mode == "terminated":
+        agent = jnp.argmax(jnp.where(ended, started, -1), axis=-1)[:, None]
+        started = jnp.take_along_axis(started, agent, -1)
+        following = jnp.take_along_axis(following, agent, -1)
+    rows = last.shape[0]
+    return episode.state[started].reshape(rows, -1), episode.state[following].reshape(rows, -1)
+
+
+def joint_row_steps(marks: Marks) -> Bool[Array, "time"]:
+    """Steps that close a joint row: somebody's macro-action ended."""
+    return jnp.any(marks.ended, axis=-1)
+
+
+def mac_jert(
+    episode: Episode,
+    marks: Marks,
+    rows: Bool[Array, "time"],
+    counted: Bool[Array, "time"],
+    size: int,
+    *,
+    discount: Array | float,
+    macro_state: str = "joint",
+    reward_scheme: str = "joint",
+) -> JointRows:
+    """Cut a single episode into joint rows.
+
+    Args:
+        episode: a single episode.
+        marks: its marks.
+        rows: steps whose rows are kept (all that somebody ends, or those of a window).
+        counted: steps whose rows count in the loss; a row kept only to carry the history has mask False.
+        size: number of rows of the result; when more are kept the last `size` of them remain.
+        discount: per primitive step, inside a row.
+        macro_state: one of MACRO_STATES.
+        reward_scheme: one of REWARD_SCHEMES.
+    """
+    last, valid, dropped = pack(rows, size)
+    agents = jnp.arange(episode.macro_action.shape[-1])
+    started, following, ended = marks.started[last], marks.following[last], marks.ended[last]
+    decided = jnp.concatenate([started[:1], following])
+    last_action = episode.macro_action[jnp.maximum(decided - 1, 0), agents].astype(jnp.int32)
+    reward, duration = _row_reward(episode, reward_scheme, discount, last, started, ended)
+    mixer_state, next_mixer_state = _macro_state(episode, macro_state, last, started, following, ended)
+    return JointRows(
+        obs=episode.obs[decided, agents].astype(jnp.float32),
+        last_action=jnp.where(decided > 0, last_action, -1),
+        advance=jnp.concatenate([jnp.ones_like(ended[:1]), ended]),
+        macro_action=episode.macro_action[last].astype(jnp.int32),
+        start=started == jnp.max(started, axis=-1, keepdims=True),
+        ended=ended,
+        avail=episode.avail[jnp.max(started, axis=-1)],
+        next_avail=episode.avail[last + 1],
+        mixer_state=mixer_state,
+        next_mixer_state=next_mixer_state,
+        reward=reward,
+        duration=duration,
+        terminal=episode.terminal[last],
+        last_step=last,
+        mask=valid & counted[last],
+        dropped=dropped,
+    )
+
+
+def joint_trajectory(
+    key: Array,
+    episode: Episode,
+    *,
+    discount: Array | float,
+    trajectory: int,
+    trajectory_unit: str = "steps",
+    unroll_episode: bool = False,
+    max_rows: int = 0,
+    macro_state: str = "joint",
+    reward_scheme: str = "joint",
+    close_on_terminal: bool = True,
+    timeout_is_terminal: bool = False,
+) -> JointRows:
+    """A training trajectory of joint rows from a single episode: a window, then its rows.
+
+    With `unroll_episode` the rows before the window are kept for the recurrent history and masked out of the loss.
+    `max_rows` caps the rows (0: as many as the window or episode can hold).
+    """
+    steps = episode.mask.shape[0]
+    marks = mark(episode, close_on_terminal=close_on_terminal)
+    if timeout_is_terminal:
+        episode = episode.replace(terminal=episode.terminal | episode.truncated)
+    rows = joint_row_steps(marks)
+    counted = window(key, rows, episode.length, trajectory, trajectory_unit)
+    whole = unroll_episode or trajectory_unit == "episode"
+    size = steps if whole else min(trajectory, steps)
+    size = min(size, max_rows) if max_rows else size
+    return mac_jert(
+        episode,
+        marks,
+        rows if whole else counted,
+        counted,
+        size,
+        discount=discount,
+        macro_state=macro_state,
+        reward_scheme=reward_scheme,
+    )

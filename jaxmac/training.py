@@ -1,0 +1,222 @@
+"""The compiled part of training: init, iterations (collect, store, update), evaluation, vmapped over members.
+
+Members (seeds x swept values) are one outer axis that no other module sees. The step counter is an unbatched
+argument, so that conditions on it stay conditions. Keys come from `fold_in(member_key, step)`: no generator state
+is stored, and any chunking or sharding of the same members gives the same run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int
+
+from envs.environment import Environment
+from jaxmac.algorithms.base import Algorithm, Hyper, Progress
+from jaxmac.algorithms.value_based import exploration, updates_per_iteration
+from jaxmac.episode import Episode, discounted_return
+from jaxmac.replay import Replay, make_replay
+from jaxmac.rollout import Policy, rollout
+
+EVALUATION = 0x7FFFFFFF  # folded into a member's key: evaluation draws share nothing with training
+INIT = 0x7FFFFFFE
+
+
+@struct.dataclass
+class Tally:
+    """What happened since the last evaluation, per member."""
+
+    env_steps: Int[Array, ""]
+    return_sum: Float[Array, ""]
+    episodes: Int[Array, ""]
+    loss_sum: Float[Array, ""]
+    updates: Int[Array, ""]
+    epsilon: Float[Array, ""]  # mean over the parallel episodes of the last iteration
+    dropped_rows: Int[Array, ""]
+    broken_update: Int[Array, ""]  # number of the first update with a loss that is not finite, -1: none
+
+    @classmethod
+    def empty(cls) -> Tally:
+        """Nothing yet."""
+        zero, none = jnp.zeros((), jnp.int32), jnp.zeros(())
+        return cls(zero, none, zero, none, zero, jnp.ones(()), zero, zero - 1)
+
+
+@struct.dataclass
+class Member:
+    """One learner with its experience; everything training carries from iteration to iteration."""
+
+    learner: Any
+    replay: dict[str, Any]  # one storage per stream
+    tally: Tally
+
+
+class Evaluation(NamedTuple):
+    """Means over the evaluation episodes of one member."""
+
+    eval_return: Float[Array, ""]
+    eval_discounted_return: Float[Array, ""]
+    eval_length: Float[Array, ""]
+
+
+class Trainer(NamedTuple):
+    """The compiled-to-be functions of a run, all with a leading axis of members (`progress` excepted).
+
+    init: (keys [members], hyper) -> members
+    advance: (members, keys, hyper, first iteration, last iteration) -> members; iterations first..last - 1
+    evaluate: (members, keys, hyper, iteration) -> (Evaluation, Tally, members with an empty tally)
+    """
+
+    init: Callable[..., Member]
+    advance: Callable[..., Member]
+    evaluate: Callable[..., tuple[Evaluation, Tally, Member]]
+    episodes_per_iteration: int
+    updates_per_iteration: int
+
+
+def iterations_before_learning(config: Any) -> int:
+    """Iterations that only collect: learning starts once `learning_starts` episodes and a batch are stored."""
+    enough = max(config.learning_starts, config.batch_size)
+    return -(-enough // config.num_envs) - 1
+
+
+def progress_at(config: Any, iteration: Array, updates: int) -> Progress:
+    """Progress at the start of an iteration, a pure function of its number."""
+    iteration = jnp.asarray(iteration, jnp.int32)
+    learning = jnp.maximum(iteration - iterations_before_learning(config), 0)
+    return Progress(iteration, iteration * config.num_envs, learning * updates)
+
+
+def episode_means(env: Environment, policy: Policy, key: Array, episodes: int, discount: Array) -> Evaluation:
+    """Mean returns and length of `episodes` episodes without exploration."""
+    played = rollout(env, policy, key, jnp.zeros(episodes))
+    return Evaluation(
+        jnp.mean(played.undiscounted_return),
+        jnp.mean(discounted_return(played, discount)),
+        jnp.mean(played.length.astype(jnp.float32)),
+    )
+
+
+def example_episode(env: Environment, policy: Policy) -> Episode:
+    """Zeros of the shape and dtype of one stored episode."""
+    shapes = jax.eval_shape(lambda key: rollout(env, policy, key, jnp.zeros(1)), jax.random.key(0))
+    return jax.tree.map(lambda x: jnp.zeros(x.shape[1:], x.dtype), shapes)
+
+
+def make_trainer(env: Environment, algorithm: Algorithm, config: Any, mesh: Mesh | None = None) -> Trainer:
+    """Build the functions of a run; with `mesh` (axis "members") members are sharded over its devices."""
+    updates = updates_per_iteration(config, env.horizon)
+    replay = make_replay(
+        config.replay_episodes,
+        config.batch_size,
+        tournament=config.replay_tournament,
+        tournament_share=config.tournament_share,
+    )
+
+    def init(key: Array, hyper: Hyper) -> Member:
+        learner = algorithm.init(jax.random.fold_in(key, INIT), hyper)
+        example = example_episode(env, algorithm.evaluation(learner, hyper))
+        return Member(learner, {stream: replay.init(example) for stream in algorithm.streams}, Tally.empty())
+
+    def iterate(member: Member, key: Array, hyper: Hyper, progress: Progress) -> Member:
+        return _iterate(env, algorithm, config, replay, updates, member, key, hyper, progress)
+
+    def advance(members: Member, keys: Array, hyper: Hyper, first: Array, last: Array) -> Member:
+        def body(iteration: Array, members: Member) -> Member:
+            progress = progress_at(config, iteration, updates)
+            return jax.vmap(iterate, in_axes=(0, 0, 0, None))(members, keys, hyper, progress)
+
+        return jax.lax.fori_loop(first, last, body, members)
+
+    def evaluate(member: Member, key: Array, hyper: Hyper, iteration: Array) -> tuple[Evaluation, Tally, Member]:
+        key = jax.random.fold_in(jax.random.fold_in(key, EVALUATION), iteration)
+        policy = algorithm.evaluation(member.learner, hyper)
+        means = episode_means(env, policy, key, config.eval_episodes, hyper["gamma"])
+        return means, member.tally, member.replace(tally=Tally.empty())
+
+    def over_members(function: Callable, batched: int, unbatched: int, donate: bool) -> Callable:
+        if mesh is not None:
+            specs = (PartitionSpec("members"),) * batched + (PartitionSpec(),) * unbatched
+            function = jax.shard_map(
+                function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec("members"), check_vma=False
+            )
+        return jax.jit(function, donate_argnums=(0,) if donate else ())
+
+    return Trainer(
+        over_members(jax.vmap(init), 2, 0, donate=False),
+        over_members(advance, 3, 2, donate=True),
+        over_members(jax.vmap(evaluate, in_axes=(0, 0, 0, None)), 3, 1, donate=True),
+        config.num_envs,
+        updates,
+    )
+
+
+def _iterate(
+    env: Environment,
+    algorithm: Algorithm,
+    config: Any,
+    replay: Replay,
+    updates: int,
+    member: Member,
+    key: Array,
+    hyper: Hyper,
+    progress: Progress,
+) -> Member:
+    """Collect `num_envs` episodes per stream, store them, and update once there is enough."""
+    collect_key, update_key = jax.random.split(jax.random.fold_in(key, progress.iteration))
+    epsilon = exploration(config, hyper, progress)
+    tally, storage = member.tally, dict(member.replay)
+    for index, stream in enumerate(algorithm.streams):
+        policy = algorithm.behaviour(member.learner, hyper, stream)
+        episodes = rollout(env, policy, jax.random.fold_in(collect_key, index), epsilon)
+        storage[stream] = replay.add(storage[stream], episodes)
+        tally = tally.replace(
+            env_steps=tally.env_steps + jnp.sum(episodes.length),
+            return_sum=tally.return_sum + jnp.sum(episodes.undiscounted_return),
+            episodes=tally.episodes + config.num_envs,
+        )
+    tally = tally.replace(epsilon=jnp.mean(epsilon))
+    progress = progress._replace(episodes=progress.episodes + config.num_envs)
+
+    def one_update(number: Array, learned: tuple[Any, Tally]) -> tuple[Any, Tally]:
+        learner, tally = learned
+        sample_key, learn_key = jax.random.split(jax.random.fold_in(update_key, number))
+        batches = {
+            stream: replay.sample(jax.random.fold_in(sample_key, index), storage[stream])
+            for index, stream in enumerate(algorithm.streams)
+        }
+        now = progress._replace(updates=progress.updates + number)
+        learner, metrics = algorithm.update(learner, hyper, batches, now, learn_key)
+        broken = ~jnp.isfinite(metrics["loss"]) & (tally.broken_update < 0)
+        return learner, tally.replace(
+            loss_sum=tally.loss_sum + metrics["loss"],
+            updates=tally.updates + 1,
+            dropped_rows=tally.dropped_rows + metrics.get("dropped_rows", 0),
+            broken_update=jnp.where(broken, now.updates + 1, tally.broken_update),
+        )
+
+    learner, tally = jax.lax.cond(
+        progress.iteration >= iterations_before_learning(config),
+        lambda learned: jax.lax.fori_loop(0, updates, one_update, learned),
+        lambda learned: learned,
+        (member.learner, tally),
+    )
+    return Member(learner, storage, tally)
+
+
+def members_mesh(count: int, devices: list[Any] | None = None) -> Mesh | None:
+    """A mesh with axis "members" over as many devices as are useful for `count` members; None for one."""
+    devices = list(devices or jax.local_devices())[:count]
+    return Mesh(devices, ("members",)) if len(devices) > 1 else None
+
+
+def put_members(tree: Any, mesh: Mesh | None) -> Any:
+    """Place arrays with a leading axis of members on the devices of `mesh`."""
+    if mesh is None:
+        return tree
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec("members")))

@@ -1,0 +1,99 @@
+"""The worked examples of CONTRIBUTING.md run, and what they add passes what its table demands of every entry."""
+
+import inspect
+import re
+import sys
+import types
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import mixer_properties
+import numpy as np
+import pytest
+import test_environment_contract as contract
+
+import envs
+from envs import rendering
+from jaxmac.mixers import MIXERS, make_mixer
+
+TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+
+
+def sections():
+    """Title of each section -> its python code."""
+    parts = re.split(r"^## (.+)\n", TEXT, flags=re.MULTILINE)[1:]
+    return {
+        title: "\n".join(re.findall(r"^```python\n(.*?)^```", body, re.DOTALL | re.MULTILINE))
+        for title, body in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """Runs the code of a section in a module of its own and takes what it registered back afterwards."""
+    monkeypatch.setattr(envs, "_TABLE", dict(envs._TABLE))
+    mixers = dict(MIXERS)
+
+    def run(title):
+        module = types.ModuleType("contributing_example")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        exec(compile(sections()[title], f"CONTRIBUTING.md, {title}", "exec"), module.__dict__)
+        return module
+
+    yield run
+    MIXERS.clear()
+    MIXERS.update(mixers)
+
+
+def test_every_example_has_code():
+    titles = {title for title, code in sections().items() if code}
+    assert {"A new environment", "A new mixer"} <= titles
+
+
+def contract_tests():
+    """The tests that `test_environment_contract` runs on every id: those whose one argument is the id."""
+    tests = [test for name, test in vars(contract).items() if name.startswith("test_")]
+    return [test for test in tests if list(inspect.signature(test).parameters) == ["env_id"]]
+
+
+def test_the_environment_keeps_the_contract(example):
+    example("A new environment")
+    assert "Corridor-7" in envs.list_ids()
+    assert len(contract_tests()) >= 5
+    for test in contract_tests():
+        test("Corridor-7")
+
+
+def test_the_environment_does_what_its_text_says(example):
+    example("A new environment")
+    env = envs.make("Corridor-7", step_reward=-1.0)
+    state, ts = env.reset(jax.random.key(0))
+    total, choices = 0.0, jnp.array([1, 1])
+    while not (ts.terminal | ts.truncated):
+        state, ts = env.step(jax.random.key(0), state, choices)
+        total += float(ts.reward)
+    assert (int(ts.time), total, bool(ts.terminal)) == (3, 10.0 - 3, True)
+    assert np.unique(rendering.frame(env, state).reshape(-1, 3), axis=0).shape[0] > 2
+
+
+def test_the_mixer_keeps_its_promise(example):
+    example("A new mixer")
+    mixer = make_mixer("weighted-sum")
+    mixer_properties.check_monotone(mixer)
+    mixer_properties.check_ignores_padding(mixer)
+    mixer_properties.check_rows_are_independent(mixer)
+    for conditional in (False, True):
+        mixer_properties.check_igm(mixer, 3, conditional)
+
+
+def test_the_mixer_would_fail_without_its_weights_being_positive(example, monkeypatch):
+    module = example("A new mixer")
+    monkeypatch.setattr(module.nn, "softplus", lambda x: x)
+    with pytest.raises(AssertionError, match="instances"):
+        mixer_properties.check_igm(make_mixer("weighted-sum", hypernet_embed=16), 3, conditional=True)
+
+
+def test_examples_leave_the_tables_alone():
+    assert "weighted-sum" not in MIXERS
+    assert "Corridor-7" not in envs.list_ids()

@@ -1,0 +1,106 @@
+"""Learning on probe environments: each mixer learns what it can represent."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import probes
+import pytest
+
+import jaxmac.algorithms.avf as avf
+import jaxmac.targets as targets
+from jaxmac import train
+from jaxmac.rollout import rollout
+
+SMALL = {
+    "learning_rate": 1e-2,
+    "gamma": 0.9,
+    "polyak": 0.9,
+    "num_envs": 16,
+    "batch_size": 32,
+    "replay_episodes": 512,
+    "replay_tournament": 0,
+    "learning_starts": 64,
+    "explore_fraction": 1.0,
+    "reward_scale": 0.2,
+    "trajectory_unit": "episode",
+    "max_rows": 0,
+    "hidden_size": 16,
+    "train_freq": 1,
+    "eval_every": 640,
+}
+
+
+def learn(algorithm, env, episodes=640, seeds=3, **options):
+    values = {**SMALL, "train_freq": env.horizon, **options}
+    return train(algorithm, env, seeds=seeds, episodes=episodes, progress=False, **values)
+
+
+@pytest.mark.parametrize("algorithm", ["avf-vdn", "avf-qmix", "avf-qplex"])
+def test_every_mixer_learns_the_additive_game(algorithm):
+    result = learn(algorithm, probes.Additive())
+    assert result.metrics["eval_return"][-1].tolist() == [3.0] * 3
+
+
+def test_qmix_learns_the_value_of_a_monotonic_game():
+    result = learn("avf-qmix", probes.Monotonic())
+    assert result.metrics["eval_return"][-1].tolist() == [4.0] * 3
+    assert (result.metrics["loss"][-1] < 0.25).all()  # a sum cannot get below 0.04 * 16 * 9/64 of variance
+
+
+def test_only_qplex_learns_the_values_of_a_game_that_is_not_monotonic():
+    loss = {}
+    for algorithm in ("avf-qmix", "avf-qplex"):
+        result = learn(algorithm, probes.Crossed(), episodes=1600, epsilon_end=1.0)
+        assert result.metrics["eval_return"][-1].tolist() == [8.0] * 3
+        loss[algorithm] = result.metrics["loss"][-1].max(), result.metrics["loss"][-1].min()
+    # the best a sum can do leaves the interaction, (8 + 4 + 6 + 6) / 4 = 6: squared and scaled 0.2^2 * 36 = 1.44
+    assert loss["avf-qmix"][1] > 0.7
+    assert loss["avf-qplex"][0] < 0.35
+
+
+@pytest.mark.parametrize("algorithm", ["avf-vdn", "avf-qmix", "avf-qplex"])
+def test_every_mixer_learns_the_asynchronous_probe(algorithm):
+    result = learn(algorithm, probes.Asynchronous(), episodes=1600)
+    assert result.metrics["eval_return"][-1].tolist() == [probes.Asynchronous.best] * 3
+
+
+def worst_gap(result, env):
+    """Smallest return over greedy episodes with coin 1, where the optimum is 2, and with coin 0, where it is 10."""
+    worst = []
+    for member in range(len(result.members)):
+        played = rollout(env, result.policy(member), jax.random.key(9), jnp.zeros(32))
+        coin = np.asarray(played.state[:, 0, 0])
+        returns = np.asarray(played.undiscounted_return)
+        worst.append((returns[coin == 0].min(), returns[coin == 1].min()))
+    return worst
+
+
+def test_only_the_conditional_arg_max_solves_a_running_teammate(monkeypatch):
+    env = probes.RunningOn()
+    assert worst_gap(learn("avf-vdn", env, episodes=1600), env) == [(10.0, 2.0)] * 3
+
+    def unconditional(q_all, available, choosing, running):
+        return targets.conditional_argmax(q_all, available, jnp.ones_like(choosing), running)
+
+    def everything(available, choosing, running):
+        return targets.feasible_set(available, jnp.ones_like(choosing), running)
+
+    monkeypatch.setattr(avf, "conditional_argmax", unconditional)
+    monkeypatch.setattr(avf, "feasible_set", everything)
+    assert worst_gap(learn("avf-vdn", env, episodes=1600), env) == [(10.0, 1.0)] * 3
+
+
+def test_only_the_joint_macro_state_explains_a_faded_coin():
+    solved = {}
+    for mode in ("joint", "real", "terminated"):
+        env = probes.FadedCoin()
+        result = learn(
+            "avf-qmix", env, episodes=2560, seeds=6, macro_state=mode, reward_scale=0.1, epsilon_end=1.0
+        )
+        policies = [result.policy(member) for member in range(6)]
+        solved[mode] = sum(
+            bool((rollout(env, policy, jax.random.key(1), jnp.zeros(4)).macro_action[:, 1, 0] == 1).all())
+            for policy in policies
+        )
+    assert solved["joint"] == 6
+    assert solved["real"] < 6 and solved["terminated"] < 6
