@@ -321,8 +321,8 @@ class BoxPushing(Environment):
         return jnp.concatenate([per_robot.ravel(), boxes.ravel()])
 
     def draw(self, state: EnvState, ax: Any) -> None:
-        """Draw the goal row (green), waypoints (crosses), small boxes, big box (gold at home) and robots."""
-        from envs.rendering import draw_box, draw_grid, draw_robots
+        """Draw goal row (green), waypoints (crosses), boxes (gold at home), robots, and what they are doing."""
+        from envs.rendering import draw_box, draw_caption, draw_grid, draw_robots
 
         draw_grid(ax, self.size, self.size)
         draw_box(ax, (self.size - 1) / 2, self.goal_row, self.size, 1, "#d5ecd0", zorder=0)
@@ -336,3 +336,4 @@ class BoxPushing(Environment):
         robots = state.physics.robots
         outside = (-0.8, self.size - 0.2)  # robots that left the grid are drawn just outside
         draw_robots(ax, robots.x.clip(*outside), robots.y.clip(*outside), robots.heading)
+        draw_caption(self, state, ax)

@@ -1,4 +1,4 @@
-"""State -> frame -> GIF. An environment supplies `draw(state, ax)`; the caption is the same for all.
+"""State -> frame -> GIF. An environment supplies `draw(state, ax)`, made of the parts below.
 
 Figures are drawn on an Agg canvas of their own: no display, no pyplot, nothing shared with other figures.
 """
@@ -28,6 +28,7 @@ COLOURS = (
     "#bcbd22",
 )
 WIDTH, HEIGHT, DPI = 4.0, 4.0, 100  # of the axes, inches; a caption is added below
+LINE = 0.22  # of a caption, inches
 CLEAR = 63  # colour index of "as in the frame before"
 LAST_FRAME = 2000  # milliseconds
 
@@ -39,14 +40,12 @@ def frame(env: Environment, state: EnvState) -> np.ndarray:
 
     state = jax.device_get(state)
     lines = -(-env.num_agents // _columns(env))
-    height = HEIGHT + 0.22 * lines + 0.1
+    height = HEIGHT + LINE * lines + 0.1
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
     canvas = FigureCanvasAgg(figure)
     ax = figure.add_axes((0.03, 1 - 0.99 * HEIGHT / height, 0.94, 0.91 * HEIGHT / height))
     ax.set_axis_off()
-    ax.set_aspect("equal")
     env.draw(state, ax)
-    _caption(env, state, figure, height)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
@@ -77,6 +76,8 @@ def write_gif(env: Environment, states: Sequence[EnvState] | EnvState, path: str
 
 def draw_grid(ax: Any, columns: int, rows: int) -> None:
     """An empty grid with cell (x, y) centred at (x, y), y upwards, and half a cell of room around it."""
+    ax.set_axis_off()
+    ax.set_aspect("equal")
     ax.set_xlim(-1.0, columns)
     ax.set_ylim(-1.0, rows)
     ax.hlines(np.arange(rows + 1) - 0.5, -0.5, columns - 0.5, color="#d9d9d9", linewidth=0.6, zorder=1)
@@ -125,22 +126,27 @@ def _columns(env: Environment) -> int:
     return 1 if env.num_agents <= 3 else 2
 
 
-def _caption(env: Environment, state: EnvState, figure: Any, height: float) -> None:
-    """Time, return and outcome above; each agent's macro-action, and how long it has been running, below."""
-    end = "   finished" if state.terminal else "   time limit" if state.truncated else ""
+def draw_caption(env: Environment, state: EnvState, ax: Any) -> None:
+    """Above the axes time, return and outcome; below each agent's running macro-action and for how long."""
+    end = "finished" if state.terminal else "time limit" if state.truncated else ""
     if state.terminal and env.horizon_is_terminal and state.time >= env.horizon:
-        end = "   finished or time limit"
+        end = "finished or time limit"
     title = f"{env.name}   step {int(state.time)}   return {float(state.episode_return):.1f}"
-    figure.text(0.04, 1 - 0.16 / height, title, fontsize=10, va="center")
-    figure.text(0.96, 1 - 0.16 / height, end.strip(), fontsize=10, va="center", ha="right", weight="bold")
+    _note(ax, (0, 1), 9, title, fontsize=10)
+    _note(ax, (1, 1), 9, end, fontsize=10, ha="right", weight="bold")
     columns = _columns(env)
     for i in range(env.num_agents):
         action = int(state.macro_action[i])
         doing = "ready" if action < 0 else env.action_names[i][action]
         since = ", done" if state.ended[i] else f", step {int(state.elapsed[i])}"
-        place = (
-            0.04 + 0.48 * (i % columns),
-            (0.12 + 0.22 * (-(-env.num_agents // columns) - 1 - i // columns)) / height,
-        )
         text = f"▲ {i}: {doing}" + (since if action >= 0 else "")
-        figure.text(*place, text, fontsize=9, color=COLOURS[i % len(COLOURS)], va="center")
+        down = -14 - LINE * 72 * (i // columns)
+        _note(ax, ((i % columns) / 2, 0), down, text, fontsize=9, color=COLOURS[i % len(COLOURS)])
+
+
+def _note(ax: Any, corner: tuple[float, float], points_up: float, text: str, **style: Any) -> None:
+    """Text at a corner of the axes (fractions), moved up by some points."""
+    ax.annotate(
+        text, corner, xytext=(0, points_up), xycoords="axes fraction", textcoords="offset points",
+        va="center", annotation_clip=False, **style
+    )  # fmt: skip

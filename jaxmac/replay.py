@@ -33,9 +33,7 @@ def make_replay(capacity: int, batch_size: int, *, tournament: int = 0, tourname
         ValueError: the batch is larger than the replay.
     """
     if batch_size > capacity:
-        raise ValueError(
-            f"batch_size={batch_size} is larger than the replay; allowed: <= replay_episodes={capacity}"
-        )
+        raise ValueError(f"batch_size={batch_size} is larger than the replay; allowed: <= {capacity}")
     storage = flashbax.make_item_buffer(capacity, 1, 1, add_batches=True)
     winners = round(tournament_share * batch_size) if tournament else 0
 

@@ -70,13 +70,13 @@ def train(
         raise ValueError(f"chunk={chunk!r} is out of range; allowed: >= 1")
     specs = make_members(algorithm, environment, preset, hyperparameters, seeds, sweep)
     _check_replay(specs)
-    console = Console(stderr=True, quiet=not progress, highlight=False)
+    console = Console(stderr=True, quiet=not progress, highlight=False, soft_wrap=True)
     programs = [Program(algorithm, environment, group, None) for group in group_members(specs)]
     footprints = [program.footprint() for program in programs]
     worst = max(range(len(programs)), key=lambda i: footprints[i].total)
     console.print(
         f"{algorithm} on {environment.name}: {len(specs)} members, {episodes} episodes each, "
-        f"{len(jax.local_devices())} {jax.default_backend()} device(s), memory about {_size(footprints[worst].total)}"
+        f"{len(jax.local_devices())} {jax.default_backend()} device(s), {_size(footprints[worst].total)} of memory"
     )
     refuse_if_too_large(
         footprints[worst].total, programs[worst].padded, programs[worst].config, footprints[worst].replay
@@ -117,11 +117,11 @@ def _check_replay(specs: list[MemberSpec]) -> None:
         config = spec.config
         if config.batch_size > config.replay_episodes:
             raise ValueError(
-                f"batch_size={config.batch_size} is out of range; allowed: <= replay_episodes={config.replay_episodes}"
+                f"batch_size={config.batch_size} is larger than the replay; allowed: <= {config.replay_episodes}"
             )
         if config.num_envs > config.replay_episodes:
             raise ValueError(
-                f"num_envs={config.num_envs} is out of range; allowed: <= replay_episodes={config.replay_episodes}"
+                f"num_envs={config.num_envs} is larger than the replay; allowed: <= {config.replay_episodes}"
             )
 
 

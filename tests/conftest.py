@@ -1,8 +1,12 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+# Most of a test's time is compiling small programs: half of it without LLVM's optimisation. Before JAX starts.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -7,7 +7,16 @@ from jaxmac.episode import Episode
 
 
 def make_episode(
-    ended, reward, *, macro_action=None, obs=None, avail=None, terminal=False, truncated=False, horizon=None, garbage=0
+    ended,
+    reward,
+    *,
+    macro_action=None,
+    obs=None,
+    avail=None,
+    terminal=False,
+    truncated=False,
+    horizon=None,
+    garbage=0,
 ):
     """An Episode whose observation of agent i at step t is (t, i) and whose state is (t,), unless given.
 

@@ -69,7 +69,7 @@ def test_acting_step_by_step_equals_one_pass(nets):
 
 
 def test_agents_have_their_own_weights(nets):
-    networks, params = nets
+    _, params = nets
     kernel = params["params"]["encode_0"]["kernel"]
     assert kernel.shape[0] == 2
     assert np.abs(kernel[0] - kernel[1]).max() > 0.01

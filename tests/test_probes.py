@@ -94,9 +94,7 @@ def test_only_the_joint_macro_state_explains_a_faded_coin():
     solved = {}
     for mode in ("joint", "real", "terminated"):
         env = probes.FadedCoin()
-        result = learn(
-            "avf-qmix", env, episodes=2560, seeds=6, macro_state=mode, reward_scale=0.1, epsilon_end=1.0
-        )
+        result = learn("avf-qmix", env, episodes=2560, seeds=6, macro_state=mode, reward_scale=0.1, epsilon_end=1.0)
         policies = [result.policy(member) for member in range(6)]
         solved[mode] = sum(
             bool((rollout(env, policy, jax.random.key(1), jnp.zeros(4)).macro_action[:, 1, 0] == 1).all())

@@ -1,0 +1,209 @@
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from jaxmac.cli import main
+
+SMALL = [
+    "--num-envs",
+    "4",
+    "--batch-size",
+    "8",
+    "--replay-episodes",
+    "64",
+    "--replay-tournament",
+    "0",
+    "--learning-starts",
+    "8",
+    "--train-freq",
+    "50",
+    "--trajectory",
+    "5",
+    "--max-rows",
+    "0",
+    "--hidden-size",
+    "8",
+    "--hidden-layers",
+    "1",
+    "--eval-every",
+    "8",
+    "--eval-episodes",
+    "2",
+    "--seeds",
+    "2",
+    "--env",
+    "BoxPushing-4",
+    "--env-options.horizon",
+    "12",
+    "--algorithm",
+    "avf-vdn",
+]
+
+
+def jaxmac(*arguments, **options):
+    command = [sys.executable, "-m", "jaxmac", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, **options)
+
+
+def refused(capsys, *arguments):
+    """Exit status 2 and one line on stderr, which is returned."""
+    assert main(list(arguments)) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    return said.err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("cli") / "run"
+    return out, jaxmac("train", *SMALL, "--episodes", 32, "--out", out, "--devices", 2)
+
+
+def test_train_leaves_a_complete_run_directory(trained):
+    out, done = trained
+    assert done.returncode == 0, done.stderr
+    assert {"config.json", "metrics.csv", "curve.png", "episode.gif", "checkpoints"} <= {
+        path.name for path in out.iterdir()
+    }
+    assert "2 cpu device(s)" in done.stderr and "of memory" in done.stderr and "compiling" in done.stderr
+    assert "mean of the last ten evaluations (optimum 99.6)" in done.stdout
+    config = json.loads((out / "config.json").read_text())
+    assert config["hyperparameters"]["train_freq"] == 50 and config["env_options"] == {"horizon": 12}
+
+
+def test_sharding_over_devices_changes_no_number(trained, tmp_path):
+    out, _ = trained
+    done = jaxmac("train", *SMALL, "--episodes", 32, "--out", tmp_path / "one", "--devices", 1)
+    assert done.returncode == 0, done.stderr
+
+    def table(path):
+        with (path / "metrics.csv").open() as file:
+            return [[row["eval_return"], row["env_steps"], row["loss"]] for row in csv.DictReader(file)]
+
+    as_numbers = [np.array([[float(x or "nan") for x in row] for row in table(p)]) for p in (out, tmp_path / "one")]
+    np.testing.assert_allclose(*as_numbers, rtol=1e-4)
+
+
+def test_commands_on_a_finished_run(trained, tmp_path, capsys):
+    out, _ = trained
+    assert main(["eval", str(out), "--episodes", "3", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["member"] for row in rows] == [0, 1] and all(row["length"] <= 12 for row in rows)
+    assert main(["eval", str(out), "--episodes", "3", "--member", "1"]) == 0
+    assert main(["render", str(out), "--member", "1", "--out", str(tmp_path / "x.gif")]) == 0
+    assert (tmp_path / "x.gif").read_bytes()[:4] == b"GIF8"
+    assert main(["plot", str(out), str(out), "--out", str(tmp_path / "x.png")]) == 0
+    assert (tmp_path / "x.png").stat().st_size > 5000
+
+
+def started(out, *more):
+    command = [sys.executable, "-m", "jaxmac", "train", *SMALL, "--episodes", "1000000", "--out", str(out), *more]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    table, deadline = out / "metrics.csv", time.time() + 120
+    while not table.exists() or len(table.read_text().splitlines()) < 12:
+        assert process.poll() is None, process.stderr.read()
+        assert time.time() < deadline
+        time.sleep(0.1)
+    return process, table
+
+
+def complete_rows(table):
+    """Every line has all columns, and every evaluation both members, once."""
+    text = table.read_text()
+    assert text.endswith("\n")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert all(None not in row.values() and len(row) == 12 for row in rows)
+    seen = [(int(row["episodes"]), int(row["member"])) for row in rows]
+    assert seen == [(8 * (i // 2), i % 2) for i in range(len(seen))]
+    return rows
+
+
+def test_ctrl_c_ends_cleanly_and_keeps_what_there_was(tmp_path, capsys):
+    out = tmp_path / "run"
+    process, table = started(out)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    said = process.stderr.read()
+    assert "interrupted" in said and "Traceback" not in said
+    assert len(complete_rows(table)) >= 10
+    assert json.loads((out / "config.json").read_text())["status"] == "interrupted"
+    assert main(["eval", str(out), "--episodes", "2", "--json"]) == 0  # the policies are there too
+    assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+def test_kill_9_leaves_whole_rows(tmp_path, capsys):
+    out = tmp_path / "run"
+    process, table = started(out)
+    process.kill()
+    process.wait(timeout=60)
+    assert len(complete_rows(table)) >= 10
+    assert main(["plot", str(out), "--out", str(tmp_path / "x.png")]) == 0
+    capsys.readouterr()
+    assert "holds no checkpoint" in refused(capsys, "eval", str(out))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--env", "BoxPushing-9"], "grid size L must be even, from 4 to 30, not 9"),
+        (["--env", "BoxPushin-10"], "did you mean BoxPushing-10"),
+        (["--algorithm", "avf-qmx"], "unknown algorithm 'avf-qmx'; did you mean avf-qmix"),
+        (["--preset", "tund"], "unknown preset 'tund' of avf-qplex; did you mean tuned?"),
+        (
+            ["--lerning-rate", "1"],
+            "unknown option '--lerning-rate' of `jaxmac train`; did you mean --learning-rate",
+        ),
+        (["--env-options.horizn", "9"], "did you mean --env-options.horizon"),
+        (["--learning-rate", "-1"], "learning_rate=-1.0 is out of range; allowed: > 0 and <= 1"),
+        (["--gamma", "1.5"], "gamma=1.5 is out of range; allowed: >= 0 and <= 1"),
+        (["--episodes", "0"], "episodes=0 is out of range; allowed: >= 1"),
+        (["--seeds", "0"], "seeds=0 is out of range"),
+        (["--seeds", "a,b"], "seeds='a,b': expected a number or a list"),
+        (["--batch-size", "99999"], "batch_size=99999 is larger than the replay"),
+        (["--env-options.horizon", "0"], "horizon"),
+        (["--sweep", "gama=1"], "unknown hyperparameter 'gama' in --sweep; did you mean gamma"),
+        (["--sweep", "gamma=x"], "--sweep gamma=x: expected float values"),
+        (["--devices", "0"], "count=0 is out of range; allowed: >= 1"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxmac.cli.use_cpu_devices", lambda n: n > 0 or _raise(n))
+    monkeypatch.setattr("jaxmac.program.Program.compile", lambda self: pytest.fail("compiled"))
+    assert message in refused(capsys, "train", *arguments, "--out", str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def _raise(count):
+    raise ValueError(f"count={count} is out of range; allowed: >= 1")
+
+
+def test_bad_commands_and_runs(capsys, tmp_path):
+    assert "unknown command 'trian'; did you mean train" in refused(capsys, "trian")
+    assert "is no run directory" in refused(capsys, "eval", str(tmp_path))
+    assert "is no run directory" in refused(capsys, "plot", str(tmp_path / "none"))
+    (tmp_path / "config.json").write_text("{")
+    assert "is damaged" in refused(capsys, "render", str(tmp_path))
+    (tmp_path / "config.json").write_text('{"format": 99}')
+    assert "has format 99" in refused(capsys, "eval", str(tmp_path))
+
+
+def test_list_shows_environments_algorithms_and_hyperparameters(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("BoxPushing-10-primitive", "98.9", "avf-qplex", "tuned, paper"))
+    assert main(["list", "--algorithm", "avf-qmix"]) == 0
+    shown = capsys.readouterr().out
+    assert "hysteresis_episodes" in shown and "5e-05" in shown
+
+
+def test_help_exits_with_zero_and_nothing_with_two(capsys):
+    assert main(["--help"]) == 0
+    assert main([]) == 2
+    assert "resume RUN" in capsys.readouterr().out

@@ -1,0 +1,217 @@
+import csv
+import json
+import resource
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from probes import Additive, Asynchronous
+
+import jaxmac
+from jaxmac import memory, rundir
+from jaxmac.run import NonFiniteLossError
+from jaxmac.rundir import COLUMNS, RunDirectory, RunDirectoryError
+
+TINY = {
+    "num_envs": 4,
+    "batch_size": 8,
+    "replay_episodes": 64,
+    "replay_tournament": 4,
+    "learning_starts": 16,
+    "train_freq": 6,
+    "trajectory": 5,
+    "max_rows": 0,
+    "hidden_size": 8,
+    "hidden_layers": 1,
+    "eval_every": 10,
+    "eval_episodes": 4,
+}
+
+
+def tiny(seeds, **options):
+    return jaxmac.train(
+        "avf-vdn", Asynchronous(), seeds=seeds, **{"episodes": 48, "progress": False, **TINY, **options}
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of three seeds and two discounts on a registered environment, on disk."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    result = jaxmac.train(
+        "avf-qmix",
+        "BoxPushing-4",
+        env_options={"horizon": 12},
+        seeds=[3, 1, 5],
+        sweep={"gamma": [0.9, 0.5]},
+        out=out,
+        episodes=48,
+        progress=False,
+        **TINY,
+    )
+    return result, out
+
+
+def test_the_table_has_a_row_per_member_and_evaluation(finished):
+    result, out = finished
+    with (out / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == (*COLUMNS, "gamma")
+    # every 10 episodes rounded up to whole iterations of 4, and once more at the end
+    assert sorted({int(row["episodes"]) for row in rows}) == [0, 12, 24, 36, 48]
+    assert len(rows) == 5 * 6
+    assert [(int(r["member"]), int(r["seed"]), float(r["gamma"])) for r in rows[:6]] == [
+        (i, seed, gamma) for i, (gamma, seed) in enumerate((g, s) for g in (0.9, 0.5) for s in (3, 1, 5))
+    ]
+    assert rows[0]["loss"] == rows[0]["train_return"] == ""  # nothing yet
+    assert result.metrics["loss"].shape == (5, 6)
+    assert set(result.metrics) == {*COLUMNS[2:], "gamma"}
+
+
+def test_counts_are_what_the_schedules_say(finished):
+    result, _ = finished
+    # learning starts with the iteration that completes 16 episodes; ceil(4 * 12 / 6) = 8 updates each
+    iterations = result.metrics["episodes"][:, 0] // 4
+    assert result.metrics["updates"][:, 0].tolist() == [8 * max(i - 3, 0) for i in iterations]
+    assert result.metrics["epsilon"][0, 0] == 1.0
+    steps = result.metrics["env_steps"]
+    assert (np.diff(steps, axis=0) > 0).all() and (steps[-1] <= 48 * 12).all() and (steps[-1] < 48 * 12).any()
+    assert (result.metrics["eval_length"] <= 12).all()
+
+
+def test_loading_gives_the_same_result_and_policies(finished):
+    result, out = finished
+    loaded = jaxmac.load(out)
+    assert loaded.members == result.members
+    for name, values in result.metrics.items():
+        np.testing.assert_allclose(loaded.metrics[name], values, rtol=1e-6, err_msg=name)
+    one, other = (jaxmac.evaluate(run, episodes=5, member=4)[0] for run in (result, loaded))
+    assert one == other and one["seed"] == 1 and one["gamma"] == 0.5
+    assert one["mean"] == pytest.approx(result.metrics["eval_return"][-1, 4], abs=1e-4)  # deterministic and greedy
+    with pytest.raises(ValueError, match=r"member=6 is out of range; allowed: 0 to 5"):
+        loaded.policy(6)
+
+
+def test_config_json_holds_what_a_rerun_needs(finished):
+    _, out = finished
+    config = json.loads((out / "config.json").read_text())
+    assert config["status"] == "finished"
+    assert config["env"] == "BoxPushing-4" and config["env_options"] == {"horizon": 12}
+    assert config["seeds"] == [3, 1, 5] and config["sweep"] == {"gamma": [0.9, 0.5]}
+    assert config["versions"]["jax"] == jax.__version__
+    assert config["settings"]["trajectory"] == 5
+    assert (out / "curve.png").stat().st_size > 5000
+
+
+def test_a_seed_gives_the_same_numbers_alone_and_among_others():
+    alone, among = tiny([5]), tiny([2, 5, 9])
+    for name in ("eval_return", "train_return", "loss", "env_steps"):
+        np.testing.assert_allclose(
+            alone.metrics[name][:, 0], among.metrics[name][:, 1], rtol=1e-4, atol=1e-5, err_msg=name
+        )
+    assert (alone.metrics["loss"][-1, 0] != among.metrics["loss"][-1, [0, 2]]).all()
+
+
+def test_the_chunk_size_changes_nothing_at_all():
+    whole, single = tiny([0, 1]), tiny([0, 1], chunk=1)
+    for name in whole.metrics:
+        if name != "wall_seconds":
+            np.testing.assert_array_equal(whole.metrics[name], single.metrics[name], err_msg=name)
+
+
+def test_static_values_are_swept_in_programs_of_their_own():
+    result = tiny([0, 1], episodes=24, sweep={"hidden_size": [4, 8], "learning_rate": [1e-3, 1e-2]})
+    assert [(m["hidden_size"], m["learning_rate"], m["seed"]) for m in result.members] == [
+        (h, lr, seed) for h in (4, 8) for lr in (1e-3, 1e-2) for seed in (0, 1)
+    ]
+    assert result.metrics["hidden_size"][-1].tolist() == [4] * 4 + [8] * 4
+    same = tiny([0, 1], episodes=24, hidden_size=4, learning_rate=1e-2)
+    np.testing.assert_allclose(result.metrics["loss"][-1, 2:4], same.metrics["loss"][-1], rtol=1e-4)
+    assert result.policy(6) is not None
+
+
+class Explosive(Additive):
+    """Pays a reward that is not a number once seed-dependent chance strikes."""
+
+    def outcome(self, physics, actions, started):
+        bad = (actions[0] == 1) & (actions[1] == 1)
+        return jnp.where(bad, jnp.nan, 0.0), jnp.bool_(True)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_member_and_update(tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(NonFiniteLossError, match=r"member 0 \(seed 4\): loss is not finite at update 1; .*run"):
+        jaxmac.train(
+            "avf-vdn", Explosive(), seeds=[4], episodes=48, out=out, progress=False, **{**TINY, "train_freq": 1}
+        )
+    assert len((out / "metrics.csv").read_text().splitlines()) >= 3  # header, start, up to the break
+    assert json.loads((out / "config.json").read_text())["status"] == "non-finite loss"
+
+
+def test_a_directory_with_a_run_is_refused_unless_overwritten(finished, tmp_path):
+    _, out = finished
+    before = (out / "metrics.csv").read_text()
+    with pytest.raises(RunDirectoryError, match=r"already holds a run.*--overwrite.*jaxmac resume"):
+        tiny([0], out=out)
+    assert (out / "metrics.csv").read_text() == before
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunDirectoryError, match="is not empty and holds no run"):
+        tiny([0], out=tmp_path, overwrite=True)
+    with pytest.raises(RunDirectoryError, match="is a file"):
+        tiny([0], out=tmp_path / "notes.txt")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_directory_that_cannot_be_made_is_refused_at_once():
+    with pytest.raises(RunDirectoryError, match=r"cannot write the run directory /dev/null/run: Not a directory"):
+        tiny([0], out="/dev/null/run")
+
+
+def test_a_disk_without_room_is_refused_at_once(tmp_path, monkeypatch):
+    usage = rundir.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(rundir.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(RunDirectoryError, match=r"0 MB free, \d+ MB needed"):
+        tiny([0], out=tmp_path / "run")
+
+
+def test_a_disk_that_fills_up_is_said_when_it_happens(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    directory.create({}, [], overwrite=False, needed_bytes=0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
+    try:
+        with pytest.raises(RunDirectoryError, match=r"cannot write .*metrics.csv: File too large"):
+            directory.append([dict.fromkeys(COLUMNS, 1.0)] * 20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_run_that_does_not_fit_is_refused_with_advice(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 300_000)
+    with pytest.raises(
+        MemoryError, match=r"needs about .* GB and 0.00 GB are free; what would fit: .*replay_episodes="
+    ):
+        tiny([0, 1], replay_episodes=8000)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"episodes": 0}, "episodes=0 is out of range; allowed: >= 1"),
+        ({"chunk": 0}, "chunk=0 is out of range"),
+        ({"batch_size": 65}, r"batch_size=65 is larger than the replay; allowed: <= 64"),
+        ({"num_envs": 65}, r"num_envs=65 is larger than the replay"),
+        ({"preset": "paperr"}, "unknown preset 'paperr' of avf-vdn; did you mean paper"),
+        ({"env_options": {"horizon": 3}}, "env_options go with an environment id"),
+    ],
+)
+def test_bad_input_is_refused_before_compiling(change, message, monkeypatch):
+    monkeypatch.setattr("jaxmac.program.Program.compile", lambda self: pytest.fail("compiled"))
+    with pytest.raises(ValueError, match=message):
+        tiny([0], **change)
+
+
+def test_an_unknown_algorithm_names_the_nearest():
+    with pytest.raises(ValueError, match=r"unknown algorithm 'avf-qplx'; did you mean avf-qplex"):
+        jaxmac.train("avf-qplx", "BoxPushing-10")
