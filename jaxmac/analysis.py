@@ -39,11 +39,19 @@ def interval(
     members, mean = values.shape[-1], values.mean(axis=-1)
     if members < 2:
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    # How often each member is drawn is all a resampled mean needs.
-    counts = np.random.default_rng(seed).multinomial(members, np.full(members, 1 / members), size=resamples)
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(values @ counts.T / members, [tail, 100 - tail], axis=-1)
-    return mean, low, high
+    from scipy.stats import bootstrap
+
+    found = bootstrap(
+        (values,),
+        np.mean,
+        axis=-1,
+        confidence_level=confidence,
+        n_resamples=resamples,
+        method="percentile",
+        batch=500,
+        rng=seed,
+    )
+    return mean, *found.confidence_interval
 
 
 def smooth(values: Float[np.ndarray, "evaluations *rest"], window: int = 10) -> np.ndarray:

@@ -177,8 +177,8 @@ def _train_group(
             if program.dropped and not warned:
                 warned = True
                 reporter.note(
-                    f"max_rows={program.config.max_rows} shortens some trajectories: "
-                    f"{program.dropped} early rows left out so far"
+                    f"note: max_rows={program.config.max_rows} makes some windows start later "
+                    f"({program.dropped} early rows left out so far, never a reward of the rows kept)"
                 )
             reporter.update(done, fresh)
             if done >= total:

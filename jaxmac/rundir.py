@@ -139,26 +139,29 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def read_metrics(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """metrics.csv as arrays `[evaluations, members]`, keyed by the columns from `episodes` on.
-
-    Empty cells are NaN; a run cut short keeps the evaluations that all its members reached.
-    """
-    file = Path(path) / "metrics.csv"
+    """The metrics of a run directory; see `metrics_table`."""
     try:
-        with file.open() as stream:
-            rows = list(csv.DictReader(stream))
+        return metrics_table(Path(path) / "metrics.csv")
     except FileNotFoundError:
         raise RunDirectoryError(f"{path} is no run directory: it has no metrics.csv") from None
+
+
+def metrics_table(file: Path) -> dict[str, np.ndarray]:
+    """A metrics.csv as arrays `[evaluations, members]`, keyed by the columns from `episodes` on.
+
+    Empty cells are NaN; a run cut short keeps the evaluations that all its members reached. Empty without rows.
+    """
+    with file.open() as stream:
+        rows = list(csv.DictReader(stream))
     by_member: dict[int, list[dict[str, str]]] = {}
     for row in rows:
         by_member.setdefault(int(row["member"]), []).append(row)
     if not by_member:
         return {}
     evaluations = min(len(found) for found in by_member.values())
-    names = list(rows[0])[2:]
     return {
         name: np.array([[number(by_member[m][e][name]) for m in sorted(by_member)] for e in range(evaluations)])
-        for name in names
+        for name in list(rows[0])[2:]
     }
 
 

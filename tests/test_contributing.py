@@ -12,9 +12,12 @@ import mixer_properties
 import numpy as np
 import pytest
 import test_environment_contract as contract
+from probes import Additive
 
 import envs
 from envs import rendering
+from jaxmac import train
+from jaxmac.algorithms import ALGORITHMS
 from jaxmac.mixers import MIXERS, make_mixer
 
 TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
@@ -33,7 +36,7 @@ def sections():
 def example(monkeypatch):
     """Runs the code of a section in a module of its own and takes what it registered back afterwards."""
     monkeypatch.setattr(envs, "_TABLE", dict(envs._TABLE))
-    mixers = dict(MIXERS)
+    mixers, algorithms = dict(MIXERS), dict(ALGORITHMS)
 
     def run(title):
         module = types.ModuleType("contributing_example")
@@ -42,13 +45,14 @@ def example(monkeypatch):
         return module
 
     yield run
-    MIXERS.clear()
-    MIXERS.update(mixers)
+    for table, before in ((MIXERS, mixers), (ALGORITHMS, algorithms)):
+        table.clear()
+        table.update(before)
 
 
 def test_every_example_has_code():
     titles = {title for title, code in sections().items() if code}
-    assert {"A new environment", "A new mixer"} <= titles
+    assert {"A new environment", "A new mixer", "A new algorithm"} <= titles
 
 
 def contract_tests():
@@ -94,6 +98,16 @@ def test_the_mixer_would_fail_without_its_weights_being_positive(example, monkey
         mixer_properties.check_igm(make_mixer("weighted-sum", hypernet_embed=16), 3, conditional=True)
 
 
+def test_the_algorithm_trains_by_its_name(example):
+    example("A new algorithm")
+    small = {"num_envs": 16, "batch_size": 32, "learning_starts": 32, "train_freq": 1, "hidden_size": 16}
+    result = train(
+        "alone", Additive(), seeds=2, episodes=640, learning_rate=1e-2, eval_every=320, progress=False, **small
+    )
+    assert result.metrics["eval_return"][-1].tolist() == [Additive.best] * 2
+
+
 def test_examples_leave_the_tables_alone():
     assert "weighted-sum" not in MIXERS
+    assert "alone" not in ALGORITHMS
     assert "Corridor-7" not in envs.list_ids()

@@ -77,7 +77,7 @@ def golden_inputs():
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_qmix_recording(layers):
-    mixer = QMIX(embed=8, hypernet_layers=layers, hypernet_embed=8)
+    mixer = QMIX(mixing_embed=8, hypernet_layers=layers, hypernet_embed=8)
     params, inputs = {"params": qmix_params(layers)}, golden_inputs()
     close(mixer.apply(params, *inputs), GOLDEN[f"qmix{layers}.Qtot"])
     close(utility_gradient(mixer, params, inputs), GOLDEN[f"qmix{layers}.dQtot_dq"])
@@ -198,7 +198,7 @@ def test_every_parameter_learns(name):
 
 
 def test_qmix_parameter_gradient_by_finite_difference():
-    mixer = QMIX(embed=8, hypernet_embed=8)
+    mixer = QMIX(mixing_embed=8, hypernet_embed=8)
     flat, unravel = ravel_pytree(qmix_params(2))
     value = jax.jit(lambda p: mixer.apply({"params": unravel(p)}, *golden_inputs()).sum())
     for seed in range(5):
@@ -341,8 +341,8 @@ def test_parameters_stay_small_on_the_largest_benchmark():
 def test_errors_name_the_known():
     with pytest.raises(ValueError, match=r"'qmx': known mixers are .*qmix, qplex.*vdn"):
         make_mixer("qmx")
-    with pytest.raises(ValueError, match=r"'width' of mixer 'qmix': known: embed, hypernet_layers"):
+    with pytest.raises(ValueError, match=r"'width' of mixer 'qmix': known: mixing_embed, hypernet_layers"):
         make_mixer("qmix", width=3)
     with pytest.raises(ValueError, match="hypernet_layers=0"):
         make_mixer("qmix", hypernet_layers=0)
-    assert make_mixer("qmix", embed=7).embed == 7
+    assert make_mixer("qmix", mixing_embed=7).mixing_embed == 7

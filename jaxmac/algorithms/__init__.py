@@ -31,9 +31,7 @@ def _avf(mixer: str) -> Entry:
 
 
 ALGORITHMS: dict[str, Entry] = {
-    "avf-vdn": _avf("vdn"),
-    "avf-qmix": _avf("qmix"),
-    "avf-qplex": _avf("qplex"),
+    **{f"avf-{mixer}": _avf(mixer) for mixer in ("vdn", "qmix", "qplex")},
 }
 
 

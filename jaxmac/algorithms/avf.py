@@ -27,7 +27,7 @@ from jaxmac.algorithms.value_based import (
 )
 from jaxmac.config import setting
 from jaxmac.episode import Episode
-from jaxmac.mixers import make_mixer
+from jaxmac.mixers import MIXERS, make_mixer
 from jaxmac.networks.agent import Utilities
 from jaxmac.rollout import Policy
 from jaxmac.squeeze import MACRO_STATES, TIME_MAJOR, JointRows, joint_trajectory
@@ -63,23 +63,9 @@ class AVFState:
 
 
 def mixer_of(name: str, config: AVFConfig) -> nn.Module:
-    """The mixer `name` with the sizes of `config`."""
-    options = {
-        "vdn": {},
-        "qmix": {
-            "embed": config.mixing_embed,
-            "hypernet_layers": config.hypernet_layers,
-            "hypernet_embed": config.hypernet_embed,
-        },
-        "qplex": {
-            "kernels": config.kernels,
-            "hypernet_embed": config.hypernet_embed,
-            "advantage_layers": config.advantage_layers,
-            "advantage_embed": config.advantage_embed,
-            "v_over_feasible": config.v_over_feasible,
-        },
-    }
-    return make_mixer(name, **options.get(name, {}))
+    """The mixer `name`; each of its fields that the config has takes the config's value."""
+    fields = MIXERS[name].__dataclass_fields__ if name in MIXERS else {}
+    return make_mixer(name, **{field: getattr(config, field) for field in fields if hasattr(config, field)})
 
 
 def make(env: Environment, config: AVFConfig, mixer_name: str) -> Algorithm:
@@ -202,8 +188,9 @@ def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
     grid = getattr(env, "size", 0)
     large = grid >= 20
     return {
-        "learning_rate": 1e-3,
+        "learning_rate": 5e-4,
         "gamma": 0.98,
+        "polyak": 0.99,
         "epsilon_episodes": 1500.0,
         "explore_fraction": 0.5,
         "replay_tournament": 128 if large else 64,

@@ -13,11 +13,11 @@ from jaxmac.targets import take_chosen
 class QMIX(nn.Module):
     """Q_tot = elu(q^T |W1(s)| + b1(s)) . |w2(s)| + v(s) (mixer specification, section 2).
 
-    `embed` is the mixing width E; `hypernet_layers` (1 or more) and `hypernet_embed` shape the networks
+    `mixing_embed` is the mixing width E; `hypernet_layers` (1 or more) and `hypernet_embed` shape the networks
     that produce W1 and w2. The absolute values make dQ_tot/dQ_i >= 0.
     """
 
-    embed: int = 32
+    mixing_embed: int = 32
     hypernet_layers: int = 2
     hypernet_embed: int = 32
     factorised: ClassVar[bool] = True
@@ -35,10 +35,10 @@ class QMIX(nn.Module):
         """Joint value of the running macro-actions; arguments as in `jaxmac.mixers`."""
         q = take_chosen(q_all, chosen)
         shape = (self.hypernet_embed, self.hypernet_layers)
-        w1 = jnp.abs(MLP(q.shape[-1] * self.embed, *shape, name="w1")(mixer_state))
-        w1 = w1.reshape(*q.shape, self.embed)
-        b1 = Linear(self.embed, name="b1")(mixer_state)
-        w2 = jnp.abs(MLP(self.embed, *shape, name="w2")(mixer_state))
-        v = MLP(1, self.embed, name="v")(mixer_state)[..., 0]
+        w1 = jnp.abs(MLP(q.shape[-1] * self.mixing_embed, *shape, name="w1")(mixer_state))
+        w1 = w1.reshape(*q.shape, self.mixing_embed)
+        b1 = Linear(self.mixing_embed, name="b1")(mixer_state)
+        w2 = jnp.abs(MLP(self.mixing_embed, *shape, name="w2")(mixer_state))
+        v = MLP(1, self.mixing_embed, name="v")(mixer_state)[..., 0]
         mixed = nn.elu(jnp.einsum("...n,...ne->...e", q, w1) + b1)
         return jnp.sum(mixed * w2, axis=-1) + v

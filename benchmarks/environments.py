@@ -1,0 +1,104 @@
+"""Environment steps per second under random available macro-actions, against the number of parallel environments.
+
+Whole-horizon scans from a reset. Episodes that end early wait for the end of the scan, so two rates are given:
+`live` counts only steps that a running episode took (the figure to quote), `raw` every step computed. Every field
+of every TimeStep enters a checksum, so the compiler cannot leave out work that a learner would need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array
+
+import jaxmac
+from benchmarks.timing import time_function
+from envs.environment import Environment, TimeStep
+from jaxmac.rollout import uniform_available
+
+PARALLEL = (1, 4, 16, 64, 256, 1024, 4096, 16384)
+QUICK_PARALLEL = (1, 64, 1024)
+REFERENCE = {
+    "BoxPushing-10": {
+        "environment_alone": 62_000,
+        "through_its_trainer": 3_800,
+        "meaning": "steps/s of the authors' Python implementation in one process",
+    }
+}
+
+
+def checksum(timestep: TimeStep) -> Array:
+    """The sum of every entry of every field."""
+    return sum(jnp.sum(field, dtype=jnp.float32) for field in jax.tree.leaves(timestep))
+
+
+def random_steps(env: Environment, keys: Array) -> tuple[Array, Array]:
+    """One episode per key, `env.horizon` steps each; returns (live steps, checksum) `[batch]`."""
+
+    def episode(key: Array) -> tuple[Array, Array]:
+        reset_key, scan_key = jax.random.split(key)
+        state, timestep = env.reset(reset_key)
+
+        def step(loop: tuple, time: Array) -> tuple[tuple, None]:
+            state, before, live, total = loop
+            act_key, env_key = jax.random.split(jax.random.fold_in(scan_key, time))
+            live = live + ~(before.terminal | before.truncated)
+            state, after = env.step(env_key, state, uniform_available(act_key, before.avail))
+            return (state, after, live, total + checksum(after)), None
+
+        loop = (state, timestep, jnp.int32(0), checksum(timestep))
+        (_, _, live, total), _ = jax.lax.scan(step, loop, jnp.arange(env.horizon))
+        return live, total
+
+    return jax.vmap(episode)(keys)
+
+
+def sharded(function: Callable, batch: int) -> tuple[Callable, int]:
+    """`function` split over all devices where they divide `batch`, and the devices it uses."""
+    devices = jax.local_devices()
+    if len(devices) == 1 or batch % len(devices):
+        return function, 1
+    spec = PartitionSpec("batch")
+    mesh = Mesh(devices, ("batch",))
+    return jax.shard_map(function, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False), len(devices)
+
+
+def measure(env_id: str, parallel: int, repeats: int) -> dict[str, Any]:
+    """Rates of one environment at one number of parallel copies."""
+    env = jaxmac.make(env_id)
+    function, devices = sharded(partial(random_steps, env), parallel)
+    keys = jax.random.split(jax.random.key(0), parallel)
+    live = int(jnp.sum(jax.jit(function)(keys)[0]))
+    timing = time_function(function, (keys,), repeats)
+    return {
+        "env": env_id,
+        "parallel": parallel,
+        "devices": devices,
+        "horizon": env.horizon,
+        "live_steps": live,
+        "raw_steps": parallel * env.horizon,
+        "live_steps_per_second": timing.rate(live),
+        "raw_steps_per_second": timing.rate(parallel * env.horizon),
+        "compile_seconds": timing.compile,
+    }
+
+
+def bench_environments(env_ids: Sequence[str], quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
+    """Every environment at every number of parallel copies."""
+    rows = []
+    for env_id in env_ids:
+        for parallel in QUICK_PARALLEL if quick else PARALLEL:
+            rows.append(measure(env_id, parallel, repeats=3 if quick or parallel > 2000 else 5))
+            rate = rows[-1]["live_steps_per_second"]["median"]
+            say(f"{env_id} x {parallel}: {rate:,.0f} live steps/s")
+    return {
+        "quoted": "live_steps_per_second: steps taken by running episodes only",
+        "actions": "uniform over the available macro-actions",
+        "reference": REFERENCE,
+        "rows": rows,
+    }

@@ -1,0 +1,132 @@
+"""`jaxmac bench`: measure, print a table, write JSON with the machine and the versions that gave the numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+import envs
+from benchmarks.environments import bench_environments
+from benchmarks.training import bench_training
+from jaxmac.run import use_cpu_devices
+from jaxmac.rundir import versions
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchArguments:
+    """Environment and training throughput on this machine."""
+
+    what: Literal["all", "environments", "training"] = "all"
+    """which part to run"""
+    env: tuple[str, ...] = ("BoxPushing-10", "BoxPushing-10-primitive")
+    """environment ids; training runs on the first"""
+    quick: bool = False
+    """fewer sizes: under a minute instead of about five"""
+    out: Path = Path("benchmarks/results")
+    """directory for the JSON file"""
+    devices: int | None = None
+    """CPU devices to spread the work over (default: one per core)"""
+
+
+def cpu_model() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    return {
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "backend": jax.default_backend(),
+        "device": jax.local_devices()[0].device_kind,
+        "devices": len(jax.local_devices()),
+        "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+    }
+
+
+def bench(arguments: BenchArguments) -> int:
+    """Run the parts asked for and write `OUT/bench[-quick].json`; returns the exit status 0.
+
+    Raises ValueError for an unknown environment, no environment or a bad number of devices; OSError where
+    nothing can be written.
+    """
+    if not arguments.env:
+        raise ValueError("env=(): name at least one environment")
+    for env_id in arguments.env:
+        envs.make(env_id)
+    if arguments.devices is not None or jax.config.jax_num_cpu_devices < 1:
+        use_cpu_devices(arguments.devices if arguments.devices is not None else os.cpu_count() or 1)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    console = Console(highlight=False)
+    say: Callable[[str], None] = lambda line: console.print(line, style="dim")  # noqa: E731
+    began = time.perf_counter()
+    report: dict[str, Any] = {
+        "machine": machine(),
+        "versions": versions(),
+        "date": time.strftime("%Y-%m-%d"),
+        "quick": arguments.quick,
+    }
+    if arguments.what in ("all", "environments"):
+        report["environments"] = bench_environments(arguments.env, arguments.quick, say)
+    if arguments.what in ("all", "training"):
+        report["training"] = bench_training(arguments.env[0], arguments.quick, say)
+    report["seconds"] = round(time.perf_counter() - began, 1)
+    show(report, console)
+    name = "bench" if arguments.what == "all" else f"bench-{arguments.what}"
+    path = arguments.out / f"{name}{'-quick' if arguments.quick else ''}.json"
+    path.write_text(json.dumps(report, indent=2) + "\n")
+    console.print(path)
+    return 0
+
+
+def spread(rate: dict[str, float]) -> str:
+    """A rate as "median (min to max)"."""
+    return f"{rate['median']:,.0f} ({rate['min']:,.0f} to {rate['max']:,.0f})"
+
+
+def show(report: dict[str, Any], console: Console) -> None:
+    """Print the report as tables."""
+    if "environments" in report:
+        table = Table("environment", "parallel", "devices", "live steps/s", "raw steps/s", "compile s")
+        for row in report["environments"]["rows"]:
+            rates = spread(row["live_steps_per_second"]), f"{row['raw_steps_per_second']['median']:,.0f}"
+            sizes = str(row["parallel"]), str(row["devices"])
+            table.add_row(row["env"], *sizes, *rates, f"{row['compile_seconds']:.1f}")
+        console.print(table)
+        for env_id, found in report["environments"]["reference"].items():
+            console.print(
+                f"reference on {env_id}: {found['environment_alone']:,} steps/s alone, "
+                f"{found['through_its_trainer']:,} through its trainer ({found['meaning']})"
+            )
+    if "training" in report:
+        table = Table("algorithm", "size", "members", "devices", "updates/s", "live steps/s", "steps/update", "compile s")
+        for row in report["training"]["rows"]:
+            rates = spread(row["updates_per_second"]), spread(row["live_env_steps_per_second"])
+            ratio = f"{row['nominal_env_steps_per_update']:g}"
+            sizes = str(row["members"]), str(row["devices"])
+            table.add_row(row["algorithm"], row["size"], *sizes, *rates, ratio, f"{row['compile_seconds']:.1f}")
+        console.print(table)
+        table = Table("part of an iteration", *(f"{b['size']} x {b['members']}" for b in report["training"]["breakdown"]))
+        for name in report["training"]["breakdown"][0]["parts"]:
+            found = [b["parts"][name] for b in report["training"]["breakdown"]]
+            table.add_row(name, *(f"{p['milliseconds_per_iteration']:.1f} ms, {p['share']:.0%}" for p in found))
+        console.print(table)

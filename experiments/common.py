@@ -1,0 +1,149 @@
+"""What every experiment does: train jobs, keep their metrics, draw one figure, write one summary."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import jaxmac
+from jaxmac.analysis import final_returns, learning_curve, solved_at, summary_table
+
+RESULTS = Path(__file__).parent / "results"
+RUNS = Path("runs") / "experiments"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of an experiment and its label in the figure."""
+
+    label: str
+    algorithm: str
+    env: str
+    episodes: int
+    preset: str = "tuned"
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def arguments(description: str, seeds: Sequence[int], **extra: dict[str, Any]) -> argparse.Namespace:
+    """The flags of an experiment: its seeds, how much of it to run, and `extra` ones (name -> argparse options)."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    for name, options in extra.items():
+        parser.add_argument(f"--{name}", **options)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds), help="seeds (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", default=None, help="labels of the jobs to run (default: all)")
+    parser.add_argument("--episodes", type=int, default=None, help="training episodes (default: each job's own)")
+    parser.add_argument("--devices", type=int, default=os.cpu_count() or 1, help="virtual CPU devices")
+    given = parser.parse_args()
+    jaxmac.use_cpu_devices(given.devices)
+    return given
+
+
+def run(name: str, title: str, jobs: Sequence[Job], given: argparse.Namespace, threshold: float) -> None:
+    """Train the jobs one after the other; write results/`name`/{LABEL.csv, curve.png, summary.json, summary.md}.
+
+    A job that is not run again keeps the metrics that are there.
+    """
+    folder = RESULTS / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for job in jobs:
+        if given.only and job.label not in given.only:
+            continue
+        out = RUNS / name / _file(job)
+        jaxmac.train(
+            job.algorithm,
+            job.env,
+            preset=job.preset,
+            seeds=given.seeds,
+            episodes=given.episodes or job.episodes,
+            out=out,
+            overwrite=True,
+            **job.settings,
+        )
+        (folder / f"{_file(job)}.csv").write_text((out / "metrics.csv").read_text())
+        (folder / f"{_file(job)}.json").write_text((out / "config.json").read_text())
+        report(name, title, jobs, threshold)
+
+
+def report(name: str, title: str, jobs: Sequence[Job], threshold: float) -> None:
+    """Figure and summary from the metrics that are there."""
+    folder, curves, rows, optima = RESULTS / name, {}, [], set()
+    for job in jobs:
+        if not (folder / f"{_file(job)}.csv").exists():
+            continue
+        metrics, config = _read(folder, job)
+        curves[job.label] = metrics["episodes"][:, 0], metrics["eval_return"]
+        optima.add(config["optimal_return"])
+        rows.append(_summary(job, metrics, config, threshold))
+    optimum = optima.pop() if len(optima) == 1 else None
+    learning_curve(curves, path=folder / "curve.png", optimum=optimum, title=title)
+    machine = {"cores": os.cpu_count(), "machine": platform.machine(), "system": platform.system()}
+    content = {"title": title, "command": _command(), "threshold": threshold, "machine": machine, "rows": rows}
+    (folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n")
+    (folder / "summary.md").write_text(_markdown(content))
+
+
+def _summary(job: Job, metrics: dict[str, np.ndarray], config: dict[str, Any], threshold: float) -> dict[str, Any]:
+    episodes, returns = metrics["episodes"][:, 0], metrics["eval_return"]
+    table = summary_table({job.label: (episodes, returns)}, threshold)[0]
+    solved = solved_at(episodes, returns, threshold)
+    return {
+        **table,
+        "algorithm": job.algorithm,
+        "env": job.env,
+        "seeds": config["seeds"],
+        "episodes": int(episodes[-1]),
+        "optimum": config["optimal_return"],
+        "discounted": float(final_returns(metrics["eval_discounted_return"]).mean()),
+        "finals": [round(float(value), 2) for value in final_returns(returns)],
+        "solved_at_median": None if np.isnan(solved).all() else float(np.nanmedian(solved)),
+        "updates": int(metrics["updates"][-1].max()),
+        "wall_seconds": round(float(metrics["wall_seconds"][-1].max()), 1),
+    }
+
+
+def _read(folder: Path, job: Job) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    from jaxmac.rundir import metrics_table
+
+    config = json.loads((folder / f"{_file(job)}.json").read_text())
+    return metrics_table(folder / f"{_file(job)}.csv"), config
+
+
+def _markdown(content: dict[str, Any]) -> str:
+    lines = [
+        f"# {content['title']}",
+        "",
+        f"Command: `{content['command']}`",
+        "",
+        f"Greedy undiscounted return, mean of the last ten evaluations; 95 % bootstrap interval over seeds; "
+        f"solved: members at {content['threshold']:g} or more. {content['machine']['cores']} CPU cores.",
+        "",
+        "| | mean [interval] | optimum | solved | episodes (median to solve) | updates | discounted | wall s |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in content["rows"]:
+        best = "-" if row["optimum"] is None else f"{row['optimum']:.1f}"
+        when = "never" if row["solved_at_median"] is None else f"{row['solved_at_median']:.0f}"
+        lines.append(
+            f"| {row['label']} | {row['mean']:.1f} [{row['low']:.1f}, {row['high']:.1f}] | {best} "
+            f"| {row['solved']} of {row['members']} | {row['episodes']} ({when}) | {row['updates']} "
+            f"| {row['discounted']:.1f} | {row['wall_seconds']:.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _command() -> str:
+    return "python -m " + shlex.join(["experiments." + Path(sys.argv[0]).stem, *sys.argv[1:]])
+
+
+def _file(job: Job) -> str:
+    return job.label.lower().replace(" ", "_").replace("/", "_")

@@ -1,0 +1,24 @@
+"""What the mixer sees: joint, real or terminated macro-state (after Figure 5 of the AVF paper), BoxPushing-10.
+
+    python -m experiments.macro_state
+
+Results: experiments/results/macro_state_{qmix,qplex}.
+"""
+
+from experiments.common import Job, arguments, run
+from jaxmac.squeeze import MACRO_STATES
+
+
+def main() -> None:
+    given = arguments(__doc__, range(100, 108))
+    for mixer in ("qmix", "qplex"):
+        jobs = [
+            Job(mode, f"avf-{mixer}", "BoxPushing-10", 5_000, settings={"macro_state": mode})
+            for mode in MACRO_STATES
+        ]
+        title = f"Macro-state of AVF-{mixer.upper()}, Box Pushing 10x10, preset tuned"
+        run(f"macro_state_{mixer}", title, jobs, given, 98.0)
+
+
+if __name__ == "__main__":
+    main()
