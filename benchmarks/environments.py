@@ -17,7 +17,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array
 
 import jaxmac
-from benchmarks.timing import time_function
+from benchmarks.timing import compiled, timed
 from envs.environment import Environment, TimeStep
 from jaxmac.rollout import uniform_available
 
@@ -73,8 +73,9 @@ def measure(env_id: str, parallel: int, repeats: int) -> dict[str, Any]:
     env = jaxmac.make(env_id)
     function, devices = sharded(partial(random_steps, env), parallel)
     keys = jax.random.split(jax.random.key(0), parallel)
-    live = int(jnp.sum(jax.jit(function)(keys)[0]))
-    timing = time_function(function, (keys,), repeats)
+    run, compile_seconds = compiled(function, keys)
+    live = int(jnp.sum(run(keys)[0]))
+    timing = timed(lambda: run(keys), repeats)
     return {
         "env": env_id,
         "parallel": parallel,
@@ -84,7 +85,7 @@ def measure(env_id: str, parallel: int, repeats: int) -> dict[str, Any]:
         "raw_steps": parallel * env.horizon,
         "live_steps_per_second": timing.rate(live),
         "raw_steps_per_second": timing.rate(parallel * env.horizon),
-        "compile_seconds": timing.compile,
+        "compile_seconds": compile_seconds,
     }
 
 
@@ -93,7 +94,7 @@ def bench_environments(env_ids: Sequence[str], quick: bool, say: Callable[[str],
     rows = []
     for env_id in env_ids:
         for parallel in QUICK_PARALLEL if quick else PARALLEL:
-            rows.append(measure(env_id, parallel, repeats=3 if quick or parallel > 2000 else 5))
+            rows.append(measure(env_id, parallel, repeats=25 if parallel <= 256 else 3 if quick else 5))
             rate = rows[-1]["live_steps_per_second"]["median"]
             say(f"{env_id} x {parallel}: {rate:,.0f} live steps/s")
     return {

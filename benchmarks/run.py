@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import platform
+import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,15 +70,21 @@ def bench(arguments: BenchArguments) -> int:
     Raises ValueError for an unknown environment, no environment or a bad number of devices; OSError where
     nothing can be written.
     """
+    if arguments.devices is not None:
+        use_cpu_devices(arguments.devices)
+    else:
+        with contextlib.suppress(RuntimeError):  # JAX runs already (called from Python): measure what there is
+            use_cpu_devices(os.cpu_count() or 1)
     if not arguments.env:
         raise ValueError("env=(): name at least one environment")
     for env_id in arguments.env:
         envs.make(env_id)
-    if arguments.devices is not None or jax.config.jax_num_cpu_devices < 1:
-        use_cpu_devices(arguments.devices if arguments.devices is not None else os.cpu_count() or 1)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    console = Console(highlight=False)
-    say: Callable[[str], None] = lambda line: console.print(line, style="dim")  # noqa: E731
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+
+    def say(line: str) -> None:
+        console.print(line, style="dim")
+
     began = time.perf_counter()
     report: dict[str, Any] = {
         "machine": machine(),
@@ -94,7 +101,7 @@ def bench(arguments: BenchArguments) -> int:
     name = "bench" if arguments.what == "all" else f"bench-{arguments.what}"
     path = arguments.out / f"{name}{'-quick' if arguments.quick else ''}.json"
     path.write_text(json.dumps(report, indent=2) + "\n")
-    console.print(path)
+    console.print(path, soft_wrap=True)
     return 0
 
 
@@ -118,15 +125,17 @@ def show(report: dict[str, Any], console: Console) -> None:
                 f"{found['through_its_trainer']:,} through its trainer ({found['meaning']})"
             )
     if "training" in report:
-        table = Table("algorithm", "size", "members", "devices", "updates/s", "live steps/s", "steps/update", "compile s")
+        rates = "updates/s", "live steps/s", "steps/update", "compile s"
+        table = Table("algorithm", "size", "members", "devices", *rates)
         for row in report["training"]["rows"]:
             rates = spread(row["updates_per_second"]), spread(row["live_env_steps_per_second"])
             ratio = f"{row['nominal_env_steps_per_update']:g}"
             sizes = str(row["members"]), str(row["devices"])
             table.add_row(row["algorithm"], row["size"], *sizes, *rates, ratio, f"{row['compile_seconds']:.1f}")
         console.print(table)
-        table = Table("part of an iteration", *(f"{b['size']} x {b['members']}" for b in report["training"]["breakdown"]))
-        for name in report["training"]["breakdown"][0]["parts"]:
-            found = [b["parts"][name] for b in report["training"]["breakdown"]]
+        measured = report["training"]["breakdown"]
+        table = Table("part of an iteration", *(f"{b['size']} x {b['members']}" for b in measured))
+        for name in measured[0]["parts"]:
+            found = [b["parts"][name] for b in measured]
             table.add_row(name, *(f"{p['milliseconds_per_iteration']:.1f} ms, {p['share']:.0%}" for p in found))
         console.print(table)

@@ -7,22 +7,22 @@ their shares can be compared; parts compiled apart need not add up to the whole.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 import jaxmac
-from benchmarks.timing import time_function, timed
+from benchmarks.timing import Timing, compiled, timed
 from jaxmac.algorithms.base import Progress
 from jaxmac.algorithms.value_based import exploration
 from jaxmac.members import make_members
 from jaxmac.program import Program
 from jaxmac.replay import make_replay
 from jaxmac.rollout import rollout
-from jaxmac.training import EVALUATION, episode_means, example_episode
+from jaxmac.training import episode_means
 
 # The papers' sizes on the tuned preset, and a small replay so that learning starts at once.
 PAPER = {"trajectory": 25, "trajectory_unit": "rows", "max_rows": 25, "hidden_size": 64, "batch_size": 64}
@@ -30,22 +30,20 @@ SIZES: dict[str, dict[str, Any]] = {"tuned": {}, "paper": PAPER}
 EARLY = {"learning_starts": 128, "replay_episodes": 1024}
 
 
-def build(algorithm: str, env_id: str, size: str, members: int, **changes: Any) -> Program:
+def build(algorithm: str, env_id: str, size: str, members: int) -> Program:
     """The program of a run with `members` seeds."""
-    hyper = {**SIZES[size], **EARLY, **changes}
+    hyper = {**SIZES[size], **EARLY}
     specs = make_members(algorithm, jaxmac.make(env_id), "tuned", hyper, members, None)
     return Program(algorithm, jaxmac.make(env_id), specs, None)
 
 
-def throughput(
-    algorithm: str, env_id: str, size: str, members: int, repeats: int, **changes: Any
-) -> dict[str, Any]:
+def throughput(program: Program, algorithm: str, size: str, repeats: int) -> dict[str, Any]:
     """Steps and updates per second, summed over members, of whole iterations after learning started."""
-    program = build(algorithm, env_id, size, members, **changes)
-    config, updates = program.config, program.trainer.updates_per_iteration
+    config, updates, members = program.config, program.trainer.updates_per_iteration, len(program.specs)
     compile_seconds = program.compile()
     done = program.first_learning_iteration
     program.advance(0, done, max(done, 1))
+    program.evaluate(done)  # empties the tally
 
     def iteration() -> Any:
         nonlocal done
@@ -53,15 +51,12 @@ def throughput(
         done += 1
         return program.members.tally
 
-    program.evaluate(done)  # empties the tally
     timing = timed(iteration, repeats)
     tally = jax.device_get(program.members.tally)
-    iterations = repeats + 1
-    steps = float(tally.env_steps[:members].sum()) / iterations
-    made = float(tally.updates[:members].sum()) / iterations
+    steps, made = (float(x[:members].sum()) / (repeats + 1) for x in (tally.env_steps, tally.updates))
     return {
         "algorithm": algorithm,
-        "env": env_id,
+        "env": program.env.name,
         "size": size,
         "members": members,
         "devices": 1 if program.mesh is None else program.mesh.size,
@@ -75,84 +70,80 @@ def throughput(
     }
 
 
-def breakdown(
-    algorithm: str, env_id: str, size: str, members: int, repeats: int, **changes: Any
-) -> dict[str, Any]:
-    """Milliseconds and shares of an iteration's parts, for `members` on one device.
-
-    The parts: rollout; replay add and all the iteration's samples; all its updates (squeeze, loss, gradient,
-    optimiser); evaluation, counted as often as it happens per iteration.
-    """
-    program = build(algorithm, env_id, size, 1, **changes)
-    env, config, algo, updates = program.env, program.config, program.algorithm, program.trainer.updates_per_iteration
+def part_functions(program: Program) -> dict[str, Callable]:
+    """The parts of one member's iteration, built as `jaxmac.training` builds them."""
+    env, config, algorithm = program.env, program.config, program.algorithm
+    stream = algorithm.streams[0]
+    progress = Progress(jnp.int32(0), jnp.int32(config.learning_starts), jnp.int32(0))
     replay = make_replay(
         config.replay_episodes,
         config.batch_size,
         tournament=config.replay_tournament,
         tournament_share=config.tournament_share,
     )
-    progress = Progress(jnp.int32(0), jnp.int32(config.learning_starts), jnp.int32(0))
-    stream = algo.streams[0]
 
     def collect(learner: Any, hyper: Any, key: Any) -> Any:
-        return rollout(env, algo.behaviour(learner, hyper, stream), key, exploration(config, hyper, progress))
-
-    def store(storage: Any, episodes: Any) -> Any:
-        return replay.add(storage, episodes)
-
-    def sample(storage: Any, key: Any) -> Any:
-        return replay.sample(key, storage)
+        return rollout(env, algorithm.behaviour(learner, hyper, stream), key, exploration(config, hyper, progress))
 
     def update(learner: Any, hyper: Any, batch: Any, key: Any) -> Any:
-        return algo.update(learner, hyper, {stream: batch}, progress, key)
+        return algorithm.update(learner, hyper, {stream: batch}, progress, key)
 
     def evaluate(learner: Any, hyper: Any, key: Any) -> Any:
-        key = jax.random.fold_in(key, EVALUATION)
-        return episode_means(env, algo.evaluation(learner, hyper), key, config.eval_episodes, hyper["gamma"])
+        return episode_means(env, algorithm.evaluation(learner, hyper), key, config.eval_episodes, hyper["gamma"])
 
-    def empty(learner: Any, hyper: Any) -> Any:
-        return replay.init(example_episode(env, algo.evaluation(learner, hyper)))
+    return {
+        "rollout": collect,
+        "replay_add": replay.add,
+        "replay_sample": lambda storage, key: replay.sample(key, storage),
+        "update": update,
+        "evaluation": evaluate,
+    }
 
+
+def breakdown(program: Program, algorithm: str, size: str, members: int, repeats: int) -> dict[str, Any]:
+    """Milliseconds and shares of an iteration's parts, for `members` of a run vmapped on one device.
+
+    The parts: rollout; replay add; all the iteration's samples; all its updates (squeeze, loss, gradient,
+    optimiser); evaluation, counted as often as it happens per iteration.
+    """
+    config, updates = program.config, float(program.trainer.updates_per_iteration)
+    run = {name: jax.vmap(function) for name, function in part_functions(program).items()}
     keys = jax.random.split(jax.random.key(0), members)
-    hyper = {name: jnp.repeat(values, members) for name, values in program.hyper.items()}
-    learner = jax.jit(jax.vmap(algo.init))(keys, hyper)
-    episodes = jax.jit(jax.vmap(collect))(learner, hyper, keys)
-    add = jax.jit(jax.vmap(store))
-    storage = jax.jit(jax.vmap(empty))(learner, hyper)
-    for _ in range(math.ceil(config.batch_size / config.num_envs)):
-        storage = add(storage, episodes)
-    batch = jax.jit(jax.vmap(sample))(storage, keys)
-    evaluations = config.num_envs / config.eval_every  # per iteration
+    held = program.members.learner, program.hyper, program.members.replay[program.algorithm.streams[0]]
+    learner, hyper, storage = jax.tree.map(lambda x: jnp.asarray(x[:members]), jax.device_get(held))
+    episodes = jax.jit(run["rollout"])(learner, hyper, keys)
+    batch = jax.jit(run["replay_sample"])(storage, keys)
     calls = {
-        "rollout": (collect, (learner, hyper, keys), 1.0),
-        "replay_sample": (sample, (storage, keys), float(updates)),
-        "update": (update, (learner, hyper, batch, keys), float(updates)),
-        "evaluation": (evaluate, (learner, hyper, keys), evaluations),
+        "rollout": ((learner, hyper, keys), 1.0),
+        "replay_sample": ((storage, keys), updates),
+        "update": ((learner, hyper, batch, keys), updates),
+        "evaluation": ((learner, hyper, keys), config.num_envs / config.eval_every),
     }
     parts = {}
-    for name, (function, arguments, times) in calls.items():
-        timing = time_function(jax.vmap(function), arguments, repeats)
-        parts[name] = _part(timing, times)
-    parts["replay_add"] = _part(_time_add(jax.vmap(store), storage, episodes, repeats), 1.0)
+    for name, (arguments, times) in calls.items():
+        call, seconds = compiled(run[name], *arguments)
+        timing = timed(partial(call, *arguments), repeats)
+        parts[name] = _part(timing, times, seconds)
+    parts["replay_add"] = _part(_time_add(run["replay_add"], storage, episodes, repeats), 1.0, 0.0)
     total = sum(part["milliseconds_per_iteration"] for part in parts.values())
     for part in parts.values():
         part["share"] = part["milliseconds_per_iteration"] / total
-    return {"algorithm": algorithm, "env": env_id, "size": size, "members": members, "devices": 1, "parts": parts}
+    return {"algorithm": algorithm, "env": program.env.name, "size": size, "members": members, "parts": parts}
 
 
-def _part(timing: Any, times: float) -> dict[str, float]:
+def _part(timing: Timing, times: float, compile_seconds: float) -> dict[str, float]:
     return {
         "calls_per_iteration": times,
         "milliseconds_per_iteration": 1e3 * times * timing.median,
         "min": 1e3 * times * timing.least,
         "max": 1e3 * times * timing.most,
-        "compile_seconds": timing.compile,
+        "compile_seconds": compile_seconds,
     }
 
 
-def _time_add(store: Callable, storage: Any, episodes: Any, repeats: int) -> Any:
+def _time_add(add: Callable, storage: Any, episodes: Any, repeats: int) -> Timing:
     """Adding gives its storage away, as training does; without that the copy of the storage would be timed."""
-    run = jax.jit(store, donate_argnums=0).lower(storage, episodes).compile()
+    run, _ = compiled(add, storage, episodes, donate=(0,))
 
     def call() -> Any:
         nonlocal storage
@@ -168,20 +159,20 @@ def bench_training(env_id: str, quick: bool, say: Callable[[str], None]) -> dict
     cases += [(name, "paper", 8) for name in ("avf-qplex", "avf-vdn")]
     if quick:
         cases = [("avf-qmix", "tuned", 2)]
-    rows = []
+    rows, parts = [], []
     for algorithm, size, members in cases:
-        rows.append(throughput(algorithm, env_id, size, members, repeats=2 if quick else 3))
+        program = build(algorithm, env_id, size, members)
+        rows.append(throughput(program, algorithm, size, repeats=2 if quick else 3))
         done = rows[-1]
         say(
             f"{algorithm} {size} x {members}: {done['updates_per_second']['median']:,.0f} updates/s, "
             f"{done['live_env_steps_per_second']['median']:,.0f} live steps/s, "
             f"compiled in {done['compile_seconds']:.1f} s"
         )
-    parts = []
-    for size in ("tuned",) if quick else tuple(SIZES):
-        parts.append(breakdown("avf-qmix", env_id, size, 1 if quick else 4, repeats=3))
-        shares = ", ".join(f"{name} {part['share']:.0%}" for name, part in parts[-1]["parts"].items())
-        say(f"avf-qmix {size}, one iteration: {shares}")
+        if algorithm == "avf-qmix" and members > 1:
+            parts.append(breakdown(program, algorithm, size, members=min(members, 4), repeats=3))
+            shares = ", ".join(f"{name} {part['share']:.0%}" for name, part in parts[-1]["parts"].items())
+            say(f"{algorithm} {size}, one iteration: {shares}")
     return {
         "summed_over": "members",
         "rows": rows,

@@ -53,14 +53,14 @@ def test_only_qplex_learns_the_values_of_a_game_that_is_not_monotonic():
         result = learn(algorithm, probes.Crossed(), episodes=1600, epsilon_end=1.0)
         assert result.metrics["eval_return"][-1].tolist() == [8.0] * 3
         loss[algorithm] = result.metrics["loss"][-1].max(), result.metrics["loss"][-1].min()
-    # the best a sum can do leaves the interaction, (8 + 4 + 6 + 6) / 4 = 6: squared and scaled 0.2^2 * 36 = 1.44
-    assert loss["avf-qmix"][1] > 0.7
+    # the best monotonic fit is 8 and three times -8/3: its mean square error is 16.7, scaled by 0.2^2 0.67
+    assert loss["avf-qmix"][1] > 0.6
     assert loss["avf-qplex"][0] < 0.35
 
 
 @pytest.mark.parametrize("algorithm", ["avf-vdn", "avf-qmix", "avf-qplex"])
 def test_every_mixer_learns_the_asynchronous_probe(algorithm):
-    result = learn(algorithm, probes.Asynchronous(), episodes=1600)
+    result = learn(algorithm, probes.Asynchronous(), episodes=2560, learning_rate=5e-3, epsilon_end=1.0)
     assert result.metrics["eval_return"][-1].tolist() == [probes.Asynchronous.best] * 3
 
 

@@ -188,7 +188,7 @@ def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
     grid = getattr(env, "size", 0)
     large = grid >= 20
     return {
-        "learning_rate": 5e-4,
+        "learning_rate": 3e-4,
         "gamma": 0.98,
         "polyak": 0.99,
         "epsilon_episodes": 1500.0,
