@@ -91,6 +91,14 @@ def _peek(arguments: Sequence[str], flag: str, default: str) -> str:
     return default
 
 
+def _says(arguments: Sequence[str], option: str) -> bool:
+    """Is an environment option given, be it its default? (It then wins over the environment's preset.)"""
+    names = {f"{prefix}{option}" for prefix in ("--env-options.", "--env_options.")}
+    negated = {f"{prefix}no-{option}" for prefix in ("--env-options.", "--env_options.")}
+    known = {name.replace("_", "-") for name in names | negated}
+    return any(argument.split("=", 1)[0].replace("_", "-") in known for argument in arguments)
+
+
 def _env_options_class(env_id: str) -> type:
     fields = [(name, kind, dataclasses.field(default=d)) for name, (kind, d) in envs.env_options(env_id).items()]
     return dataclasses.make_dataclass("EnvOptions", fields, frozen=True)
@@ -161,8 +169,7 @@ def command_train(arguments: Sequence[str]) -> int:
     use_cpu_devices(given.devices if given.devices is not None else os.cpu_count() or 1)
     kinds = field_types(type(config))
     changed = {name: getattr(given, name) for name in kinds if getattr(given, name) != getattr(config, name)}
-    defaults = {name: default for name, (_, default) in envs.env_options(env_id).items()}
-    options = {k: v for k, v in vars(given.env_options).items() if v != defaults[k]}
+    options = {name: value for name, value in vars(given.env_options).items() if _says(arguments, name)}
     out = given.out or Path("runs") / f"{algorithm}_{env_id}".replace("-", "_").lower()
     result = train(
         algorithm,

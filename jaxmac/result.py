@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,17 +72,19 @@ class Result:
         return f"{self.config['algorithm']} on {self.config['env']} ({len(self.members)} members)"
 
     def render(self, member: int = 0, path: str | os.PathLike | None = None, seed: int = 0) -> Any:
-        """Animate one greedy episode of a member: writes a GIF to `path`, or shows it inline in a notebook."""
+        """Animate one greedy episode of a member: writes a GIF to `path` and returns it.
+
+        Without `path` it returns an inline image, for the last line of a notebook cell (needs IPython).
+        """
         from envs.rendering import write_gif
 
-        target = Path(path) if path is not None else Path(self.path or ".") / f"episode_member_{member}.gif"
         states = play(self.env, self.policy(member), jax.random.key(seed))
-        write_gif(self.env, states, target)
         if path is not None:
-            return target
+            return write_gif(self.env, states, Path(path))
         from IPython.display import Image
 
-        return Image(filename=str(target))
+        with tempfile.TemporaryDirectory() as folder:
+            return Image(data=write_gif(self.env, states, Path(folder) / "episode.gif").read_bytes())
 
 
 def curves(result: Result) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -127,8 +130,9 @@ def load(path: str | os.PathLike, env: Environment | None = None) -> Result:
         config["sweep"],
     )
     metrics = read_metrics(path)
-    if not metrics:
-        raise RunDirectoryError(f"{path} holds no evaluation yet")
+    evaluated = metrics["episodes"].shape[1] if metrics else 0
+    if evaluated < len(specs):
+        raise RunDirectoryError(f"{path} holds evaluations of {evaluated} members only, of {len(specs)}")
     members = [{"seed": spec.seed, **spec.swept} for spec in specs]
     return Result(metrics, members, config, env, Path(path), config["status"], specs, None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -51,6 +52,7 @@ def rollout(env: Environment, policy: Policy, key: Array, epsilon: Float[Array, 
 
     Returns a batch of Episodes `[batch, time, ...]`; an episode that ends early is padded and masked.
     """
+    chex.assert_rank(epsilon, 1)
     batch = epsilon.shape[0]
     reset_key, scan_key = jax.random.split(key)
     env_state, timestep = jax.vmap(env.reset)(jax.random.split(reset_key, batch))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -156,6 +157,7 @@ def mac_jert(
         macro_state: one of MACRO_STATES.
         reward_scheme: one of REWARD_SCHEMES.
     """
+    chex.assert_rank([episode.obs, episode.avail, episode.mask, rows, counted], [3, 3, 1, 1, 1])
     last, valid, dropped = pack(rows, size)
     agents = jnp.arange(episode.macro_action.shape[-1])
     started, following, ended = marks.started[last], marks.following[last], marks.ended[last]

@@ -1,4 +1,5 @@
 import json
+import platform
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +32,7 @@ def report(tmp_path_factory):
 
 def test_live_steps_are_those_a_rollout_records():
     """BoxPushing-4 ends early under random actions, so live and computed steps differ."""
-    env, batch = jaxmac.make("BoxPushing-4"), 64
+    env, batch = jaxmac.make("BoxPushing-4"), 256
     live, checksum = jax.jit(lambda keys: random_steps(env, keys))(jax.random.split(jax.random.key(0), batch))
     recorded = jax.jit(lambda key: rollout(env, random_policy(), key, jnp.zeros(batch)))(jax.random.key(1))
     live, lengths = np.asarray(live), np.asarray(recorded.length)
@@ -92,8 +93,6 @@ def test_the_report_names_machine_and_versions_but_no_host_or_path(report):
     assert report["machine"]["cores"] >= 1 and report["machine"]["memory_gib"] > 0 and report["machine"]["cpu"]
     assert report["versions"]["jax"] == jax.__version__
     text = json.dumps(report)
-    import platform
-
     assert platform.node() not in text and "/home" not in text and "/tmp" not in text
 
 

@@ -183,6 +183,19 @@ def _raise(count):
     raise ValueError(f"count={count} is out of range; allowed: >= 1")
 
 
+def test_environment_options_that_are_given_win_over_the_preset_even_at_their_default(monkeypatch):
+    seen = {}
+    monkeypatch.setattr("jaxmac.cli.use_cpu_devices", lambda n: None)
+    monkeypatch.setattr("jaxmac.cli.train", lambda *a, **k: seen.update(k))
+    flags = ["--env-options.preset", "neurips22", "--env-options.big-box-reward", "100", "--gamma", "0.5"]
+    flags += ["--env-options.no-random-init", "--sweep", "double_q=true,false", "--seeds", "3,5"]
+    with pytest.raises(AttributeError):  # there is no result to report
+        main(["train", *flags])
+    assert seen["env_options"] == {"preset": "neurips22", "big_box_reward": 100.0, "random_init": False}
+    assert seen["gamma"] == 0.5 and seen["sweep"] == {"double_q": [True, False]} and seen["seeds"] == [3, 5]
+    assert "learning_rate" not in seen
+
+
 def test_bad_commands_and_runs(capsys, tmp_path):
     assert "unknown command 'trian'; did you mean train" in refused(capsys, "trian")
     assert "is no run directory" in refused(capsys, "eval", str(tmp_path))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -154,6 +155,9 @@ def make_agent_networks(
     def apply(
         params: Any, hidden: Array, obs: Array, last_action: Array, advance: Array
     ) -> tuple[Array, Utilities]:
+        chex.assert_equal_shape([last_action, advance])
+        chex.assert_shape(obs, (*advance.shape[:2], agents, obs_size))
+        chex.assert_shape(hidden, (advance.shape[1], agents, hidden_size))
         inputs = jnp.moveaxis(inputs_of(obs, last_action), -2, 0)
         hidden, q, hiddens, value = network.apply(
             params, jnp.moveaxis(hidden, -2, 0), inputs, jnp.moveaxis(advance, -1, 0), real
