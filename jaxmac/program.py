@@ -71,7 +71,9 @@ class Program:
     def compile(self) -> float:
         """Compile and initialise; returns the seconds it took."""
         began = time.perf_counter()
-        self.members = self.trainer.init(self.keys, self.hyper)
+        # It runs once: not worth optimising, and its many random draws are slow to compile.
+        init = self.trainer.init.lower(self.keys, self.hyper).compile({"xla_backend_optimization_level": 0})
+        self.members = init(self.keys, self.hyper)
         zero = jnp.int32(0)
         self._advance = self.trainer.advance.lower(self.members, self.keys, self.hyper, zero, zero).compile()
         self._evaluate = self.trainer.evaluate.lower(self.members, self.keys, self.hyper, zero).compile()

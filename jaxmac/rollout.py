@@ -38,7 +38,8 @@ def random_policy() -> Policy:
 def uniform_available(key: Array, avail: Array) -> Array:
     """One available macro-action per agent, uniformly, int32 `[..., agents]` for `avail [..., agents, actions]`."""
     count = jnp.sum(avail, axis=-1)
-    rank = jax.random.randint(key, count.shape, 0, jnp.maximum(count, 1))
+    share = jax.random.uniform(key, count.shape)  # one draw; randint makes two
+    rank = jnp.minimum((share * count).astype(jnp.int32), count - 1)
     return jnp.argmax(jnp.cumsum(avail, axis=-1) > rank[..., None], axis=-1).astype(jnp.int32)
 
 

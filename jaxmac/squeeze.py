@@ -51,15 +51,16 @@ TIME_MAJOR = JointRows(*(1,) * (len(JointRows._fields) - 1), dropped=0)
 
 
 def accumulate_reward(
-    reward: Float[Array, "time"], first: Int[Array, "..."], last: Int[Array, "..."], discount: Array | float
-) -> Float[Array, "..."]:
-    """Discounted reward of steps `first..last`, both included: sum of discount^(t - first) r_t."""
+    reward: Float[Array, "time"], started: Int[Array, "time"], last: Int[Array, "rows"], discount: Array | float
+) -> Float[Array, "rows"]:
+    """Discounted reward of the segments that close on the steps `last`: sum of discount^(t - first) r_t.
+
+    `started` is the first step of the segment that each step belongs to, so `first` is `started[last]`.
+    """
     steps = jnp.arange(reward.shape[0])
-    age = steps - first[..., None]
-    inside = (age >= 0) & (steps <= last[..., None])
-    powers = jnp.power(jnp.asarray(discount, jnp.float32), jnp.arange(reward.shape[0], dtype=jnp.float32))
-    weights = jnp.where(inside, powers[jnp.clip(age, 0)], 0.0)
-    return jnp.sum(jnp.where(inside, reward, 0.0) * weights, axis=-1)
+    discounted = reward * jnp.power(jnp.asarray(discount, jnp.float32), (steps - started).astype(jnp.float32))
+    inside = (steps >= started[last][:, None]) & (steps <= last[:, None])
+    return jnp.sum(jnp.where(inside, discounted, 0.0), axis=-1)
 
 
 def pack(keep: Bool[Array, "time"], size: int) -> tuple[Int[Array, "size"], Bool[Array, "size"], Array]:
@@ -98,21 +99,25 @@ def window(key: Array, rows: Bool[Array, "time"], length: Array, size: int, unit
 
 
 def _row_reward(
-    episode: Episode, scheme: str, discount: Array | float, last: Array, started: Array, ended: Array
+    episode: Episode, scheme: str, discount: Array | float, last: Array, marks: Marks
 ) -> tuple[Float[Array, "rows"], Float[Array, "rows"]]:
     """Reward and duration of each row under a reward scheme (AVF specification, section 1)."""
     if scheme == "joint":
-        first = jnp.max(started, axis=-1)
-        reward = accumulate_reward(episode.reward, first, last, discount)
-        return reward, (last - first + 1).astype(jnp.float32)
-    own = accumulate_reward(episode.reward, started, jnp.broadcast_to(last[:, None], started.shape), discount)
-    duration = (last[:, None] - started + 1).astype(jnp.float32)
+        started = jnp.max(marks.started, axis=-1)
+        return accumulate_reward(episode.reward, started, last, discount), _duration(last, started[last])
+    per_agent = jax.vmap(accumulate_reward, in_axes=(None, 1, None, None), out_axes=1)
+    own = per_agent(episode.reward, marks.started, last, discount)
+    duration, ended = _duration(last[:, None], marks.started[last]), marks.ended[last]
     if scheme == "mean":
         count = jnp.maximum(jnp.sum(ended, axis=-1), 1)
         return jnp.sum(own * ended, axis=-1) / count, jnp.sum(duration * ended, axis=-1) / count
     score = {"own": duration, "max": own, "min": -own}[scheme]
     agent = jnp.argmax(jnp.where(ended, score, -jnp.inf), axis=-1)[:, None]
     return jnp.take_along_axis(own, agent, -1)[:, 0], jnp.take_along_axis(duration, agent, -1)[:, 0]
+
+
+def _duration(last: Array, first: Array) -> Array:
+    return (last - first + 1).astype(jnp.float32)
 
 
 def _macro_state(
@@ -163,7 +168,7 @@ def mac_jert(
     started, following, ended = marks.started[last], marks.following[last], marks.ended[last]
     decided = jnp.concatenate([started[:1], following])
     last_action = episode.macro_action[jnp.maximum(decided - 1, 0), agents].astype(jnp.int32)
-    reward, duration = _row_reward(episode, reward_scheme, discount, last, started, ended)
+    reward, duration = _row_reward(episode, reward_scheme, discount, last, marks)
     mixer_state, next_mixer_state = _macro_state(episode, macro_state, last, started, following, ended)
     return JointRows(
         obs=episode.obs[decided, agents].astype(jnp.float32),

@@ -8,6 +8,7 @@ is stored, and any chunking or sharding of the same members gives the same run.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -123,13 +124,13 @@ def make_trainer(env: Environment, algorithm: Algorithm, config: Any, mesh: Mesh
         example = example_episode(env, algorithm.evaluation(learner, hyper))
         return Member(learner, {stream: replay.init(example) for stream in algorithm.streams}, Tally.empty())
 
-    def iterate(member: Member, key: Array, hyper: Hyper, progress: Progress) -> Member:
-        return _iterate(env, algorithm, config, replay, updates, member, key, hyper, progress)
-
     def advance(members: Member, keys: Array, hyper: Hyper, first: Array, last: Array) -> Member:
         def body(iteration: Array, members: Member) -> Member:
             progress = progress_at(config, iteration, updates)
-            return jax.vmap(iterate, in_axes=(0, 0, 0, None))(members, keys, hyper, progress)
+            turn = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, iteration)))(keys)
+            collect = partial(_collect, env, algorithm, config, replay)
+            members = jax.vmap(collect, in_axes=(0, 0, 0, None))(members, turn[:, 0], hyper, progress)
+            return _learn(algorithm, config, replay, updates, members, turn[:, 1], hyper, progress)
 
         return jax.lax.fori_loop(first, last, body, members)
 
@@ -148,7 +149,7 @@ def make_trainer(env: Environment, algorithm: Algorithm, config: Any, mesh: Mesh
         return jax.jit(function, donate_argnums=(0,) if donate else ())
 
     return Trainer(
-        over_members(jax.vmap(init), 2, 0, donate=False),
+        over_members(partial(for_each_member, init), 2, 0, donate=False),
         over_members(advance, 3, 2, donate=True),
         over_members(jax.vmap(evaluate, in_axes=(0, 0, 0, None)), 3, 1, donate=True),
         config.num_envs,
@@ -156,57 +157,87 @@ def make_trainer(env: Environment, algorithm: Algorithm, config: Any, mesh: Mesh
     )
 
 
-def _iterate(
+def _collect(
     env: Environment,
     algorithm: Algorithm,
     config: Any,
     replay: Replay,
-    updates: int,
     member: Member,
     key: Array,
     hyper: Hyper,
     progress: Progress,
 ) -> Member:
-    """Collect `num_envs` episodes per stream, store them, and update once there is enough."""
-    collect_key, update_key = jax.random.split(jax.random.fold_in(key, progress.iteration))
+    """One member's `num_envs` episodes per stream, played and stored."""
     epsilon = exploration(config, hyper, progress)
     tally, storage = member.tally, dict(member.replay)
     for index, stream in enumerate(algorithm.streams):
         policy = algorithm.behaviour(member.learner, hyper, stream)
-        episodes = rollout(env, policy, jax.random.fold_in(collect_key, index), epsilon)
+        episodes = rollout(env, policy, jax.random.fold_in(key, index), epsilon)
         storage[stream] = replay.add(storage[stream], episodes)
         tally = tally.replace(
             env_steps=tally.env_steps + jnp.sum(episodes.length),
             return_sum=tally.return_sum + jnp.sum(episodes.undiscounted_return),
             episodes=tally.episodes + config.num_envs,
         )
-    tally = tally.replace(epsilon=jnp.mean(epsilon))
-    progress = progress._replace(episodes=progress.episodes + config.num_envs)
+    return Member(member.learner, storage, tally.replace(epsilon=jnp.mean(epsilon)))
+
+
+def _learn(
+    algorithm: Algorithm,
+    config: Any,
+    replay: Replay,
+    updates: int,
+    members: Member,
+    keys: Array,
+    hyper: Hyper,
+    progress: Progress,
+) -> Member:
+    """This iteration's updates of all members, once enough is stored."""
+
+    def sample(storage: dict[str, Any], key: Array) -> dict[str, Episode]:
+        streams = enumerate(algorithm.streams)
+        return {stream: replay.sample(jax.random.fold_in(key, i), storage[stream]) for i, stream in streams}
 
     def one_update(number: Array, learned: tuple[Any, Tally]) -> tuple[Any, Tally]:
-        learner, tally = learned
-        sample_key, learn_key = jax.random.split(jax.random.fold_in(update_key, number))
-        batches = {
-            stream: replay.sample(jax.random.fold_in(sample_key, index), storage[stream])
-            for index, stream in enumerate(algorithm.streams)
-        }
-        now = progress._replace(updates=progress.updates + number)
-        learner, metrics = algorithm.update(learner, hyper, batches, now, learn_key)
-        broken = ~jnp.isfinite(metrics["loss"]) & (tally.broken_update < 0)
-        return learner, tally.replace(
-            loss_sum=tally.loss_sum + metrics["loss"],
-            updates=tally.updates + 1,
-            dropped_rows=tally.dropped_rows + metrics.get("dropped_rows", 0),
-            broken_update=jnp.where(broken, now.updates + 1, tally.broken_update),
+        turn = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, number)))(keys)
+        batches = jax.vmap(sample)(members.replay, turn[:, 0])
+        now = progress._replace(
+            episodes=progress.episodes + config.num_envs, updates=progress.updates + number
         )
+        update = partial(_update, algorithm, now)
+        return for_each_member(update, *learned, hyper, batches, turn[:, 1])
 
     learner, tally = jax.lax.cond(
         progress.iteration >= iterations_before_learning(config),
         lambda learned: jax.lax.fori_loop(0, updates, one_update, learned),
         lambda learned: learned,
-        (member.learner, tally),
+        (members.learner, members.tally),
     )
-    return Member(learner, storage, tally)
+    return Member(learner, members.replay, tally)
+
+
+def _update(
+    algorithm: Algorithm, now: Progress, learner: Any, tally: Tally, hyper: Hyper, batches: Any, key: Array
+) -> tuple[Any, Tally]:
+    """One member's update and what is noted of it."""
+    learner, metrics = algorithm.update(learner, hyper, batches, now, key)
+    broken = ~jnp.isfinite(metrics["loss"]) & (tally.broken_update < 0)
+    return learner, tally.replace(
+        loss_sum=tally.loss_sum + metrics["loss"],
+        updates=tally.updates + 1,
+        dropped_rows=tally.dropped_rows + metrics.get("dropped_rows", 0),
+        broken_update=jnp.where(broken, now.updates + 1, tally.broken_update),
+    )
+
+
+def for_each_member(function: Callable, *arguments: Any) -> Any:
+    """`function` over the leading axis of members: together on an accelerator, one by one on a CPU.
+
+    One member's update keeps a CPU core busy and its working set in the cache: benchmarks/README.md has the ratio.
+    """
+    if jax.default_backend() == "cpu":
+        return jax.lax.map(lambda given: function(*given), arguments)
+    return jax.vmap(function)(*arguments)
 
 
 def members_mesh(count: int, devices: list[Any] | None = None) -> Mesh | None:

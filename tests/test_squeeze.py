@@ -228,9 +228,9 @@ def test_a_row_cap_is_the_same_as_a_window_that_starts_later():
 
 def test_accumulate_reward_by_hand():
     reward = jnp.array([1.0, -1, 2, 0, 3])
-    first, last = jnp.array([0, 2, 4, 0]), jnp.array([2, 2, 4, 4])
-    expected = [1 - 0.9 + 1.62, 2, 3, sum(0.9**t * r for t, r in enumerate([1, -1, 2, 0, 3]))]
-    np.testing.assert_allclose(accumulate_reward(reward, first, last, 0.9), expected, rtol=1e-6)
+    started, last = jnp.array([0, 0, 0, 3, 3]), jnp.array([2, 4, 3])
+    np.testing.assert_allclose(accumulate_reward(reward, started, last, 0.9), [1 - 0.9 + 1.62, 2.7, 0], rtol=1e-6)
+    np.testing.assert_allclose(accumulate_reward(reward, started, last, 0.0), [1, 0, 0])
 
 
 def test_windows_of_the_recorded_window_replay():
