@@ -113,11 +113,10 @@ def spread(rate: dict[str, float]) -> str:
 def show(report: dict[str, Any], console: Console) -> None:
     """Print the report as tables."""
     if "environments" in report:
-        table = Table("environment", "parallel", "devices", "live steps/s", "raw steps/s", "compile s")
+        table = Table("environment", "parallel", "devices", "steps/s", "compile s")
         for row in report["environments"]["rows"]:
-            rates = spread(row["live_steps_per_second"]), f"{row['raw_steps_per_second']['median']:,.0f}"
             sizes = str(row["parallel"]), str(row["devices"])
-            table.add_row(row["env"], *sizes, *rates, f"{row['compile_seconds']:.1f}")
+            table.add_row(row["env"], *sizes, spread(row["steps_per_second"]), f"{row['compile_seconds']:.1f}")
         console.print(table)
         for env_id, found in report["environments"]["reference"].items():
             console.print(

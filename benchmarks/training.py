@@ -1,8 +1,8 @@
 """Training throughput, and where the time of an iteration goes.
 
 `throughput` runs the program that `jaxmac.train` runs: collect, store, sample, update, members spread over the
-devices. `breakdown` times its parts apart, on one device and with the members of that device vmapped, so that
-their shares can be compared; parts compiled apart need not add up to the whole.
+devices. `breakdown` times its parts apart, on one device with the members of that device, so that their shares can
+be compared; parts compiled apart need not add up to the whole.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from jaxmac.members import make_members
 from jaxmac.program import Program
 from jaxmac.replay import make_replay
 from jaxmac.rollout import rollout
-from jaxmac.training import episode_means
+from jaxmac.training import episode_means, for_each_member
 
 # The papers' sizes on the tuned preset, and a small replay so that learning starts at once.
 PAPER = {"trajectory": 25, "trajectory_unit": "rows", "max_rows": 25, "hidden_size": 64, "batch_size": 64}
@@ -101,13 +101,14 @@ def part_functions(program: Program) -> dict[str, Callable]:
 
 
 def breakdown(program: Program, algorithm: str, size: str, members: int, repeats: int) -> dict[str, Any]:
-    """Milliseconds and shares of an iteration's parts, for `members` of a run vmapped on one device.
+    """Milliseconds and shares of an iteration's parts, for `members` of a run on one device.
 
     The parts: rollout; replay add; all the iteration's samples; all its updates (squeeze, loss, gradient,
     optimiser); evaluation, counted as often as it happens per iteration.
     """
     config, updates = program.config, float(program.trainer.updates_per_iteration)
     run = {name: jax.vmap(function) for name, function in part_functions(program).items()}
+    run["update"] = partial(for_each_member, part_functions(program)["update"])
     keys = jax.random.split(jax.random.key(0), members)
     held = program.members.learner, program.hyper, program.members.replay[program.algorithm.streams[0]]
     learner, hyper, storage = jax.tree.map(lambda x: jnp.asarray(x[:members]), jax.device_get(held))
