@@ -110,6 +110,7 @@ def learning_curve(
     dashed line. Written to `path` if given. Raises ValueError for shapes that do not fit.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
@@ -117,6 +118,12 @@ def learning_curve(
         colour, dash = COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
         _draw_members(axes, label, np.asarray(episodes), np.asarray(returns), window, colour, dash)
     if optimum is not None:
+        if axes.get_ylim()[0] < -2 * abs(optimum):  # a policy gone wrong must not squeeze the rest
+            unit = 10.0 ** np.round(np.log10(abs(optimum)))
+            axes.set_yscale("symlog", linthresh=unit, linscale=2)
+            axes.set_yticks([-10 * unit, -unit, -unit / 2, 0, unit / 2, unit])
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_locator(NullLocator())
         axes.axhline(optimum, color="0.25", linestyle="--", linewidth=1.2)
         at, above = (0.01, optimum), (0, 3)
         axes.annotate(f"optimum {optimum:g}", at, above, ("axes fraction", "data"), "offset points", color="0.25")

@@ -188,7 +188,7 @@ def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
     grid = getattr(env, "size", 0)
     large = grid >= 20
     return {
-        "learning_rate": 3e-4,
+        "learning_rate": 5e-4,
         "gamma": 0.98,
         "polyak": 0.99,
         "epsilon_episodes": 1500.0,
@@ -197,7 +197,7 @@ def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
         "reward_scale": 0.1,
         "learning_starts": 4096 if large else 2048,
         "replay_episodes": 8192 if large else 5000,
-        "train_freq": 200,
+        "train_freq": 100,
         "batch_size": 32,
         "max_rows": 12,
         "hidden_size": 32,

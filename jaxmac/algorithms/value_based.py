@@ -29,7 +29,7 @@ class ValueBasedConfig:
     polyak: float = setting(0.995, "share of the old target kept after an update", low=0.0, high=1.0, traced=True)
     grad_clip: float = setting(10.0, "largest global norm of the gradient", above=0.0, traced=True)
     double_q: bool = setting(True, "arg max by the online network, value by the target")
-    epsilon_start: float = setting(1.0, "exploration before learning starts", low=0.0, high=1.0, traced=True)
+    epsilon_start: float = setting(1.0, "exploration when learning starts (random before)", low=0.0, high=1.0, traced=True)
     epsilon_end: float = setting(0.1, "exploration after the decay", low=0.0, high=1.0, traced=True)
     epsilon_episodes: float = setting(4000.0, "episodes of linear decay", above=0.0, traced=True)
     explore_fraction: float = setting(
