@@ -17,6 +17,7 @@ import numpy as np
 
 import jaxmac
 from jaxmac.analysis import final_returns, learning_curve, solved_at, summary_table
+from jaxmac.rundir import read_rows, tabulate
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs") / "experiments"
@@ -71,10 +72,10 @@ def run(name: str, title: str, jobs: Sequence[Job], given: argparse.Namespace, t
         )
         (folder / f"{_file(job)}.csv").write_text((out / "metrics.csv").read_text())
         (folder / f"{_file(job)}.json").write_text((out / "config.json").read_text())
-        report(name, title, jobs, threshold)
+        report(name, title, jobs, given, threshold)
 
 
-def report(name: str, title: str, jobs: Sequence[Job], threshold: float) -> None:
+def report(name: str, title: str, jobs: Sequence[Job], given: argparse.Namespace, threshold: float) -> None:
     """Figure and summary from the metrics that are there."""
     folder, curves, rows, optima = RESULTS / name, {}, [], set()
     for job in jobs:
@@ -87,7 +88,7 @@ def report(name: str, title: str, jobs: Sequence[Job], threshold: float) -> None
     optimum = optima.pop() if len(optima) == 1 else None
     learning_curve(curves, path=folder / "curve.png", optimum=optimum, title=title)
     machine = {"cores": os.cpu_count(), "machine": platform.machine(), "system": platform.system()}
-    content = {"title": title, "command": _command(), "threshold": threshold, "machine": machine, "rows": rows}
+    content = {"title": title, "command": _command(given), "threshold": threshold, "machine": machine, "rows": rows}
     (folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n")
     (folder / "summary.md").write_text(_markdown(content))
 
@@ -112,10 +113,8 @@ def _summary(job: Job, metrics: dict[str, np.ndarray], config: dict[str, Any], t
 
 
 def _read(folder: Path, job: Job) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    from jaxmac.rundir import metrics_table
-
     config = json.loads((folder / f"{_file(job)}.json").read_text())
-    return metrics_table(folder / f"{_file(job)}.csv"), config
+    return tabulate(read_rows(folder / f"{_file(job)}.csv"), [{} for _ in config["seeds"]]), config
 
 
 def _markdown(content: dict[str, Any]) -> str:
@@ -141,8 +140,10 @@ def _markdown(content: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _command() -> str:
-    return "python -m " + shlex.join(["experiments." + Path(sys.argv[0]).stem, *sys.argv[1:]])
+def _command(given: argparse.Namespace) -> str:
+    """The command that makes the whole table, also where only a part of it was run again."""
+    grid = ["--grid", str(given.running)] if hasattr(given, "running") else []
+    return shlex.join(["python", "-m", f"experiments.{Path(sys.argv[0]).stem}", *grid])
 
 
 def _file(job: Job) -> str:

@@ -10,30 +10,29 @@ import jax
 from jaxmac.rundir import RunDirectoryError
 
 
-def save_learners(run: Path, learners: list[Any]) -> None:
-    """Write the learner states of every group of members (leading axis) to `run/checkpoints/final`."""
+def _folder(run: Path, group: int) -> Path:
+    return (run / "checkpoints" / f"group_{group}").absolute()
+
+
+def save_learners(run: Path, group: int, learners: Any) -> None:
+    """Write the learner states of one group of members (leading axis) under `run/checkpoints`."""
     import orbax.checkpoint as ocp
 
     with ocp.StandardCheckpointer() as checkpointer:
-        tree = {f"group_{index}": jax.device_get(learner) for index, learner in enumerate(learners)}
-        checkpointer.save((run / "checkpoints" / "final").absolute(), tree, force=True)
+        checkpointer.save(_folder(run, group), learners, force=True)
 
 
-def load_learners(run: Path, shapes: list[Any]) -> list[Any]:
-    """Read them back into trees of the given shapes; RunDirectoryError if there are none or they differ."""
+def load_learners(run: Path, group: int, shapes: Any) -> Any:
+    """Read them back into a tree of the given shapes; RunDirectoryError if there are none or they differ."""
     import orbax.checkpoint as ocp
 
-    folder = (run / "checkpoints" / "final").absolute()
+    folder = _folder(run, group)
     if not folder.is_dir():
-        raise RunDirectoryError(f"{run} holds no checkpoint: the run did not get as far as its end")
+        raise RunDirectoryError(f"{run} holds no checkpoint of this member: its run did not get that far")
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    tree = {
-        f"group_{index}": jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shape)
-        for index, shape in enumerate(shapes)
-    }
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            restored = checkpointer.restore(folder, tree)
+            return checkpointer.restore(folder, target)
     except (ValueError, KeyError, OSError) as error:
-        raise RunDirectoryError(f"the checkpoint in {run} cannot be read: {str(error).splitlines()[0]}") from error
-    return [restored[f"group_{index}"] for index in range(len(shapes))]
+        raise RunDirectoryError(f"the checkpoint {folder} cannot be read: {str(error).splitlines()[0]}") from error

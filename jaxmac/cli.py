@@ -6,7 +6,10 @@ Exit status: 0 only when what was asked for was done, 2 for bad input (one line 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
+import itertools
 import json
 import os
 import sys
@@ -19,13 +22,13 @@ import tyro
 import envs
 from jaxmac.algorithms import ALGORITHMS, configure, entry
 from jaxmac.config import allowed, field_types, nearest
-from jaxmac.run import NonFiniteLossError, train, use_cpu_devices
+from jaxmac.run import TrainingError, train, use_cpu_devices
 
 USAGE = """usage: jaxmac COMMAND ...
 
   list                 environments, algorithms, presets   [--algorithm ID: its hyperparameters]
   train                train seeds (and swept values) together
-  resume RUN           continue a run
+  resume RUN           continue a run (not yet: a run starts again with --overwrite)
   eval RUN             greedy episodes of a finished run, with intervals
   render RUN           animation of a learned policy
   plot RUN [RUN ...]   learning curves of several runs on one axes
@@ -48,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, MemoryError, OSError) as error:
         print(f"jaxmac: error: {error}", file=sys.stderr)
         return 2
-    except NonFiniteLossError as error:
+    except TrainingError as error:
         print(f"jaxmac: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -58,13 +61,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse(command: str, arguments_class: type, arguments: Sequence[str]) -> Any:
     """Parse with tyro; an unknown option is a one-line ValueError that names the nearest known ones."""
-    parsed, unknown = tyro.cli(
-        arguments_class, prog=f"jaxmac {command}", args=list(arguments), return_unknown_args=True
-    )
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parsed, unknown = tyro.cli(
+                arguments_class, prog=f"jaxmac {command}", args=list(arguments), return_unknown_args=True
+            )
+    except SystemExit as end:
+        if not end.code:  # --help
+            raise
+        raise ValueError(f"{_one_line(said.getvalue())} (`jaxmac {command} --help`)") from None
     if unknown:
         flags = sorted(_flags(arguments_class))
         raise ValueError(f"unknown option {unknown[0]!r} of `jaxmac {command}`; {nearest(unknown[0], flags)}")
     return parsed
+
+
+def _one_line(box: str) -> str:
+    """The text of tyro's framed message, without its frame and its hints."""
+    lines = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
+    text = " ".join(itertools.takewhile(lambda line: not line.startswith("──"), lines))
+    return " ".join(text.split()) or " ".join(box.split())
 
 
 def _flags(arguments_class: type, prefix: str = "--") -> list[str]:
@@ -100,7 +117,11 @@ def _says(arguments: Sequence[str], option: str) -> bool:
 
 
 def _env_options_class(env_id: str) -> type:
-    fields = [(name, kind, dataclasses.field(default=d)) for name, (kind, d) in envs.env_options(env_id).items()]
+    fields = []
+    for name, (kind, default) in envs.env_options(env_id).items():
+        if default is None or isinstance(default, str):  # one of several names: `make` judges
+            kind = documented(str if default else str | None, str(kind).replace("typing.", ""))
+        fields.append((name, kind, dataclasses.field(default=default)))
     return dataclasses.make_dataclass("EnvOptions", fields, frozen=True)
 
 
@@ -191,13 +212,13 @@ def command_train(arguments: Sequence[str]) -> int:
 def _report(result: Any, out: Path) -> None:
     from jaxmac.analysis import final_returns
 
-    if result.metrics:
+    if len(result.metrics["episodes"]):
         final = final_returns(result.metrics["eval_return"])
         best = result.env.optimal_return
         against = "" if best is None else f" (optimum {best:.1f})"
         print(f"mean of the last ten evaluations{against}: " + ", ".join(f"{value:.1f}" for value in final))
         print(f"metrics {out / 'metrics.csv'}, curve {out / 'curve.png'}")
-    if result.learners is not None and result.status == "finished":
+    if result.status == "finished":
         best_member = int(final.argmax())
         print(f"animation {result.render(best_member, out / 'episode.gif')} (member {best_member})")
 
@@ -262,7 +283,8 @@ def command_eval(arguments: Sequence[str]) -> int:
     given = parse("eval", EvalArguments, arguments)
     rows = evaluate(given.run, given.episodes, given.seed, given.member)
     if given.json:
-        print(json.dumps(rows))
+        finite = [{k: None if v != v else v for k, v in row.items()} for row in rows]  # JSON has no NaN
+        print(json.dumps(finite))
         return 0
     table = Table(*rows[0])
     for row in rows:

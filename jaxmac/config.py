@@ -9,10 +9,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import numbers
 import typing
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 
 def setting(
@@ -66,12 +68,13 @@ def allowed(field: dataclasses.Field) -> str:
 
 def _typed(name: str, value: Any, kind: type) -> Any:
     """`value` as `kind`, or a one-line ValueError; an integer is a fine float, a float is no integer."""
-    if kind is bool and isinstance(value, (bool,)):
-        return value
-    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if kind is int and isinstance(value, int) and not isinstance(value, bool):
-        return value
+    switch = isinstance(value, (bool, np.bool_))
+    if kind is bool and switch:
+        return bool(value)
+    if kind is float and isinstance(value, numbers.Real) and not switch:
+        return float(str(value)) if isinstance(value, np.floating) else float(value)
+    if kind is int and isinstance(value, numbers.Integral) and not switch:
+        return int(value)
     if kind is str and isinstance(value, str):
         return value
     raise ValueError(f"{name}={value!r}: expected {kind.__name__}")

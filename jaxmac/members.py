@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import numbers
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from envs.environment import Environment
 from jaxmac.algorithms import configure, entry
-from jaxmac.config import nearest, traced_fields
+from jaxmac.config import build, nearest, traced_fields
 
 
 class MemberSpec(NamedTuple):
@@ -22,12 +25,20 @@ class MemberSpec(NamedTuple):
 
 def seed_list(seeds: int | Sequence[int]) -> list[int]:
     """0..n-1 for a number, the list itself otherwise; ValueError for none, duplicates or negative ones."""
-    if isinstance(seeds, bool) or (isinstance(seeds, int) and seeds < 1):
-        raise ValueError(f"seeds={seeds!r} is out of range; allowed: >= 1, or a list of seeds")
-    chosen = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
-    if not chosen or len(set(chosen)) != len(chosen) or min(chosen) < 0 or max(chosen) >= 2**31:
-        raise ValueError(f"seeds={chosen!r}: allowed are distinct integers from 0 to 2147483647, at least one")
-    return chosen
+    if is_integer(seeds):
+        if seeds < 1:
+            raise ValueError(f"seeds={seeds!r} is out of range; allowed: >= 1, or a list of seeds")
+        return list(range(int(seeds)))
+    chosen = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str) else []
+    whole = all(is_integer(seed) and 0 <= seed < 2**31 for seed in chosen)
+    if not chosen or not whole or len(set(chosen)) != len(chosen):
+        raise ValueError(f"seeds={seeds!r}: expected a number, or distinct integers from 0 to 2147483647")
+    return [int(seed) for seed in chosen]
+
+
+def is_integer(value: Any) -> bool:
+    """A Python or NumPy integer, no bool."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def make_members(
@@ -49,15 +60,28 @@ def make_members(
             raise ValueError(f"unknown hyperparameter {name!r} in sweep; {nearest(name, known)}")
         if name in ("num_envs", "eval_every"):
             raise ValueError(f"{name} cannot be swept: all members of a run are evaluated at the same episodes")
+        if isinstance(values, np.ndarray):
+            values = sweep[name] = values.tolist()
         if isinstance(values, str) or not isinstance(values, Sequence) or not values:
             raise ValueError(f"sweep[{name!r}]={values!r}: expected a non-empty list of values")
     chosen_seeds = seed_list(seeds)
     members = []
     for combination in itertools.product(*sweep.values()):
-        swept = dict(zip(sweep, combination, strict=True))
-        config = configure(algorithm, preset, env, {**hyperparameters, **swept})
+        given = dict(zip(sweep, combination, strict=True))
+        config = configure(algorithm, preset, env, {**hyperparameters, **given})
+        swept = {name: getattr(config, name) for name in given}
         for seed in chosen_seeds:
             members.append(MemberSpec(len(members), seed, swept, config))
+    return members
+
+
+def restore_members(saved: dict[str, Any]) -> list[MemberSpec]:
+    """The members of a run from its config.json: the settings that it ran with, whatever presets say today."""
+    config_class, members = entry(saved["algorithm"]).config, []
+    for combination in itertools.product(*saved["sweep"].values()):
+        swept = dict(zip(saved["sweep"], combination, strict=True))
+        config = build(config_class, saved["settings"], swept)
+        members += [MemberSpec(len(members) + i, seed, swept, config) for i, seed in enumerate(saved["seeds"])]
     return members
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +17,6 @@ from jaxmac.members import MemberSpec
 from jaxmac.memory import SLACK, tree_bytes, working_bytes
 from jaxmac.training import (
     Trainer,
-    example_episode,
     iterations_before_learning,
     make_trainer,
     members_mesh,
@@ -56,17 +56,10 @@ class Program:
     def footprint(self) -> Footprint:
         """Memory this group will need, from shapes alone."""
         shapes = jax.eval_shape(self.trainer.init, self.keys, self.hyper)
-        learner = jax.tree.map(lambda x: x, shapes.learner)
-        hyper = {name: values[0] for name, values in self.hyper.items()}
-        state = jax.eval_shape(self.algorithm.init, self.keys[0], hyper)
-        policy_state = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), state)
-        episode = jax.eval_shape(
-            lambda s: example_episode(self.env, self.algorithm.evaluation(s, hyper)), policy_state
-        )
-        episode_bytes = tree_bytes(episode)
+        replay = tree_bytes(shapes.replay) // self.padded
+        episode_bytes = replay // (self.config.replay_episodes * len(self.algorithm.streams))
         working = self.padded * working_bytes(self.env, self.config, episode_bytes)
-        replay = self.config.replay_episodes * episode_bytes * len(self.algorithm.streams)
-        return Footprint(int(SLACK * (tree_bytes(shapes) + working)), replay, tree_bytes(learner))
+        return Footprint(int(SLACK * (tree_bytes(shapes) + working)), replay, tree_bytes(shapes.learner))
 
     def compile(self) -> float:
         """Compile and initialise; returns the seconds it took."""
@@ -80,14 +73,15 @@ class Program:
         jax.block_until_ready(self.members)
         return time.perf_counter() - began
 
-    def advance(self, first: int, last: int, chunk: int) -> None:
-        """Iterations first..last - 1, `chunk` at a time."""
-        began = time.perf_counter()
+    def advance(self, first: int, last: int, chunk: int, then: Callable[[int], None] = lambda done: None) -> None:
+        """Iterations first..last - 1, `chunk` at a time; `then` is told how many are done after each."""
         for start in range(first, last, chunk):
+            began = time.perf_counter()
             end = min(start + chunk, last)
             self.members = self._advance(self.members, self.keys, self.hyper, jnp.int32(start), jnp.int32(end))
             jax.block_until_ready(self.members)
-        self.seconds += time.perf_counter() - began
+            self.seconds += time.perf_counter() - began
+            then(end)
 
     def evaluate(self, iteration: int) -> list[dict[str, Any]]:
         """Evaluate now; one metrics row per real member."""
@@ -120,9 +114,12 @@ class Program:
             **spec.swept,
         }
 
-    def learners(self) -> Any:
-        """Learner states of the real members, on the host."""
-        return jax.tree.map(lambda x: x[: len(self.specs)], jax.device_get(self.members.learner))
+    def finish(self) -> Any:
+        """Learner states of the real members, on the host; the devices are cleared. None if it never started."""
+        members = self.__dict__.pop("members", None)
+        if members is None:
+            return None
+        return jax.tree.map(lambda x: x[: len(self.specs)], jax.device_get(members.learner))
 
     @property
     def first_learning_iteration(self) -> int:

@@ -20,9 +20,8 @@ from rich.progress import (
 class Reporter:
     """Shows episodes done, rates, remaining time and the latest returns of one group of members."""
 
-    def __init__(self, console: Console, iterations: int, episodes_per_iteration: int, members: int):
+    def __init__(self, console: Console, iterations: int, episodes_per_iteration: int):
         self.console, self.iterations, self.per_iteration = console, iterations, episodes_per_iteration
-        self.members = members
         self.bar = Progress(
             TextColumn("episodes"),
             BarColumn(),
@@ -48,6 +47,10 @@ class Reporter:
     def note(self, text: str) -> None:
         """One line above the bar."""
         self.bar.console.print(text)
+
+    def advance(self, done: int) -> None:
+        """After a chunk, at `done` iterations."""
+        self.bar.update(self.task, completed=done * self.per_iteration)
 
     def update(self, done: int, rows: list[dict[str, Any]]) -> None:
         """After an evaluation at `done` iterations with these metrics rows."""

@@ -14,12 +14,12 @@ import numpy as np
 
 import envs
 from envs.environment import Environment
-from jaxmac.algorithms import entry
+from jaxmac.algorithms import Algorithm, entry
 from jaxmac.checkpoint import load_learners
 from jaxmac.config import hyper_arrays
-from jaxmac.members import MemberSpec, group_members, make_members
+from jaxmac.members import MemberSpec, group_members, restore_members
 from jaxmac.rollout import Policy, play, rollout
-from jaxmac.rundir import RunDirectoryError, read_config, read_metrics
+from jaxmac.rundir import RunDirectoryError, read_config, read_rows, tabulate
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Result:
     path: Path | None
     status: str
     specs: list[MemberSpec] = field(repr=False)
-    learners: list[Any] | None = field(repr=False)
+    learners: dict[int, Any] = field(repr=False)  # by group; the others are on disk
 
     def policy(self, member: int = 0) -> Policy:
         """The evaluation policy a member has learned.
@@ -51,12 +51,15 @@ class Result:
         """
         if not 0 <= member < len(self.specs):
             raise ValueError(f"member={member} is out of range; allowed: 0 to {len(self.specs) - 1}")
-        groups = group_members(self.specs)
-        group = next(i for i, found in enumerate(groups) if self.specs[member] in found)
-        algorithm = entry(self.config["algorithm"]).make(self.env, self.specs[member].config)
-        if self.learners is None:
-            self.learners = load_learners(self.path, [_learner_shapes(self, found) for found in groups])
-        row = groups[group].index(self.specs[member])
+        group, members = next(
+            (number, found) for number, found in enumerate(group_members(self.specs)) if self.specs[member] in found
+        )
+        algorithm = entry(self.config["algorithm"]).make(self.env, members[0].config)
+        if group not in self.learners:
+            if self.path is None:
+                raise RunDirectoryError(f"member {member} was not trained: the run was interrupted before")
+            self.learners[group] = load_learners(self.path, group, _learner_shapes(algorithm, members))
+        row = members.index(self.specs[member])
         learner = jax.tree.map(lambda x: jnp.asarray(x[row]), self.learners[group])
         return algorithm.evaluation(learner, _hyper(self.specs[member]))
 
@@ -92,7 +95,8 @@ def curves(result: Result) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     found: dict[str, list[int]] = {}
     for column, member in enumerate(result.members):
         swept = ", ".join(f"{k}={v}" for k, v in member.items() if k != "seed")
-        found.setdefault(swept or result.config["algorithm"], []).append(column)
+        if not np.isnan(result.metrics["eval_return"][:, column]).all():
+            found.setdefault(swept or result.config["algorithm"], []).append(column)
     episodes, returns = result.metrics["episodes"], result.metrics["eval_return"]
     return {label: (episodes[:, columns[0]], returns[:, columns]) for label, columns in found.items()}
 
@@ -101,10 +105,9 @@ def _hyper(spec: MemberSpec) -> dict[str, Any]:
     return {name: values[0] for name, values in hyper_arrays([spec.config]).items()}
 
 
-def _learner_shapes(result: Result, group: list[MemberSpec]) -> Any:
-    algorithm = entry(result.config["algorithm"]).make(result.env, group[0].config)
-    one = jax.eval_shape(algorithm.init, jax.random.key(0), _hyper(group[0]))
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((len(group), *x.shape), x.dtype), one)
+def _learner_shapes(algorithm: Algorithm, members: list[MemberSpec]) -> Any:
+    one = jax.eval_shape(algorithm.init, jax.random.key(0), _hyper(members[0]))
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((len(members), *x.shape), x.dtype), one)
 
 
 def load(path: str | os.PathLike, env: Environment | None = None) -> Result:
@@ -121,20 +124,12 @@ def load(path: str | os.PathLike, env: Environment | None = None) -> Result:
         if not config["env_rebuildable"]:
             raise ValueError(f"{path} was trained on an environment instance: pass it as env=")
         env = envs.make(config["env"], **config["env_options"])
-    specs = make_members(
-        config["algorithm"],
-        env,
-        config["preset"],
-        config["hyperparameters"],
-        config["seeds"],
-        config["sweep"],
-    )
-    metrics = read_metrics(path)
-    evaluated = metrics["episodes"].shape[1] if metrics else 0
-    if evaluated < len(specs):
-        raise RunDirectoryError(f"{path} holds evaluations of {evaluated} members only, of {len(specs)}")
+    specs = restore_members(config)
+    metrics = tabulate(read_rows(Path(path) / "metrics.csv"), [spec.swept for spec in specs])
+    if not len(metrics["episodes"]):
+        raise RunDirectoryError(f"{path} holds no evaluation yet")
     members = [{"seed": spec.seed, **spec.swept} for spec in specs]
-    return Result(metrics, members, config, env, Path(path), config["status"], specs, None)
+    return Result(metrics, members, config, env, Path(path), config["status"], specs, {})
 
 
 def evaluate(

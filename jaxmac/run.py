@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
 from rich.console import Console
 
 import envs
 from envs.environment import Environment
 from jaxmac.checkpoint import save_learners
-from jaxmac.members import MemberSpec, group_members, make_members, seed_list
+from jaxmac.members import MemberSpec, group_members, is_integer, make_members, seed_list
 from jaxmac.memory import refuse_if_too_large
 from jaxmac.program import Program
 from jaxmac.progress import Reporter
 from jaxmac.result import Result
-from jaxmac.rundir import FORMAT, RunDirectory, versions
+from jaxmac.rundir import FORMAT, RunDirectory, tabulate, versions
+
+UPDATES_PER_CHUNK = 64  # per member: how long Ctrl-C and the progress bar may wait
 
 
-class NonFiniteLossError(RuntimeError):
+class TrainingError(RuntimeError):
+    """A run that had started could not go on, in one line; what was written stays."""
+
+
+class NonFiniteLossError(TrainingError):
     """A loss is not finite; the message names member, update and metric."""
 
 
@@ -53,34 +59,25 @@ def train(
         sweep: hyperparameter -> values; every combination runs with every seed. Traced ones share one program.
         out: run directory; None writes nothing.
         overwrite: replace a run that `out` already holds.
-        chunk: iterations per compiled call (None: one evaluation interval); never changes the numbers.
+        chunk: iterations per compiled call (None: about 64 updates); never changes the numbers.
         progress: show progress.
         **hyperparameters: fields of the algorithm's config.
 
     Raises:
         ValueError: anything unknown or out of range, in one line, before compiling.
         MemoryError: the run does not fit; says what would.
-        OSError: the run directory cannot be used or written.
+        OSError: the run directory cannot be used.
         NonFiniteLossError: a loss is not finite; what was written stays.
+        TrainingError: the disk filled up while training.
     """
     environment = _environment(env, env_options)
-    if isinstance(episodes, bool) or not isinstance(episodes, int) or episodes < 1:
-        raise ValueError(f"episodes={episodes!r} is out of range; allowed: >= 1")
-    if chunk is not None and chunk < 1:
-        raise ValueError(f"chunk={chunk!r} is out of range; allowed: >= 1")
+    _positive("episodes", episodes)
+    _positive("chunk", 1 if chunk is None else chunk)
     specs = make_members(algorithm, environment, preset, hyperparameters, seeds, sweep)
-    _check_replay(specs)
+    _check_sizes(specs)
     console = Console(stderr=True, quiet=not progress, highlight=False, soft_wrap=True)
     programs = [Program(algorithm, environment, group, None) for group in group_members(specs)]
-    footprints = [program.footprint() for program in programs]
-    worst = max(range(len(programs)), key=lambda i: footprints[i].total)
-    console.print(
-        f"{algorithm} on {environment.name}: {len(specs)} members, {episodes} episodes each, "
-        f"{len(jax.local_devices())} {jax.default_backend()} device(s), {_size(footprints[worst].total)} of memory"
-    )
-    refuse_if_too_large(
-        footprints[worst].total, programs[worst].padded, programs[worst].config, footprints[worst].replay
-    )
+    on_disk = _announce(console, algorithm, environment, specs, programs, episodes)
     config = {
         "format": FORMAT,
         "status": "running",
@@ -90,18 +87,20 @@ def train(
         "env_rebuildable": not isinstance(env, Environment),
         "preset": preset,
         "seeds": seed_list(seeds),
-        "episodes": episodes,
-        "sweep": {name: list(values) for name, values in (sweep or {}).items()},
-        "hyperparameters": hyperparameters,
+        "episodes": int(episodes),
+        "sweep": {name: list(dict.fromkeys(spec.swept[name] for spec in specs)) for name in sweep or {}},
+        "hyperparameters": {name: vars(specs[0].config)[name] for name in hyperparameters},
         "settings": vars(specs[0].config),
         "optimal_return": environment.optimal_return,
         "versions": versions(),
         "backend": jax.default_backend(),
     }
     directory = RunDirectory(out)
-    directory.create(config, list(sweep or {}), overwrite, 2 * sum(f.learners for f in footprints) + 10**7)
-    rows, status = _run(programs, specs, episodes, chunk, directory, console, config)
-    return _finish(rows, status, programs, specs, environment, directory, config)
+    directory.create(config, list(config["sweep"]), overwrite, on_disk)
+    members = [{"seed": spec.seed, **spec.swept} for spec in specs]
+    result = Result({}, members, config, environment, directory.path, "running", specs, {})
+    _train_groups(result, programs, int(episodes), chunk, directory, console)
+    return result
 
 
 def _environment(env: str | Environment, env_options: dict[str, Any] | None) -> Environment:
@@ -112,47 +111,96 @@ def _environment(env: str | Environment, env_options: dict[str, Any] | None) -> 
     return envs.make(env, **(env_options or {}))
 
 
-def _check_replay(specs: list[MemberSpec]) -> None:
+def _positive(name: str, value: Any) -> None:
+    if not is_integer(value) or value < 1:
+        raise ValueError(f"{name}={value!r} is out of range; allowed: >= 1")
+
+
+def _check_sizes(specs: list[MemberSpec]) -> None:
     for spec in specs:
-        config = spec.config
-        if config.batch_size > config.replay_episodes:
-            raise ValueError(
-                f"batch_size={config.batch_size} is larger than the replay; allowed: <= {config.replay_episodes}"
-            )
-        if config.num_envs > config.replay_episodes:
-            raise ValueError(
-                f"num_envs={config.num_envs} is larger than the replay; allowed: <= {config.replay_episodes}"
-            )
+        held = spec.config.replay_episodes
+        for name in ("batch_size", "num_envs"):
+            value = getattr(spec.config, name)
+            if value > held:
+                raise ValueError(f"{name}={value} is larger than the replay; allowed: <= {held}")
+
+
+def _announce(
+    console: Console,
+    algorithm: str,
+    env: Environment,
+    specs: list[MemberSpec],
+    programs: list[Program],
+    episodes: int,
+) -> int:
+    """Say what will run and how much memory it takes; refuse what cannot fit. Returns bytes needed on disk."""
+    footprints = [program.footprint() for program in programs]
+    largest, program = max(zip(footprints, programs, strict=True), key=lambda pair: pair[0].total)
+    console.print(
+        f"{algorithm} on {env.name}: {len(specs)} members, {episodes} episodes each, "
+        f"{len(jax.local_devices())} {jax.default_backend()} device(s), {_size(largest.total)} of memory"
+    )
+    refuse_if_too_large(largest.total, program.padded, program.config, largest.replay)
+    starts = max(program.first_learning_iteration * program.config.num_envs for program in programs)
+    if starts >= episodes:
+        console.print(f"note: nothing is learned before {starts} episodes (learning_starts, batch_size)")
+    return 2 * sum(footprint.learners for footprint in footprints) + 10**7
 
 
 def _size(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
-def _run(
+def _train_groups(
+    result: Result,
     programs: list[Program],
-    specs: list[MemberSpec],
     episodes: int,
     chunk: int | None,
     directory: RunDirectory,
     console: Console,
-    config: dict[str, Any],
-) -> tuple[list[dict[str, Any]], str]:
-    """All groups, one after the other; returns every metrics row and how it ended."""
+) -> None:
+    """Train the groups one after the other and fill in the result, whatever ends it."""
     rows: list[dict[str, Any]] = []
+    status = "failed"
     try:
         for number, program in enumerate(programs):
             label = f"group {number + 1}/{len(programs)}, " if len(programs) > 1 else ""
-            console.print(f"{label}compiling ... ", end="")
-            console.print(f"{program.compile():.1f} s")
-            _train_group(program, episodes, chunk, directory, rows, console)
+            try:
+                console.print(f"{label}compiling ... ", end="")
+                console.print(f"{program.compile():.1f} s")
+                _train_group(program, episodes, chunk, directory, rows, console)
+            finally:
+                _keep(result, number, program.finish())
+        status = "finished"
     except KeyboardInterrupt:
-        console.print("interrupted: metrics up to the last evaluation are kept")
-        return rows, "interrupted"
+        console.print("interrupted: what was learned and the metrics up to the last evaluation are kept")
+        status = "interrupted"
     except NonFiniteLossError:
-        directory.write_config({**config, "status": "non-finite loss"})
+        status = "non-finite loss"
         raise
-    return rows, "finished"
+    except OSError as error:
+        raise TrainingError(str(error)) from error
+    finally:
+        _finish(result, rows, status, directory)
+
+
+def _keep(result: Result, group: int, learners: Any) -> None:
+    """Note the learners of a group and write them down."""
+    if learners is None:
+        return
+    result.learners[group] = learners
+    if result.path is not None:
+        save_learners(result.path, group, learners)
+
+
+def _finish(result: Result, rows: list[dict[str, Any]], status: str, directory: RunDirectory) -> None:
+    result.status = status
+    result.metrics = tabulate(rows, [spec.swept for spec in result.specs])
+    result.config |= {"status": status, "finished": time.strftime("%Y-%m-%dT%H:%M:%S")}
+    with contextlib.nullcontext() if status == "finished" else contextlib.suppress(OSError):
+        directory.write_config(result.config)
+        if result.path is not None and rows:
+            result.plot(result.path / "curve.png")
 
 
 def _train_group(
@@ -166,7 +214,8 @@ def _train_group(
     per_iteration = program.trainer.episodes_per_iteration
     total = -(-episodes // per_iteration)
     interval = -(-program.config.eval_every // per_iteration)
-    reporter = Reporter(console, total, per_iteration, len(program.specs))
+    chunk = chunk or max(1, UPDATES_PER_CHUNK // program.trainer.updates_per_iteration)
+    reporter = Reporter(console, total, per_iteration)
     done, warned = 0, False
     with reporter:
         while True:
@@ -177,14 +226,14 @@ def _train_group(
             if program.dropped and not warned:
                 warned = True
                 reporter.note(
-                    f"note: max_rows={program.config.max_rows} makes some windows start later "
-                    f"({program.dropped} early rows left out so far, never a reward of the rows kept)"
+                    f"note: max_rows={program.config.max_rows} shortens some windows "
+                    f"({program.dropped} early rows left out so far)"
                 )
             reporter.update(done, fresh)
             if done >= total:
                 return
             following = min(done + interval, total)
-            program.advance(done, following, chunk or interval)
+            program.advance(done, following, chunk, reporter.advance)
             done = following
 
 
@@ -198,47 +247,13 @@ def _refuse_non_finite(program: Program, directory: RunDirectory) -> None:
             )
 
 
-def _finish(
-    rows: list[dict[str, Any]],
-    status: str,
-    programs: list[Program],
-    specs: list[MemberSpec],
-    env: Environment,
-    directory: RunDirectory,
-    config: dict[str, Any],
-) -> Result:
-    """Write what a run leaves behind and gather its Result."""
-    started = all(hasattr(program, "members") for program in programs)
-    learners = [program.learners() for program in programs] if started else None
-    config = {**config, "status": status, "finished": time.strftime("%Y-%m-%dT%H:%M:%S")}
-    members = [{"seed": spec.seed, **spec.swept} for spec in specs]
-    result = Result(stack_metrics(rows, len(specs)), members, config, env, directory.path, status, specs, learners)
-    if directory.path is not None:
-        if learners is not None:
-            save_learners(directory.path, learners)
-        directory.write_config(config)
-        if result.metrics:
-            result.plot(directory.path / "curve.png")
-    return result
-
-
-def stack_metrics(rows: list[dict[str, Any]], members: int) -> dict[str, np.ndarray]:
-    """Rows to arrays `[evaluations, members]`, as many evaluations as every member has."""
-    by_member = [[row for row in rows if row["member"] == member] for member in range(members)]
-    count = min(len(found) for found in by_member)
-    if not count:
-        return {}
-    names = [name for name in rows[0] if name not in ("member", "seed")]
-    return {name: np.array([[found[e][name] for found in by_member] for e in range(count)]) for name in names}
-
-
 def use_cpu_devices(count: int) -> None:
     """Split the CPU into `count` JAX devices, over which members are spread; one per core is best.
 
     Call it before anything else touches JAX. Raises RuntimeError when JAX has already started.
     """
     if count < 1:
-        raise ValueError(f"count={count} is out of range; allowed: >= 1")
+        raise ValueError(f"devices={count} is out of range; allowed: >= 1")
     try:
         jax.config.update("jax_num_cpu_devices", count)
     except RuntimeError:

@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -138,36 +139,38 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     return config
 
 
-def read_metrics(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The metrics of a run directory; see `metrics_table`."""
+def read_rows(file: Path) -> list[dict[str, str]]:
+    """The rows of a metrics.csv as text; RunDirectoryError where there is none."""
     try:
-        return metrics_table(Path(path) / "metrics.csv")
+        with file.open() as stream:
+            return list(csv.DictReader(stream))
     except FileNotFoundError:
-        raise RunDirectoryError(f"{path} is no run directory: it has no metrics.csv") from None
+        raise RunDirectoryError(f"{file.parent} is no run directory: it has no metrics.csv") from None
 
 
-def metrics_table(file: Path) -> dict[str, np.ndarray]:
-    """A metrics.csv as arrays `[evaluations, members]`, keyed by the columns from `episodes` on.
+def tabulate(rows: Sequence[dict[str, Any]], swept: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Metrics rows as arrays `[evaluations, members]`, keyed by the columns from `episodes` on.
 
-    Empty cells are NaN; a run cut short keeps the evaluations that all its members reached. Empty without rows.
+    Args:
+        rows: as written or as read; an empty cell is NaN.
+        swept: for each member its swept values, which become columns of their own type.
+
+    Kept are the evaluations that every member with any row has reached; a member without a row is NaN throughout.
     """
-    with file.open() as stream:
-        rows = list(csv.DictReader(stream))
-    by_member: dict[int, list[dict[str, str]]] = {}
+    found: list[list[dict[str, Any]]] = [[] for _ in swept]
     for row in rows:
-        by_member.setdefault(int(row["member"]), []).append(row)
-    if not by_member:
-        return {}
-    evaluations = min(len(found) for found in by_member.values())
-    return {
-        name: np.array([[number(by_member[m][e][name]) for m in sorted(by_member)] for e in range(evaluations)])
-        for name in list(rows[0])[2:]
+        found[int(row["member"])].append(row)
+    evaluations = min((len(member) for member in found if member), default=0)
+    empty = dict.fromkeys(COLUMNS, "")
+    table = {
+        name: np.array([[number((m[e] if m else empty)[name]) for m in found] for e in range(evaluations)])
+        for name in COLUMNS[2:]
     }
+    names = list(swept[0]) if swept else []
+    columns = {name: np.array([values[name] for values in swept]) for name in names}
+    return table | {name: np.tile(values, (evaluations, 1)) for name, values in columns.items()}
 
 
-def number(text: str) -> Any:
-    """A CSV cell as a number where it is one; an empty one is NaN."""
-    try:
-        return float(text) if text else float("nan")
-    except ValueError:
-        return text
+def number(cell: Any) -> float:
+    """A cell as a number; an empty one is NaN."""
+    return float("nan") if cell == "" else float(cell)

@@ -207,8 +207,11 @@ def joint_trajectory(
     """A training trajectory of joint rows from a single episode: a window, then its rows.
 
     With `unroll_episode` the rows before the window are kept for the recurrent history and masked out of the loss.
-    `max_rows` caps the rows (0: as many as the window or episode can hold).
+    `max_rows` caps the rows (0: as many as the window or episode can hold): the last ones up to the window's end.
+    A capped "episode" is a window of that many joint rows.
     """
+    if trajectory_unit == "episode" and max_rows:
+        trajectory, trajectory_unit = max_rows, "rows"
     steps = episode.mask.shape[0]
     marks = mark(episode, close_on_terminal=close_on_terminal)
     if timeout_is_terminal:
@@ -216,12 +219,13 @@ def joint_trajectory(
     rows = joint_row_steps(marks)
     counted = window(key, rows, episode.length, trajectory, trajectory_unit)
     whole = unroll_episode or trajectory_unit == "episode"
+    until_window_ends = rows & (jnp.cumsum(counted[::-1])[::-1] > 0)
     size = steps if whole else min(trajectory, steps)
     size = min(size, max_rows) if max_rows else size
     return mac_jert(
         episode,
         marks,
-        rows if whole else counted,
+        until_window_ends if whole else counted,
         counted,
         size,
         discount=discount,

@@ -201,9 +201,7 @@ def _learn(
     def one_update(number: Array, learned: tuple[Any, Tally]) -> tuple[Any, Tally]:
         turn = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, number)))(keys)
         batches = jax.vmap(sample)(members.replay, turn[:, 0])
-        now = progress._replace(
-            episodes=progress.episodes + config.num_envs, updates=progress.updates + number
-        )
+        now = progress._replace(episodes=progress.episodes + config.num_envs, updates=progress.updates + number)
         update = partial(_update, algorithm, now)
         return for_each_member(update, *learned, hyper, batches, turn[:, 1])
 

@@ -6,7 +6,7 @@ from probes import Asynchronous
 
 import envs
 from jaxmac.algorithms import Progress, configure, entry
-from jaxmac.algorithms.value_based import hysteretic, masked_mean_square
+from jaxmac.algorithms.value_based import exploration, hysteretic, masked_mean_square
 from jaxmac.config import hyper_arrays
 from jaxmac.rollout import random_policy, rollout
 
@@ -141,6 +141,32 @@ def test_every_option_reaches_the_loss(options, env, batch):
     values = {"trajectory_unit": "episode", "max_rows": 15, **options}
     changed = step(*build("avf-qplex", env, **values), batch)[1]["loss"]
     assert np.isfinite(changed) and changed != plain
+
+
+def test_exploration_of_the_parallel_episodes_by_episode(env):
+    values = {
+        "num_envs": 4,
+        "learning_starts": 100,
+        "explore_fraction": 0.5,
+        "epsilon_start": 0.8,
+        "epsilon_end": 0.2,
+    }
+    config = configure("avf-vdn", "paper", env, {**values, "epsilon_episodes": 1000.0})
+    hyper = {k: v[0] for k, v in hyper_arrays([config]).items()}
+    for episodes, epsilon in ((0, 1.0), (99, 1.0), (100, 0.8), (600, 0.5), (5000, 0.2)):
+        now = NOW._replace(episodes=jnp.int32(episodes))
+        np.testing.assert_allclose(exploration(config, hyper, now), [1, 1, epsilon, epsilon], rtol=1e-6)
+
+
+def test_the_learning_rate_follows_its_schedule(env, batch):
+    algorithm, state, hyper = build("avf-vdn", env, learning_rate_decay=0.1, learning_rate_episodes=100.0)
+    moved = {}
+    for episodes in (0, 64 + 50, 10_000):
+        now = NOW._replace(episodes=jnp.int32(episodes))
+        after, _ = jax.jit(algorithm.update)(state, hyper, {"main": batch}, now, jax.random.key(5))
+        change = jax.tree.map(lambda old, new: float(jnp.abs(new - old).max()), state.params, after.params)
+        moved[episodes] = max(jax.tree.leaves(change)) / float(hyper["learning_rate"])
+    np.testing.assert_allclose(list(moved.values()), [1.0, 0.55, 0.1], rtol=0.02)
 
 
 def test_hysteresis_scales_negative_errors_by_its_schedule(env):

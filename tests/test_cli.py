@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -169,28 +170,27 @@ def test_kill_9_leaves_whole_rows(tmp_path, capsys):
         (["--env-options.horizon", "0"], "horizon"),
         (["--sweep", "gama=1"], "unknown hyperparameter 'gama' in --sweep; did you mean gamma"),
         (["--sweep", "gamma=x"], "--sweep gamma=x: expected float values"),
-        (["--devices", "0"], "count=0 is out of range; allowed: >= 1"),
+        (["--devices", "0"], "devices=0 is out of range; allowed: >= 1"),
+        (["--episodes", "abc"], "Error parsing --episodes"),
+        (["--env-options.preset", "nips"], "preset is 'nips', but must be one of 'neurips22', 'corl19'"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(arguments, message, capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("jaxmac.cli.use_cpu_devices", lambda n: n > 0 or _raise(n))
+    if "--devices" not in arguments:  # JAX runs already, with the devices it has
+        monkeypatch.setattr("jaxmac.cli.use_cpu_devices", lambda count: None)
     monkeypatch.setattr("jaxmac.program.Program.compile", lambda self: pytest.fail("compiled"))
     assert message in refused(capsys, "train", *arguments, "--out", str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
-def _raise(count):
-    raise ValueError(f"count={count} is out of range; allowed: >= 1")
-
-
 def test_environment_options_that_are_given_win_over_the_preset_even_at_their_default(monkeypatch):
     seen = {}
     monkeypatch.setattr("jaxmac.cli.use_cpu_devices", lambda n: None)
-    monkeypatch.setattr("jaxmac.cli.train", lambda *a, **k: seen.update(k))
+    monkeypatch.setattr("jaxmac.cli.train", lambda *a, **k: seen.update(k) or SimpleNamespace(status="finished"))
+    monkeypatch.setattr("jaxmac.cli._report", lambda result, out: None)
     flags = ["--env-options.preset", "neurips22", "--env-options.big-box-reward", "100", "--gamma", "0.5"]
     flags += ["--env-options.no-random-init", "--sweep", "double_q=true,false", "--seeds", "3,5"]
-    with pytest.raises(AttributeError):  # there is no result to report
-        main(["train", *flags])
+    assert main(["train", *flags]) == 0
     assert seen["env_options"] == {"preset": "neurips22", "big_box_reward": 100.0, "random_init": False}
     assert seen["gamma"] == 0.5 and seen["sweep"] == {"double_q": [True, False]} and seen["seeds"] == [3, 5]
     assert "learning_rate" not in seen

@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pytest
 from probes import Additive
 
@@ -63,7 +64,7 @@ def test_members_are_every_combination_with_seeds_fastest():
     assert [[m.index for m in group] for group in groups] == [[0, 1, 4, 5], [2, 3, 6, 7]]
 
 
-@pytest.mark.parametrize("seeds", [0, -1, [], [1, 1], [-1], True])
+@pytest.mark.parametrize("seeds", [0, -1, [], [1, 1], [-1], True, 2.0, [0.7], ["a"], "ab", np.int64(0)])
 def test_bad_seeds(seeds):
     with pytest.raises(ValueError, match="seeds="):
         seed_list(seeds)

@@ -262,9 +262,7 @@ def test_windows_of_joint_rows_count_rows_not_steps():
 def trajectory(**options):
     episode = figure2(horizon=12)
     keys = jax.random.split(jax.random.key(3), 64)
-    return jax.vmap(
-        lambda key: joint_trajectory(key, episode, discount=0.9, **options), out_axes=TIME_MAJOR
-    )(keys)
+    return jax.vmap(lambda key: joint_trajectory(key, episode, discount=0.9, **options), out_axes=TIME_MAJOR)(keys)
 
 
 def test_a_window_keeps_the_full_reward_of_its_first_row():
@@ -279,8 +277,21 @@ def test_a_window_keeps_the_full_reward_of_its_first_row():
 
 def test_unrolling_the_episode_masks_the_loss_only():
     rows = jax.device_get(trajectory(trajectory=4, unroll_episode=True))
-    assert (rows.last_step[:5] == np.array([0, 3, 5, 6, 9])[:, None]).all()
+    ends = [0, 3, 5, 6, 9]
+    for steps, mask in zip(rows.last_step.T, rows.mask.T, strict=True):
+        count = np.flatnonzero(mask).max(initial=-1) + 1
+        assert steps[:count].tolist() == ends[:count]  # everything up to the window's end is there
     assert 0 < rows.mask.sum() < 5 * 64
+
+
+def test_a_cap_with_unrolling_keeps_the_rows_up_to_the_windows_end():
+    episode = make_episode(np.ones((40, 2)), np.arange(40))
+    keys = jax.random.split(jax.random.key(4), 400)
+    for options in ({"trajectory": 10, "unroll_episode": True}, {"trajectory": 1, "trajectory_unit": "episode"}):
+        cut_one = lambda key, o=options: joint_trajectory(key, episode, discount=0.9, max_rows=12, **o)  # noqa: E731
+        rows = jax.device_get(jax.vmap(cut_one, out_axes=TIME_MAJOR)(keys))
+        assert rows.mask.any(0).all()  # no window is empty
+        assert set(rows.last_step[rows.mask]) == set(range(40))  # and every step is in some
 
 
 def test_timeout_is_terminal_marks_the_last_row_and_closes_nothing():

@@ -1,6 +1,7 @@
 import csv
 import json
 import resource
+import time
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,9 @@ from probes import Additive, Asynchronous
 
 import jaxmac
 from jaxmac import memory, rundir
-from jaxmac.run import NonFiniteLossError
+from jaxmac.algorithms import ALGORITHMS
+from jaxmac.program import Program
+from jaxmac.run import NonFiniteLossError, TrainingError
 from jaxmac.rundir import COLUMNS, RunDirectory, RunDirectoryError
 
 TINY = {
@@ -131,6 +134,13 @@ def test_static_values_are_swept_in_programs_of_their_own():
     assert result.policy(6) is not None
 
 
+class Constant(Additive):
+    """Pays 2.5 whatever is done."""
+
+    def outcome(self, physics, actions, started):
+        return 2.5, jnp.bool_(True)
+
+
 class Explosive(Additive):
     """Pays a reward that is not a number once seed-dependent chance strikes."""
 
@@ -147,6 +157,71 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_member_and_update(tmp
         )
     assert len((out / "metrics.csv").read_text().splitlines()) >= 3  # header, start, up to the break
     assert json.loads((out / "config.json").read_text())["status"] == "non-finite loss"
+
+
+def test_an_interrupted_sweep_keeps_the_groups_it_finished(tmp_path, monkeypatch):
+    """Ctrl-C while the second of two programs trains."""
+    out, advance, calls = tmp_path / "run", Program.advance, []
+
+    def interrupted(program, *arguments):
+        calls.append(program.config.hidden_size)
+        if calls.count(8) == 2:
+            raise KeyboardInterrupt
+        return advance(program, *arguments)
+
+    monkeypatch.setattr(Program, "advance", interrupted)
+    result = tiny([0, 1], episodes=36, sweep={"hidden_size": [4, 8, 16]}, out=out)
+    assert result.status == "interrupted"
+    loaded = jaxmac.load(out, env=Asynchronous())
+    for run in (result, loaded):
+        episodes = run.metrics["episodes"]
+        assert episodes[:, 2].tolist() == [0, 12]  # what the broken group reached
+        assert np.isnan(run.metrics["eval_return"][:, 4:]).all() and not np.isnan(episodes[:, :4]).any()
+        assert run.metrics["hidden_size"][-1].tolist() == [4, 4, 8, 8, 16, 16]
+        assert run.policy(0) is not None and run.policy(3) is not None
+        with pytest.raises(RunDirectoryError, match="no checkpoint of this member"):
+            run.policy(5)
+    assert (out / "curve.png").exists()
+
+
+def test_swept_switches_keep_their_type(tmp_path):
+    result = tiny([0], episodes=8, sweep={"double_q": [True, False]}, out=tmp_path / "run")
+    loaded = jaxmac.load(tmp_path / "run", env=Asynchronous())
+    for run in (result, loaded):
+        assert run.metrics["double_q"].dtype == bool
+        assert run.metrics["double_q"][0].tolist() == [True, False]
+
+
+def test_loading_uses_the_settings_of_the_run_not_todays_presets(finished, monkeypatch):
+    _, out = finished
+    monkeypatch.setitem(ALGORITHMS, "avf-qmix", ALGORITHMS["avf-qmix"]._replace(presets={}))
+    loaded = jaxmac.load(out)
+    assert loaded.specs[0].config.hidden_size == 8
+    assert loaded.policy(0) is not None
+
+
+def test_numpy_numbers_are_numbers():
+    result = tiny(
+        np.array([4, 2]), episodes=np.int64(8), batch_size=np.int32(8), sweep={"gamma": np.array([0.5, 0.9])}
+    )
+    assert [(m["seed"], m["gamma"]) for m in result.members] == [(4, 0.5), (2, 0.5), (4, 0.9), (2, 0.9)]
+
+
+def test_wall_seconds_leave_out_compiling(finished):
+    result, _ = finished
+    began = time.perf_counter()
+    again = tiny([0], episodes=48)
+    assert 0 < again.metrics["wall_seconds"][-1, 0] < 0.5 * (time.perf_counter() - began)
+    assert (np.diff(result.metrics["wall_seconds"], axis=0) > 0).all()
+
+
+def test_train_return_is_the_mean_over_the_episodes_since_the_last_row():
+    result = jaxmac.train(
+        "avf-vdn", Constant(), seeds=[0], episodes=24, progress=False, **{**TINY, "train_freq": 1}
+    )
+    assert np.isnan(result.metrics["train_return"][0, 0])
+    assert result.metrics["train_return"][1:, 0].tolist() == [2.5, 2.5]
+    assert result.metrics["env_steps"][:, 0].tolist() == [0, 12, 24]
 
 
 def test_a_directory_with_a_run_is_refused_unless_overwritten(finished, tmp_path):
@@ -185,6 +260,21 @@ def test_a_disk_that_fills_up_is_said_when_it_happens(tmp_path):
             directory.append([dict.fromkeys(COLUMNS, 1.0)] * 20)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_fills_up_while_training_ends_the_run(tmp_path, monkeypatch):
+    out, append = tmp_path / "run", RunDirectory.append
+
+    def full(directory, rows):
+        if rows[0]["episodes"] > 0:
+            raise RunDirectoryError("cannot write metrics.csv: No space left on device")
+        append(directory, rows)
+
+    monkeypatch.setattr(RunDirectory, "append", full)
+    with pytest.raises(TrainingError, match="No space left on device"):
+        tiny([0], out=out)
+    assert json.loads((out / "config.json").read_text())["status"] == "failed"
+    assert len((out / "metrics.csv").read_text().splitlines()) == 2
 
 
 def test_a_run_that_does_not_fit_is_refused_with_advice(monkeypatch):

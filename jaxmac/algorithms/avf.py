@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -23,6 +22,7 @@ from jaxmac.algorithms.value_based import (
     hysteretic,
     masked_mean_square,
     optimiser,
+    scheduled_rate,
     utility_policy,
 )
 from jaxmac.config import setting
@@ -62,7 +62,7 @@ class AVFState:
     optimiser: Any
 
 
-def mixer_of(name: str, config: AVFConfig) -> nn.Module:
+def mixer_of(name: str, config: AVFConfig) -> Any:
     """The mixer `name`; each of its fields that the config has takes the config's value."""
     fields = MIXERS[name].__dataclass_fields__ if name in MIXERS else {}
     return make_mixer(name, **{field: getattr(config, field) for field in fields if hasattr(config, field)})
@@ -135,7 +135,8 @@ def make(env: Environment, config: AVFConfig, mixer_name: str) -> Algorithm:
         keys = jax.random.split(key, episodes.mask.shape[0])
         rows = jax.vmap(lambda k, e: _rows(config, hyper, k, e), out_axes=TIME_MAJOR)(keys, episodes)
         value, gradient = jax.value_and_grad(loss)(state.params, state, rows, hyper, progress)
-        steps, opt_state = optimiser(hyper).update(gradient, state.optimiser, state.params)
+        adam = optimiser(hyper, scheduled_rate(config, hyper, progress))
+        steps, opt_state = adam.update(gradient, state.optimiser, state.params)
         params = optax.apply_updates(state.params, steps)
         target = optax.incremental_update(params, state.target, 1.0 - hyper["polyak"])
         return AVFState(params, target, opt_state), {"loss": value, "dropped_rows": jnp.sum(rows.dropped)}

@@ -25,11 +25,15 @@ class ValueBasedConfig:
     """Hyperparameters of every value-based algorithm; the defaults follow the AVF specification, section 7."""
 
     learning_rate: float = setting(1e-4, "Adam's step size", above=0.0, high=1.0, traced=True)
+    learning_rate_decay: float = setting(
+        1.0, "factor on the learning rate after its schedule (1: constant)", above=0.0, high=1.0, traced=True
+    )
+    learning_rate_episodes: float = setting(4000.0, "episodes of that linear schedule", above=0.0, traced=True)
     gamma: float = setting(0.99, "discount per primitive step", low=0.0, high=1.0, traced=True)
     polyak: float = setting(0.995, "share of the old target kept after an update", low=0.0, high=1.0, traced=True)
     grad_clip: float = setting(10.0, "largest global norm of the gradient", above=0.0, traced=True)
     double_q: bool = setting(True, "arg max by the online network, value by the target")
-    epsilon_start: float = setting(1.0, "exploration when learning starts (random before)", low=0.0, high=1.0, traced=True)
+    epsilon_start: float = setting(1.0, "exploration once learning starts", low=0.0, high=1.0, traced=True)
     epsilon_end: float = setting(0.1, "exploration after the decay", low=0.0, high=1.0, traced=True)
     epsilon_episodes: float = setting(4000.0, "episodes of linear decay", above=0.0, traced=True)
     explore_fraction: float = setting(
@@ -117,12 +121,18 @@ def masked_mean_square(error: Float[Array, "..."], mask: Bool[Array, "..."]) -> 
     return jnp.sum(jnp.where(mask, error, 0.0) ** 2) / jnp.maximum(jnp.sum(mask), 1)
 
 
-def optimiser(hyper: Hyper) -> optax.GradientTransformation:
-    """Clipping by global norm, Adam, then the (traced) learning rate."""
+def scheduled_rate(config: ValueBasedConfig, hyper: Hyper, progress: Progress) -> Array:
+    """The learning rate now."""
+    start, episodes = hyper["learning_rate"], hyper["learning_rate_episodes"]
+    return linear_schedule(progress, config.learning_starts, start, start * hyper["learning_rate_decay"], episodes)
+
+
+def optimiser(hyper: Hyper, rate: Array | None = None) -> optax.GradientTransformation:
+    """Clipping by global norm, Adam, then the (traced) learning rate, `rate` if given."""
     return optax.chain(
         optax.clip_by_global_norm(hyper["grad_clip"]),
         optax.scale_by_adam(),
-        optax.scale(-hyper["learning_rate"]),
+        optax.scale(-(hyper["learning_rate"] if rate is None else rate)),
     )
 
 
