@@ -14,7 +14,7 @@ MIXERS = ("vdn", "qmix", "qplex")
 
 def main() -> None:
     grids = {"type": int, "nargs": "+", "choices": EPISODES, "default": list(EPISODES), "help": "grid sizes"}
-    given = arguments(__doc__, range(100, 108), grid=grids)
+    given = arguments(__doc__, range(200, 208), grid=grids)
     for grid in given.grid:
         given.running = grid
         jobs = [Job(f"AVF-{m.upper()}", f"avf-{m}", f"BoxPushing-{grid}", EPISODES[grid]) for m in MIXERS]

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -147,4 +148,4 @@ def _command(given: argparse.Namespace) -> str:
 
 
 def _file(job: Job) -> str:
-    return job.label.lower().replace(" ", "_").replace("/", "_")
+    return re.sub(r"[^a-z0-9-]+", "_", job.label.lower())

@@ -10,7 +10,7 @@ from jaxmac.squeeze import MACRO_STATES
 
 
 def main() -> None:
-    given = arguments(__doc__, range(100, 108))
+    given = arguments(__doc__, range(200, 208))
     for mixer in ("qmix", "qplex"):
         jobs = [
             Job(mode, f"avf-{mixer}", "BoxPushing-10", 5_000, settings={"macro_state": mode})

@@ -10,7 +10,7 @@ from experiments.common import Job, arguments, run
 
 
 def main() -> None:
-    given = arguments(__doc__, range(100, 102))
+    given = arguments(__doc__, range(200, 202))
     jobs = [
         Job(f"AVF-{m.upper()}", f"avf-{m}", "BoxPushing-10", 15_000, preset="paper")
         for m in ("qplex", "qmix", "vdn")

@@ -189,7 +189,9 @@ def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
     grid = getattr(env, "size", 0)
     large = grid >= 20
     return {
-        "learning_rate": 5e-4,
+        "learning_rate": 1e-3,
+        "learning_rate_decay": 0.1,
+        "learning_rate_episodes": 3000.0 if large else 2500.0,
         "gamma": 0.98,
         "polyak": 0.99,
         "epsilon_episodes": 1500.0,
@@ -197,7 +199,7 @@ def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
         "replay_tournament": 128 if large else 64,
         "reward_scale": 0.1,
         "learning_starts": 4096 if large else 2048,
-        "replay_episodes": 8192 if large else 5000,
+        "replay_episodes": 5000 if large else 2500,
         "train_freq": 100,
         "batch_size": 32,
         "max_rows": 12,
