@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PARALLEL := -n 2 --dist loadfile
 READY := $(VENV)/.ready
 
 .PHONY: help install train test test-all bench lint clean
@@ -21,10 +22,10 @@ train: $(READY) ## eight seeds of AVF-QPLEX learn Box Pushing: curve and animati
 	$(BIN)/jaxmac train --algorithm avf-qplex --env BoxPushing-10 --preset tuned --seeds 8 --episodes 5000 --out runs/box_pushing_10 --overwrite
 
 test: $(READY) ## the suite without the slow learning tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-all: $(READY) ## everything, slow learning tests included
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest $(PARALLEL) -m "slow or not slow"
 
 bench: $(READY) ## environment and training throughput, written to benchmarks/results
 	$(BIN)/jaxmac bench
