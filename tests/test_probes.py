@@ -93,12 +93,11 @@ def test_only_the_conditional_arg_max_solves_a_running_teammate(monkeypatch):
 def test_only_the_joint_macro_state_explains_a_faded_coin():
     solved = {}
     for mode in ("joint", "real", "terminated"):
-        env = probes.FadedCoin()
-        result = learn("avf-qmix", env, episodes=2560, seeds=6, macro_state=mode, reward_scale=0.1, epsilon_end=1.0)
-        policies = [result.policy(member) for member in range(6)]
-        solved[mode] = sum(
-            bool((rollout(env, policy, jax.random.key(1), jnp.zeros(4)).macro_action[:, 1, 0] == 1).all())
-            for policy in policies
-        )
-    assert solved["joint"] == 6
-    assert solved["real"] < 6 and solved["terminated"] < 6
+        options = {"macro_state": mode, "reward_scale": 0.1, "epsilon_end": 1.0, "eval_every": 1280, "train_freq": 6}
+        result = learn("avf-qmix", probes.FadedCoin(), episodes=1280, seeds=4, **options)
+        # the coins of 32 episodes add a multiple of 2 * 100 / 32; what is left is what agent 0 earned
+        earned = result.metrics["eval_return"][-1] % (2 * probes.FadedCoin.stake / 32)
+        assert (np.isclose(earned, 0, atol=1e-3) | np.isclose(earned, 1, atol=1e-3)).all()
+        solved[mode] = int(np.isclose(earned, 1, atol=1e-3).sum())
+    assert solved["joint"] == 4
+    assert solved["real"] < 4 and solved["terminated"] < 4
