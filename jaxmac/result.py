@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import tempfile
 from dataclasses import dataclass, field
@@ -74,20 +75,28 @@ class Result:
         """Algorithm, environment and number of members."""
         return f"{self.config['algorithm']} on {self.config['env']} ({len(self.members)} members)"
 
-    def render(self, member: int = 0, path: str | os.PathLike | None = None, seed: int = 0) -> Any:
-        """Animate one greedy episode of a member: writes a GIF to `path` and returns it.
+    def render(self, member: int = 0, path: str | os.PathLike | None = None, seed: int = 0) -> Path | Animation:
+        """Animate one greedy episode of a member as GIF.
 
-        Without `path` it returns an inline image, for the last line of a notebook cell (needs IPython).
+        With `path` it is written there; without, an `Animation` is returned that a notebook shows inline.
         """
         from envs.rendering import write_gif
 
         states = play(self.env, self.policy(member), jax.random.key(seed))
         if path is not None:
             return write_gif(self.env, states, Path(path))
-        from IPython.display import Image
-
         with tempfile.TemporaryDirectory() as folder:
-            return Image(data=write_gif(self.env, states, Path(folder) / "episode.gif").read_bytes())
+            return Animation(write_gif(self.env, states, Path(folder) / "episode.gif").read_bytes())
+
+
+@dataclass(frozen=True)
+class Animation:
+    """A GIF that shows itself at the end of a notebook cell."""
+
+    gif: bytes = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        return f'<img src="data:image/gif;base64,{base64.b64encode(self.gif).decode()}">'
 
 
 def curves(result: Result) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -93,7 +93,13 @@ def test_only_the_conditional_arg_max_solves_a_running_teammate(monkeypatch):
 def test_only_the_joint_macro_state_explains_a_faded_coin():
     solved = {}
     for mode in ("joint", "real", "terminated"):
-        options = {"macro_state": mode, "reward_scale": 0.1, "epsilon_end": 1.0, "eval_every": 1280, "train_freq": 6}
+        options = {
+            "macro_state": mode,
+            "reward_scale": 0.1,
+            "epsilon_end": 1.0,
+            "eval_every": 1280,
+            "train_freq": 6,
+        }
         result = learn("avf-qmix", probes.FadedCoin(), episodes=1280, seeds=4, **options)
         # the coins of 32 episodes add a multiple of 2 * 100 / 32; what is left is what agent 0 earned
         earned = result.metrics["eval_return"][-1] % (2 * probes.FadedCoin.stake / 32)

@@ -96,6 +96,13 @@ def test_loading_gives_the_same_result_and_policies(finished):
         loaded.policy(6)
 
 
+def test_a_policy_is_animated_to_a_file_or_inline(finished, tmp_path):
+    result, _ = finished
+    shown = result.render(member=2)
+    assert result.render(2, tmp_path / "x.gif").read_bytes() == shown.gif
+    assert shown.gif[:4] == b"GIF8" and shown._repr_html_().startswith('<img src="data:image/gif;base64,R0lG')
+
+
 def test_config_json_holds_what_a_rerun_needs(finished):
     _, out = finished
     config = json.loads((out / "config.json").read_text())
