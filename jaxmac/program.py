@@ -115,9 +115,9 @@ class Program:
         }
 
     def finish(self) -> Any:
-        """Learner states of the real members, on the host; the devices are cleared. None if it never started."""
+        """Learner states of the real members, on the host; the devices are cleared. None if there are none."""
         members = self.__dict__.pop("members", None)
-        if members is None:
+        if members is None or any(leaf.is_deleted() for leaf in jax.tree.leaves(members)):
             return None
         return jax.tree.map(lambda x: x[: len(self.specs)], jax.device_get(members.learner))
 

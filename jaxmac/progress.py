@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,34 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+
+class CtrlC:
+    """Inside, Ctrl-C waits for `check`, as the state is given away within a chunk. A second one does not wait."""
+
+    def __init__(self, say: Callable[[str], None]):
+        self.say, self.asked = say, False
+
+    def __enter__(self) -> CtrlC:
+        self.main = threading.current_thread() is threading.main_thread()  # only there can it be caught
+        if self.main:
+            self.before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.main:
+            signal.signal(signal.SIGINT, self.before)
+
+    def _note(self, *_: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        self.say("stopping after this chunk ...")
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if Ctrl-C was pressed."""
+        if self.asked:
+            raise KeyboardInterrupt
 
 
 class Reporter:

@@ -17,7 +17,7 @@ from jaxmac.checkpoint import save_learners
 from jaxmac.members import MemberSpec, group_members, is_integer, make_members, seed_list
 from jaxmac.memory import refuse_if_too_large
 from jaxmac.program import Program
-from jaxmac.progress import Reporter
+from jaxmac.progress import CtrlC, Reporter
 from jaxmac.result import Result
 from jaxmac.rundir import FORMAT, RunDirectory, tabulate, versions
 
@@ -217,7 +217,12 @@ def _train_group(
     chunk = chunk or max(1, UPDATES_PER_CHUNK // program.trainer.updates_per_iteration)
     reporter = Reporter(console, total, per_iteration)
     done, warned = 0, False
-    with reporter:
+    with reporter, CtrlC(reporter.note) as ctrl_c:
+
+        def after_chunk(iterations: int) -> None:
+            reporter.advance(iterations)
+            ctrl_c.check()
+
         while True:
             fresh = program.evaluate(done)
             directory.append(fresh)
@@ -233,7 +238,7 @@ def _train_group(
             if done >= total:
                 return
             following = min(done + interval, total)
-            program.advance(done, following, chunk, reporter.advance)
+            program.advance(done, following, chunk, after_chunk)
             done = following
 
 

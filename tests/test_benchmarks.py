@@ -9,7 +9,7 @@ from benchmarks import environments, training
 from benchmarks.environments import random_steps
 from benchmarks.run import BenchArguments, bench
 
-SMALL = {"batch_size": 4, "max_rows": 4, "hidden_size": 8, "num_envs": 4, "replay_tournament": 4}
+SMALL = {"batch_size": 4, "max_rows": 4, "hidden_size": 8, "num_envs": 4, "replay_tournament": 4, "train_freq": 200}
 
 
 @pytest.fixture(scope="module")
