@@ -231,7 +231,7 @@ def _update(
 def for_each_member(function: Callable, *arguments: Any) -> Any:
     """`function` over the leading axis of members: together on an accelerator, one by one on a CPU.
 
-    One member's update keeps a CPU core busy and its working set in the cache: benchmarks/README.md has the ratio.
+    One member's update keeps a CPU core busy, and its working set stays in the cache.
     """
     if jax.default_backend() == "cpu":
         return jax.lax.map(lambda given: function(*given), arguments)
