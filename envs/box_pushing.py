@@ -29,7 +29,7 @@ MACRO_ACTIONS = (
     *("go to small box 0", "go to small box 1", "go to big box (left)", "go to big box (right)"),
     *("push", "turn left", "turn right", "stay"),
 )
-PUSH, TURN_LEFT, TURN_RIGHT = 4, 5, 6
+PUSH, TURN_LEFT, TURN_RIGHT, STAY = 4, 5, 6, 7
 BLOCKED = 1_000_000  # score of a cell the go-to controller may not enter
 Rows = list[Array]  # of small box 0, small box 1 and the big box
 
@@ -143,6 +143,17 @@ class BoxPushing(Environment):
             return None
         big = self.big_box_reward + (self.num_agents - 2) * self.small_box_reward + self.step_reward * steps
         return max(big, 2 * self.small_box_reward + self.step_reward * small_steps)
+
+    def script(self) -> tuple[tuple[int, ...], ...] | None:
+        """The optimal plans of section 10: the big box, with three robots and small box 0 at the same time."""
+        if self.optimal_return is None:
+            return None
+        if self.num_agents == 2:
+            detour = self.distance == "euclidean" and self.size >= 12
+            return ((0, 2, PUSH), (1, 3, PUSH)) if detour else ((2, PUSH), (3, PUSH))
+        # Robots 0 and 2 only turn and climb, so they wait for robot 1, which comes from the side.
+        climb, together = self.waypoint_row - int(self.size > 4), self.shortest_success() - self.goal_row // 2
+        return (0, *(STAY,) * (together - climb - 1), PUSH), (3, PUSH), (2, *(STAY,) * (together - climb), PUSH)
 
     def initial_physics(self, key: Array) -> Physics:
         """Fixed start of section 1, or random cells and headings for robots 0 and 1."""

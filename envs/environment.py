@@ -75,7 +75,8 @@ class Environment:
 
     * `sample_noise(key) -> Noise`: all randomness of one step, as a pytree (default: none);
     * `available(physics) -> bool [N, A]`: initiation sets (default: every real macro-action);
-    * `observe_initial(physics) -> [N, O]`: the observation at reset (default: `observe`).
+    * `observe_initial(physics) -> [N, O]`: the observation at reset (default: `observe`);
+    * `script()`: the best known open-loop plan (default: none is known).
 
     Attributes: `num_agents`, `num_actions` (tuple of N), `max_actions`, `obs_sizes` (tuple of N), `obs_size`,
     `state_size`, `horizon` (primitive steps), `action_names` (tuple of N tuples), `obs_dtype` (smallest exact
@@ -148,6 +149,13 @@ class Environment:
         """Macro-actions that may be started now, bool `[N, A]`; padding is False."""
         del physics
         return jnp.arange(self.max_actions) < jnp.array(self.num_actions)[:, None]
+
+    def script(self) -> tuple[tuple[int, ...], ...] | None:
+        """The best known open-loop plan, None where there is none.
+
+        For each agent the macro-actions that it chooses one after the other; the last one repeats.
+        """
+        return None
 
     def reset(self, key: Array) -> tuple[EnvState, TimeStep]:
         """Start an episode: every agent must choose."""

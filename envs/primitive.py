@@ -10,7 +10,7 @@ from jax import Array
 from envs.box_pushing import UP, BoxPushing, Physics, Robots, Rows
 from envs.environment import Outcome
 
-FORWARD, TURN_LEFT, TURN_RIGHT = range(3)  # 3 stays
+FORWARD, TURN_LEFT, TURN_RIGHT, STAY = range(4)
 
 
 class PrimitiveBoxPushing(BoxPushing):
@@ -84,6 +84,16 @@ class PrimitiveBoxPushing(BoxPushing):
         turn = jnp.where(action == TURN_LEFT, 3, jnp.where(action == TURN_RIGHT, 1, 0))
         heading = (robot.heading + jnp.where(solo, turn, 0)) & 3
         return moved.replace(y=moved.y + robot.joint, heading=heading), rows, fines + outside
+
+    def script(self) -> tuple[tuple[int, ...], ...] | None:
+        """As the optimal plans with macro-actions."""
+        if self.optimal_return is None:
+            return None
+        aside = self.columns[2] - self.columns[0]
+        inwards, wait = (FORWARD,) * aside, (STAY,) * aside
+        if self.num_agents == 2:
+            return (*inwards, TURN_LEFT, FORWARD), (*inwards, TURN_RIGHT, FORWARD)
+        return (*wait, TURN_LEFT, FORWARD), (*inwards, TURN_RIGHT, FORWARD), (*wait, STAY, FORWARD)
 
     def observe_initial(self, physics: Physics) -> Array:
         """No quirk Q8 here: what is really in front."""

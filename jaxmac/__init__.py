@@ -3,18 +3,23 @@
 from envs import list_ids as list_environments
 from envs import make
 from jaxmac.algorithms import list_algorithms
+from jaxmac.animation import animate
 from jaxmac.result import Result, evaluate, load
+from jaxmac.rollout import random_policy, scripted_policy
 from jaxmac.run import train, use_cpu_devices
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Result",
+    "animate",
     "evaluate",
     "list_algorithms",
     "list_environments",
     "load",
     "make",
+    "random_policy",
+    "scripted_policy",
     "train",
     "use_cpu_devices",
 ]

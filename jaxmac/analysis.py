@@ -134,7 +134,9 @@ def learning_curve(
     axes.set_axisbelow(True)
     # Below the axes, where it can cover no curve.
     legend_title = f"mean of members, 95 % interval; smoothed over {window} evaluations"
-    figure.legend(loc="outside lower center", ncols=min(3, max(1, len(curves))), title=legend_title, frameon=False)
+    # As many columns as their longest label leaves room for.
+    columns = max(1, min(3, len(curves), 72 // (max(map(len, curves), default=0) + 14)))
+    figure.legend(loc="outside lower center", ncols=columns, title=legend_title, frameon=False)
     if path is not None:
         figure.savefig(path, dpi=150)
     return figure

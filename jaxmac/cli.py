@@ -6,10 +6,7 @@ Exit status: 0 only when what was asked for was done, 2 for bad input (one line 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
-import itertools
 import json
 import os
 import sys
@@ -22,6 +19,7 @@ import tyro
 import envs
 from jaxmac.algorithms import ALGORITHMS, configure, entry
 from jaxmac.config import allowed, field_types, nearest
+from jaxmac.parsing import documented, env_options_class, given_env_options, parse, peek
 from jaxmac.run import TrainingError, train, use_cpu_devices
 
 USAGE = """usage: jaxmac COMMAND ...
@@ -30,7 +28,7 @@ USAGE = """usage: jaxmac COMMAND ...
   train                train seeds (and swept values) together
   resume RUN           continue a run (not yet: a run starts again with --overwrite)
   eval RUN             greedy episodes of a finished run, with intervals
-  render RUN           animation of a learned policy
+  render RUN           animation of a learned policy     [--env ID --policy scripted|random: of an environment]
   plot RUN [RUN ...]   learning curves of several runs on one axes
   bench                environment and training throughput
 
@@ -59,76 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def parse(command: str, arguments_class: type, arguments: Sequence[str]) -> Any:
-    """Parse with tyro; an unknown option is a one-line ValueError that names the nearest known ones."""
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            parsed, unknown = tyro.cli(
-                arguments_class, prog=f"jaxmac {command}", args=list(arguments), return_unknown_args=True
-            )
-    except SystemExit as end:
-        if not end.code:  # --help
-            raise
-        raise ValueError(f"{_one_line(said.getvalue())} (`jaxmac {command} --help`)") from None
-    if unknown:
-        flags = sorted(_flags(arguments_class))
-        raise ValueError(f"unknown option {unknown[0]!r} of `jaxmac {command}`; {nearest(unknown[0], flags)}")
-    return parsed
-
-
-def _one_line(box: str) -> str:
-    """The text of tyro's framed message, without its frame and its hints."""
-    lines = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
-    text = " ".join(itertools.takewhile(lambda line: not line.startswith("──"), lines))
-    return " ".join(text.split()) or " ".join(box.split())
-
-
-def _flags(arguments_class: type, prefix: str = "--") -> list[str]:
-    flags = []
-    for field in dataclasses.fields(arguments_class):
-        inner = field.default_factory if dataclasses.is_dataclass(field.default_factory) else None
-        name = prefix + field.name.replace("_", "-")
-        flags += _flags(inner, f"{name}.") if inner else [name]
-    return flags
-
-
-def documented(kind: Any, text: str) -> Any:
-    """A type with its help line."""
-    return Annotated[kind, tyro.conf.arg(help=text)]
-
-
-def _peek(arguments: Sequence[str], flag: str, default: str) -> str:
-    """Value of a flag that decides which other flags exist, as `--flag value` or `--flag=value`."""
-    for index, argument in enumerate(arguments):
-        if argument == flag and index + 1 < len(arguments):
-            return arguments[index + 1]
-        if argument.startswith(flag + "="):
-            return argument.split("=", 1)[1]
-    return default
-
-
-def _says(arguments: Sequence[str], option: str) -> bool:
-    """Is an environment option given, be it its default? (It then wins over the environment's preset.)"""
-    names = {f"{prefix}{option}" for prefix in ("--env-options.", "--env_options.")}
-    negated = {f"{prefix}no-{option}" for prefix in ("--env-options.", "--env_options.")}
-    known = {name.replace("_", "-") for name in names | negated}
-    return any(argument.split("=", 1)[0].replace("_", "-") in known for argument in arguments)
-
-
-def _env_options_class(env_id: str) -> type:
-    fields = []
-    for name, (kind, default) in envs.env_options(env_id).items():
-        if default is None or isinstance(default, str):  # one of several names: `make` judges
-            kind = documented(str if default else str | None, str(kind).replace("typing.", ""))
-        fields.append((name, kind, dataclasses.field(default=default)))
-    return dataclasses.make_dataclass("EnvOptions", fields, frozen=True)
-
-
 def _train_class(algorithm: str, env_id: str, preset: str) -> tuple[type, Any]:
     """The arguments of `jaxmac train` for this algorithm and environment, and the config of its preset."""
     config = configure(algorithm, preset, envs.make(env_id), {})
-    options = _env_options_class(env_id)
+    options = env_options_class(env_id)
     common = [
         ("algorithm", documented(str, "one of " + ", ".join(ALGORITHMS)), algorithm),
         ("env", documented(str, "an environment id (see `jaxmac list`)"), env_id),
@@ -182,15 +114,14 @@ def _parse_sweep(items: Sequence[str], kinds: dict[str, type]) -> dict[str, list
 
 def command_train(arguments: Sequence[str]) -> int:
     """Train and leave a run directory with metrics, curve, checkpoint and an animation of member 0."""
-    algorithm = _peek(arguments, "--algorithm", "avf-qplex")
-    env_id = _peek(arguments, "--env", "BoxPushing-10")
-    preset = _peek(arguments, "--preset", "tuned")
+    algorithm = peek(arguments, "--algorithm", "avf-qplex")
+    env_id = peek(arguments, "--env", "BoxPushing-10")
+    preset = peek(arguments, "--preset", "tuned")
     arguments_class, config = _train_class(algorithm, env_id, preset)
     given = parse("train", arguments_class, arguments)
     use_cpu_devices(given.devices if given.devices is not None else os.cpu_count() or 1)
     kinds = field_types(type(config))
     changed = {name: getattr(given, name) for name in kinds if getattr(given, name) != getattr(config, name)}
-    options = {name: value for name, value in vars(given.env_options).items() if _says(arguments, name)}
     out = given.out or Path("runs") / f"{algorithm}_{env_id}".replace("-", "_").lower()
     result = train(
         algorithm,
@@ -198,7 +129,7 @@ def command_train(arguments: Sequence[str]) -> int:
         preset=preset,
         seeds=_parse_seeds(given.seeds),
         episodes=given.episodes,
-        env_options=options,
+        env_options=given_env_options(env_id, given.env_options, arguments),
         sweep=_parse_sweep(given.sweep, kinds) or None,
         out=out,
         overwrite=given.overwrite,
@@ -293,23 +224,44 @@ def command_eval(arguments: Sequence[str]) -> int:
     return 0
 
 
-@dataclasses.dataclass(frozen=True)
-class RenderArguments:
-    """Animation of one greedy episode."""
+POLICIES = ("scripted", "random")
 
-    run: Annotated[Path, tyro.conf.Positional]
-    member: int = 0
-    seed: int = 0
-    out: Path | None = None
-    """the GIF to write (default: RUN/episode.gif)"""
+
+def _render_class(env_id: str | None) -> type:
+    """The arguments of `jaxmac render`: of a run, or of an environment with its options."""
+    fields: list[Any] = [
+        ("run", Annotated[Path | None, tyro.conf.Positional], None),
+        ("member", documented(int, "member of the run"), 0),
+        ("env", documented(str | None, "instead of a run: an environment id"), None),
+        ("policy", documented(str, "without a run: " + " or ".join(POLICIES)), POLICIES[0]),
+        ("seed", documented(int, "of the episode"), 0),
+        ("out", documented(Path | None, "the GIF to write (default: RUN/episode.gif or ENV_POLICY.gif)"), None),
+    ]
+    made = [(name, kind, dataclasses.field(default=default)) for name, kind, default in fields]
+    if env_id is not None:
+        options = env_options_class(env_id)
+        made.append(("env_options", options, dataclasses.field(default_factory=options)))
+    return dataclasses.make_dataclass("Render", made, frozen=True)
 
 
 def command_render(arguments: Sequence[str]) -> int:
-    """Write a GIF."""
+    """Write a GIF of a learned policy, or of an environment under a scripted or random one."""
+    from jaxmac.animation import animate
     from jaxmac.result import load
+    from jaxmac.rollout import random_policy, scripted_policy
 
-    given = parse("render", RenderArguments, arguments)
-    print(load(given.run).render(given.member, given.out or given.run / "episode.gif", given.seed))
+    given = parse("render", _render_class(peek(arguments, "--env", "") or None), arguments)
+    if (given.run is None) == (given.env is None):
+        raise ValueError("name a run directory or an environment (--env ID), one of the two")
+    if given.run is not None:
+        print(load(given.run).render(given.member, given.out or given.run / "episode.gif", given.seed))
+        return 0
+    if given.policy not in POLICIES:
+        raise ValueError(f"unknown policy {given.policy!r}; {nearest(given.policy, POLICIES)}")
+    env = envs.make(given.env, **given_env_options(given.env, given.env_options, arguments))
+    policy = scripted_policy(env) if given.policy == "scripted" else random_policy()
+    out = given.out or Path(f"{given.env}_{given.policy}".replace("-", "_").lower() + ".gif")
+    print(animate(env, policy, given.seed, out))
     return 0
 
 

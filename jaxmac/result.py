@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,11 @@ import numpy as np
 import envs
 from envs.environment import Environment
 from jaxmac.algorithms import Algorithm, entry
+from jaxmac.animation import Animation, animate
 from jaxmac.checkpoint import load_learners
 from jaxmac.config import hyper_arrays
 from jaxmac.members import MemberSpec, group_members, restore_members
-from jaxmac.rollout import Policy, play, rollout
+from jaxmac.rollout import Policy, rollout
 from jaxmac.rundir import RunDirectoryError, read_config, read_rows, tabulate
 
 
@@ -80,23 +79,7 @@ class Result:
 
         With `path` it is written there; without, an `Animation` is returned that a notebook shows inline.
         """
-        from envs.rendering import write_gif
-
-        states = play(self.env, self.policy(member), jax.random.key(seed))
-        if path is not None:
-            return write_gif(self.env, states, Path(path))
-        with tempfile.TemporaryDirectory() as folder:
-            return Animation(write_gif(self.env, states, Path(folder) / "episode.gif").read_bytes())
-
-
-@dataclass(frozen=True)
-class Animation:
-    """A GIF that shows itself at the end of a notebook cell."""
-
-    gif: bytes = field(repr=False)
-
-    def _repr_html_(self) -> str:
-        return f'<img src="data:image/gif;base64,{base64.b64encode(self.gif).decode()}">'
+        return animate(self.env, self.policy(member), seed, path)
 
 
 def curves(result: Result) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -35,6 +35,26 @@ def random_policy() -> Policy:
     return Policy(lambda batch: (), act)
 
 
+def scripted_policy(env: Environment) -> Policy:
+    """The best known open-loop plan of `env`, its `script()`.
+
+    Raises ValueError if the environment has none (under its present options).
+    """
+    script = env.script()
+    if script is None:
+        raise ValueError(f"{env.name} has no scripted policy under these options; a random one is always there")
+    longest = max(len(plan) for plan in script)
+    plans = jnp.array([(*plan, *[plan[-1]] * (longest - len(plan))) for plan in script])
+
+    def act(key: Array, chosen: Array, timestep: TimeStep, epsilon: Array) -> tuple[Array, Array]:
+        del key, epsilon
+        entry = jnp.minimum(chosen, longest - 1)
+        macro_actions = jnp.take_along_axis(plans[None], entry[..., None], axis=-1)[..., 0]
+        return chosen + timestep.ended, macro_actions
+
+    return Policy(lambda batch: jnp.zeros((batch, env.num_agents), jnp.int32), act)
+
+
 def uniform_available(key: Array, avail: Array) -> Array:
     """One available macro-action per agent, uniformly, int32 `[..., agents]` for `avail [..., agents, actions]`."""
     count = jnp.sum(avail, axis=-1)

@@ -206,6 +206,21 @@ def test_bad_commands_and_runs(capsys, tmp_path):
     assert "has format 99" in refused(capsys, "eval", str(tmp_path))
 
 
+def test_render_of_an_environment(capsys, tmp_path):
+    out = tmp_path / "episode.gif"
+    flags = ["--env-options.horizon", "12", "--out", str(out)]
+    assert main(["render", "--env", "BoxPushing-4", *flags]) == 0
+    scripted = out.read_bytes()
+    assert main(["render", "--env", "BoxPushing-4", "--policy", "random", *flags]) == 0
+    assert capsys.readouterr().out.split() == [str(out)] * 2
+    assert scripted[:3] == b"GIF" and out.read_bytes() != scripted
+    assert "unknown policy 'rndom'; did you mean random" in refused(
+        capsys, "render", "--env", "BoxPushing-4", "--policy", "rndom"
+    )
+    assert "one of the two" in refused(capsys, "render")
+    assert "one of the two" in refused(capsys, "render", str(tmp_path), "--env", "BoxPushing-4")
+
+
 def test_list_shows_environments_algorithms_and_hyperparameters(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["list"]) == 0

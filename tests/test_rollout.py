@@ -5,7 +5,7 @@ import pytest
 
 import envs
 from jaxmac.episode import mark
-from jaxmac.rollout import Policy, play, random_policy, rollout, uniform_available
+from jaxmac.rollout import Policy, play, random_policy, rollout, scripted_policy, uniform_available
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +73,29 @@ def test_play_gives_the_states_of_one_episode(env):
     assert len(states.time) == int(played.length[0]) + 1
     assert states.time.tolist() == list(range(len(states.time)))
     assert states.episode_return[-1] == pytest.approx(float(played.undiscounted_return[0]))
+
+
+@pytest.mark.parametrize("suffix", ["", "-primitive"])
+@pytest.mark.parametrize("options", [{}, {"num_agents": 3}, {"preset": "corl19"}])
+def test_box_pushings_script_attains_the_optimum(suffix, options):
+    for size in (4, 10, 12):
+        env = envs.make(f"BoxPushing-{size}{suffix}", **options)
+        states = play(env, scripted_policy(env), jax.random.key(0))
+        assert states.episode_return[-1] == pytest.approx(env.optimal_return, abs=1e-3)
+
+
+def test_no_script_is_an_error_in_words():
+    env = envs.make("BoxPushing-4", random_init=True)
+    with pytest.raises(ValueError, match="BoxPushing-4 has no scripted policy under these options"):
+        scripted_policy(env)
+
+
+def test_a_scripts_last_choice_repeats_and_only_own_choices_count():
+    env = envs.make("BoxPushing-4")
+    env.script = lambda: ((5, 6), (0, 6, 7))
+    played = rollout(env, scripted_policy(env), jax.random.key(0), jnp.zeros(1))
+    ran, ended = played.macro_action[0], played.ended[0]
+    assert ran[:4, 0].tolist() == [5, 6, 6, 6]
+    arrived = int(jnp.argmax(ended[:, 1]))
+    assert arrived > 0 and (ran[: arrived + 1, 1] == 0).all()
+    assert ran[arrived + 1 : arrived + 4, 1].tolist() == [6, 7, 7]
