@@ -1,138 +1,33 @@
 """MacDec-POMDPs as pure JAX functions, found by id: `make`, `list_ids`, `env_options`, `register`."""
 
-from __future__ import annotations
-
-import difflib
-import inspect
-import math
-import re
-from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from numbers import Integral, Real
-from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from envs.box_pushing import BoxPushing
+from envs.capture_target import CaptureTarget, PrimitiveCaptureTarget
 from envs.environment import Environment, EnvState, Outcome, TimeStep
+from envs.overcooked import Overcooked, PrimitiveOvercooked
 from envs.primitive import PrimitiveBoxPushing
+from envs.registry import describe_sizes, env_options, list_ids, make, register
+from envs.warehouse import LAYOUTS, PrimitiveWarehouse, Warehouse
 
 __all__ = [
     "BoxPushing",
+    "CaptureTarget",
     "EnvState",
     "Environment",
     "Outcome",
+    "Overcooked",
     "PrimitiveBoxPushing",
+    "PrimitiveCaptureTarget",
+    "PrimitiveOvercooked",
+    "PrimitiveWarehouse",
     "TimeStep",
+    "Warehouse",
     "env_options",
     "list_ids",
     "make",
     "register",
 ]
-
-Presets = Mapping[str, Mapping[str, Any]]
-
-
-class Entry(NamedTuple):
-    """How to build one id."""
-
-    factory: Callable[..., Environment]
-    presets: Presets
-    listed: bool
-
-
-_TABLE: dict[str, Entry] = {}
-_SIZES = {"BoxPushing": "grid size L must be even, from 4 to 30"}  # what the number in an id may be
-
-
-def register(
-    env_id: str, factory: Callable[..., Environment], presets: Presets | None = None, listed: bool = True
-) -> None:
-    """Add an environment: `factory`'s keyword-only arguments are its options, `presets` names sets of values.
-
-    With `listed` False `make` knows the id but `list_ids` does not show it. Raises ValueError if it is taken.
-    """
-    if env_id in _TABLE:
-        raise ValueError(f"environment id {env_id!r} is registered already")
-    _TABLE[env_id] = Entry(factory, presets or {}, listed)
-
-
-def list_ids() -> tuple[str, ...]:
-    """The ids `make` knows (and every even grid size between those shown)."""
-    return tuple(env_id for env_id, entry in _TABLE.items() if entry.listed)
-
-
-def make(env_id: str, **options: Any) -> Environment:
-    """Build the environment `env_id`; options given here win over those of `preset`, and these over defaults.
-
-    Raises ValueError, in one line, for an unknown id, option or preset, a wrong type or a value out of range.
-    """
-    entry = _find(env_id)
-    known = env_options(env_id)
-    for name, value in options.items():
-        if name not in known:
-            raise ValueError(
-                f"{env_id} has no option {name!r}{_nearest(name, known)}; its options are {', '.join(known)}"
-            )
-        if not _fits(value, known[name][0]):
-            raise ValueError(f"{name} is {value!r}, but must be {_describe(known[name][0])}")
-    preset = options.pop("preset", None)
-    chosen = {**(entry.presets[preset] if preset is not None else {}), **options}
-    plain = {name: kind for name, (kind, _) in known.items() if kind in (int, float)}  # also for NumPy's numbers
-    chosen = {name: plain.get(name, lambda same: same)(value) for name, value in chosen.items()}
-    env = entry.factory(**chosen)
-    env.name = env_id
-    env.options = {name: chosen.get(name, default) for name, (_, default) in known.items() if name != "preset"}
-    return env
-
-
-def env_options(env_id: str) -> dict[str, tuple[Any, Any]]:
-    """Type and default of every option of an environment, from its constructor's signature."""
-    entry = _find(env_id)
-    parameters = inspect.signature(entry.factory, eval_str=True).parameters.values()
-    options = {p.name: (p.annotation, p.default) for p in parameters if p.kind is p.KEYWORD_ONLY}
-    if entry.presets:
-        options["preset"] = (Literal[tuple(entry.presets)] | None, None)
-    return options
-
-
-def _find(env_id: str) -> Entry:
-    if env_id in _TABLE:
-        return _TABLE[env_id]
-    sized = re.fullmatch(r"([A-Za-z]+)-(-?\d+)(-primitive)?", str(env_id))
-    if sized and sized[1] in _SIZES:
-        raise ValueError(f"unknown environment {env_id!r}: {_SIZES[sized[1]]}, not {sized[2]}")
-    raise ValueError(
-        f"unknown environment {env_id!r}{_nearest(str(env_id), list_ids())}; envs.list_ids() lists all"
-    )
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    by_lower_case = {k.lower(): k for k in known}
-    close = [by_lower_case[k] for k in difflib.get_close_matches(name.lower(), by_lower_case, n=3, cutoff=0.5)]
-    return f", did you mean {' or '.join(close)}?" if close else ""
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    """Is `value` of the annotated type? Plain types and choices are tested; constructors check the rest."""
-    if get_origin(kind) is Literal:
-        return isinstance(value, str) and value in get_args(kind)
-    if type(None) in get_args(kind):
-        return value is None or any(_fits(value, k) for k in get_args(kind) if k is not type(None))
-    if kind in (bool, str):
-        return isinstance(value, kind)
-    if kind is int:
-        return isinstance(value, Integral) and not isinstance(value, bool)
-    if kind is float:
-        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    return True
-
-
-def _describe(kind: Any) -> str:
-    if get_origin(kind) is Literal:
-        return "one of " + ", ".join(map(repr, get_args(kind)))
-    if type(None) in get_args(kind):
-        return " or ".join(_describe(k) for k in get_args(kind) if k is not type(None))
-    plain = {bool: "True or False", int: "an integer", float: "a finite number", str: "a string"}
-    return plain.get(kind, str(kind))
 
 
 def _register_box_pushing() -> None:
@@ -144,6 +39,33 @@ def _register_box_pushing() -> None:
         listed = size in (4, 6, 8, 10, 12, 14, 20, 30)
         register(f"BoxPushing-{size}", partial(BoxPushing, size), macro, listed)
         register(f"BoxPushing-{size}-primitive", partial(PrimitiveBoxPushing, size), primitive, listed)
+    describe_sizes("BoxPushing", "grid size L must be even, from 4 to 30")
+
+
+def _register_warehouse() -> None:
+    horizons = {"S": 150, "D": 200, "D1": 200, "T": 250, "T1": 250, "Q": 300}
+    for variant, horizon in horizons.items():
+        presets = {"neurips22": {"horizon": horizon, "horizon_is_terminal": variant == "Q"}}
+        register(f"Warehouse-{variant}", partial(Warehouse, LAYOUTS[variant]), presets)
+        register(f"Warehouse-{variant}-primitive", partial(PrimitiveWarehouse, LAYOUTS[variant]), presets)
+
+
+def _register_capture_target() -> None:
+    for num_agents in range(2, 11):
+        listed = num_agents in (2, 3, 5, 10)
+        register(f"CaptureTarget-{num_agents}", partial(CaptureTarget, num_agents), listed=listed)
+        primitive = partial(PrimitiveCaptureTarget, num_agents)
+        register(f"CaptureTarget-{num_agents}-primitive", primitive, listed=listed)
+    describe_sizes("CaptureTarget", "number of agents n must be from 2 to 10")
+
+
+def _register_overcooked() -> None:
+    for map_type in "ABC":
+        register(f"Overcooked-{map_type}", partial(Overcooked, map_type))
+        register(f"Overcooked-{map_type}-primitive", partial(PrimitiveOvercooked, map_type))
 
 
 _register_box_pushing()
+_register_warehouse()
+_register_capture_target()
+_register_overcooked()

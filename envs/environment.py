@@ -82,7 +82,10 @@ class Environment:
     `state_size`, `horizon` (primitive steps), `action_names` (tuple of N tuples), `obs_dtype` (smallest exact
     dtype of observations), `optimal_return` (proven best undiscounted return, None where unknown), `name`
     (the id) and `options` (the constructor's options in force); `make` sets the last two.
+    `fresh_observations` is False where `obs` only repeats the macro-observation.
     """
+
+    fresh_observations = True
 
     def __init__(
         self,

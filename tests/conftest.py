@@ -18,6 +18,6 @@ def golden():
     def read(name):
         with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files if key != "meta"}
-            return arrays, json.loads(str(file["meta"]))
+            return arrays, json.loads(file["meta"].item())
 
     return read

@@ -235,3 +235,10 @@ def test_help_exits_with_zero_and_nothing_with_two(capsys):
     assert main(["--help"]) == 0
     assert main([]) == 2
     assert "resume RUN" in capsys.readouterr().out
+
+
+def test_importing_does_not_start_jax():
+    """Otherwise nobody could choose the number of CPU devices any more."""
+    code = "import jax, jaxmac; jaxmac.use_cpu_devices(3); print(jax.device_count())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["3"]

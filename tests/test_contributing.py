@@ -35,7 +35,7 @@ def sections():
 @pytest.fixture
 def example(monkeypatch):
     """Runs the code of a section in a module of its own and takes what it registered back afterwards."""
-    monkeypatch.setattr(envs, "_TABLE", dict(envs._TABLE))
+    monkeypatch.setattr("envs.registry._TABLE", dict(envs.registry._TABLE))
     mixers, algorithms = dict(MIXERS), dict(ALGORITHMS)
 
     def run(title):

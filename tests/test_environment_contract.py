@@ -1,7 +1,8 @@
-"""What every environment promises, tested on every registered id, and the base class on a small probe."""
+"""What every environment promises, tested on every family of ids, and the base class on a small probe."""
 
 import functools
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -10,21 +11,34 @@ import pytest
 
 import envs
 from envs import Environment, Outcome, TimeStep
+from jaxmac.rollout import uniform_available
 
 QUICK_COMPILE = {"xla_backend_optimization_level": 0}
 BATCH, STEPS, HORIZON = 3, 36, 30  # the last steps are after the end
 
 
+def representatives():
+    """Of ids that differ in a number alone, and of a family's primitive versions, only the first and the last."""
+    alike = {}
+    for env_id in envs.list_ids():
+        pattern = r"-.*(-primitive)" if env_id.endswith("-primitive") else r"-\d+()"
+        alike.setdefault(re.sub(pattern, r"\1", env_id), []).append(env_id)
+    return [env_id for ids in alike.values() for env_id in dict.fromkeys((ids[0], ids[-1]))]
+
+
 @functools.cache
 def rollouts(env_id):
-    """Two batched rollouts, equal choices, different input for running agents; leaves [time, batch, ...]."""
+    """Two batched rollouts, equal choices, different input for running agents; leaves [time, batch, ...].
+
+    The second one was computed in the opposite order of episodes.
+    """
     env = envs.make(env_id, horizon=HORIZON)
 
     def episode(key, decoy):
         def body(carry, key):
             state, ts = carry
             of_choice, of_step = jax.random.split(key)
-            choices = jax.random.randint(of_choice, (env.num_agents,), 0, jnp.array(env.num_actions))
+            choices = uniform_available(of_choice, ts.avail)
             inputs = jnp.where(ts.ended & ~(ts.terminal | ts.truncated), choices, decoy)
             carry = env.step(of_step, state, inputs)
             return carry, carry
@@ -33,15 +47,15 @@ def rollouts(env_id):
         _, rest = jax.lax.scan(body, first, jax.random.split(key, STEPS))
         return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest)
 
-    keys, decoys = jnp.tile(jax.random.split(jax.random.key(7), BATCH), 2), jnp.repeat(jnp.array([0, -1]), BATCH)
+    keys, decoys = jax.random.split(jax.random.key(7), BATCH), jnp.repeat(jnp.array([0, -1]), BATCH)
     run = jax.jit(jax.vmap(episode, out_axes=1), compiler_options=QUICK_COMPILE)
-    states, ts = jax.device_get(run(keys, decoys))
+    states, ts = jax.device_get(run(jnp.concatenate([keys, keys[::-1]]), decoys))
     half = functools.partial(jax.tree.map, lambda leaf: leaf[:, :BATCH])
-    other = functools.partial(jax.tree.map, lambda leaf: leaf[:, BATCH:])
+    other = functools.partial(jax.tree.map, lambda leaf: leaf[:, : BATCH - 1 : -1])
     return env, (half(states), half(ts)), (other(states), other(ts))
 
 
-every_id = pytest.mark.parametrize("env_id", envs.list_ids())
+every_id = pytest.mark.parametrize("env_id", representatives())
 
 
 @every_id
@@ -67,10 +81,35 @@ def test_shapes_and_dtypes(env_id):
         assert (field.shape, field.dtype) == (shape + tail, dtype), name
     assert len(env.num_actions) == len(env.obs_sizes) == len(env.action_names) == n
     assert tuple(map(len, env.action_names)) == env.num_actions
-    for i in range(n):
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(ts))
+    assert np.array_equal(ts.obs.astype(env.obs_dtype).astype(np.float32), ts.obs)
+
+
+@every_id
+def test_padding_and_choice(env_id):
+    env, (_, ts), _ = rollouts(env_id)
+    for i in range(env.num_agents):
         assert not ts.avail[..., i, env.num_actions[i] :].any()
         assert not ts.obs[..., i, env.obs_sizes[i] :].any()
-    assert np.array_equal(ts.obs.astype(env.obs_dtype).astype(np.float32), ts.obs)
+        assert not ts.macro_obs[..., i, env.obs_sizes[i] :].any()
+        assert (ts.macro_action[..., i] < env.num_actions[i]).all()
+    assert ts.avail.any(axis=-1)[ts.ended].all()  # who must choose can
+
+
+def test_some_environments_have_unequal_agents():
+    made = [envs.make(env_id) for env_id in representatives()]
+    assert any(len(set(env.num_actions)) > 1 for env in made)
+    assert any(len(set(env.obs_sizes)) > 1 for env in made)
+
+
+@every_id
+def test_script_names_real_macro_actions(env_id):
+    env = envs.make(env_id)
+    script = env.script()
+    if script is not None:
+        assert len(script) == env.num_agents
+        for plan, count in zip(script, env.num_actions, strict=True):
+            assert len(plan) > 0 and set(plan) <= set(range(count))
 
 
 @every_id
@@ -96,7 +135,7 @@ def test_holding_and_elapsed(env_id):
 
 
 @every_id
-def test_input_of_running_agents_is_ignored(env_id):
+def test_input_of_running_agents_and_order_of_episodes_do_not_matter(env_id):
     _, one, other = rollouts(env_id)
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
@@ -234,7 +273,7 @@ def test_errors_are_one_helpful_line(env_id, options, words):
 
 
 def test_register_adds_an_id_and_refuses_a_taken_one(monkeypatch):
-    monkeypatch.setattr(envs, "_TABLE", dict(envs._TABLE))
+    monkeypatch.setattr("envs.registry._TABLE", dict(envs.registry._TABLE))
     envs.register("Probe-1", Probe)
     assert "Probe-1" in envs.list_ids() and envs.make("Probe-1").name == "Probe-1"
     with pytest.raises(ValueError, match="Probe-1"):

@@ -1,0 +1,5 @@
+"""Macro-action Overcooked: agents with a limited view make a salad together."""
+
+from envs.overcooked.environment import Overcooked, Physics, PrimitiveOvercooked
+
+__all__ = ["Overcooked", "Physics", "PrimitiveOvercooked"]

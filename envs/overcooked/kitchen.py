@@ -1,0 +1,175 @@
+"""What is where in the kitchen, and one primitive step of it (the Overcooked specification, sections 4 and 5).
+
+Items are never on cells that agents can stand on, so walking and handling items do not affect each other within a
+step: a step is the walk, and then what the agents do to the cells they face, in index order.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import Array
+
+from envs.overcooked.layout import (
+    CHOPPED,
+    FOODS,
+    ITEMS,
+    PLATES,
+    Layout,
+    any_of,
+    pick,
+    step_from,
+)
+
+HAND, ON_PLATE = 256, 264  # places that are no cell: HAND + agent, ON_PLATE + plate
+
+
+@struct.dataclass
+class Kitchen:
+    """The true state; every item is in exactly one place."""
+
+    agents: Array  # i32 [N]: cells
+    place: Array  # i32 [5]: of each item a cell, HAND + agent, or for a food ON_PLATE + plate
+    hidden: Array  # bool [5]: lies on a counter below another item, or where one was, and cannot be reached
+    chops: Array  # i32 [3]: of each food, 0 to 3
+
+
+class Events(NamedTuple):
+    """What a step is paid for."""
+
+    chopped: Array  # i32: foods of the recipe that got their third chop
+    wrong: Array  # i32: wrong deliveries
+    right: Array  # i32: right ones, 0 or 1
+
+
+class Walk(NamedTuple):
+    """Where the agents are within a step, and who has had its turn."""
+
+    cells: tuple[Array, ...]
+    resolved: tuple[Array, ...]
+
+
+class Items(NamedTuple):
+    """The items' fields of `Kitchen`, item by item: XLA compiles scalars that depend on each other far better."""
+
+    place: tuple[Array, ...]
+    hidden: tuple[Array, ...]
+    chops: tuple[Array, ...]
+
+
+def start(layout: Layout) -> Kitchen:
+    """The one and only start."""
+    return Kitchen(
+        agents=jnp.array(layout.agents, jnp.int32),
+        place=jnp.array(layout.items, jnp.int32),
+        hidden=jnp.zeros(5, bool),
+        chops=jnp.zeros(3, jnp.int32),
+    )
+
+
+def item_cells(kitchen: Kitchen) -> Array:
+    """The cell of each item, i32 `[5]`; what is held or on a plate is where its holder is."""
+    cells = kitchen.place
+    for i in range(kitchen.agents.shape[0]):
+        cells = jnp.where(kitchen.place == HAND + i, kitchen.agents[i], cells)
+    for p, plate in enumerate(PLATES):
+        cells = jnp.where(kitchen.place == ON_PLATE + p, cells[plate], cells)
+    return cells
+
+
+def step(layout: Layout, recipe: tuple[int, ...], kitchen: Kitchen, actions: Array) -> tuple[Kitchen, Events]:
+    """One primitive step; `actions` i32 `[N]`, `recipe` the foods that belong on the plate."""
+    agents = range(layout.num_agents)
+    cells = [kitchen.agents[i] for i in agents]
+    targets = [step_from(cells[i], actions[i]) for i in agents]
+    on_floor = [layout.is_floor(target) for target in targets]
+
+    def visit(agent: Array, loop: tuple[Items, Events, Walk]) -> tuple[Items, Events, Walk]:
+        items, so_far, walk = loop
+        target, acts = pick(agent, targets), ~pick(agent, on_floor)
+        items, events = _handle(layout, recipe, items, HAND + agent, target, acts)
+        return items, Events(*map(jnp.add, so_far, events)), _walk_once(targets, walk)
+
+    # A loop, not unrolled: what goes round is computed once, where XLA would repeat it in every field it enters.
+    items = Items(*(tuple(field) for field in (kitchen.place, kitchen.hidden, kitchen.chops)))
+    walk = Walk(tuple(cells), tuple(~on_floor[i] | (targets[i] == cells[i]) for i in agents))
+    loop = (items, Events(*[jnp.int32(0)] * 3), walk)
+    items, events, walk = jax.lax.fori_loop(0, layout.num_agents, visit, loop)
+    return Kitchen(*(jnp.stack(field) for field in (walk.cells, *items))), events
+
+
+def _walk_once(targets: list[Array], walk: Walk) -> Walk:
+    """One pass: agents enter free cells in index order, follow one that has left, and swap when face to face."""
+    cells, resolved = map(list, walk)
+    agents = range(len(cells))
+    for i in agents:
+        waits, free, fails = ~resolved[i], True, False
+        for j in (j for j in agents if j != i):
+            there = waits & (cells[j] == targets[i])
+            swap = there & ~resolved[j] & (targets[j] == cells[i])
+            free, fails = free & (swap | ~there), fails | there & resolved[j]
+            cells[j] = jnp.where(swap, targets[j], cells[j])
+            resolved[j] = resolved[j] | swap
+        cells[i] = jnp.where(waits & free, targets[i], cells[i])
+        resolved[i] = resolved[i] | free | fails
+    return Walk(tuple(cells), tuple(resolved))
+
+
+def _handle(
+    layout: Layout, recipe: tuple[int, ...], items: Items, hand: Array, target: Array, acts: Array
+) -> tuple[Items, Events]:
+    """What one agent does to the counter, knife or delivery cell it faces (the table of section 5)."""
+    place, hidden, chops = items
+    held = [acts & (place[k] == hand) for k in ITEMS]
+    lies = [acts & (place[k] == target) & ~hidden[k] for k in ITEMS]
+    lies[4] = lies[4] & ~lies[3]  # of two plates on one cell the first is found
+    done = [chops[f] == CHOPPED for f in FOODS]
+    has_food, has_plate = any_of(held[:3]), held[3] | held[4]
+    has_done, lies_done = (any_of([x[f] & done[f] for f in FOODS]) for x in (held, lies))
+    empty, on_knife = acts & ~(has_food | has_plate), layout.is_knife(target)
+    serves = (has_food | has_plate) & (target == layout.delivery)
+
+    chop = empty & on_knife & any_of(lies[:3]) & ~lies_done
+    puts = (has_food | has_plate) & ~serves & ~any_of(lies)
+    fills_hand = has_plate & lies_done  # the food there goes onto the plate in the hand
+    fills_there = has_done & (lies[3] | lies[4])  # the food in the hand goes onto the plate there
+    takes = empty & ~chop | fills_there & on_knife
+    clears = takes | fills_hand
+    place = [jnp.where(held[k] & puts, target, jnp.where(lies[k] & takes, hand, place[k])) for k in ITEMS]
+    for f in FOODS:
+        place[f] = jnp.where(lies[f] & fills_hand, ON_PLATE + held[4], place[f])
+        place[f] = jnp.where(held[f] & fills_there, ON_PLATE + lies[4], place[f])
+    hidden = [hidden[k] | clears & (place[k] == target) for k in ITEMS]
+    for plate, other in (PLATES, PLATES[::-1]):  # a plate put down makes one below it reachable
+        hidden[plate] = hidden[plate] & ~(held[other] & puts & (place[plate] == target))
+
+    more = [lies[f] & chop for f in FOODS]
+    chopped = sum((more[f] & (chops[f] == CHOPPED - 1)).astype(jnp.int32) for f in recipe)
+    chops = [chops[f] + more[f] for f in FOODS]
+    items, wrong, right = _serve(layout, recipe, Items(tuple(place), tuple(hidden), tuple(chops)), held, serves)
+    return items, Events(chopped, wrong.astype(jnp.int32), right.astype(jnp.int32))
+
+
+def _serve(
+    layout: Layout, recipe: tuple[int, ...], items: Items, held: list[Array], serves: Array
+) -> tuple[Items, Array, Array]:
+    """The right salad stays; anything else returns to where it started, and hides what lies there."""
+    place, hidden, chops = (list(field) for field in items)
+    served = [serves & (held[3] & (place[f] == ON_PLATE) | held[4] & (place[f] == ON_PLATE + 1)) for f in FOODS]
+    right = serves & (held[3] | held[4])
+    for f in FOODS:
+        right = right & (served[f] if f in recipe else ~served[f])
+    wrong = serves & ~right
+    back = [wrong & (held[k] | served[k] if k in FOODS else held[k]) for k in ITEMS]
+    for k in ITEMS:
+        place[k] = jnp.where(back[k], layout.items[k], jnp.where(held[k] & right, layout.delivery, place[k]))
+    for k in ITEMS:
+        for below in (other for other in ITEMS if other != k):
+            covered = back[k] & (place[below] == layout.items[k])
+            alike = k in PLATES and below in PLATES
+            hidden[below] = hidden[below] & ~covered if alike else hidden[below] | covered
+    chops = [jnp.where(back[f], 0, chops[f]) for f in FOODS]
+    return Items(tuple(place), tuple(hidden), tuple(chops)), wrong, right

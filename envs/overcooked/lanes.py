@@ -1,0 +1,65 @@
+"""Work that only a few lanes of a batch need, done for those lanes only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.custom_batching import custom_vmap
+
+BUFFER = 256  # lanes at a time on accelerators
+
+
+def only_where(function: Callable[..., Array]) -> Callable[..., Array]:
+    """`(needed, default, *args) -> function(*args) if needed else default`, for one lane and under any `vmap`s.
+
+    Under `vmap` a condition or a loop runs for every lane until the last one is done. Here all mapped axes become
+    one axis of lanes, and a loop goes through those that are needed, in most batches few or none. `needed` is a
+    bool scalar, `default` an array like the function's result, and the arguments are arrays.
+    """
+
+    @custom_vmap
+    def over_lanes(*args: Array) -> Array:
+        return lax.platform_dependent(
+            *args, cpu=partial(one_by_one, function), default=partial(in_buffers, function)
+        )
+
+    @over_lanes.def_vmap
+    def _(axis_size: int, batched: list[bool], *args: Array) -> tuple[Array, bool]:
+        args = [
+            arg if is_batched else jnp.broadcast_to(arg, (axis_size, *arg.shape))
+            for arg, is_batched in zip(args, batched, strict=True)
+        ]
+        results = over_lanes(*(arg.reshape(-1, *arg.shape[2:]) for arg in args))
+        return results.reshape(args[1].shape), True
+
+    return lambda *args: over_lanes(*(jnp.asarray(arg)[None] for arg in args))[0]
+
+
+def one_by_one(function: Callable[..., Array], needed: Array, results: Array, *args: Array) -> Array:
+    """For CPUs, where XLA compiles small scalar loops to machine code; every argument is `[lanes, ...]`."""
+    lanes = needed.shape[0]
+
+    def next_from(lane: Array) -> Array:
+        return lax.while_loop(lambda k: (k < lanes) & ~needed[k], lambda k: k + 1, lane)
+
+    def replace(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        lane, results = carry
+        return next_from(lane + 1), results.at[lane].set(function(*(arg[lane] for arg in args)))
+
+    return lax.while_loop(lambda carry: carry[0] < lanes, replace, (next_from(jnp.int32(0)), results))[1]
+
+
+def in_buffers(function: Callable[..., Array], needed: Array, results: Array, *args: Array) -> Array:
+    """The same for accelerators, where only wide operations are fast."""
+    lanes = needed.shape[0]
+    order = jnp.nonzero(needed, size=-(-lanes // BUFFER) * BUFFER, fill_value=lanes)[0]
+
+    def replace(k: Array, results: Array) -> Array:
+        some = lax.dynamic_slice_in_dim(order, k * BUFFER, BUFFER)
+        return results.at[some].set(jax.vmap(function)(*(arg[some] for arg in args)), mode="drop")
+
+    return lax.fori_loop(0, (needed.sum() + BUFFER - 1) // BUFFER, replace, results)

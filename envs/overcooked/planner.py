@@ -1,0 +1,85 @@
+"""The planner: first move of a way through the kitchen as an agent believes it to be.
+
+Source: the Overcooked specification, section 8.5, to the tie. Other agents are no obstacles, but ties lean away
+from them, and anything else that is believed to lie inside the room is one.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from envs.overcooked import heap
+from envs.overcooked.lanes import only_where
+from envs.overcooked.layout import SPACE, Layout
+
+TABLES = Path(__file__).with_name("navigation.npz")  # made by `tables.py`
+
+
+class Planner:
+    """The planner of one kitchen.
+
+    Where nothing lies inside the room the move is looked up in a table over own cell, target and believed
+    agents. Otherwise (about one call in a hundred) it is searched for, and only for the lanes of a batch that
+    need it, however `vmap`s are nested.
+    """
+
+    def __init__(self, map_type: str, size: int, num_agents: int):
+        """A kitchen of `Layout(map_type, size, num_agents)`."""
+        self.layout = Layout(map_type, size, num_agents)
+        self._moves = _table(map_type, size, num_agents)
+        # A row's word: bit c stands for column c.
+        self._floor = ((self.layout.template == SPACE) << np.arange(size)).sum(1).astype(np.int32)
+        self._search = only_where(lambda items, agents, *way: heap.search(self._board(items, agents), *way))
+
+    def first_move(self, here: Array, target: Array, items: Array, others: Array) -> Array:
+        """First move from `here` to `target`: right, down, left, up or, without a way, stay (i32 0 to 4).
+
+        Cells are i32, numbered as in `layout`. `items` i32 `[5]` and `others` i32 `[agents - 1]` are where the
+        agent believes items and other agents to be. Agents hide items.
+        """
+        agents, stale = jnp.concatenate([others, here[None]]), False
+        for k in range(items.shape[0]):
+            hidden = items[k] == target
+            for agent in agents:
+                hidden = hidden | (items[k] == agent)
+            stale = stale | self.layout.is_floor(items[k]) & ~hidden
+        return self._search(stale, self._look_up(here, target, others), items, agents, here, target)
+
+    def _look_up(self, here: Array, target: Array, others: Array) -> Array:
+        """The move where nothing lies inside the room."""
+        size, inside = self.layout.size, self.layout.size - 2
+
+        def index(cell: Array) -> Array:
+            return inside * ((cell >> 4) - 1) + (cell & 15) - 1
+
+        place = size**2 * index(here) + size * (target >> 4) + (target & 15)
+        for other in others:
+            place = inside**2 * place + index(other)
+        return jnp.asarray(self._moves)[place].astype(jnp.int32)
+
+    def _board(self, items: Array, agents: Array) -> Array:
+        """The map that `heap.search` takes, from believed cells."""
+
+        def bits(cells: Array) -> Array:
+            in_row = (cells >> 4)[:, None] == jnp.arange(self.layout.size)
+            return jnp.bitwise_or.reduce(jnp.where(in_row, 1 << (cells & 15)[:, None], 0), axis=0)
+
+        shown = bits(agents)
+        return self._floor & ~bits(items) | shown | shown << heap.AGENTS
+
+
+@lru_cache
+def _table(map_type: str, size: int, num_agents: int) -> np.ndarray:
+    """First moves, flat, over own cell, target and the cell of each other agent."""
+    with np.load(TABLES) as file:
+        moves = file[f"{map_type}{size}"]  # over own cell, target and unordered pairs of agents
+    inside = (size - 2) ** 2
+    pairs = np.empty((inside, inside), np.int32)
+    a, b = np.triu_indices(inside)
+    pairs[a, b] = pairs[b, a] = np.arange(len(a))
+    return moves[..., pairs if num_agents == 3 else pairs.diagonal()].ravel()
