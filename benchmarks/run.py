@@ -23,6 +23,12 @@ from benchmarks.training import bench_training
 from jaxmac.run import use_cpu_devices
 from jaxmac.rundir import versions
 
+BENCHED = tuple(
+    env_id + suffix
+    for env_id in ("BoxPushing-10", "Warehouse-D", "Warehouse-Q", "CaptureTarget-10", "Overcooked-A")
+    for suffix in ("", "-primitive")
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class BenchArguments:
@@ -30,8 +36,8 @@ class BenchArguments:
 
     what: Literal["all", "environments", "training"] = "all"
     """which part to run"""
-    env: tuple[str, ...] = ("BoxPushing-10", "BoxPushing-10-primitive")
-    """environment ids; training runs on the first"""
+    env: tuple[str, ...] = BENCHED
+    """environment ids, or all; training runs on the first"""
     quick: bool = False
     """fewer sizes: under a minute instead of about five"""
     out: Path = Path("benchmarks/results")
@@ -77,7 +83,8 @@ def bench(arguments: BenchArguments) -> int:
             use_cpu_devices(os.cpu_count() or 1)
     if not arguments.env:
         raise ValueError("env=(): name at least one environment")
-    for env_id in arguments.env:
+    env_ids = envs.list_ids() if arguments.env == ("all",) else arguments.env
+    for env_id in env_ids:
         envs.make(env_id)
     arguments.out.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -93,9 +100,9 @@ def bench(arguments: BenchArguments) -> int:
         "quick": arguments.quick,
     }
     if arguments.what in ("all", "environments"):
-        report["environments"] = bench_environments(arguments.env, arguments.quick, say)
+        report["environments"] = bench_environments(env_ids, arguments.quick, say)
     if arguments.what in ("all", "training"):
-        report["training"] = bench_training(arguments.env[0], arguments.quick, say)
+        report["training"] = bench_training(env_ids[0], arguments.quick, say)
     report["seconds"] = round(time.perf_counter() - began, 1)
     show(report, console)
     name = "bench" if arguments.what == "all" else f"bench-{arguments.what}"
@@ -113,24 +120,22 @@ def spread(rate: dict[str, float]) -> str:
 def show(report: dict[str, Any], console: Console) -> None:
     """Print the report as tables."""
     if "environments" in report:
-        table = Table("environment", "parallel", "devices", "steps/s", "compile s")
+        table = Table("environment", "parallel", "devices", "steps/s", "reference alone", "compile s")
         for row in report["environments"]["rows"]:
             sizes = str(row["parallel"]), str(row["devices"])
-            table.add_row(row["env"], *sizes, spread(row["steps_per_second"]), f"{row['compile_seconds']:.1f}")
+            rate, reference = spread(row["steps_per_second"]), row["reference_steps_per_second"]
+            bare = f"{reference:,}" if reference else ""
+            table.add_row(row["env"], *sizes, rate, bare, f"{row['compile_seconds']:.1f}")
         console.print(table)
-        for env_id, found in report["environments"]["reference"].items():
-            console.print(
-                f"reference on {env_id}: {found['environment_alone']:,} steps/s alone, "
-                f"{found['through_its_trainer']:,} through its trainer ({found['meaning']})"
-            )
     if "training" in report:
-        rates = "updates/s", "live steps/s", "steps/update", "compile s"
+        rates = "updates/s", "live steps/s", "steps/update", "compile s", "MiB/update"
         table = Table("algorithm", "size", "members", "devices", *rates)
         for row in report["training"]["rows"]:
             rates = spread(row["updates_per_second"]), spread(row["live_env_steps_per_second"])
             ratio = f"{row['nominal_env_steps_per_update']:g}"
             sizes = str(row["members"]), str(row["devices"])
-            table.add_row(row["algorithm"], row["size"], *sizes, *rates, ratio, f"{row['compile_seconds']:.1f}")
+            last = f"{row['compile_seconds']:.1f}", f"{row['update_mib']:g}"
+            table.add_row(row["algorithm"], row["size"], *sizes, *rates, ratio, *last)
         console.print(table)
         measured = report["training"]["breakdown"]
         table = Table("part of an iteration", *(f"{b['size']} x {b['members']}" for b in measured))

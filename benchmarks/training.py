@@ -67,7 +67,20 @@ def throughput(program: Program, algorithm: str, size: str, repeats: int) -> dic
         "nominal_env_steps_per_second": timing.rate(members * config.num_envs * program.env.horizon),
         "updates_per_second": timing.rate(made),
         "compile_seconds": compile_seconds,
+        "update_mib": update_memory(program),
     }
+
+
+def update_memory(program: Program) -> float:
+    """Memory that one member's update needs beside its arguments, MiB."""
+    stream = program.algorithm.streams[0]
+    held = program.members.learner, program.hyper, program.members.replay[stream]
+    learner, hyper, storage = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), held)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    parts = part_functions(program)
+    batch = jax.eval_shape(parts["replay_sample"], storage, key)
+    lowered = jax.jit(parts["update"]).lower(learner, hyper, batch, key)
+    return round(lowered.compile().memory_analysis().temp_size_in_bytes / 2**20, 1)
 
 
 def part_functions(program: Program) -> dict[str, Callable]:
@@ -158,6 +171,7 @@ def bench_training(env_id: str, quick: bool, say: Callable[[str], None]) -> dict
     """Throughput at both sizes for one and eight members, and the shares of an iteration."""
     cases = [("avf-qmix", size, members) for size in SIZES for members in (1, 8)]
     cases += [(name, "paper", 8) for name in ("avf-qplex", "avf-vdn")]
+    cases += [("tomacvf-qmix", "tuned", 8)]
     if quick:
         cases = [("avf-qmix", "tuned", 2)]
     rows, parts = [], []

@@ -16,7 +16,7 @@ def main() -> None:
     grids = {"type": int, "nargs": "+", "choices": EPISODES, "default": list(EPISODES), "help": "grid sizes"}
     given = arguments(__doc__, range(200, 208), grid=grids)
     for grid in given.grid:
-        given.running = grid
+        given.running = ["--grid", str(grid)]
         jobs = [Job(f"AVF-{m.upper()}", f"avf-{m}", f"BoxPushing-{grid}", EPISODES[grid]) for m in MIXERS]
         run(f"box_pushing_{grid}", f"Box Pushing {grid}x{grid}, preset tuned", jobs, given, THRESHOLD[grid])
 

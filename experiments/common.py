@@ -50,10 +50,17 @@ def arguments(description: str, seeds: Sequence[int], **extra: dict[str, Any]) -
     return given
 
 
-def run(name: str, title: str, jobs: Sequence[Job], given: argparse.Namespace, threshold: float) -> None:
+def run(
+    name: str,
+    title: str,
+    jobs: Sequence[Job],
+    given: argparse.Namespace,
+    threshold: float,
+    anchors: dict[str, float] | None = None,
+) -> None:
     """Train the jobs one after the other; write results/`name`/{LABEL.csv, curve.png, summary.json, summary.md}.
 
-    A job that is not run again keeps the metrics that are there.
+    A job that is not run again keeps the metrics that are there. `anchors` are returns to compare with.
     """
     folder = RESULTS / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,10 +80,17 @@ def run(name: str, title: str, jobs: Sequence[Job], given: argparse.Namespace, t
         )
         (folder / f"{_file(job)}.csv").write_text((out / "metrics.csv").read_text())
         (folder / f"{_file(job)}.json").write_text((out / "config.json").read_text())
-        report(name, title, jobs, given, threshold)
+        report(name, title, jobs, given, threshold, anchors or {})
 
 
-def report(name: str, title: str, jobs: Sequence[Job], given: argparse.Namespace, threshold: float) -> None:
+def report(
+    name: str,
+    title: str,
+    jobs: Sequence[Job],
+    given: argparse.Namespace,
+    threshold: float,
+    anchors: dict[str, float],
+) -> None:
     """Figure and summary from the metrics that are there."""
     folder, curves, rows, optima = RESULTS / name, {}, [], set()
     for job in jobs:
@@ -87,9 +101,10 @@ def report(name: str, title: str, jobs: Sequence[Job], given: argparse.Namespace
         optima.add(config["optimal_return"])
         rows.append(_summary(job, metrics, config, threshold))
     optimum = optima.pop() if len(optima) == 1 else None
-    learning_curve(curves, path=folder / "curve.png", optimum=optimum, title=title)
+    learning_curve(curves, path=folder / "curve.png", optimum=optimum, title=title, anchors=anchors)
     machine = {"cores": os.cpu_count(), "machine": platform.machine(), "system": platform.system()}
     content = {"title": title, "command": _command(given), "threshold": threshold, "machine": machine, "rows": rows}
+    content["anchors"] = anchors
     (folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n")
     (folder / "summary.md").write_text(_markdown(content))
 
@@ -138,13 +153,14 @@ def _markdown(content: dict[str, Any]) -> str:
             f"| {row['solved']} of {row['members']} | {row['episodes']} ({when}) | {row['updates']} "
             f"| {row['discounted']:.1f} | {row['wall_seconds']:.0f} |"
         )
-    return "\n".join(lines) + "\n"
+    lines += ["", *(f"{label}: {value:.3g}" for label, value in content["anchors"].items())]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _command(given: argparse.Namespace) -> str:
     """The command that makes the whole table, also where only a part of it was run again."""
-    grid = ["--grid", str(given.running)] if hasattr(given, "running") else []
-    return shlex.join(["python", "-m", f"experiments.{Path(sys.argv[0]).stem}", *grid])
+    part = getattr(given, "running", [])
+    return shlex.join(["python", "-m", f"experiments.{Path(sys.argv[0]).stem}", *part])
 
 
 def _file(job: Job) -> str:

@@ -103,11 +103,13 @@ def learning_curve(
     optimum: float | None = None,
     title: str = "",
     window: int = 10,
+    anchors: Mapping[str, float] | None = None,
 ) -> Figure:
     """Smoothed return against training episodes: mean, 95 % interval and a thin line per member.
 
     `curves` maps a label to `(episodes [evaluations], returns [evaluations, members])`; `optimum` is drawn as a
-    dashed line. Written to `path` if given. Raises ValueError for shapes that do not fit.
+    dashed line, each of `anchors` (label -> return) as a dotted one. Written to `path` if given. Raises
+    ValueError for shapes that do not fit.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator
@@ -124,9 +126,9 @@ def learning_curve(
             axes.set_yticks([-10 * unit, -unit, -unit / 2, 0, unit / 2, unit])
             axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_locator(NullLocator())
-        axes.axhline(optimum, color="0.25", linestyle="--", linewidth=1.2)
-        at, above = (0.01, optimum), (0, 3)
-        axes.annotate(f"optimum {optimum:g}", at, above, ("axes fraction", "data"), "offset points", color="0.25")
+        _draw_level(axes, "optimum", optimum, "--")
+    for label, value in (anchors or {}).items():
+        _draw_level(axes, label, value, ":")
     axes.set(xlabel="training episodes", ylabel="greedy return", title=title)
     axes.margins(x=0.01, y=0.08)
     axes.spines[["top", "right"]].set_visible(False)
@@ -140,6 +142,12 @@ def learning_curve(
     if path is not None:
         figure.savefig(path, dpi=150)
     return figure
+
+
+def _draw_level(axes, label, value, dash) -> None:
+    axes.axhline(value, color="0.25", linestyle=dash, linewidth=1.2)
+    at, above = (0.01, value), (0, 3)
+    axes.annotate(f"{label} {value:.3g}", at, above, ("axes fraction", "data"), "offset points", color="0.25")
 
 
 def _draw_members(axes, label, episodes, returns, window, colour, dash) -> None:

@@ -25,9 +25,7 @@ def test_conditional_argmax_is_the_best_feasible_joint_choice():
     greedy = targets.conditional_argmax(q, available, choosing, running)
     assert greedy.dtype == jnp.int32
     for row in range(len(q)):
-        options = [
-            np.flatnonzero(available[row, i]) if choosing[row, i] else [running[row, i]] for i in range(3)
-        ]
+        options = [np.flatnonzero(available[row, i]) if choosing[row, i] else [running[row, i]] for i in range(3)]
         sums = {joint: q[row, np.arange(3), joint].sum() for joint in itertools.product(*options)}
         assert tuple(greedy[row].tolist()) == max(sums, key=sums.get)
 
