@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.episode import Episode, Marks, mark
 
-MACRO_STATES = ("joint", "real", "terminated")
+MACRO_STATES = ("joint", "real", "terminated", "start")
 REWARD_SCHEMES = ("joint", "own", "max", "min", "mean")
 TRAJECTORY_UNITS = ("steps", "rows", "episode")
 
@@ -126,6 +126,8 @@ def _macro_state(
     """Macro-state before and after each row, `[rows, mixer]` (AVF specification, section 2)."""
     if mode == "real":
         return episode.state[last], episode.state[last + 1]
+    if mode == "start":  # of the row, whoever chose there
+        return episode.state[jnp.max(started, axis=-1)], episode.state[last + 1]
     if mode == "terminated":
         agent = jnp.argmax(jnp.where(ended, started, -1), axis=-1)[:, None]
         started = jnp.take_along_axis(started, agent, -1)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from envs.environment import Environment
-from jaxmac.algorithms import avf
+from jaxmac.algorithms import avf, tomacvf
 from jaxmac.algorithms.base import Algorithm, Progress
 from jaxmac.config import build, nearest
 
@@ -30,8 +30,17 @@ def _avf(mixer: str) -> Entry:
     )
 
 
+def _tomacvf(mixer: str) -> Entry:
+    return Entry(
+        tomacvf.ToMacVFConfig,
+        partial(tomacvf.make, mixer_name=mixer),
+        {"tuned": partial(tomacvf.tuned, mixer_name=mixer), "paper": partial(tomacvf.paper, mixer_name=mixer)},
+    )
+
+
 ALGORITHMS: dict[str, Entry] = {
-    **{f"avf-{mixer}": _avf(mixer) for mixer in ("vdn", "qmix", "qplex")},
+    **{f"avf-{mixer}": _avf(mixer) for mixer in ("vdn", "qmix", "qplex", "qtran")},
+    **{f"tomacvf-{mixer}": _tomacvf(mixer) for mixer in ("qmix", "qplex", "qtran")},
 }
 
 

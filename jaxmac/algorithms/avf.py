@@ -1,4 +1,4 @@
-"""Asynchronous value factorization: AVF-VDN, AVF-QMIX, AVF-QPLEX (AVF specification, sections 3 to 7).
+"""Asynchronous value factorization: AVF-VDN, AVF-QMIX, AVF-QPLEX, AVF-QTRAN (AVF specification, sections 3 to 7).
 
 On a `-primitive` environment every macro-action lasts one step and the same code is VDN, QMIX or QPLEX.
 """
@@ -23,12 +23,14 @@ from jaxmac.algorithms.value_based import (
     masked_mean_square,
     optimiser,
     scheduled_rate,
+    updated_target,
     utility_policy,
 )
 from jaxmac.config import setting
 from jaxmac.episode import Episode
 from jaxmac.mixers import MIXERS, make_mixer
 from jaxmac.networks.agent import Utilities
+from jaxmac.networks.attention import AgentContext
 from jaxmac.rollout import Policy
 from jaxmac.squeeze import MACRO_STATES, TIME_MAJOR, JointRows, joint_trajectory
 from jaxmac.targets import bootstrapped_target, conditional_argmax, feasible_set
@@ -46,6 +48,10 @@ class AVFConfig(ValueBasedConfig):
     advantage_layers: int = setting(2, "QPLEX: layers of the advantage weights", low=1, high=3)
     advantage_embed: int = setting(32, "QPLEX: hidden width of the advantage weights", low=1)
     v_over_feasible: bool = setting(True, "QPLEX: V over the feasible set (False breaks conditional IGM)")
+    critic_embed: int = setting(64, "QTRAN: hidden width of its joint critic", low=1)
+    critic_layers: int = setting(3, "QTRAN: layers of its joint critic", low=2, high=8)
+    opt_weight: float = setting(1.0, "QTRAN: weight of the loss at the greedy choice", low=0.0)
+    nopt_weight: float = setting(0.1, "QTRAN: weight of the loss at the choice taken", low=0.0)
     dueling: str = setting(
         "auto",
         "dueling utilities; auto: centred for QPLEX, else none",
@@ -62,33 +68,77 @@ class AVFState:
     optimiser: Any
 
 
-def mixer_of(name: str, config: AVFConfig) -> Any:
-    """The mixer `name`; each of its fields that the config has takes the config's value."""
+def mixer_of(name: str, config: AVFConfig, **given: Any) -> Any:
+    """The mixer `name`; each of its fields that the config has takes the config's value, `given` ones win."""
     fields = MIXERS[name].__dataclass_fields__ if name in MIXERS else {}
-    return make_mixer(name, **{field: getattr(config, field) for field in fields if hasattr(config, field)})
+    return make_mixer(name, **{f: getattr(config, f) for f in fields if hasattr(config, f)} | given)
 
 
-def make(env: Environment, config: AVFConfig, mixer_name: str) -> Algorithm:
-    """Build AVF with the mixer `mixer_name` for `env`."""
-    dueling = ("centred" if mixer_name == "qplex" else "none") if config.dueling == "auto" else config.dueling
+def dueling_of(config: AVFConfig, mixer_name: str) -> str:
+    """The kind of dueling head that `auto` stands for with this mixer."""
+    return ("centred" if mixer_name == "qplex" else "none") if config.dueling == "auto" else config.dueling
+
+
+def init_mixer(mixer: Any, key: Array, env: Environment, hidden_size: int, state_size: int) -> Any:
+    """Initial parameters of a mixer for the agents of `env`."""
+    agents, actions = env.num_agents, env.max_actions
+    return mixer.init(
+        key,
+        jnp.zeros((1, agents, actions)),
+        jnp.zeros((1, agents), jnp.int32),
+        jnp.ones((1, agents, actions), bool),
+        jnp.zeros((1, agents, hidden_size)),
+        jnp.zeros((1, state_size)),
+        jnp.ones((1, agents, actions), bool),
+    )
+
+
+def auxiliary_loss(mixer: Any, params: Any, mask: Array, *arguments: Array) -> Array | float:
+    """Mean over `mask` of what a mixer adds to the loss; 0 for most."""
+    if not hasattr(mixer, "auxiliary"):
+        return 0.0
+    rows = mixer.apply(params, *arguments, method="auxiliary")
+    return jnp.sum(jnp.where(mask, rows, 0.0)) / jnp.maximum(jnp.sum(mask), 1)
+
+
+def make(
+    env: Environment, config: AVFConfig, mixer_name: str, mixer: Any = None, context: AgentContext | None = None
+) -> Algorithm:
+    """Build AVF with the mixer `mixer_name` for `env`.
+
+    `mixer` replaces the one that the config describes; `context` encodes the agents' histories over joint rows
+    and is appended to what the mixer sees (both are for ToMacVF's ablations).
+    """
+    dueling = dueling_of(config, mixer_name)
     networks = agent_networks(env, config, dueling)
-    mixer = mixer_of(mixer_name, config)
+    mixer = mixer or mixer_of(mixer_name, config)
     agents, actions = env.num_agents, env.max_actions
     mixer_size = env.state_size * (agents if config.macro_state == "joint" else 1)
+    if context is not None:
+        mixer_size += agents * context.width
 
     def init(key: Array, hyper: Hyper) -> AVFState:
         agents_key, mixer_key = jax.random.split(key)
-        mixer_params = mixer.init(
-            mixer_key,
-            jnp.zeros((1, agents, actions)),
-            jnp.zeros((1, agents), jnp.int32),
-            jnp.ones((1, agents, actions), bool),
-            jnp.zeros((1, agents, config.hidden_size)),
-            jnp.zeros((1, mixer_size)),
-            jnp.ones((1, agents, actions), bool),
-        )
-        params = {"agents": networks.init(agents_key), "mixer": mixer_params}
+        params = {
+            "agents": networks.init(agents_key),
+            "mixer": init_mixer(mixer, mixer_key, env, config.hidden_size, mixer_size),
+        }
+        if context is not None:
+            tokens = jnp.zeros((1, 1, agents, env.obs_size + actions))
+            params["context"] = context.init(jax.random.fold_in(mixer_key, 1), tokens)
         return AVFState(params, jax.tree.map(jnp.copy, params), optimiser(hyper).init(params))
+
+    def mixer_inputs(params: Any, rows: JointRows) -> tuple[Array, Array]:
+        """What the mixer sees at each row and after it."""
+        if context is None:
+            return rows.mixer_state, rows.next_mixer_state
+        tokens = jnp.concatenate([rows.obs, jax.nn.one_hot(rows.last_action, actions)], axis=-1)
+        encoded = context.apply(params["context"], tokens)
+        encoded = encoded.reshape(*encoded.shape[:2], -1)
+        return (
+            jnp.concatenate([rows.mixer_state, encoded[:-1]], axis=-1),
+            jnp.concatenate([rows.next_mixer_state, encoded[1:]], axis=-1),
+        )
 
     def utilities(params: Any, rows: JointRows) -> Utilities:
         batch = rows.mask.shape[1]
@@ -113,20 +163,20 @@ def make(env: Environment, config: AVFConfig, mixer_name: str) -> Algorithm:
         after = jax.tree.map(lambda x: x[1:], utilities(state.target, rows))
         chooser = online.q[1:] if config.double_q else after.q
         greedy = conditional_argmax(chooser, rows.next_avail, rows.ended, rows.macro_action)
-        value = joint_value(
-            state.target, after, greedy, rows.next_avail, rows.ended, rows.macro_action, rows.next_mixer_state
-        )
+        seen = mixer_inputs(state.target, rows)[1]
+        value = joint_value(state.target, after, greedy, rows.next_avail, rows.ended, rows.macro_action, seen)
         reward = hyper["reward_scale"] * rows.reward
         return bootstrapped_target(reward, hyper["gamma"] ** rows.duration, rows.terminal, value)
 
     def loss(params: Any, state: AVFState, rows: JointRows, hyper: Hyper, progress: Progress) -> Array:
         online = utilities(params, rows)
         now = jax.tree.map(lambda x: x[:-1], online)
-        value = joint_value(
-            params, now, rows.macro_action, rows.avail, rows.start, rows.macro_action, rows.mixer_state
-        )
+        seen = mixer_inputs(params, rows)[0]
+        value = joint_value(params, now, rows.macro_action, rows.avail, rows.start, rows.macro_action, seen)
         error = hysteretic(td_target(state, online, rows, hyper) - value, config, hyper, progress)
-        return masked_mean_square(error, rows.mask)
+        feasible = feasible_set(rows.avail, rows.start, rows.macro_action)
+        arguments = (now.q, rows.macro_action, feasible, now.hidden, seen)
+        return masked_mean_square(error, rows.mask) + auxiliary_loss(mixer, params["mixer"], rows.mask, *arguments)
 
     def update(
         state: AVFState, hyper: Hyper, batches: dict[str, Episode], progress: Progress, key: Array
@@ -138,7 +188,7 @@ def make(env: Environment, config: AVFConfig, mixer_name: str) -> Algorithm:
         adam = optimiser(hyper, scheduled_rate(config, hyper, progress))
         steps, opt_state = adam.update(gradient, state.optimiser, state.params)
         params = optax.apply_updates(state.params, steps)
-        target = optax.incremental_update(params, state.target, 1.0 - hyper["polyak"])
+        target = updated_target(params, state.target, config, hyper, progress, env.horizon)
         return AVFState(params, target, opt_state), {"loss": value, "dropped_rows": jnp.sum(rows.dropped)}
 
     def behaviour(state: AVFState, hyper: Hyper, stream: str) -> Policy:

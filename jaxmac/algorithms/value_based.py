@@ -31,6 +31,9 @@ class ValueBasedConfig:
     learning_rate_episodes: float = setting(4000.0, "episodes of that linear schedule", above=0.0, traced=True)
     gamma: float = setting(0.99, "discount per primitive step", low=0.0, high=1.0, traced=True)
     polyak: float = setting(0.995, "share of the old target kept after an update", low=0.0, high=1.0, traced=True)
+    target_episodes: int = setting(
+        0, "training episodes between copies of the network to its target (0: polyak)", low=0
+    )
     grad_clip: float = setting(10.0, "largest global norm of the gradient", above=0.0, traced=True)
     double_q: bool = setting(True, "arg max by the online network, value by the target")
     epsilon_start: float = setting(1.0, "exploration once learning starts", low=0.0, high=1.0, traced=True)
@@ -61,7 +64,8 @@ class ValueBasedConfig:
     reward_scheme: str = setting("joint", "how rewards are accumulated in joint rows", choices=REWARD_SCHEMES)
     close_on_terminal: bool = setting(True, "an environment termination ends every running macro-action")
     timeout_is_terminal: bool = setting(False, "no bootstrap at the time limit")
-    hidden_size: int = setting(64, "width of the utility networks", low=1)
+    hidden_size: int = setting(64, "width of the utility networks' recurrent layer", low=1)
+    layer_size: int = setting(0, "width of their other layers (0: as the recurrent one)", low=0)
     hidden_layers: int = setting(2, "layers before the recurrent one", low=1, high=8)
     share_parameters: bool = setting(False, "one network for all agents, told apart by a one-hot id")
     obs_last_action: bool = setting(False, "the last macro-action is part of a utility network's input")
@@ -72,6 +76,18 @@ class ValueBasedConfig:
 def updates_per_iteration(config: ValueBasedConfig, horizon: int) -> int:
     """Gradient updates after each batch of parallel episodes: primitive steps are counted nominally."""
     return math.ceil(config.num_envs * horizon / config.train_freq)
+
+
+def updated_target(
+    params: Any, target: Any, config: ValueBasedConfig, hyper: Hyper, progress: Progress, horizon: int
+) -> Any:
+    """The target network after an update: moved a little, or copied once every `target_episodes` episodes."""
+    if not config.target_episodes:
+        return optax.incremental_update(params, target, 1.0 - hyper["polyak"])
+    now, before = progress.episodes, progress.episodes - config.num_envs
+    due = now // config.target_episodes > before // config.target_episodes
+    first = progress.updates % updates_per_iteration(config, horizon) == 0
+    return jax.lax.cond(due & first, lambda: params, lambda: target)
 
 
 def exploration(config: ValueBasedConfig, hyper: Hyper, progress: Progress) -> Float[Array, "envs"]:
@@ -96,12 +112,17 @@ def utility_policy(networks: AgentNetworks, params: Any) -> Policy:
         hidden, utilities = networks.apply(
             params, hidden, ts.macro_obs[None], ts.macro_action[None], ts.ended[None]
         )
-        greedy = conditional_argmax(utilities.q[0], ts.avail, ts.ended, ts.macro_action)
-        random_key, coin_key = jax.random.split(key)
-        explore = jax.random.uniform(coin_key, greedy.shape) < epsilon[:, None]
-        return hidden, jnp.where(explore, uniform_available(random_key, ts.avail), greedy)
+        return hidden, epsilon_greedy(key, utilities.q[0], ts, epsilon)
 
     return Policy(networks.initial_hidden, act)
+
+
+def epsilon_greedy(key: Array, q: Array, ts: TimeStep, epsilon: Float[Array, "batch"]) -> Array:
+    """Each agent's own greedy macro-action, or with probability epsilon a random one, int32 `[batch, agents]`."""
+    greedy = conditional_argmax(q, ts.avail, ts.ended, ts.macro_action)
+    random_key, coin_key = jax.random.split(key)
+    explore = jax.random.uniform(coin_key, greedy.shape) < epsilon[:, None]
+    return jnp.where(explore, uniform_available(random_key, ts.avail), greedy)
 
 
 def hysteretic(error: Array, config: ValueBasedConfig, hyper: Hyper, progress: Progress) -> Array:
@@ -142,6 +163,7 @@ def agent_networks(env: Environment, config: ValueBasedConfig, dueling: str = "n
         env.obs_sizes,
         env.num_actions,
         hidden_size=config.hidden_size,
+        layer_size=config.layer_size,
         hidden_layers=config.hidden_layers,
         dueling=dueling,
         share_parameters=config.share_parameters,

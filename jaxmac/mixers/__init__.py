@@ -12,7 +12,8 @@ Every mixer is a flax module called with arrays that share any leading axes (tim
 | available | [..., agents, actions] bool, optional | availability, whoever chooses (QPLEX's literal form) |
 
 and returns Q_tot `[...]`. The class attribute `factorised` says whether the greedy joint macro-action of
-Q_tot is the tuple of the agents' own (IGM), in its conditional form where some agents do not choose.
+Q_tot is the tuple of the agents' own (IGM), in its conditional form where some agents do not choose. A mixer
+that is not may have a method `auxiliary` of the arguments up to `mixer_state`: a loss `[...]` added to the error's.
 """
 
 import dataclasses
@@ -21,11 +22,12 @@ import flax.linen as nn
 
 from jaxmac.mixers.qmix import QMIX
 from jaxmac.mixers.qplex import QPLEX
+from jaxmac.mixers.qtran import QTRAN
 from jaxmac.mixers.vdn import VDN
 
-__all__ = ["MIXERS", "QMIX", "QPLEX", "VDN", "make_mixer"]
+__all__ = ["MIXERS", "QMIX", "QPLEX", "QTRAN", "VDN", "make_mixer"]
 
-MIXERS: dict[str, type[nn.Module]] = {"vdn": VDN, "qmix": QMIX, "qplex": QPLEX}
+MIXERS: dict[str, type[nn.Module]] = {"vdn": VDN, "qmix": QMIX, "qplex": QPLEX, "qtran": QTRAN}
 
 
 def make_mixer(name: str, **options) -> nn.Module:

@@ -14,12 +14,15 @@ class QMIX(nn.Module):
     """Q_tot = elu(q^T |W1(s)| + b1(s)) . |w2(s)| + v(s) (mixer specification, section 2).
 
     `mixing_embed` is the mixing width E; `hypernet_layers` (1 or more) and `hypernet_embed` shape the networks
-    that produce W1 and w2. The absolute values make dQ_tot/dQ_i >= 0.
+    that produce W1 and w2. The absolute values make dQ_tot/dQ_i >= 0. With `value_state` only the first entries
+    of the mixer state produce w2 and v; `b1_abs` takes |b1| (both: ToMacVF specification, section 4).
     """
 
     mixing_embed: int = 32
     hypernet_layers: int = 2
     hypernet_embed: int = 32
+    value_state: int | None = None
+    b1_abs: bool = False
     factorised: ClassVar[bool] = True
 
     @nn.compact
@@ -38,6 +41,8 @@ class QMIX(nn.Module):
         w1 = jnp.abs(MLP(q.shape[-1] * self.mixing_embed, *shape, name="w1")(mixer_state))
         w1 = w1.reshape(*q.shape, self.mixing_embed)
         b1 = Linear(self.mixing_embed, name="b1")(mixer_state)
+        b1 = jnp.abs(b1) if self.b1_abs else b1
+        mixer_state = mixer_state[..., : self.value_state]
         w2 = jnp.abs(MLP(self.mixing_embed, *shape, name="w2")(mixer_state))
         v = MLP(1, self.mixing_embed, name="v")(mixer_state)[..., 0]
         mixed = nn.elu(jnp.einsum("...n,...ne->...e", q, w1) + b1)

@@ -67,10 +67,14 @@ class HeldGRU(nn.Module):
 
 
 class UtilityNetwork(nn.Module):
-    """Utilities of one agent. `dueling`: "none", "centred" (V + A - mean A over real actions) or "raw" (V + A)."""
+    """Utilities of one agent. `dueling`: "none", "centred" (V + A - mean A over real actions) or "raw" (V + A).
+
+    `hidden_size` is the width of the recurrent layer, `layer_size` that of the others.
+    """
 
     actions: int
     hidden_size: int = 64
+    layer_size: int = 64
     layers: int = 2
     dueling: str = "none"
 
@@ -85,11 +89,11 @@ class UtilityNetwork(nn.Module):
         """Return (final hidden, utilities, hidden after every entry, state value V of a dueling head or 0)."""
         x = inputs.reshape(-1, inputs.shape[-1])  # one long batch: gradients over two axes are slower
         for index in range(self.layers):
-            x = nn.leaky_relu(nn.Dense(self.hidden_size, kernel_init=xavier(GAIN), name=f"encode_{index}")(x), LEAK)
+            x = nn.leaky_relu(nn.Dense(self.layer_size, kernel_init=xavier(GAIN), name=f"encode_{index}")(x), LEAK)
         x = x.reshape(*advance.shape, -1)
         hidden, hiddens = HeldGRU(self.hidden_size, name="memory")(hidden, x, advance)
         x = hiddens.reshape(-1, self.hidden_size)
-        x = nn.leaky_relu(nn.Dense(self.hidden_size, kernel_init=xavier(GAIN), name="decode")(x), LEAK)
+        x = nn.leaky_relu(nn.Dense(self.layer_size, kernel_init=xavier(GAIN), name="decode")(x), LEAK)
         utilities = nn.Dense(self.actions, kernel_init=xavier(), name="utilities")(x).reshape(*advance.shape, -1)
         value = jnp.zeros(utilities.shape[:-1])
         if self.dueling != "none":
@@ -122,6 +126,7 @@ def make_agent_networks(
     num_actions: Sequence[int],
     *,
     hidden_size: int = 64,
+    layer_size: int = 0,
     hidden_layers: int = 2,
     dueling: str = "none",
     share_parameters: bool = False,
@@ -133,16 +138,18 @@ def make_agent_networks(
     `apply(params, hidden [batch, agents, h], obs [time, batch, agents, obs], last_action [time, batch, agents],
     advance [time, batch, agents]) -> (hidden, Utilities)`. With own weights every parameter has a leading axis of
     agents; a shared network also sees the agent's one-hot id. Observations are zero-padded on the right.
+    Layers around the recurrent one are `layer_size` wide (0: as wide as it).
     """
     agents, obs_size, actions = len(obs_sizes), max(obs_sizes), max(num_actions)
     real = jnp.arange(actions) < jnp.asarray(num_actions)[:, None]
+    layer_size = layer_size or hidden_size
     network = nn.vmap(
         UtilityNetwork,
         variable_axes={"params": None if share_parameters else 0},
         split_rngs={"params": not share_parameters},
         in_axes=(0, 0, 0, 0),
         out_axes=0,
-    )(actions, hidden_size, hidden_layers, dueling)
+    )(actions, hidden_size, layer_size, hidden_layers, dueling)
 
     def inputs_of(obs: Array, last_action: Array) -> Array:
         parts = [obs]
@@ -177,7 +184,7 @@ def make_agent_networks(
         if share_parameters:
             return params
         fan_in = jnp.asarray(obs_sizes) + (width - obs_size)
-        return _rescale_padded(params, fan_in, width, jnp.asarray(num_actions), actions, hidden_size)
+        return _rescale_padded(params, fan_in, width, jnp.asarray(num_actions), actions, layer_size)
 
     def initial_hidden(batch: int) -> Array:
         return jnp.zeros((batch, agents, hidden_size))

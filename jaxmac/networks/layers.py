@@ -17,6 +17,15 @@ def symmetric_uniform(bound: float) -> nn.initializers.Initializer:
     return init
 
 
+def _of_each_slice(scale: Float[Array, "stack"], init: nn.initializers.Initializer) -> nn.initializers.Initializer:
+    """`init` with slice k multiplied by `scale[k]`."""
+
+    def scaled(key, shape, dtype=jnp.float32):
+        return init(key, shape, dtype) * scale.reshape(-1, *(1,) * (len(shape) - 1))
+
+    return scaled
+
+
 class Linear(nn.Module):
     """Affine map `[..., in] -> [..., features]`; weights and biases uniform in +-1/sqrt(in)."""
 
@@ -31,15 +40,21 @@ class Linear(nn.Module):
 
 
 class StackedLinear(nn.Module):
-    """`stack` affine maps side by side, `[..., stack, in] -> [..., stack, features]`, slice by slice."""
+    """`stack` affine maps side by side, `[..., stack, in] -> [..., stack, features]`, slice by slice.
+
+    `fan_in`: the real number of inputs of each slice where the rest is padding, for the initial weights.
+    """
 
     features: int
+    fan_in: tuple[int, ...] | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "*rows stack inputs"]) -> Float[Array, "*rows stack features"]:
         """Apply map k to slice k."""
         stack, inputs = x.shape[-2:]
         init = symmetric_uniform(1 / math.sqrt(inputs))
+        if self.fan_in:
+            init = _of_each_slice(jnp.sqrt(inputs / jnp.array(self.fan_in)), init)
         kernel = self.param("kernel", init, (stack, inputs, self.features))
         return jnp.einsum("...ki,kio->...ko", x, kernel) + self.param("bias", init, (stack, self.features))
 

@@ -1,0 +1,67 @@
+"""The attention of ToMacVF's parameter generator: over the past of each agent, then across agents.
+
+What comes out conditions the mixer together with the state. It never sees the macro-action that is being
+maximised: weights that depend on it break the individual-global-max property (ToMacVF specification, section 9.1).
+"""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxmac.networks.layers import StackedLinear, symmetric_uniform
+
+
+class AgentContext(nn.Module):
+    """Encoded histories of all agents, `[time, batch, agents, tokens] -> [time, batch, agents, width]`.
+
+    Every agent has its own two-layer encoder; the attention matrices are shared (section 4). Entry t depends on
+    entries up to t only, so padding at the end of the sequence cannot change what comes before it.
+
+    Attributes:
+        fan_in: real number of inputs of each agent's token (the rest is padding), for the initial weights.
+        width: of encoders and attention, divided evenly among `heads`.
+        threshold: attention to another agent below it is cut to 0 (delta).
+        renormalise: make the attention that is left sum to one.
+        residual: add each agent's own temporal encoding, which the missing self weight leaves out.
+    """
+
+    fan_in: tuple[int, ...]
+    width: int = 32
+    heads: int = 1
+    threshold: float = 0.1
+    renormalise: bool = False
+    residual: bool = False
+
+    @nn.compact
+    def __call__(self, tokens: Float[Array, "time batch agents f"]) -> Float[Array, "time batch agents width"]:
+        """Encode, attend over time, attend across agents."""
+        x = nn.relu(StackedLinear(self.width, self.fan_in, name="encode_0")(tokens))
+        x = nn.relu(StackedLinear(self.width, name="encode_1")(x))
+        past = self._over_time(x)
+        out = self._across_agents(past)
+        return out + past if self.residual else out
+
+    def _heads(self, name: str, x: Array) -> list[Array]:
+        """Query, key and value `[..., heads, width / heads]`, without bias."""
+        weight = self.param(name, symmetric_uniform(self.width**-0.5), (3, self.width, self.width))
+        return [(x @ weight[k]).reshape(*x.shape[:-1], self.heads, -1) for k in range(3)]
+
+    def _over_time(self, x: Float[Array, "time batch agents w"]) -> Float[Array, "time batch agents w"]:
+        """Causal self-attention of each agent over its own past and present."""
+        time, batch, agents, width = x.shape
+        sequences = jnp.moveaxis(x, 0, 2).reshape(batch * agents, time, width)
+        out = jax.nn.dot_product_attention(*self._heads("over_time", sequences), is_causal=True)
+        return jnp.moveaxis(out.reshape(batch, agents, time, width), 2, 0)
+
+    def _across_agents(self, x: Float[Array, "*rows agents w"]) -> Float[Array, "*rows agents w"]:
+        """Attention to the other agents at the same time: softmax over all, then self and weak entries cut."""
+        query, key, value = self._heads("across_agents", x)
+        weight = nn.softmax(jnp.einsum("...ihd,...jhd->...hij", query, key) / jnp.sqrt(query.shape[-1]))
+        kept = (weight >= self.threshold) & ~jnp.eye(x.shape[-2], dtype=bool)
+        weight = jnp.where(jax.lax.stop_gradient(kept), weight, 0.0)
+        if self.renormalise:
+            weight = weight / jnp.maximum(jnp.sum(weight, axis=-1, keepdims=True), 1e-9)
+        return jnp.einsum("...hij,...jhd->...ihd", weight, value).reshape(x.shape)

@@ -1,0 +1,16 @@
+"""Clocks as vectors: the sinusoidal encoding of the episode's time and of a macro-action's progress."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def temporal_encoding(steps: Float[Array, "*rows"], size: int) -> Float[Array, "*rows size"]:
+    """sin and cos of `steps` / 10000^(2j/size), interleaved (ToMacVF specification, section 2).
+
+    Raises ValueError unless `size` is even and at least 2.
+    """
+    if size < 2 or size % 2:
+        raise ValueError(f"encoding_size={size}: must be even and at least 2")
+    frequency = 10000.0 ** (-jnp.arange(0, size, 2) / size)
+    angle = steps[..., None] * frequency
+    return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).reshape(*steps.shape, size)

@@ -1,0 +1,105 @@
+"""Temporal encodings, and the attention that conditions the mixer."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmac.networks.attention import AgentContext
+from jaxmac.networks.temporal import temporal_encoding
+
+TIME, BATCH, AGENTS, INPUTS = 6, 3, 3, 5
+
+
+@pytest.fixture(scope="module")
+def tokens():
+    return jax.random.normal(jax.random.key(0), (TIME, BATCH, AGENTS, INPUTS))
+
+
+def encode(tokens, key=1, scale=3.0, **options):
+    """With parameters large enough for attention that is far from uniform."""
+    module = AgentContext((INPUTS,) * AGENTS, width=8, **options)
+    params = jax.tree.map(lambda x: scale * x, module.init(jax.random.key(key), tokens))
+    return np.asarray(module.apply(params, tokens)), params
+
+
+def test_encoding_values():
+    known = {
+        0: (0, 1, 0, 1, 0, 1, 0, 1),
+        1: (0.841471, 0.540302, 0.099833, 0.995004, 0.01, 0.99995, 0.001, 1),
+        5: (-0.958924, 0.283662, 0.479426, 0.877583, 0.049979, 0.99875, 0.005, 0.999988),
+    }
+    for steps, values in known.items():
+        np.testing.assert_allclose(temporal_encoding(jnp.float32(steps), 8), values, atol=1e-6)
+    with pytest.raises(ValueError, match="encoding_size=7: must be even"):
+        temporal_encoding(jnp.zeros(3), 7)
+
+
+def test_later_tokens_change_nothing_before_them(tokens):
+    before, params = encode(tokens)
+    spoiled = tokens.at[4:].add(10.0)
+    after = AgentContext((INPUTS,) * AGENTS, width=8).apply(params, spoiled)
+    np.testing.assert_allclose(after[:4], before[:4], atol=1e-6)
+    assert (np.abs(after[4:] - before[4:]).max(axis=(1, 2, 3)) > 0.05).all()
+
+
+def test_earlier_tokens_and_the_other_agents_do_matter(tokens):
+    before, params = encode(tokens, threshold=0.0)
+    module = AgentContext((INPUTS,) * AGENTS, width=8, threshold=0.0)
+    earlier = module.apply(params, tokens.at[1].add(2.0))
+    assert np.abs(earlier[5] - before[5]).max() > 1e-3
+    own = np.asarray(module.apply(params, tokens.at[:, :, 0].add(2.0)))
+    assert np.abs(own - before)[:, :, 1:].max() > 1e-2
+
+
+def test_by_hand_for_one_entry(tokens):
+    """The whole module written out with loops for the last entry of the first episode."""
+    out, params = encode(tokens, threshold=0.3)
+    p = jax.tree.map(np.asarray, params["params"])
+    x = np.maximum(np.einsum("tni,nio->tno", tokens[:, 0], p["encode_0"]["kernel"]) + p["encode_0"]["bias"], 0)
+    x = np.maximum(np.einsum("tni,nio->tno", x, p["encode_1"]["kernel"]) + p["encode_1"]["bias"], 0)
+    past = np.zeros((AGENTS, 8))
+    for i in range(AGENTS):
+        query, key, value = (x[:, i] @ w for w in p["over_time"])
+        score = np.exp(key @ query[-1] / np.sqrt(8))
+        past[i] = score / score.sum() @ value
+    query, key, value = (past @ w for w in p["across_agents"])
+    for i in range(AGENTS):
+        weight = np.exp(key @ query[i] / np.sqrt(8))
+        weight = weight / weight.sum()
+        weight[i] = 0.0
+        weight[weight < 0.3] = 0.0
+        np.testing.assert_allclose(out[-1, 0, i], weight @ value, atol=1e-5)
+
+
+def test_a_threshold_above_one_leaves_nothing(tokens):
+    assert (encode(tokens, threshold=1.01)[0] == 0).all()
+    assert (encode(tokens, threshold=1.01, renormalise=True)[0] == 0).all()
+    assert (np.abs(encode(tokens, threshold=1.01, residual=True)[0]) > 0).any()
+
+
+def test_the_cut_is_at_the_threshold_and_has_no_gradient(tokens):
+    one = tokens[:, :, :2]
+    module = AgentContext((INPUTS,) * 2, width=8, threshold=0.0)
+    params = module.init(jax.random.key(1), one)
+    full = module.apply(params, one)
+    cut = AgentContext((INPUTS,) * 2, width=8, threshold=0.5).apply(params, one)
+    # With two agents each looks at one other: it is either kept as it is or gone.
+    kept = (np.asarray(cut) != 0).any(-1)
+    assert kept.any() and not kept.all()
+    np.testing.assert_array_equal(cut, np.where(kept[..., None], full, 0))
+    renormalised = AgentContext((INPUTS,) * 2, width=8, threshold=0.0, renormalise=True).apply(params, one)
+    assert np.abs(renormalised - full).max() > 1e-2
+
+
+def test_several_heads_attend_apart(tokens):
+    single, params = encode(tokens)
+    double = AgentContext((INPUTS,) * AGENTS, width=8, heads=2).apply(params, tokens)
+    assert double.shape == single.shape and np.abs(double - single).max() > 1e-3
+
+
+def test_padded_inputs_do_not_shrink_an_agents_initial_weights():
+    tokens = jnp.zeros((1, 1, 2, 40))
+    params = AgentContext((10, 40), width=64).init(jax.random.key(0), tokens)["params"]
+    largest = np.abs(params["encode_0"]["kernel"]).max(axis=(1, 2))
+    np.testing.assert_allclose(largest, [10**-0.5, 40**-0.5], rtol=0.05)
