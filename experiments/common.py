@@ -163,5 +163,10 @@ def _command(given: argparse.Namespace) -> str:
     return shlex.join(["python", "-m", f"experiments.{Path(sys.argv[0]).stem}", *part])
 
 
+def slug(env_id: str) -> str:
+    """An environment's id as a file name: BoxPushing-10 -> box_pushing_10."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", env_id).replace("-", "_").lower()
+
+
 def _file(job: Job) -> str:
     return re.sub(r"[^a-z0-9-]+", "_", job.label.lower())

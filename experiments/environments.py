@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 import jaxmac
-from experiments.common import Job, arguments, run
+from experiments.common import Job, arguments, run, slug
 from jaxmac.rollout import rollout
 
 EPISODES = {"Warehouse-S": 4_000, "CaptureTarget-10": 4_000, "Overcooked-A": 4_000}
@@ -30,10 +30,9 @@ def main() -> None:
     given = arguments(__doc__, range(200, 208), env=choices)
     for env_id in given.env:
         given.running = ["--env", env_id]
-        name = env_id.replace("-", "_").lower()
         anchors = {f"{policy} play": baseline(env_id, policy) for policy in ("random", "scripted")}
         jobs = [Job("AVF-QPLEX", "avf-qplex", env_id, EPISODES[env_id])]
-        run(name, f"{env_id}, preset tuned", jobs, given, THRESHOLD[env_id], anchors)
+        run(slug(env_id), f"{env_id}, preset tuned", jobs, given, THRESHOLD[env_id], anchors)
 
 
 if __name__ == "__main__":

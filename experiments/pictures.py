@@ -9,6 +9,7 @@ docs/environments/README.md.
 from pathlib import Path
 
 import envs
+from experiments.common import slug
 from jaxmac import animate, random_policy, scripted_policy
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -44,7 +45,7 @@ def main() -> None:
     for env_id in SHOWN:
         env = envs.make(env_id)
         policy = random_policy() if env.script() is None else scripted_policy(env)
-        path = animate(env, policy, path=DOCS / f"{env_id.replace('-', '_').lower()}.gif")
+        path = animate(env, policy, path=DOCS / f"{slug(env_id)}.gif")
         size = path.stat().st_size
         print(f"{path.name}: {size:,} bytes")
         if size > LARGEST:

@@ -6,7 +6,7 @@
 Results: experiments/results/tomacvf_ENVIRONMENT, experiments/results/tomacvf_ablations.
 """
 
-from experiments.common import Job, arguments, run
+from experiments.common import Job, arguments, run, slug
 
 EPISODES = {"BoxPushing-6": 5_000, "BoxPushing-10": 5_000, "Warehouse-D": 4_000, "Overcooked-A": 4_000}
 THRESHOLD = {"BoxPushing-6": 95.0, "BoxPushing-10": 95.0, "Warehouse-D": 500.0, "Overcooked-A": 200.0}
@@ -32,8 +32,7 @@ def main() -> None:
             run("tomacvf_ablations", "ToMacVF-QMIX, Box Pushing 10x10, preset tuned", jobs, given, 95.0)
             continue
         jobs = [Job(NAMES[name], name, env_id, EPISODES[env_id]) for name in ALGORITHMS]
-        name = f"tomacvf_{env_id.replace('-', '_').lower()}"
-        run(name, f"{env_id}, preset tuned", jobs, given, THRESHOLD[env_id])
+        run(f"tomacvf_{slug(env_id)}", f"{env_id}, preset tuned", jobs, given, THRESHOLD[env_id])
 
 
 if __name__ == "__main__":
