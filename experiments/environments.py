@@ -12,7 +12,7 @@ import jaxmac
 from experiments.common import Job, arguments, run, slug
 from jaxmac.rollout import rollout
 
-EPISODES = {"Warehouse-S": 4_000, "CaptureTarget-10": 4_000, "Overcooked-A": 4_000}
+EPISODES = {"Warehouse-S": 3_000, "CaptureTarget-10": 3_000, "Overcooked-A": 3_000}
 THRESHOLD = {"Warehouse-S": 250.0, "CaptureTarget-10": 0.5, "Overcooked-A": 200.0}
 
 

@@ -72,9 +72,9 @@ class Picture:
                 load = [f for f in FOODS if kitchen.place[f] == ON_PLATE + PLATES.index(k)]
                 for j, f in enumerate(load):
                     angle = 2 * np.pi * j / max(len(load), 1) + np.pi / 2
-                    alone = len(load) == 1
-                    dx, dy = (0, 0) if alone else (0.15 * scale * np.cos(angle), 0.15 * scale * np.sin(angle))
-                    self.food(f, CHOPPED, x + dx, y + dy, (0.75 if alone else 0.55) * scale)
+                    reach = 0.15 * scale * (len(load) > 1)
+                    at = x + reach * np.cos(angle), y + reach * np.sin(angle)
+                    self.disc(*at, 0.12 * scale, FOOD_COLOURS[f], "#ffffff", zorder=8)
             else:
                 self.food(k, int(kitchen.chops[k]), x, y, scale)
 

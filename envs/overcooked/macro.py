@@ -116,7 +116,7 @@ def _walk_and_handle(
     in_corner = view.sees_agent_at(cell(2, 1))
     aside = (target == cell(1, 0)) & (here == cell(3, 1)) & ~plated | (macro == DELIVER) & (here == cell(1, 1))
     aside = aside & in_corner
-    stops = jnp.where(to_counter, target == here, plated | taken)
+    stops = plated | taken  # also where no counter is free: its own cell is the target then
     action = jnp.where(aside, RIGHT, jnp.where(stops, STAY, action))
     return action, ~aside & (stops | ends)
 
