@@ -257,6 +257,7 @@ def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
         "max_rows": 12,
         "hidden_size": 32,
     }
-    # Ten equal agents for a reward of 1 that all must earn together: one network, and no episodes of chance.
-    alike = {"share_parameters": True, "explore_fraction": 0.0, "reward_scale": 1.0, "gamma": 0.9}
+    # Equal agents, and a reward of 1 that all must earn together: one network, and soon nobody acts by chance.
+    alike = {"share_parameters": True, "explore_fraction": 0.0, "reward_scale": 1.0}
+    alike |= {"epsilon_start": 0.2, "epsilon_end": 0.05, "epsilon_episodes": 400.0}
     return values | alike if family == "CaptureTarget" else values

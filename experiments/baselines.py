@@ -1,0 +1,42 @@
+"""How often Capture Target ends in a capture without learning: always moving to the target, and at random.
+
+    python -m experiments.baselines
+
+Prints the table of docs/environments/capture_target.md: share of captures, and the return discounted with 0.9.
+"""
+
+import jax
+import jax.numpy as jnp
+
+import jaxmac
+from jaxmac.episode import discounted_return
+from jaxmac.rollout import rollout
+
+EPISODES, GAMMA = 20_000, 0.9
+
+
+def measured(env_id: str, policy: str) -> str:
+    """Both figures of one environment and policy."""
+    env = jaxmac.make(env_id)
+    made = jaxmac.random_policy() if policy == "random" else jaxmac.scripted_policy(env)
+
+    def play(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        played = rollout(env, made, key, jnp.zeros(EPISODES))
+        return played.undiscounted_return.mean(), discounted_return(played, GAMMA).mean()
+
+    share, discounted = jax.jit(play)(jax.random.key(0))
+    return f"{share:.3f} ({discounted:.2f})"
+
+
+def main() -> None:
+    """Print the table."""
+    print("| agents | always move to target | random macro-actions | random primitive actions |")
+    print("|---|---|---|---|")
+    for agents in (2, 3, 5, 10):
+        env_id = f"CaptureTarget-{agents}"
+        cells = measured(env_id, "scripted"), measured(env_id, "random"), measured(f"{env_id}-primitive", "random")
+        print(f"| {agents} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
