@@ -94,11 +94,13 @@ def measure(env_id: str, parallel: int, repeats: int) -> dict[str, Any]:
     }
 
 
-def bench_environments(env_ids: Sequence[str], quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
+def bench_environments(
+    env_ids: Sequence[str], quick: bool, say: Callable[[str], None], sizes: Sequence[int] = ()
+) -> dict[str, Any]:
     """Every environment at every number of parallel copies."""
     rows = []
     for env_id in env_ids:
-        for parallel in QUICK_PARALLEL if quick else PARALLEL:
+        for parallel in sizes or (QUICK_PARALLEL if quick else PARALLEL):
             rows.append(measure(env_id, parallel, repeats=25 if parallel <= 256 else 3 if quick else 5))
             rate = rows[-1]["steps_per_second"]["median"]
             say(f"{env_id} x {parallel}: {rate:,.0f} steps/s")

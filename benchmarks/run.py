@@ -38,6 +38,8 @@ class BenchArguments:
     """which part to run"""
     env: tuple[str, ...] = BENCHED
     """environment ids, or all; training runs on the first"""
+    parallel: tuple[int, ...] = ()
+    """numbers of parallel environments (default: 1 to 16,384)"""
     quick: bool = False
     """fewer sizes: under a minute instead of about five"""
     out: Path = Path("benchmarks/results")
@@ -81,6 +83,8 @@ def bench(arguments: BenchArguments) -> int:
     else:
         with contextlib.suppress(RuntimeError):  # JAX runs already (called from Python): measure what there is
             use_cpu_devices(os.cpu_count() or 1)
+    if any(count < 1 for count in arguments.parallel):
+        raise ValueError(f"parallel={arguments.parallel}: every number must be at least 1")
     if not arguments.env:
         raise ValueError("env=(): name at least one environment")
     env_ids = envs.list_ids() if arguments.env == ("all",) else arguments.env
@@ -100,7 +104,7 @@ def bench(arguments: BenchArguments) -> int:
         "quick": arguments.quick,
     }
     if arguments.what in ("all", "environments"):
-        report["environments"] = bench_environments(env_ids, arguments.quick, say)
+        report["environments"] = bench_environments(env_ids, arguments.quick, say, arguments.parallel)
     if arguments.what in ("all", "training"):
         report["training"] = bench_training(env_ids[0], arguments.quick, say)
     report["seconds"] = round(time.perf_counter() - began, 1)

@@ -81,7 +81,7 @@ def test_a_threshold_above_one_leaves_nothing(tokens):
 def test_the_cut_is_at_the_threshold_and_has_no_gradient(tokens):
     one = tokens[:, :, :2]
     module = AgentContext((INPUTS,) * 2, width=8, threshold=0.0)
-    params = module.init(jax.random.key(1), one)
+    params = jax.tree.map(lambda x: 3 * x, module.init(jax.random.key(2), one))
     full = module.apply(params, one)
     cut = AgentContext((INPUTS,) * 2, width=8, threshold=0.5).apply(params, one)
     # With two agents each looks at one other: it is either kept as it is or gone.

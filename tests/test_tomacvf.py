@@ -210,7 +210,7 @@ def test_only_the_state_reaches_the_second_layer_of_the_mixer(env, batch):
     assert parts.mixer.b1_abs and not parts_of(env, ablation="atpg")[0].mixer.b1_abs
 
 
-@pytest.mark.parametrize("mixer", ["qmix", "qtran"])
+@pytest.mark.parametrize("mixer", ["qmix", pytest.param("qtran", marks=pytest.mark.slow)])
 def test_without_both_it_is_avf_on_the_same_rows(mixer, env, batch):
     values = {"trajectory_unit": "episode", "hypernet_embed": 64, "learning_rate": 1e-3, "macro_state": "start"}
     values |= {"learning_starts": 128, "gamma": 0.98}
@@ -224,6 +224,7 @@ def test_without_both_it_is_avf_on_the_same_rows(mixer, env, batch):
     jax.tree.map(np.testing.assert_array_equal, ours[0].params, theirs[0].params)
 
 
+@pytest.mark.slow
 def test_every_option_reaches_the_loss(env, batch):
     def loss(**options):
         parts, state, hyper = parts_of(env, **options)
@@ -247,6 +248,7 @@ def test_every_option_reaches_the_loss(env, batch):
     assert len(set(losses.values())) == len(losses), losses
 
 
+@pytest.mark.slow
 def test_joint_rows_with_attention_are_not_avf(env, batch):
     """Without Mac-SJERT alone the context is there and learns."""
     built = build("tomacvf-qmix", env, ablation="mac-sjert")
@@ -255,6 +257,7 @@ def test_joint_rows_with_attention_are_not_avf(env, batch):
     assert np.isfinite(metrics["loss"]) and any((a != b).any() for a, b in zip(old, new, strict=True))
 
 
+@pytest.mark.slow
 def test_the_context_learns_unless_it_is_cut_off(env, batch):
     for options, moves in (({}, True), ({"attention_threshold": 1.1}, False)):
         built = build("tomacvf-qmix", env, **options)
