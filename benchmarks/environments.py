@@ -51,13 +51,14 @@ def random_steps(env: Environment, key: Array, steps: int) -> tuple[Array, Array
     fresh = env.reset(reset_key)
 
     def step(loop: tuple, time: Array) -> tuple[tuple, None]:
-        (state, before), ended, total = loop
+        held, ended, total = loop
+        over = held[1].terminal | held[1].truncated
+        # Before the step: after it, XLA would compute a long step anew for every field that is chosen.
+        state, before = jax.tree.map(lambda new, old: jnp.where(over, new, old), fresh, held)
         act_key, env_key = jax.random.split(jax.random.fold_in(scan_key, time))
         state, after = env.step(env_key, state, uniform_available(act_key, before.avail))
-        over = after.terminal | after.truncated
-        total = total + checksum(after)
-        going = jax.tree.map(lambda new, old: jnp.where(over, new, old), fresh, (state, after))
-        return (going, ended + over, total), None
+        ended = ended + (after.terminal | after.truncated)
+        return ((state, after), ended, total + checksum(after)), None
 
     loop = (fresh, jnp.int32(0), checksum(fresh[1]))
     (_, ended, total), _ = jax.lax.scan(step, loop, jnp.arange(steps))
