@@ -41,7 +41,7 @@ class BenchArguments:
     parallel: tuple[int, ...] = ()
     """numbers of parallel environments (default: 1 to 16,384)"""
     quick: bool = False
-    """fewer sizes: under a minute instead of about five"""
+    """fewer sizes, less training"""
     out: Path = Path("benchmarks/results")
     """directory for the JSON file"""
     devices: int | None = None

@@ -82,9 +82,11 @@ class Environment:
     `state_size`, `horizon` (primitive steps), `action_names` (tuple of N tuples), `obs_dtype` (smallest exact
     dtype of observations), `optimal_return` (proven best undiscounted return, None where unknown), `name`
     (the id) and `options` (the constructor's options in force); `make` sets the last two.
-    `fresh_observations` is False where `obs` only repeats the macro-observation.
+    `best_known_return` is what `script()` earns where that is not proven best; `fresh_observations` is False where
+    `obs` only repeats the macro-observation.
     """
 
+    best_known_return: float | None = None
     fresh_observations = True
 
     def __init__(

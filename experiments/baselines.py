@@ -15,17 +15,17 @@ from jaxmac.rollout import rollout
 EPISODES, GAMMA = 20_000, 0.9
 
 
-def measured(env_id: str, policy: str) -> str:
-    """Both figures of one environment and policy."""
+def returns(env_id: str, policy: str, episodes: int = EPISODES) -> tuple[float, float]:
+    """Mean return without learning, undiscounted and discounted; `policy` is "scripted" or "random"."""
     env = jaxmac.make(env_id)
     made = jaxmac.random_policy() if policy == "random" else jaxmac.scripted_policy(env)
 
     def play(key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        played = rollout(env, made, key, jnp.zeros(EPISODES))
+        played = rollout(env, made, key, jnp.zeros(episodes))
         return played.undiscounted_return.mean(), discounted_return(played, GAMMA).mean()
 
-    share, discounted = jax.jit(play)(jax.random.key(0))
-    return f"{share:.3f} ({discounted:.2f})"
+    undiscounted, discounted = jax.jit(play)(jax.random.key(0))
+    return float(undiscounted), float(discounted)
 
 
 def main() -> None:
@@ -34,7 +34,8 @@ def main() -> None:
     print("|---|---|---|---|")
     for agents in (2, 3, 5, 10):
         env_id = f"CaptureTarget-{agents}"
-        cells = measured(env_id, "scripted"), measured(env_id, "random"), measured(f"{env_id}-primitive", "random")
+        cases = (env_id, "scripted"), (env_id, "random"), (f"{env_id}-primitive", "random")
+        cells = ("{:.3f} ({:.2f})".format(*returns(*case)) for case in cases)
         print(f"| {agents} | " + " | ".join(cells) + " |")
 
 

@@ -145,13 +145,17 @@ def _markdown(content: dict[str, Any]) -> str:
         "| | mean [interval] | optimum | solved | episodes (median to solve) | updates | discounted | wall s |",
         "|---|---|---|---|---|---|---|---|",
     ]
+    # Returns of at most 1 are shares of episodes.
+    small = max((abs(row[name]) for row in content["rows"] for name in ("low", "high")), default=0) <= 1
+    digits = 2 if small else 1
     for row in content["rows"]:
         best = "-" if row["optimum"] is None else f"{row['optimum']:.1f}"
         when = "never" if row["solved_at_median"] is None else f"{row['solved_at_median']:.0f}"
         lines.append(
-            f"| {row['label']} | {row['mean']:.1f} [{row['low']:.1f}, {row['high']:.1f}] | {best} "
+            f"| {row['label']} | {row['mean']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}] "
+            f"| {best} "
             f"| {row['solved']} of {row['members']} | {row['episodes']} ({when}) | {row['updates']} "
-            f"| {row['discounted']:.1f} | {row['wall_seconds']:.0f} |"
+            f"| {row['discounted']:.{digits}f} | {row['wall_seconds']:.0f} |"
         )
     lines += ["", *(f"{label}: {value:.3g}" for label, value in content["anchors"].items())]
     return "\n".join(lines).rstrip() + "\n"
