@@ -17,10 +17,8 @@ import jax.numpy as jnp
 import jaxmac
 from benchmarks.timing import Timing, compiled, timed
 from jaxmac.algorithms.base import Progress
-from jaxmac.algorithms.value_based import exploration
 from jaxmac.members import make_members
 from jaxmac.program import Program
-from jaxmac.replay import make_replay
 from jaxmac.rollout import rollout
 from jaxmac.training import episode_means, for_each_member
 
@@ -39,7 +37,7 @@ def build(algorithm: str, env_id: str, size: str, members: int) -> Program:
 
 def throughput(program: Program, algorithm: str, size: str, repeats: int) -> dict[str, Any]:
     """Steps and updates per second, summed over members, of whole iterations after learning started."""
-    config, updates, members = program.config, program.trainer.updates_per_iteration, len(program.specs)
+    config, updates, members = program.config, program.algorithm.collection.updates, len(program.specs)
     compile_seconds = program.compile()
     done = program.first_learning_iteration
     program.advance(0, done, max(done, 1))
@@ -87,16 +85,13 @@ def part_functions(program: Program) -> dict[str, Callable]:
     """The parts of one member's iteration, built as `jaxmac.training` builds them."""
     env, config, algorithm = program.env, program.config, program.algorithm
     stream = algorithm.streams[0]
-    progress = Progress(jnp.int32(0), jnp.int32(config.learning_starts), jnp.int32(0))
-    replay = make_replay(
-        config.replay_episodes,
-        config.batch_size,
-        tournament=config.replay_tournament,
-        tournament_share=config.tournament_share,
-    )
+    progress = Progress(jnp.int32(0), jnp.int32(algorithm.collection.waits * config.num_envs), jnp.int32(0))
+    replay = algorithm.collection.replay
 
     def collect(learner: Any, hyper: Any, key: Any) -> Any:
-        return rollout(env, algorithm.behaviour(learner, hyper, stream), key, exploration(config, hyper, progress))
+        return rollout(
+            env, algorithm.behaviour(learner, hyper, stream), key, algorithm.collection.epsilon(hyper, progress)
+        )
 
     def update(learner: Any, hyper: Any, batch: Any, key: Any) -> Any:
         return algorithm.update(learner, hyper, {stream: batch}, progress, key)
@@ -119,7 +114,7 @@ def breakdown(program: Program, algorithm: str, size: str, members: int, repeats
     The parts: rollout; replay add; all the iteration's samples; all its updates (squeeze, loss, gradient,
     optimiser); evaluation, counted as often as it happens per iteration.
     """
-    config, updates = program.config, float(program.trainer.updates_per_iteration)
+    config, updates = program.config, float(program.algorithm.collection.updates)
     run = {name: jax.vmap(function) for name, function in part_functions(program).items()}
     run["update"] = partial(for_each_member, part_functions(program)["update"])
     keys = jax.random.split(jax.random.key(0), members)

@@ -30,6 +30,7 @@ class Episode:
     terminal: Bool[Array, "time"]  # the environment ended the episode
     truncated: Bool[Array, "time"]  # the time limit ended it
     mask: Bool[Array, "time"]  # the step was taken
+    window_start: Int[Array, ""] | None = None  # first step of the window to learn from, where the replay chose one
 
     @property
     def length(self) -> Int[Array, ""]:

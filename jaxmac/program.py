@@ -17,7 +17,6 @@ from jaxmac.members import MemberSpec
 from jaxmac.memory import SLACK, tree_bytes, working_bytes
 from jaxmac.training import (
     Trainer,
-    iterations_before_learning,
     make_trainer,
     members_mesh,
     put_members,
@@ -57,7 +56,7 @@ class Program:
         """Memory this group will need, from shapes alone."""
         shapes = jax.eval_shape(self.trainer.init, self.keys, self.hyper)
         replay = tree_bytes(shapes.replay) // self.padded
-        episode_bytes = replay // (self.config.replay_episodes * len(self.algorithm.streams))
+        episode_bytes = replay // (self.algorithm.collection.replay.capacity * len(self.algorithm.streams))
         working = self.padded * working_bytes(self.env, self.config, episode_bytes)
         return Footprint(int(SLACK * (tree_bytes(shapes) + working)), replay, tree_bytes(shapes.learner))
 
@@ -124,4 +123,4 @@ class Program:
     @property
     def first_learning_iteration(self) -> int:
         """Iteration of the first update."""
-        return iterations_before_learning(self.config)
+        return self.algorithm.collection.waits

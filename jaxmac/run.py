@@ -211,10 +211,10 @@ def _train_group(
     rows: list[dict[str, Any]],
     console: Console,
 ) -> None:
-    per_iteration = program.trainer.episodes_per_iteration
+    per_iteration = program.config.num_envs
     total = -(-episodes // per_iteration)
     interval = -(-program.config.eval_every // per_iteration)
-    chunk = chunk or max(1, UPDATES_PER_CHUNK // program.trainer.updates_per_iteration)
+    chunk = chunk or max(1, UPDATES_PER_CHUNK // program.algorithm.collection.updates)
     reporter = Reporter(console, total, per_iteration)
     done, warned = 0, False
     with reporter, CtrlC(reporter.note) as ctrl_c:

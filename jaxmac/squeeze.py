@@ -7,7 +7,7 @@ with `out_axes=TIME_MAJOR` for a batch of time-major rows.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -46,6 +46,33 @@ class JointRows(NamedTuple):
     dropped: Int[Array, ""]  # rows of the window that did not fit
 
 
+class OwnRows(NamedTuple):
+    """Mac-CERT: for each agent one row per macro-action of its own that ended (value-based specification, 3.3).
+
+    Agents have their rows packed apart, so row k of two agents need not be of the same time. The recurrent nets
+    run over `rows + 1` entries as in `JointRows`; every entry advances them.
+    """
+
+    obs: Float[Array, "rows+1 agents obs"]  # macro-observations at decisions
+    last_action: Int[Array, "rows+1 agents"]  # the macro-action that ended before it, -1: none
+    macro_action: Int[Array, "rows agents"]
+    avail: Bool[Array, "rows agents actions"]  # where the row's macro-action was chosen
+    next_avail: Bool[Array, "rows agents actions"]  # after the row
+    state: Float[Array, "rows agents state"]  # global state at the row's first step
+    next_state: Float[Array, "rows agents state"]  # after the row
+    reward: Float[Array, "rows agents"]  # accumulated over the macro-action
+    duration: Float[Array, "rows agents"]  # its primitive steps
+    terminal: Bool[Array, "rows agents"]
+    last_step: Int[Array, "rows agents"]  # primitive step that closed the row
+    opening: Int[Array, "rows agents"]  # index of the joint row, of the same trajectory, that it begins with
+    closing: Int[Array, "rows agents"]  # and of the one that ends with it
+    mask: Bool[Array, "rows agents"]
+    dropped: Int[Array, "agents"]
+
+
+OWN_TIME_MAJOR = OwnRows(*(1,) * (len(OwnRows._fields) - 1), dropped=0)
+"""`out_axes` of a `vmap` over episodes that puts the batch second: `[rows, batch, agents, ...]`."""
+
 TIME_MAJOR = JointRows(*(1,) * (len(JointRows._fields) - 1), dropped=0)
 """`out_axes` of a `vmap` over episodes that puts the batch second: `[rows, batch, ...]`."""
 
@@ -77,25 +104,29 @@ def pack(keep: Bool[Array, "time"], size: int) -> tuple[Int[Array, "size"], Bool
     return jnp.where(valid, index, 0), valid, dropped
 
 
-def window(key: Array, rows: Bool[Array, "time"], length: Array, size: int, unit: str) -> Bool[Array, "time"]:
-    """Which of the steps in `rows` lie in a random window (AVF specification, section 5).
+def window(
+    key: Array, rows: Bool[Array, "time"], length: Array, size: int, unit: str, start: Array | None = None
+) -> Bool[Array, "time"]:
+    """Which steps lie in a random window (AVF specification, section 5).
 
     Args:
         key: random key for the position.
-        rows: steps that close a row.
+        rows: steps that close a joint row.
         length: steps taken in the episode.
         size: window length in `unit`s.
         unit: "steps" (primitive steps), "rows" (joint rows) or "episode" (everything).
+        start: its first step where that is decided already.
 
     The window may begin before the first entry: its start is uniform in [1 - size, length - 1].
     """
-    if unit == "episode":
-        return rows
     steps = jnp.arange(rows.shape[0])
-    position = steps if unit == "steps" else jnp.cumsum(rows) - 1
+    if unit == "episode":
+        return steps >= 0
+    position = steps if unit == "steps" else jnp.cumsum(rows) - rows
     extent = length if unit == "steps" else jnp.sum(rows)
-    start = jax.random.randint(key, (), 1 - size, jnp.maximum(extent, 1))
-    return rows & (position >= start) & (position < start + size)
+    if start is None:
+        start = jax.random.randint(key, (), 1 - size, jnp.maximum(extent, 1))
+    return (position >= start) & (position < start + size)
 
 
 def _row_reward(
@@ -192,21 +223,79 @@ def mac_jert(
     )
 
 
-def joint_trajectory(
+def mac_cert(
+    episode: Episode,
+    marks: Marks,
+    keep: Bool[Array, "time"],
+    counted: Bool[Array, "time"],
+    size: int,
+    *,
+    discount: Array | float,
+) -> OwnRows:
+    """Cut a single episode into each agent's own rows.
+
+    Args:
+        episode: a single episode.
+        marks: its marks.
+        keep: steps whose rows are kept (all, or those of a window).
+        counted: steps whose rows count in the loss; a row kept only to carry the history has mask False.
+        size: number of rows of the result per agent; when more are kept the last `size` of them remain.
+        discount: per primitive step, inside a row.
+    """
+    chex.assert_rank([episode.obs, episode.avail, episode.mask, keep, counted], [3, 3, 1, 1, 1])
+    joint = joint_row_steps(marks) & keep
+    joint_dropped = jnp.maximum(jnp.sum(joint) - size, 0)
+    through = jnp.cumsum(joint)  # joint rows closed up to and with each step
+
+    def of_agent(ended: Array, begun: Array, obs: Array, avail: Array, macro_action: Array) -> OwnRows:
+        last, valid, dropped = pack(ended & keep, size)
+        started = begun[last]
+        decided = jnp.concatenate([started[:1], last + 1])
+        last_action = macro_action[jnp.maximum(decided - 1, 0)].astype(jnp.int32)
+        return OwnRows(
+            obs=obs[decided].astype(jnp.float32),
+            last_action=jnp.where(decided > 0, last_action, -1),
+            macro_action=macro_action[last].astype(jnp.int32),
+            avail=avail[started],
+            next_avail=avail[last + 1],
+            state=episode.state[started],
+            next_state=episode.state[last + 1],
+            reward=accumulate_reward(episode.reward, begun, last, discount),
+            duration=_duration(last, started),
+            terminal=episode.terminal[last],
+            last_step=last,
+            opening=jnp.maximum((through - joint)[started] - joint_dropped, 0),
+            closing=jnp.maximum(through[last] - 1 - joint_dropped, 0),
+            mask=valid & counted[last],
+            dropped=dropped,
+        )
+
+    apart = marks.ended, marks.started, episode.obs, episode.avail, episode.macro_action
+    return jax.vmap(of_agent, in_axes=1, out_axes=OWN_TIME_MAJOR)(*apart)
+
+
+class Trajectory(NamedTuple):
+    """The part of a single episode that is learned from, before it is cut."""
+
+    episode: Episode
+    marks: Marks
+    keep: Bool[Array, "time"]  # steps whose rows are kept, some for the recurrent history only
+    counted: Bool[Array, "time"]  # steps whose rows count
+    size: int  # rows that fit
+
+
+def trajectory_of(
     key: Array,
     episode: Episode,
     *,
-    discount: Array | float,
     trajectory: int,
     trajectory_unit: str = "steps",
     unroll_episode: bool = False,
     max_rows: int = 0,
-    macro_state: str = "joint",
-    reward_scheme: str = "joint",
     close_on_terminal: bool = True,
     timeout_is_terminal: bool = False,
-) -> JointRows:
-    """A training trajectory of joint rows from a single episode: a window, then its rows.
+) -> Trajectory:
+    """Choose a window of a single episode.
 
     With `unroll_episode` the rows before the window are kept for the recurrent history and masked out of the loss.
     `max_rows` caps the rows (0: as many as the window or episode can hold): the last ones up to the window's end.
@@ -218,19 +307,36 @@ def joint_trajectory(
     marks = mark(episode, close_on_terminal=close_on_terminal)
     if timeout_is_terminal:
         episode = episode.replace(terminal=episode.terminal | episode.truncated)
-    rows = joint_row_steps(marks)
-    counted = window(key, rows, episode.length, trajectory, trajectory_unit)
+    given = episode.window_start
+    inside = window(key, joint_row_steps(marks), episode.length, trajectory, trajectory_unit, given)
     whole = unroll_episode or trajectory_unit == "episode"
-    until_window_ends = rows & (jnp.cumsum(counted[::-1])[::-1] > 0)
+    until_window_ends = jnp.cumsum(inside[::-1])[::-1] > 0
     size = steps if whole else min(trajectory, steps)
     size = min(size, max_rows) if max_rows else size
-    return mac_jert(
-        episode,
-        marks,
-        until_window_ends if whole else counted,
-        counted,
-        size,
-        discount=discount,
-        macro_state=macro_state,
-        reward_scheme=reward_scheme,
-    )
+    return Trajectory(episode, marks, until_window_ends if whole else inside, inside, size)
+
+
+def own_rows(chosen: Trajectory, discount: Array | float) -> OwnRows:
+    """Each agent's own rows of a trajectory."""
+    return mac_cert(chosen.episode, chosen.marks, chosen.keep, chosen.counted, chosen.size, discount=discount)
+
+
+def joint_rows(chosen: Trajectory, discount: Array | float, **options: str) -> JointRows:
+    """Joint rows of a trajectory; `options` (macro_state, reward_scheme) as in `mac_jert`."""
+    closing = joint_row_steps(chosen.marks)
+    keep, counted = closing & chosen.keep, closing & chosen.counted
+    return mac_jert(chosen.episode, chosen.marks, keep, counted, chosen.size, discount=discount, **options)
+
+
+def joint_trajectory(
+    key: Array,
+    episode: Episode,
+    *,
+    discount: Array | float,
+    macro_state: str = "joint",
+    reward_scheme: str = "joint",
+    **window_options: Any,
+) -> JointRows:
+    """A training trajectory of joint rows from a single episode; `window_options` as in `trajectory_of`."""
+    chosen = trajectory_of(key, episode, **window_options)
+    return joint_rows(chosen, discount, macro_state=macro_state, reward_scheme=reward_scheme)

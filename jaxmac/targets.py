@@ -60,3 +60,34 @@ def bootstrapped_target(
     `reward` is R accumulated over the row's tau primitive steps, `discount` is gamma^tau.
     """
     return jax.lax.stop_gradient(reward + jnp.where(terminal, 0.0, discount * next_value))
+
+
+def n_step_target(
+    reward: Float[Array, "rows *batch"],
+    duration: Float[Array, "rows *batch"],
+    terminal: Bool[Array, "rows *batch"],
+    next_value: Float[Array, "rows *batch"],
+    mask: Bool[Array, "rows *batch"],
+    discount: Array | float,
+    n_step: int,
+) -> Float[Array, "rows *batch"]:
+    """n-step return over rows that follow each other, without gradient (policy-gradient specification, section 5).
+
+    G_k = sum_j gamma^(tau_k + ... + tau_{k+j-1}) R_{k+j}, then gamma^(tau_k + ...) V' after the last row summed
+    unless that is terminal; fewer than n rows where the sequence ends (`mask` is True, then False). Exponents are
+    primitive steps. 0 rows mean one.
+    """
+
+    def ahead(x: Array, steps: int) -> Array:
+        return jnp.concatenate([x[steps:], jnp.zeros_like(x[:steps])])
+
+    target, bootstrap, so_far = (jnp.zeros_like(reward) for _ in range(3))
+    so_far = so_far + 1.0
+    each = jnp.asarray(discount, jnp.float32) ** duration
+    for steps in range(max(n_step, 1)):
+        live = ahead(mask, steps)
+        target = target + jnp.where(live, so_far * ahead(reward, steps), 0.0)
+        so_far = jnp.where(live, so_far * ahead(each, steps), so_far)
+        after = jnp.where(ahead(terminal, steps), 0.0, so_far * ahead(next_value, steps))
+        bootstrap = jnp.where(live, after, bootstrap)
+    return jax.lax.stop_gradient(target + bootstrap)

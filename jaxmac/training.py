@@ -18,10 +18,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from envs.environment import Environment
-from jaxmac.algorithms.base import Algorithm, Hyper, Progress
-from jaxmac.algorithms.value_based import exploration, updates_per_iteration
+from jaxmac.algorithms.base import Algorithm, Collection, Hyper, Progress
 from jaxmac.episode import Episode, discounted_return
-from jaxmac.replay import Replay, make_replay
 from jaxmac.rollout import Policy, rollout
 
 EVALUATION = 0x7FFFFFFF  # folded into a member's key: evaluation draws share nothing with training
@@ -76,21 +74,13 @@ class Trainer(NamedTuple):
     init: Callable[..., Member]
     advance: Callable[..., Member]
     evaluate: Callable[..., tuple[Evaluation, Tally, Member]]
-    episodes_per_iteration: int
-    updates_per_iteration: int
 
 
-def iterations_before_learning(config: Any) -> int:
-    """Iterations that only collect: learning starts once `learning_starts` episodes and a batch are stored."""
-    enough = max(config.learning_starts, config.batch_size)
-    return -(-enough // config.num_envs) - 1
-
-
-def progress_at(config: Any, iteration: Array, updates: int) -> Progress:
+def progress_at(collection: Collection, num_envs: int, iteration: Array) -> Progress:
     """Progress at the start of an iteration, a pure function of its number."""
     iteration = jnp.asarray(iteration, jnp.int32)
-    learning = jnp.maximum(iteration - iterations_before_learning(config), 0)
-    return Progress(iteration, iteration * config.num_envs, learning * updates)
+    learning = jnp.maximum(iteration - collection.waits, 0)
+    return Progress(iteration, iteration * num_envs, learning * collection.updates)
 
 
 def episode_means(env: Environment, policy: Policy, key: Array, episodes: int, discount: Array) -> Evaluation:
@@ -111,13 +101,7 @@ def example_episode(env: Environment, policy: Policy) -> Episode:
 
 def make_trainer(env: Environment, algorithm: Algorithm, config: Any, mesh: Mesh | None = None) -> Trainer:
     """Build the functions of a run; with `mesh` (axis "members") members are sharded over its devices."""
-    updates = updates_per_iteration(config, env.horizon)
-    replay = make_replay(
-        config.replay_episodes,
-        config.batch_size,
-        tournament=config.replay_tournament,
-        tournament_share=config.tournament_share,
-    )
+    replay = algorithm.collection.replay
 
     def init(key: Array, hyper: Hyper) -> Member:
         learner = algorithm.init(jax.random.fold_in(key, INIT), hyper)
@@ -126,11 +110,11 @@ def make_trainer(env: Environment, algorithm: Algorithm, config: Any, mesh: Mesh
 
     def advance(members: Member, keys: Array, hyper: Hyper, first: Array, last: Array) -> Member:
         def body(iteration: Array, members: Member) -> Member:
-            progress = progress_at(config, iteration, updates)
+            progress = progress_at(algorithm.collection, config.num_envs, iteration)
             turn = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, iteration)))(keys)
-            collect = partial(_collect, env, algorithm, config, replay)
+            collect = partial(_collect, env, algorithm, config.num_envs)
             members = jax.vmap(collect, in_axes=(0, 0, 0, None))(members, turn[:, 0], hyper, progress)
-            return _learn(algorithm, config, replay, updates, members, turn[:, 1], hyper, progress)
+            return _learn(algorithm, config.num_envs, members, turn[:, 1], hyper, progress)
 
         return jax.lax.fori_loop(first, last, body, members)
 
@@ -152,23 +136,20 @@ def make_trainer(env: Environment, algorithm: Algorithm, config: Any, mesh: Mesh
         over_members(partial(for_each_member, init), 2, 0, donate=False),
         over_members(advance, 3, 2, donate=True),
         over_members(jax.vmap(evaluate, in_axes=(0, 0, 0, None)), 3, 1, donate=True),
-        config.num_envs,
-        updates,
     )
 
 
 def _collect(
     env: Environment,
     algorithm: Algorithm,
-    config: Any,
-    replay: Replay,
+    num_envs: int,
     member: Member,
     key: Array,
     hyper: Hyper,
     progress: Progress,
 ) -> Member:
     """One member's `num_envs` episodes per stream, played and stored."""
-    epsilon = exploration(config, hyper, progress)
+    epsilon, replay = algorithm.collection.epsilon(hyper, progress), algorithm.collection.replay
     tally, storage = member.tally, dict(member.replay)
     for index, stream in enumerate(algorithm.streams):
         policy = algorithm.behaviour(member.learner, hyper, stream)
@@ -177,37 +158,38 @@ def _collect(
         tally = tally.replace(
             env_steps=tally.env_steps + jnp.sum(episodes.length),
             return_sum=tally.return_sum + jnp.sum(episodes.undiscounted_return),
-            episodes=tally.episodes + config.num_envs,
+            episodes=tally.episodes + num_envs,
         )
     return Member(member.learner, storage, tally.replace(epsilon=jnp.mean(epsilon)))
 
 
 def _learn(
     algorithm: Algorithm,
-    config: Any,
-    replay: Replay,
-    updates: int,
+    num_envs: int,
     members: Member,
     keys: Array,
     hyper: Hyper,
     progress: Progress,
 ) -> Member:
     """This iteration's updates of all members, once enough is stored."""
+    collection = algorithm.collection
 
     def sample(storage: dict[str, Any], key: Array) -> dict[str, Episode]:
         streams = enumerate(algorithm.streams)
-        return {stream: replay.sample(jax.random.fold_in(key, i), storage[stream]) for i, stream in streams}
+        return {
+            stream: collection.replay.sample(jax.random.fold_in(key, i), storage[stream]) for i, stream in streams
+        }
 
     def one_update(number: Array, learned: tuple[Any, Tally]) -> tuple[Any, Tally]:
         turn = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, number)))(keys)
         batches = jax.vmap(sample)(members.replay, turn[:, 0])
-        now = progress._replace(episodes=progress.episodes + config.num_envs, updates=progress.updates + number)
+        now = progress._replace(episodes=progress.episodes + num_envs, updates=progress.updates + number)
         update = partial(_update, algorithm, now)
         return for_each_member(update, *learned, hyper, batches, turn[:, 1])
 
     learner, tally = jax.lax.cond(
-        progress.iteration >= iterations_before_learning(config),
-        lambda learned: jax.lax.fori_loop(0, updates, one_update, learned),
+        progress.iteration >= collection.waits,
+        lambda learned: jax.lax.fori_loop(0, collection.updates, one_update, learned),
         lambda learned: learned,
         (members.learner, members.tally),
     )

@@ -54,3 +54,8 @@ def make_episode(
             padding = np.full((size - len(value), *value.shape[1:]), fill).astype(value.dtype)
             fields[name] = np.concatenate([value, np.zeros_like(padding) if name == "mask" else padding])
     return Episode(**{name: jnp.asarray(value) for name, value in fields.items()})
+
+
+def fields_of(batch):
+    """Name -> array of everything an Episode (or a batch of them) holds."""
+    return {name: value for name, value in vars(batch).items() if value is not None}

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from probes import Asynchronous
+from records import fields_of
 
 import envs
 from jaxmac.algorithms import Progress, configure, entry
@@ -59,7 +60,7 @@ def test_garbage_after_the_end_of_an_episode_changes_no_update(env, batch):
     assert (length < 20).any()
     after_end = jnp.arange(21) > length[:, None]
     dirty = {}
-    for name, value in vars(batch).items():
+    for name, value in fields_of(batch).items():
         over = after_end if value.shape[1] == 21 else ~batch.mask
         over = over.reshape(over.shape + (1,) * (value.ndim - 2))
         junk = jnp.asarray(jnp.nan if value.dtype == jnp.float32 else 1, value.dtype)

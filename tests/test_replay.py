@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from records import make_episode
 
-from jaxmac.replay import make_replay
+from jaxmac.replay import fresh_episodes, make_replay
 
 
 def episodes(values):
@@ -60,8 +60,52 @@ def test_storage_keeps_types_and_values():
     assert batch.elapsed.dtype == jnp.int16
     for i in range(2):
         source = jax.tree.map(lambda x, row=int(batch.reward[i, 0]): x[row], original)
-        for name, value in vars(source).items():
-            np.testing.assert_array_equal(value, getattr(batch, name)[i], err_msg=name)
+        assert batch.window_start is None
+        for name in vars(source).keys() - {"window_start"}:
+            np.testing.assert_array_equal(getattr(source, name), getattr(batch, name)[i], err_msg=name)
+
+
+def of_lengths(lengths, horizon):
+    """Episodes told apart by their first reward."""
+    ended = [[[1, 1]] * length for length in lengths]
+    made = [make_episode(e, [k] * len(e), horizon=horizon) for k, e in enumerate(ended)]
+    return jax.tree.map(lambda *x: jnp.stack(x), *made)
+
+
+def test_windows_are_distinct_and_uniform_over_all_that_are_held():
+    lengths, size = (1, 5, 3), 3
+    replay = make_replay(8, 6, window=size)
+    held = of_lengths(lengths, 6)
+    state = replay.add(replay.init(jax.tree.map(lambda x: x[0], held)), held)
+    every = {(k, start) for k, length in enumerate(lengths) for start in range(1 - size, length)}
+
+    @jax.jit
+    def sample(keys):
+        batch = jax.vmap(lambda key: replay.sample(key, state))(keys)
+        return batch.reward[..., 0], batch.window_start
+
+    which, start = jax.device_get(sample(jax.random.split(jax.random.key(0), 3000)))
+    drawn = [list(zip(*batch, strict=True)) for batch in zip(which.astype(int), start, strict=True)]
+    assert all(len(set(batch)) == 6 for batch in drawn)
+    counts = {window: sum(window in batch for batch in drawn) / 3000 for window in every}
+    assert {window for batch in drawn for window in batch} == every
+    np.testing.assert_allclose(list(counts.values()), 6 / len(every), atol=0.04)
+
+
+def test_what_is_chosen_by_tournament_begins_anywhere():
+    replay = make_replay(4, 4, window=3, tournament=8, tournament_share=0.5)
+    held = of_lengths((2, 6), 6)
+    state = replay.add(replay.init(jax.tree.map(lambda x: x[0], held)), held)
+    batch = jax.vmap(lambda key: replay.sample(key, state))(jax.random.split(jax.random.key(0), 400))
+    assert (batch.reward[:, :2, 0] == 1).mean() > 0.95  # the longer one pays more
+    assert set(np.asarray(batch.window_start[:, :2]).ravel()) == set(range(-2, 6))
+
+
+def test_fresh_episodes_come_back_as_they_were_added():
+    replay = fresh_episodes(3)
+    state = replay.add(replay.init(jax.tree.map(lambda x: x[0], episodes([0]))), episodes([5, 6, 7]))
+    state = replay.add(state, episodes([1, 2, 3]))
+    assert replay.sample(jax.random.key(0), state).reward[:, 0].tolist() == [1, 2, 3]
 
 
 def test_a_batch_larger_than_the_replay_is_refused():

@@ -239,14 +239,14 @@ def test_windows_of_the_recorded_window_replay():
     rows = joint_row_steps(mark(episode, close_on_terminal=False))
     expected = {tuple(sorted({t for agent in kept for t in agent})) for kept in SQUEEZE["windows_A_trace4"]["kept"]}
     keys = jax.random.split(jax.random.key(0), 300)
-    masks = np.asarray(jax.vmap(lambda key: window(key, rows, episode.length, 4, "steps"))(keys))
+    masks = np.asarray(jax.vmap(lambda key: rows & window(key, rows, episode.length, 4, "steps"))(keys))
     assert {tuple(np.flatnonzero(mask)) for mask in masks} == expected
 
 
 def test_window_starts_are_uniform_and_respect_the_real_length():
     rows = jnp.arange(40) < 10  # ten steps taken, every one closes a row
     keys = jax.random.split(jax.random.key(1), 8000)
-    masks = np.asarray(jax.vmap(lambda key: window(key, rows, 10, 4, "steps"))(keys))
+    masks = np.asarray(jax.vmap(lambda key: rows & window(key, rows, 10, 4, "steps"))(keys))
     assert masks.any(1).all()  # none lies outside the episode
     share = masks.mean(0)[:10]
     np.testing.assert_allclose(share, 4 / 13, atol=0.03)  # every step is in 4 of the 13 windows
@@ -255,7 +255,7 @@ def test_window_starts_are_uniform_and_respect_the_real_length():
 def test_windows_of_joint_rows_count_rows_not_steps():
     rows = joint_row_steps(mark(figure2(), close_on_terminal=True))
     keys = jax.random.split(jax.random.key(2), 200)
-    masks = np.asarray(jax.vmap(lambda key: window(key, rows, 10, 2, "rows"))(keys))
+    masks = np.asarray(jax.vmap(lambda key: rows & window(key, rows, 10, 2, "rows"))(keys))
     assert {tuple(np.flatnonzero(mask)) for mask in masks} == {(0,), (0, 3), (3, 5), (5, 6), (6, 9), (9,)}
 
 

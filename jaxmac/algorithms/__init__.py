@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from envs.environment import Environment
-from jaxmac.algorithms import avf, tomacvf
+from jaxmac.algorithms import avf, macq, macq_presets, tomacvf
 from jaxmac.algorithms.base import Algorithm, Progress
 from jaxmac.config import build, nearest
 
@@ -38,9 +38,19 @@ def _tomacvf(mixer: str) -> Entry:
     )
 
 
+def _macq(kind: str) -> Entry:
+    presets = {"tuned": macq_presets.tuned, "reference": macq_presets.reference, "paper": macq_presets.reference}
+    return Entry(
+        macq.MacQConfig,
+        partial(macq.make, kind=kind),
+        {name: partial(of, kind=kind) for name, of in presets.items()},
+    )
+
+
 ALGORITHMS: dict[str, Entry] = {
     **{f"avf-{mixer}": _avf(mixer) for mixer in ("vdn", "qmix", "qplex", "qtran")},
     **{f"tomacvf-{mixer}": _tomacvf(mixer) for mixer in ("qmix", "qplex", "qtran")},
+    **{kind: _macq(kind) for kind in macq.KINDS},
 }
 
 

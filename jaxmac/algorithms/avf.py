@@ -16,12 +16,13 @@ from jaxtyping import Array
 
 from envs.environment import Environment
 from jaxmac.algorithms.base import Algorithm, Hyper, Progress
+from jaxmac.algorithms.optimisation import optimiser
 from jaxmac.algorithms.value_based import (
     ValueBasedConfig,
     agent_networks,
+    collection,
     hysteretic,
     masked_mean_square,
-    optimiser,
     scheduled_rate,
     updated_target,
     utility_policy,
@@ -195,7 +196,14 @@ def make(
         del hyper, stream
         return utility_policy(networks, state.params["agents"])
 
-    return Algorithm(("main",), init, behaviour, lambda state, hyper: behaviour(state, hyper, "main"), update)
+    return Algorithm(
+        ("main",),
+        init,
+        behaviour,
+        lambda state, hyper: behaviour(state, hyper, "main"),
+        update,
+        collection(config, env),
+    )
 
 
 def _rows(config: AVFConfig, hyper: Hyper, key: Array, episode: Episode) -> JointRows:

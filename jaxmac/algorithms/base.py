@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
+from jaxmac.config import setting
+from jaxmac.replay import Replay
 from jaxmac.rollout import Policy
 
 Hyper = dict[str, Array]  # traced hyperparameters of one member, scalars
@@ -22,6 +25,39 @@ class Progress(NamedTuple):
     updates: Array  # i32, gradient updates made
 
 
+class Collection(NamedTuple):
+    """How experience is gathered and how often it is learned from, the same for all members of a program."""
+
+    epsilon: Callable[[Hyper, Progress], Float[Array, "envs"]]  # of each parallel episode of an iteration
+    replay: Replay
+    updates: int  # per iteration
+    waits: int  # iterations that only collect
+
+
+@dataclass(frozen=True)
+class CommonConfig:
+    """Hyperparameters that every algorithm has."""
+
+    gamma: float = setting(0.99, "discount per primitive step", low=0.0, high=1.0, traced=True)
+    epsilon_start: float = setting(1.0, "exploration once learning starts", low=0.0, high=1.0, traced=True)
+    epsilon_end: float = setting(0.1, "exploration after the decay", low=0.0, high=1.0, traced=True)
+    epsilon_episodes: float = setting(4000.0, "episodes of linear decay", above=0.0, traced=True)
+    grad_clip: float = setting(10.0, "largest global norm of the gradient (0: any)", low=0.0, traced=True)
+    reward_scale: float = setting(1.0, "factor on rewards in the loss (never in reports)", above=0.0, traced=True)
+    num_envs: int = setting(16, "parallel episodes per member and iteration", low=1)
+    max_rows: int = setting(0, "most rows of a trajectory, the last ones kept (0: no cap)", low=0)
+    close_on_terminal: bool = setting(True, "an environment termination ends every running macro-action")
+    timeout_is_terminal: bool = setting(False, "no bootstrap at the time limit")
+    hidden_size: int = setting(64, "width of the agents' recurrent layer", low=1)
+    layer_size: int = setting(0, "width of their layers before it (0: as the recurrent one)", low=0)
+    decode_size: int = setting(0, "width of their layer after it (0: as those before)", low=0)
+    hidden_layers: int = setting(2, "layers before the recurrent one", low=1, high=8)
+    share_parameters: bool = setting(False, "one network for all agents, told apart by a one-hot id")
+    obs_last_action: bool = setting(False, "the last macro-action is part of an agent's input")
+    eval_every: int = setting(100, "training episodes between evaluations", low=1)
+    eval_episodes: int = setting(32, "episodes per evaluation", low=1)
+
+
 class Algorithm(NamedTuple):
     """An algorithm built for one environment and config (architecture: one record, cuts, one jitted update)."""
 
@@ -30,6 +66,7 @@ class Algorithm(NamedTuple):
     behaviour: Callable[[LearnerState, Hyper, str], Policy]
     evaluation: Callable[[LearnerState, Hyper], Policy]
     update: Callable[[LearnerState, Hyper, dict[str, Any], Progress, Array], tuple[LearnerState, dict[str, Array]]]
+    collection: Collection
 
 
 def linear_schedule(progress: Progress, after: int, start: Array, end: Array, episodes: Array) -> Array:

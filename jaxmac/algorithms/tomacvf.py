@@ -18,11 +18,12 @@ from envs.environment import Environment, TimeStep
 from jaxmac.algorithms import avf
 from jaxmac.algorithms.avf import AVFConfig, AVFState, auxiliary_loss, dueling_of, init_mixer, mixer_of
 from jaxmac.algorithms.base import Algorithm, Hyper, Progress
+from jaxmac.algorithms.optimisation import optimiser
 from jaxmac.algorithms.value_based import (
+    collection,
     epsilon_greedy,
     hysteretic,
     masked_mean_square,
-    optimiser,
     scheduled_rate,
     updated_target,
 )
@@ -101,6 +102,7 @@ def make_parts(env: Environment, config: ToMacVFConfig, mixer_name: str) -> Part
         env.num_actions,
         hidden_size=config.hidden_size,
         layer_size=config.layer_size,
+        decode_size=config.decode_size,
         hidden_layers=config.hidden_layers,
         dueling=dueling_of(config, mixer_name),
         share_parameters=config.share_parameters,
@@ -145,6 +147,7 @@ def make(env: Environment, config: ToMacVFConfig, mixer_name: str) -> Algorithm:
         behaviour,
         lambda state, hyper: behaviour(state, hyper, "main"),
         update,
+        collection(config, env),
     )
 
 
@@ -301,5 +304,6 @@ def _schedule(batch: int, episodes: float, last: float) -> dict[str, Any]:
 
 def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
     """The exploration, replay and step sizes that AVF learns with; what they change: experiments/README.md."""
-    values = avf.tuned(env, mixer_name)
-    return {name: value for name, value in values.items() if name != "max_rows"} | {"n_step": min(5, env.horizon)}
+    values = {name: value for name, value in avf.tuned(env, mixer_name).items() if name != "max_rows"}
+    # A whole episode is some twenty times the transitions of a window; larger steps forget what they solved.
+    return values | {"n_step": min(5, env.horizon), "learning_rate": 5e-4, "batch_size": 16}

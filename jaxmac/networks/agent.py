@@ -26,6 +26,11 @@ def xavier(gain: float = 1.0) -> Callable[..., Array]:
     return nn.initializers.variance_scaling(gain**2, "fan_avg", "uniform")
 
 
+def leaky_relu(x: Float[Array, "*rows"]) -> Float[Array, "*rows"]:
+    """PyTorch's: at 0, where an observation of zeros puts a new net, the gradient is the slope of the left side."""
+    return jnp.where(x > 0, x, LEAK * x)
+
+
 class HeldGRU(nn.Module):
     """PyTorch's GRU cell (two bias vectors, both trained) that moves only where `advance` holds.
 
@@ -69,12 +74,14 @@ class HeldGRU(nn.Module):
 class UtilityNetwork(nn.Module):
     """Utilities of one agent. `dueling`: "none", "centred" (V + A - mean A over real actions) or "raw" (V + A).
 
-    `hidden_size` is the width of the recurrent layer, `layer_size` that of the others.
+    `hidden_size` is the width of the recurrent layer, `layer_size` that of the layers before it, `decode_size` that
+    of the one after it.
     """
 
     actions: int
     hidden_size: int = 64
     layer_size: int = 64
+    decode_size: int = 64
     layers: int = 2
     dueling: str = "none"
 
@@ -89,11 +96,11 @@ class UtilityNetwork(nn.Module):
         """Return (final hidden, utilities, hidden after every entry, state value V of a dueling head or 0)."""
         x = inputs.reshape(-1, inputs.shape[-1])  # one long batch: gradients over two axes are slower
         for index in range(self.layers):
-            x = nn.leaky_relu(nn.Dense(self.layer_size, kernel_init=xavier(GAIN), name=f"encode_{index}")(x), LEAK)
+            x = leaky_relu(nn.Dense(self.layer_size, kernel_init=xavier(GAIN), name=f"encode_{index}")(x))
         x = x.reshape(*advance.shape, -1)
         hidden, hiddens = HeldGRU(self.hidden_size, name="memory")(hidden, x, advance)
         x = hiddens.reshape(-1, self.hidden_size)
-        x = nn.leaky_relu(nn.Dense(self.layer_size, kernel_init=xavier(GAIN), name="decode")(x), LEAK)
+        x = leaky_relu(nn.Dense(self.decode_size, kernel_init=xavier(GAIN), name="decode")(x))
         utilities = nn.Dense(self.actions, kernel_init=xavier(), name="utilities")(x).reshape(*advance.shape, -1)
         value = jnp.zeros(utilities.shape[:-1])
         if self.dueling != "none":
@@ -127,6 +134,7 @@ def make_agent_networks(
     *,
     hidden_size: int = 64,
     layer_size: int = 0,
+    decode_size: int = 0,
     hidden_layers: int = 2,
     dueling: str = "none",
     share_parameters: bool = False,
@@ -138,18 +146,20 @@ def make_agent_networks(
     `apply(params, hidden [batch, agents, h], obs [time, batch, agents, obs], last_action [time, batch, agents],
     advance [time, batch, agents]) -> (hidden, Utilities)`. With own weights every parameter has a leading axis of
     agents; a shared network also sees the agent's one-hot id. Observations are zero-padded on the right.
-    Layers around the recurrent one are `layer_size` wide (0: as wide as it).
+    Layers before the recurrent one are `layer_size` wide (0: as wide as it), that after it `decode_size` (0: as
+    wide as those before).
     """
     agents, obs_size, actions = len(obs_sizes), max(obs_sizes), max(num_actions)
     real = jnp.arange(actions) < jnp.asarray(num_actions)[:, None]
     layer_size = layer_size or hidden_size
+    decode_size = decode_size or layer_size
     network = nn.vmap(
         UtilityNetwork,
         variable_axes={"params": None if share_parameters else 0},
         split_rngs={"params": not share_parameters},
         in_axes=(0, 0, 0, 0),
         out_axes=0,
-    )(actions, hidden_size, layer_size, hidden_layers, dueling)
+    )(actions, hidden_size, layer_size, decode_size, hidden_layers, dueling)
 
     def inputs_of(obs: Array, last_action: Array) -> Array:
         parts = [obs]
@@ -184,7 +194,9 @@ def make_agent_networks(
         if share_parameters:
             return params
         fan_in = jnp.asarray(obs_sizes) + (width - obs_size)
-        return _rescale_padded(params, fan_in, width, jnp.asarray(num_actions), actions, layer_size)
+        first = jnp.sqrt((width + layer_size) / (fan_in + layer_size))
+        last = jnp.sqrt((decode_size + actions) / (decode_size + jnp.asarray(num_actions)))
+        return _rescaled(params, {"encode_0": first, "utilities": last})
 
     def initial_hidden(batch: int) -> Array:
         return jnp.zeros((batch, agents, hidden_size))
@@ -192,12 +204,10 @@ def make_agent_networks(
     return AgentNetworks(init, initial_hidden, apply)
 
 
-def _rescale_padded(params: Any, fan_in: Array, width: int, fan_out: Array, actions: int, hidden: int) -> Any:
-    """First and last layer as drawn with each agent's real fan-in and fan-out instead of the padded ones."""
+def _rescaled(params: Any, scales: dict[str, Array]) -> Any:
+    """Layers of each agent scaled: as drawn with its real fan-in and fan-out instead of the padded ones."""
     inner = dict(params["params"])
-    first = jnp.sqrt((width + hidden) / (fan_in + hidden))
-    last = jnp.sqrt((hidden + actions) / (hidden + fan_out))
-    for name, scale in (("encode_0", first), ("utilities", last)):
+    for name, scale in scales.items():
         layer = dict(inner[name])
         layer["kernel"] = layer["kernel"] * scale[:, None, None]
         inner[name] = layer

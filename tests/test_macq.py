@@ -1,0 +1,200 @@
+import json
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import GOLDEN
+from records import make_episode
+from torch_params import recurrent_net
+
+from envs.environment import Environment
+from jaxmac.algorithms import Progress, configure, macq
+from jaxmac.algorithms.macq import MacQState
+from jaxmac.config import hyper_arrays
+from jaxmac.squeeze import own_rows, trajectory_of
+
+SQUEEZE = json.loads((GOLDEN / "value_based_squeeze.json").read_text())
+SIZES, ACTIONS = SQUEEZE["obs_size"], SQUEEZE["n_action"]
+AGENTS = range(len(SIZES))
+
+
+class Recorded(Environment):
+    """The sizes of the recorded team; it is never stepped."""
+
+    def __init__(self):
+        names = tuple(tuple(f"m{k}" for k in range(count)) for count in ACTIONS)
+        super().__init__(obs_sizes=tuple(SIZES), state_size=1, horizon=8, action_names=names)
+
+
+def recorded_episode(index, horizon=8, garbage=0):
+    data = SQUEEZE["episodes"][index]
+    obs = np.zeros((data["L"] + 1, len(SIZES), max(SIZES)), np.float32)
+    avail = np.zeros((data["L"] + 1, len(SIZES), max(ACTIONS)), bool)
+    for t in range(data["L"] + 1):
+        for i in AGENTS:
+            obs[t, i, : SIZES[i]] = data["obs"][t][i]
+            avail[t, i, : ACTIONS[i]] = data["avail"][t][i]
+    over = bool(data["terminate_last"])
+    flags = {"terminal": over, "truncated": not over, "horizon": horizon, "garbage": garbage}
+    return make_episode(
+        data["mac_done"], data["reward"], macro_action=data["cur_mac"], obs=obs, avail=avail, **flags
+    )
+
+
+def small(kind, **overrides):
+    """Parts, hyperparameters and progress with the recording's sizes, rate, hysteresis and whole episodes."""
+    values = {"layer_size": 8, "hidden_size": 6, "centralised_hidden_size": 6, "gamma": 0.9, "learning_rate": 1e-3}
+    values |= {"hysteresis": 0.3, "hysteresis_end": 0.3, "sampling": "episodes", "trajectory_unit": "episode"}
+    config = configure(kind, "tuned", Recorded(), values | NEUTRAL | overrides)
+    hyper = jax.tree.map(lambda x: x[0], hyper_arrays([config]))
+    return macq.make_parts(Recorded(), config, kind), hyper
+
+
+NEUTRAL = {"reward_scale": 1.0, "grad_clip": 0.0, "max_rows": 0, "close_on_terminal": False, "target_steps": 5000}
+NOW = Progress(jnp.int32(0), jnp.int32(0), jnp.int32(1))
+
+
+def recorded_state(parts, hyper, net):
+    with np.load(GOLDEN / "value_based_losses.npz") as file:
+
+        def read(kind):
+            nets = {}
+            if parts.agents is not None:
+                nets["agents"] = recurrent_net(file.__getitem__, [f"{net}/{i}/{kind}/" for i in AGENTS])
+            if parts.centralised is not None:
+                name = "cenq" if parts.agents is None else f"{net}/cen"
+                nets["centralised"] = recurrent_net(file.__getitem__, [f"{name}/{kind}/"])
+            return nets
+
+        drawn = macq.init(parts, jax.random.key(0), hyper)
+        found = {kind: read(kind) for kind in ("policy", "target", "grad", "after")}
+    chex.assert_trees_all_equal_shapes_and_dtypes(jax.device_get(drawn.params), found["policy"])
+    return MacQState(found["policy"], found["target"], drawn.optimiser), found
+
+
+def recorded_rows(parts, hyper, garbage=0, horizon=8):
+    episodes = [recorded_episode(i, horizon, garbage) for i in range(len(SQUEEZE["episodes"]))]
+    batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *episodes)
+    return macq.rows_of(parts.config, hyper, batch, jax.random.key(0))
+
+
+CASES = {"mac-dec-q": ("decq", "macdecq"), "mac-cen-q": ("cenq", "maccenq"), "mac-dec-ddrqn": ("dd", "macdecddrqn")}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def update(request):
+    """Parts, the recorded numbers, our losses and the state after one update."""
+    parts, hyper = small(request.param)
+    net, name = CASES[request.param]
+    state, found = recorded_state(parts, hyper, net)
+    cuts = recorded_rows(parts, hyper, garbage=1e6, horizon=11)
+
+    @jax.jit
+    def run(state, cuts):
+        return macq.learn(parts, state, cuts, cuts, hyper, NOW)[:2]
+
+    after, losses = run(state, cuts)
+    return parts, hyper, SQUEEZE[name], found, state, after, losses, cuts
+
+
+def own_part(update):
+    parts, hyper, _recorded, _found, state, after, _losses, (own, joint) = update
+    choice = None
+    if parts.centralised is not None:
+        best = macq.joint_choice(parts, after.params["centralised"], joint)
+        choice = jnp.take_along_axis(parts.joint.split(best), own.closing, axis=0)
+
+    def each(params):
+        return macq.own_losses(parts, params, state.target["agents"], own, choice, hyper, NOW)
+
+    return each
+
+
+def test_losses_are_the_recorded_ones(update):
+    parts, _, recorded, _, state, _, losses, _ = update
+    if parts.centralised is not None:
+        expected = recorded.get("cen_loss", recorded.get("loss"))
+        assert losses["centralised_loss"] == pytest.approx(expected, rel=1e-6)
+    if parts.agents is not None:
+        expected = recorded.get("dec_loss", recorded.get("loss"))
+        np.testing.assert_allclose(own_part(update)(state.params["agents"]), expected, rtol=1e-6)
+        assert losses["agent_losses"] == pytest.approx(sum(expected), rel=1e-6)
+
+
+def test_gradients_are_the_recorded_ones(update):
+    parts, hyper, _, found, state, _, _, (_, joint) = update
+    if parts.agents is not None:
+        each = own_part(update)
+        gradient = jax.jit(jax.grad(lambda params: each(params).sum()))(state.params["agents"])
+        chex.assert_trees_all_close(gradient, found["grad"]["agents"], atol=2e-6, rtol=0)
+    if parts.centralised is not None:
+        beta = parts.agents is None
+        gradient = jax.jit(
+            jax.grad(lambda params: macq.joint_loss(parts, params, state.target, joint, hyper, NOW, beta))
+        )(state.params)["centralised"]
+        chex.assert_trees_all_close(gradient, found["grad"]["centralised"], atol=2e-6, rtol=0)
+
+
+def test_parameters_after_a_step_are_the_recorded_ones(update):
+    _, _, _, found, state, after, _, _ = update
+    chex.assert_trees_all_close(after.params, found["after"], atol=1e-6, rtol=0)
+    moved = jax.tree.map(lambda a, b: float(abs(a - b).max()), after.params, state.params)
+    assert max(jax.tree.leaves(moved)) > 1e-4
+    chex.assert_trees_all_equal(after.target, state.target)  # one update is not 5,000 steps
+
+
+def test_conditional_arg_max_is_the_recorded_one(update):
+    parts, _, recorded, _, state, after, _, (_, joint) = update
+    if parts.centralised is None:
+        return
+    keys = ("cond_argmax", None) if parts.agents is None else ("argmax_before", "argmax_after_cen_update")
+    for key, params in zip(keys, (state.params, after.params), strict=True):
+        if key:
+            best = macq.joint_choice(parts, params["centralised"], joint)
+            packed = np.asarray(best).T[np.asarray(joint.mask).T]
+            assert packed.tolist() == recorded[key]
+    fixed = np.where(np.asarray(joint.ended), -1, np.asarray(joint.macro_action))
+    assert fixed.transpose(1, 0, 2)[np.asarray(joint.mask).T].tolist() == recorded["m_minus"]
+
+
+@pytest.mark.parametrize("index", range(len(SQUEEZE["episodes"])))
+def test_mac_cert_of_the_recorded_squeeze(index):
+    chosen = trajectory_of(
+        jax.random.key(0),
+        recorded_episode(index, horizon=12, garbage=7),
+        trajectory=1,
+        trajectory_unit="episode",
+        close_on_terminal=False,
+    )
+    rows = jax.device_get(own_rows(chosen, 0.9))
+    for i in AGENTS:
+        expected = SQUEEZE["mac_cert"][i][index]
+        assert rows.mask[:, i].tolist() == [True] * len(expected) + [False] * (12 - len(expected))
+        for k, row in enumerate(expected):
+            assert (rows.last_step[k, i], rows.macro_action[k, i]) == (row["t"], row["a"])
+            np.testing.assert_array_equal(rows.obs[k, i, : SIZES[i]], np.float32(row["o"]))
+            np.testing.assert_array_equal(rows.obs[k + 1, i, : SIZES[i]], np.float32(row["o_next"]))
+            np.testing.assert_array_equal(rows.next_avail[k, i, : ACTIONS[i]], row["avail_next"])
+            assert rows.reward[k, i] == pytest.approx(row["R"], rel=1e-6)
+            assert 0.9 ** (rows.duration[k, i] - 1) == pytest.approx(row["gpow"], rel=1e-6)
+            assert rows.terminal[k, i] == bool(row["term"])
+
+
+def test_windows_keep_the_recorded_rows():
+    episode, recorded = recorded_episode(0), SQUEEZE["windows_A_trace4"]
+
+    @jax.jit
+    def kept(start):
+        windowed = episode.replace(window_start=start)
+        rows = own_rows(trajectory_of(jax.random.key(0), windowed, trajectory=4, close_on_terminal=False), 0.9)
+        return rows.last_step, rows.mask, rows.reward, rows.obs
+
+    for raw, expected in zip(recorded["raw"], recorded["kept"], strict=True):
+        start = next(step - place for place, step in enumerate(raw) if step >= 0)
+        last, mask, reward, obs = jax.device_get(kept(start))
+        assert [last[mask[:, i], i].tolist() for i in AGENTS] == expected
+    # The window [6 7 - -]: agent 0's macro-action began before it and keeps its reward and observation.
+    last, mask, reward, obs = jax.device_get(kept(6))
+    assert reward[0, 0] == pytest.approx(6.8, rel=1e-6) and obs[0, 0, 0] == np.float32(0.2)
