@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 import jaxmac
 from benchmarks.timing import Timing, compiled, timed
+from jaxmac.algorithms import entry
 from jaxmac.algorithms.base import Progress
 from jaxmac.members import make_members
 from jaxmac.program import Program
@@ -24,14 +25,19 @@ from jaxmac.training import episode_means, for_each_member
 
 # The papers' sizes on the tuned preset, and a small replay so that learning starts at once.
 PAPER = {"trajectory": 25, "trajectory_unit": "rows", "max_rows": 25, "hidden_size": 64, "batch_size": 64}
-SIZES: dict[str, dict[str, Any]] = {"tuned": {}, "paper": PAPER}
+# "reference": batch, network and update ratio of the programs that published the baselines' figures.
+SIZES: dict[str, dict[str, Any]] = {"tuned": {}, "paper": PAPER, "reference": {}}
+BASELINES = ("mac-dec-q", "mac-cen-q", "mac-dec-ddrqn", "parallel-mac-dec-ddrqn", "mac-iac", "mac-cac", "mac-niacc")
+BASELINES += ("mac-iaicc",)
 EARLY = {"learning_starts": 128, "replay_episodes": 1024}
 
 
 def build(algorithm: str, env_id: str, size: str, members: int) -> Program:
     """The program of a run with `members` seeds."""
-    hyper = {**SIZES[size], **EARLY}
-    specs = make_members(algorithm, jaxmac.make(env_id), "tuned", hyper, members, None)
+    known = entry(algorithm).config.__dataclass_fields__
+    hyper = {name: value for name, value in {**SIZES[size], **EARLY}.items() if name in known}
+    preset = "reference" if size == "reference" else "tuned"
+    specs = make_members(algorithm, jaxmac.make(env_id), preset, hyper, members, None)
     return Program(algorithm, jaxmac.make(env_id), specs, None)
 
 
@@ -51,6 +57,8 @@ def throughput(program: Program, algorithm: str, size: str, repeats: int) -> dic
 
     timing = timed(iteration, repeats)
     tally = jax.device_get(program.members.tally)
+    replays = program.algorithm.collection.replay.capacity * len(program.algorithm.streams)
+    stored = replays * program.env.horizon
     steps, made = (float(x[:members].sum()) / (repeats + 1) for x in (tally.env_steps, tally.updates))
     return {
         "algorithm": algorithm,
@@ -65,6 +73,7 @@ def throughput(program: Program, algorithm: str, size: str, repeats: int) -> dic
         "nominal_env_steps_per_second": timing.rate(members * config.num_envs * program.env.horizon),
         "updates_per_second": timing.rate(made),
         "compile_seconds": compile_seconds,
+        "replay_bytes_per_step": program.footprint().replay / stored,
         "update_mib": update_memory(program),
     }
 
@@ -164,9 +173,10 @@ def _time_add(add: Callable, storage: Any, episodes: Any, repeats: int) -> Timin
 
 def bench_training(env_id: str, quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
     """Throughput at both sizes for one and eight members, and the shares of an iteration."""
-    cases = [("avf-qmix", size, members) for size in SIZES for members in (1, 8)]
+    cases = [("avf-qmix", size, members) for size in ("tuned", "paper") for members in (1, 8)]
     cases += [(name, "paper", 8) for name in ("avf-qplex", "avf-vdn")]
     cases += [("tomacvf-qmix", "tuned", 8)]
+    cases += [(name, "reference", members) for name in BASELINES for members in (1, 8)]
     if quick:
         cases = [("avf-qmix", "tuned", 2)]
     rows, parts = [], []

@@ -167,7 +167,7 @@ class ListArguments:
 def command_list(arguments: Sequence[str]) -> int:
     """Print what there is."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     given, console = parse("list", ListArguments, arguments), Console()
     if given.algorithm is None:
@@ -184,7 +184,8 @@ def command_list(arguments: Sequence[str]) -> int:
     else:
         env, presets = envs.make(given.env), list(entry(given.algorithm).presets)
         configs = [configure(given.algorithm, preset, env, {}) for preset in presets]
-        table = Table("hyperparameter", *presets, "allowed", "swept together", "meaning")
+        name = Column("hyperparameter", no_wrap=True)
+        table = Table(name, *presets, "allowed", "swept together", "meaning")
         for field in dataclasses.fields(configs[0]):
             values = [str(getattr(config, field.name)) for config in configs]
             traced = "yes" if field.metadata["traced"] else ""

@@ -15,12 +15,12 @@ def tree_bytes(tree: Any) -> int:
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree) if hasattr(x, "size"))
 
 
-def working_bytes(env: Any, config: Any, episode_bytes: int) -> int:
+def working_bytes(env: Any, config: Any, episode_bytes: int, joint_outputs: int = 0) -> int:
     """Upper estimate of one member's transient memory: fresh episodes twice, a batch, and its activations."""
-    rows = config.max_rows or (config.trajectory if config.trajectory_unit != "episode" else env.horizon)
-    if config.unroll_episode and not config.max_rows:
-        rows = env.horizon
+    windows = getattr(config, "trajectory_unit", "episode") != "episode" and not config.unroll_episode
+    rows = config.max_rows or (config.trajectory if windows else env.horizon)
     widths = config.hidden_size * (10 + 2 * config.hidden_layers) + 4 * env.num_agents * env.state_size
+    widths += 6 * joint_outputs  # of a centralised net, forward and backward
     activations = 4 * config.batch_size * (rows + 1) * env.num_agents * widths
     episodes = 2 * max(config.num_envs, config.eval_episodes) + config.batch_size
     return episodes * episode_bytes + activations
@@ -54,7 +54,7 @@ def refuse_if_too_large(needed: int, members: int, config: Any, stored: int) -> 
     advice = []
     if fit >= 1:
         advice.append(f"at most {fit} members at once")
-    if replay >= config.batch_size:
+    if replay >= config.batch_size and hasattr(config, "replay_tournament"):
         advice.append(f"replay_episodes={replay}")
     hint = " or ".join(advice) or "a smaller batch_size, num_envs or hidden_size"
     raise MemoryError(

@@ -57,7 +57,7 @@ class Program:
         shapes = jax.eval_shape(self.trainer.init, self.keys, self.hyper)
         replay = tree_bytes(shapes.replay) // self.padded
         episode_bytes = replay // (self.algorithm.collection.replay.capacity * len(self.algorithm.streams))
-        working = self.padded * working_bytes(self.env, self.config, episode_bytes)
+        working = self.padded * working_bytes(self.env, self.config, episode_bytes, self.algorithm.joint_outputs)
         return Footprint(int(SLACK * (tree_bytes(shapes) + working)), replay, tree_bytes(shapes.learner))
 
     def compile(self) -> float:

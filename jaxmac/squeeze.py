@@ -65,7 +65,7 @@ class OwnRows(NamedTuple):
     terminal: Bool[Array, "rows agents"]
     last_step: Int[Array, "rows agents"]  # primitive step that closed the row
     opening: Int[Array, "rows agents"]  # index of the joint row, of the same trajectory, that it begins with
-    closing: Int[Array, "rows agents"]  # and of the one that ends with it
+    closing: Int[Array, "rows agents"]  # and of the one that ends with it; negative: left out by a cap
     mask: Bool[Array, "rows agents"]
     dropped: Int[Array, "agents"]
 
@@ -264,8 +264,8 @@ def mac_cert(
             duration=_duration(last, started),
             terminal=episode.terminal[last],
             last_step=last,
-            opening=jnp.maximum((through - joint)[started] - joint_dropped, 0),
-            closing=jnp.maximum(through[last] - 1 - joint_dropped, 0),
+            opening=(through - joint)[started] - joint_dropped,
+            closing=through[last] - 1 - joint_dropped,
             mask=valid & counted[last],
             dropped=dropped,
         )

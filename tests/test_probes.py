@@ -109,3 +109,29 @@ def test_only_the_joint_macro_state_explains_a_faded_coin():
         solved[mode] = int(np.isclose(earned, 1, atol=1e-3).sum())
     assert solved["joint"] == 4
     assert solved["real"] < 4 and solved["terminated"] < 4
+
+
+VALUE_BASED = (
+    "mac-dec-q",
+    "mac-cen-q",
+    pytest.param("mac-dec-ddrqn", marks=pytest.mark.slow),
+    "parallel-mac-dec-ddrqn",
+)
+
+
+@pytest.mark.parametrize("algorithm", VALUE_BASED)
+def test_value_based_baselines_learn_the_asynchronous_probe(algorithm):
+    options = {"episodes": 1280, "learning_rate": 5e-3, "epsilon_end": 1.0, "sampling": "episodes"}
+    returns = learn(algorithm, probes.Asynchronous(), target_steps=0, **options).metrics["eval_return"][-1]
+    assert returns.max() == probes.Asynchronous.best  # nothing is better
+    assert (returns == probes.Asynchronous.best).sum() >= 2
+
+
+@pytest.mark.parametrize("critic", ["history", pytest.param("state", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("algorithm", ["mac-iac", "mac-cac", "mac-niacc", "mac-iaicc"])
+def test_actor_critics_learn_the_additive_game(algorithm, critic):
+    small = {"num_envs": 32, "hidden_size": 8, "layer_size": 16, "critic_hidden_size": 8, "critic_layer_size": 16}
+    rates = {"actor_learning_rate": 1e-2, "critic_learning_rate": 1e-2, "epsilon_episodes": 1000.0}
+    given = {"critic": critic, "eval_every": 3200, "target_episodes": 32, **small, **rates}
+    result = train(algorithm, probes.Additive(), seeds=2, episodes=3200, progress=False, **given)
+    assert (result.metrics["eval_return"][-1] > 2.9).all()  # sampled, so not exactly the optimum

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from envs.environment import Environment
-from jaxmac.algorithms import avf, macq, macq_presets, tomacvf
+from jaxmac.algorithms import actor_critic, actor_critic_presets, avf, macq, macq_presets, tomacvf
 from jaxmac.algorithms.base import Algorithm, Progress
 from jaxmac.config import build, nearest
 
@@ -38,19 +38,20 @@ def _tomacvf(mixer: str) -> Entry:
     )
 
 
-def _macq(kind: str) -> Entry:
-    presets = {"tuned": macq_presets.tuned, "reference": macq_presets.reference, "paper": macq_presets.reference}
-    return Entry(
-        macq.MacQConfig,
-        partial(macq.make, kind=kind),
-        {name: partial(of, kind=kind) for name, of in presets.items()},
-    )
+def _baseline(config: type, make: Callable[..., Algorithm], presets: Any, kind: str) -> Entry:
+    """A baseline; the papers ran them with the reference's settings."""
+    named = {"tuned": presets.tuned, "reference": presets.reference, "paper": presets.reference}
+    return Entry(config, partial(make, kind=kind), {name: partial(of, kind=kind) for name, of in named.items()})
 
 
 ALGORITHMS: dict[str, Entry] = {
     **{f"avf-{mixer}": _avf(mixer) for mixer in ("vdn", "qmix", "qplex", "qtran")},
     **{f"tomacvf-{mixer}": _tomacvf(mixer) for mixer in ("qmix", "qplex", "qtran")},
-    **{kind: _macq(kind) for kind in macq.KINDS},
+    **{kind: _baseline(macq.MacQConfig, macq.make, macq_presets, kind) for kind in macq.KINDS},
+    **{
+        kind: _baseline(actor_critic.ActorCriticConfig, actor_critic.make, actor_critic_presets, kind)
+        for kind in actor_critic.KINDS
+    },
 }
 
 

@@ -67,6 +67,7 @@ class Algorithm(NamedTuple):
     evaluation: Callable[[LearnerState, Hyper], Policy]
     update: Callable[[LearnerState, Hyper, dict[str, Any], Progress, Array], tuple[LearnerState, dict[str, Array]]]
     collection: Collection
+    joint_outputs: int = 0  # joint macro-actions that a net has outputs for, for the estimate of memory
 
 
 def linear_schedule(progress: Progress, after: int, start: Array, end: Array, episodes: Array) -> Array:

@@ -121,6 +121,7 @@ def make(env: Environment, config: MacQConfig, kind: str) -> Algorithm:
         lambda state, hyper: evaluation(parts, state.params),
         update,
         collection(config, env),
+        parts.joint.size if parts.joint else 0,
     )
 
 
@@ -190,6 +191,7 @@ def learn(
     if parts.agents is not None:
         own, rows = second
         if parts.centralised is not None:
+            own = own._replace(mask=own.mask & (own.closing >= 0))
             best = joint_choice(parts, state.params["centralised"], rows)
             choice = jnp.take_along_axis(parts.joint.split(best), own.closing, axis=0)
 
