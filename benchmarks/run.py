@@ -20,6 +20,7 @@ from rich.table import Table
 import envs
 from benchmarks.environments import bench_environments
 from benchmarks.training import bench_training
+from jaxmac.algorithms import entry
 from jaxmac.run import use_cpu_devices
 from jaxmac.rundir import versions
 
@@ -38,6 +39,8 @@ class BenchArguments:
     """which part to run"""
     env: tuple[str, ...] = BENCHED
     """environment ids, or all; training runs on the first"""
+    algorithm: tuple[str, ...] = ()
+    """algorithms to train (default: all that have a row)"""
     parallel: tuple[int, ...] = ()
     """numbers of parallel environments (default: 1 to 16,384)"""
     quick: bool = False
@@ -90,6 +93,8 @@ def bench(arguments: BenchArguments) -> int:
     env_ids = envs.list_ids() if arguments.env == ("all",) else arguments.env
     for env_id in env_ids:
         envs.make(env_id)
+    for name in arguments.algorithm:
+        entry(name)
     arguments.out.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
@@ -106,7 +111,7 @@ def bench(arguments: BenchArguments) -> int:
     if arguments.what in ("all", "environments"):
         report["environments"] = bench_environments(env_ids, arguments.quick, say, arguments.parallel)
     if arguments.what in ("all", "training"):
-        report["training"] = bench_training(env_ids[0], arguments.quick, say)
+        report["training"] = bench_training(env_ids[0], arguments.quick, say, arguments.algorithm)
     report["seconds"] = round(time.perf_counter() - began, 1)
     show(report, console)
     name = "bench" if arguments.what == "all" else f"bench-{arguments.what}"
@@ -132,16 +137,20 @@ def show(report: dict[str, Any], console: Console) -> None:
             table.add_row(row["env"], *sizes, rate, bare, f"{row['compile_seconds']:.1f}")
         console.print(table)
     if "training" in report:
-        rates = "updates/s", "live steps/s", "steps/update", "compile s", "MiB/update"
+        rates = "updates/s", "live steps/s", "reference", "steps/update", "compile s", "MiB/update"
         table = Table("algorithm", "size", "members", "devices", *rates)
         for row in report["training"]["rows"]:
             rates = spread(row["updates_per_second"]), spread(row["live_env_steps_per_second"])
+            reference = row["reference_env_steps_per_second"]
+            rates += ("" if reference is None else f"{reference:,}",)
             ratio = f"{row['nominal_env_steps_per_update']:g}"
             sizes = str(row["members"]), str(row["devices"])
             last = f"{row['compile_seconds']:.1f}", f"{row['update_mib']:g}"
             table.add_row(row["algorithm"], row["size"], *sizes, *rates, ratio, *last)
         console.print(table)
         measured = report["training"]["breakdown"]
+        if not measured:
+            return
         table = Table("part of an iteration", *(f"{b['size']} x {b['members']}" for b in measured))
         for name in measured[0]["parts"]:
             found = [b["parts"][name] for b in measured]

@@ -29,6 +29,12 @@ PAPER = {"trajectory": 25, "trajectory_unit": "rows", "max_rows": 25, "hidden_si
 SIZES: dict[str, dict[str, Any]] = {"tuned": {}, "paper": PAPER, "reference": {}}
 BASELINES = ("mac-dec-q", "mac-cen-q", "mac-dec-ddrqn", "parallel-mac-dec-ddrqn", "mac-iac", "mac-cac", "mac-niacc")
 BASELINES += ("mac-iaicc",)
+# The reference's training on a 2-core machine, environment steps per second of one process.
+REFERENCE = {
+    ("mac-dec-q", "BoxPushing-10", "reference"): 480,
+    ("mac-cen-q", "BoxPushing-10", "reference"): 75,
+    ("mac-iaicc", "BoxPushing-10", "reference"): 1340,
+}
 EARLY = {"learning_starts": 128, "replay_episodes": 1024}
 
 
@@ -72,10 +78,15 @@ def throughput(program: Program, algorithm: str, size: str, repeats: int) -> dic
         "live_env_steps_per_second": timing.rate(steps),
         "nominal_env_steps_per_second": timing.rate(members * config.num_envs * program.env.horizon),
         "updates_per_second": timing.rate(made),
+        "reference_env_steps_per_second": REFERENCE.get((algorithm, program.env.name, size)),
         "compile_seconds": compile_seconds,
         "replay_bytes_per_step": program.footprint().replay / stored,
         "update_mib": update_memory(program),
     }
+
+
+def _times(rate: float, reference: float | None) -> str:
+    return "" if reference is None else f" ({rate / reference:.0f} times the reference)"
 
 
 def update_memory(program: Program) -> float:
@@ -103,7 +114,7 @@ def part_functions(program: Program) -> dict[str, Callable]:
         )
 
     def update(learner: Any, hyper: Any, batch: Any, key: Any) -> Any:
-        return algorithm.update(learner, hyper, {stream: batch}, progress, key)
+        return algorithm.update(learner, hyper, dict.fromkeys(algorithm.streams, batch), progress, key)
 
     def evaluate(learner: Any, hyper: Any, key: Any) -> Any:
         return episode_means(env, algorithm.evaluation(learner, hyper), key, config.eval_episodes, hyper["gamma"])
@@ -171,7 +182,9 @@ def _time_add(add: Callable, storage: Any, episodes: Any, repeats: int) -> Timin
     return timed(call, repeats)
 
 
-def bench_training(env_id: str, quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
+def bench_training(
+    env_id: str, quick: bool, say: Callable[[str], None], algorithms: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Throughput at both sizes for one and eight members, and the shares of an iteration."""
     cases = [("avf-qmix", size, members) for size in ("tuned", "paper") for members in (1, 8)]
     cases += [(name, "paper", 8) for name in ("avf-qplex", "avf-vdn")]
@@ -179,6 +192,8 @@ def bench_training(env_id: str, quick: bool, say: Callable[[str], None]) -> dict
     cases += [(name, "reference", members) for name in BASELINES for members in (1, 8)]
     if quick:
         cases = [("avf-qmix", "tuned", 2)]
+    if algorithms:
+        cases = [case for case in cases if case[0] in algorithms]
     rows, parts = [], []
     for algorithm, size, members in cases:
         program = build(algorithm, env_id, size, members)
@@ -186,7 +201,8 @@ def bench_training(env_id: str, quick: bool, say: Callable[[str], None]) -> dict
         done = rows[-1]
         say(
             f"{algorithm} {size} x {members}: {done['updates_per_second']['median']:,.0f} updates/s, "
-            f"{done['live_env_steps_per_second']['median']:,.0f} live steps/s, "
+            f"{done['live_env_steps_per_second']['median']:,.0f} live steps/s"
+            f"{_times(done['live_env_steps_per_second']['median'], done['reference_env_steps_per_second'])}, "
             f"compiled in {done['compile_seconds']:.1f} s"
         )
         if algorithm == "avf-qmix" and members > 1:
