@@ -34,18 +34,24 @@ class Job:
     episodes: int
     preset: str = "tuned"
     settings: dict[str, Any] = field(default_factory=dict)
+    env_options: dict[str, Any] = field(default_factory=dict)
 
 
 def arguments(description: str, seeds: Sequence[int], **extra: dict[str, Any]) -> argparse.Namespace:
-    """The flags of an experiment: its seeds, how much of it to run, and `extra` ones (name -> argparse options)."""
+    """The flags of an experiment: its seeds, how much of it to run, and `extra` ones (name -> argparse options).
+
+    An extra one with `positional` is an argument without a flag.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
     for name, options in extra.items():
-        parser.add_argument(f"--{name}", **options)
+        options = dict(options)
+        parser.add_argument(name if options.pop("positional", False) else f"--{name}", **options)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds), help="seeds (default: %(default)s)")
     parser.add_argument("--only", nargs="+", default=None, help="labels of the jobs to run (default: all)")
     parser.add_argument("--episodes", type=int, default=None, help="training episodes (default: each job's own)")
     parser.add_argument("--devices", type=int, default=os.cpu_count() or 1, help="virtual CPU devices")
     given = parser.parse_args()
+    given.usual_seeds = list(seeds)
     jaxmac.use_cpu_devices(given.devices)
     return given
 
@@ -74,6 +80,7 @@ def run(
             preset=job.preset,
             seeds=given.seeds,
             episodes=given.episodes or job.episodes,
+            env_options=job.env_options,
             out=out,
             overwrite=True,
             **job.settings,
@@ -139,8 +146,8 @@ def _markdown(content: dict[str, Any]) -> str:
         "",
         f"Command: `{content['command']}`",
         "",
-        f"Greedy undiscounted return, mean of the last ten evaluations; 95 % bootstrap interval over seeds; "
-        f"solved: members at {content['threshold']:g} or more. {content['machine']['cores']} CPU cores.",
+        "Undiscounted return of the learned policies, mean of the last ten evaluations; 95 % bootstrap interval "
+        f"over seeds; solved: members at {content['threshold']:g} or more. {content['machine']['cores']} cores.",
         "",
         "| | mean [interval] | optimum | solved | episodes (median to solve) | updates | discounted | wall s |",
         "|---|---|---|---|---|---|---|---|",
@@ -163,7 +170,11 @@ def _markdown(content: dict[str, Any]) -> str:
 
 def _command(given: argparse.Namespace) -> str:
     """The command that makes the whole table, also where only a part of it was run again."""
-    part = getattr(given, "running", [])
+    part = list(getattr(given, "running", []))
+    if getattr(given, "episodes", None):
+        part += ["--episodes", str(given.episodes)]
+    if getattr(given, "seeds", None) != getattr(given, "usual_seeds", None):
+        part += ["--seeds", *map(str, given.seeds)]
     return shlex.join(["python", "-m", f"experiments.{Path(sys.argv[0]).stem}", *part])
 
 

@@ -1,0 +1,37 @@
+"""The baselines against the reference's figures, at its settings (preset `reference`, `neurips22` rewards).
+
+    python -m experiments.macro_baselines --env BoxPushing-10
+    python -m experiments.macro_baselines --env Warehouse-T --episodes 80000 --seeds $(seq 0 19)
+
+Without `--episodes` each job trains for as long as a small machine allows, less than the reference did.
+Results: experiments/results/baselines_ENVIRONMENT.
+"""
+
+from experiments.common import Job, arguments, run, slug
+
+JOBS = {  # environment: (return that counts as solved, its jobs: algorithm, episodes here; of the reference)
+    "BoxPushing-10": (290.0, (("mac-dec-q", 12_000), ("mac-cen-q", 12_000), ("mac-iaicc", 40_000))),  # 40,000
+    "Overcooked-B": (200.0, (("mac-iaicc", 20_000),)),  # 120,000
+    "Warehouse-T": (700.0, (("mac-iaicc", 20_000),)),  # 80,000
+}
+NAMES = {"mac-dec-q": "MacDec-Q", "mac-cen-q": "MacCen-Q", "mac-iaicc": "Mac-IAICC"}
+OPTIONS = {"BoxPushing-10": {"preset": "neurips22"}, "Warehouse-T": {"preset": "neurips22"}}
+
+
+def main() -> None:
+    """Run the environments asked for."""
+    choices = {"nargs": "+", "choices": JOBS, "default": list(JOBS), "help": "environments"}
+    given = arguments(__doc__, range(200, 208), env=choices)
+    for env_id in given.env:
+        given.running = ["--env", env_id]
+        threshold, jobs = JOBS[env_id]
+        options = OPTIONS.get(env_id, {})
+        made = [
+            Job(NAMES[name], name, env_id, episodes, "reference", {"eval_every": 200}, options)
+            for name, episodes in jobs
+        ]
+        run(f"baselines_{slug(env_id)}", f"{env_id}, the reference's settings", made, given, threshold)
+
+
+if __name__ == "__main__":
+    main()
