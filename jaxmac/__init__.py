@@ -5,6 +5,7 @@ from envs import make
 from jaxmac.algorithms import list_algorithms
 from jaxmac.animation import animate
 from jaxmac.result import Result, evaluate, load
+from jaxmac.resume import resume
 from jaxmac.rollout import random_policy, scripted_policy
 from jaxmac.run import train, use_cpu_devices
 
@@ -19,6 +20,7 @@ __all__ = [
     "load",
     "make",
     "random_policy",
+    "resume",
     "scripted_policy",
     "train",
     "use_cpu_devices",

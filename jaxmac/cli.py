@@ -26,7 +26,7 @@ USAGE = """usage: jaxmac COMMAND ...
 
   list                 environments, algorithms, presets   [--algorithm ID: its hyperparameters]
   train                train seeds (and swept values) together
-  resume RUN           continue a run (not yet: a run starts again with --overwrite)
+  resume RUN           continue a run that was stopped, bit for bit as if it never had been
   eval RUN             greedy episodes of a finished run, with intervals
   render RUN           animation of a learned policy     [--env ID --policy scripted|random: of an environment]
   plot RUN [RUN ...]   learning curves of several runs on one axes
@@ -75,6 +75,8 @@ def _train_class(algorithm: str, env_id: str, preset: str) -> tuple[type, Any]:
             (),
         ),
         ("chunk", documented(int | None, "iterations per compiled call; never changes the numbers"), None),
+        ("checkpoint_every", documented(int, "evaluations between checkpoints"), 10),
+        ("checkpoint_replay", documented(bool, "keep the replay in them, for `jaxmac resume`"), True),
         (
             "devices",
             documented(int | None, "CPU devices to spread members over (default: one per core)"),
@@ -134,6 +136,8 @@ def command_train(arguments: Sequence[str]) -> int:
         out=out,
         overwrite=given.overwrite,
         chunk=given.chunk,
+        checkpoint_every=given.checkpoint_every,
+        checkpoint_replay=given.checkpoint_replay,
         **changed,
     )
     _report(result, out)
@@ -295,9 +299,28 @@ def command_plot(arguments: Sequence[str]) -> int:
     return 0
 
 
+@dataclasses.dataclass(frozen=True)
+class ResumeArguments:
+    """Continue a run that was stopped."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    episodes: int | None = None
+    """train up to so many episodes instead"""
+    iteration: Annotated[int | None, tyro.conf.arg(name="from")] = None
+    """the checkpoint to continue from (default: the last one)"""
+    devices: int | None = None
+    """CPU devices to spread members over (default: one per core)"""
+
+
 def command_resume(arguments: Sequence[str]) -> int:
-    """Refuse: full learner states are not stored yet."""
-    raise ValueError("this version cannot continue a run yet: train it again, with --overwrite or another --out")
+    """Continue a run from its last complete checkpoint."""
+    from jaxmac.resume import resume
+
+    given = parse("resume", ResumeArguments, arguments)
+    use_cpu_devices(given.devices if given.devices is not None else os.cpu_count() or 1)
+    result = resume(given.run, episodes=given.episodes, iteration=given.iteration)
+    _report(result, given.run)
+    return 0 if result.status == "finished" else 130
 
 
 def command_bench(arguments: Sequence[str]) -> int:

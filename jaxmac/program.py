@@ -51,6 +51,8 @@ class Program:
         self.updates = np.zeros(len(members), np.int64)
         self.env_steps = np.zeros(len(members), np.int64)
         self.seconds = 0.0
+        self.done = 0  # iterations
+        self.evaluated = -1  # iteration of the last evaluation
 
     def footprint(self) -> Footprint:
         """Memory this group will need, from shapes alone."""
@@ -80,6 +82,7 @@ class Program:
             self.members = self._advance(self.members, self.keys, self.hyper, jnp.int32(start), jnp.int32(end))
             jax.block_until_ready(self.members)
             self.seconds += time.perf_counter() - began
+            self.done = end
             then(end)
 
     def evaluate(self, iteration: int) -> list[dict[str, Any]]:
@@ -88,6 +91,7 @@ class Program:
         means, tally, self.members = self._evaluate(self.members, self.keys, self.hyper, jnp.int32(iteration))
         means, tally = jax.device_get((means, tally))
         self.seconds += time.perf_counter() - began
+        self.evaluated = iteration
         count = len(self.specs)
         self.updates += tally.updates[:count]
         self.env_steps += tally.env_steps[:count]
@@ -113,12 +117,59 @@ class Program:
             **spec.swept,
         }
 
-    def finish(self) -> Any:
-        """Learner states of the real members, on the host; the devices are cleared. None if there are none."""
-        members = self.__dict__.pop("members", None)
+    def snapshot(self, replay: bool) -> dict[str, Any] | None:
+        """The items of a checkpoint of the real members, on the host; None if there is nothing whole to write."""
+        members = self.__dict__.get("members")
         if members is None or any(leaf.is_deleted() for leaf in jax.tree.leaves(members)):
             return None
-        return jax.tree.map(lambda x: x[: len(self.specs)], jax.device_get(members.learner))
+        kept = members if replay else members.replace(replay=None)
+        kept = jax.tree.map(lambda x: x[: len(self.specs)], jax.device_get(kept))
+        items = {"learners": kept.learner, "best": kept.best}
+        if replay:
+            state = {"replay": kept.replay, "tally": kept.tally, "best_return": kept.best_return}
+            items["state"] = state | {"counters": self._counters()}
+        return items
+
+    def _counters(self) -> dict[str, np.ndarray]:
+        numbers = {"done": self.done, "evaluated": self.evaluated}
+        numbers |= {"updates": self.updates, "env_steps": self.env_steps}
+        numbers = {name: np.asarray(value, np.int32) for name, value in numbers.items()}
+        return numbers | {"seconds": np.asarray(self.seconds, np.float32)}
+
+    def shapes(self) -> dict[str, Any]:
+        """Shapes and dtypes of the items of a checkpoint."""
+        members = jax.eval_shape(self.trainer.init, self.keys, self.hyper)
+        count = len(self.specs)
+        members = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), members)
+        counters = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), self._counters())
+        state = {"replay": members.replay, "tally": members.tally, "best_return": members.best_return}
+        return {"learners": members.learner, "best": members.best, "state": state | {"counters": counters}}
+
+    def restore(self, items: dict[str, Any]) -> None:
+        """Put the items of a checkpoint back; call after `compile`."""
+        state = items["state"]
+        whole = self.members.replace(
+            learner=items["learners"],
+            best=items["best"],
+            **{name: state[name] for name in ("replay", "tally", "best_return")},
+        )
+        extra = self.padded - len(self.specs)  # padded members are copies of the last one
+
+        def placed(held: jax.Array, x: Any) -> jax.Array:
+            x = np.asarray(x)
+            return jax.device_put(np.concatenate([x, *[x[-1:]] * extra]), held.sharding)
+
+        self.members = jax.tree.map(placed, self.members, whole)
+        counters = jax.tree.map(np.asarray, state["counters"])
+        self.done, self.evaluated = int(counters["done"]), int(counters["evaluated"])
+        self.updates, self.env_steps = (counters[name].astype(np.int64) for name in ("updates", "env_steps"))
+        self.seconds = float(counters["seconds"])
+
+    def finish(self) -> Any:
+        """Learner states of the real members, on the host; the devices are cleared. None if there are none."""
+        items = self.snapshot(replay=False)
+        self.__dict__.pop("members", None)
+        return None if items is None else items["learners"]
 
     @property
     def first_learning_iteration(self) -> int:

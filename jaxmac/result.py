@@ -15,7 +15,7 @@ import envs
 from envs.environment import Environment
 from jaxmac.algorithms import Algorithm, entry
 from jaxmac.animation import Animation, animate
-from jaxmac.checkpoint import load_learners
+from jaxmac.checkpoint import read
 from jaxmac.config import hyper_arrays
 from jaxmac.members import MemberSpec, group_members, restore_members
 from jaxmac.rollout import Policy, rollout
@@ -42,10 +42,10 @@ class Result:
     path: Path | None
     status: str
     specs: list[MemberSpec] = field(repr=False)
-    learners: dict[int, Any] = field(repr=False)  # by group; the others are on disk
+    learners: dict[Any, Any] = field(repr=False)  # by group, or (group, "best"); the others are on disk
 
-    def policy(self, member: int = 0) -> Policy:
-        """The evaluation policy a member has learned.
+    def policy(self, member: int = 0, best: bool = False) -> Policy:
+        """The evaluation policy a member has learned; with `best`, as it was at its best evaluation.
 
         Raises ValueError for a member out of range, RunDirectoryError if no checkpoint was written.
         """
@@ -55,12 +55,15 @@ class Result:
             (number, found) for number, found in enumerate(group_members(self.specs)) if self.specs[member] in found
         )
         algorithm = entry(self.config["algorithm"]).make(self.env, members[0].config)
-        if group not in self.learners:
+        name = (group, "best") if best else group
+        if name not in self.learners:
             if self.path is None:
-                raise RunDirectoryError(f"member {member} was not trained: the run was interrupted before")
-            self.learners[group] = load_learners(self.path, group, _learner_shapes(algorithm, members))
+                why = "best learners are kept on disk only" if best else "the run was interrupted before"
+                raise RunDirectoryError(f"member {member} is not there: {why}")
+            shapes = _learner_shapes(algorithm, members)
+            self.learners[name] = read(self.path, group, "best" if best else "learners", shapes)
         row = members.index(self.specs[member])
-        learner = jax.tree.map(lambda x: jnp.asarray(x[row]), self.learners[group])
+        learner = jax.tree.map(lambda x: jnp.asarray(x[row]), self.learners[name])
         return algorithm.evaluation(learner, _hyper(self.specs[member]))
 
     def plot(self, path: str | os.PathLike | None = None) -> Any:
@@ -102,10 +105,11 @@ def _learner_shapes(algorithm: Algorithm, members: list[MemberSpec]) -> Any:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct((len(members), *x.shape), x.dtype), one)
 
 
-def load(path: str | os.PathLike, env: Environment | None = None) -> Result:
+def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: bool = True) -> Result:
     """Read a run directory back: the same Result as `train` returned.
 
-    `env` is needed only for a run on an Environment instance, which config.json cannot rebuild.
+    `env` is needed only for a run on an Environment instance, which config.json cannot rebuild. Without `need_rows`
+    a run that was stopped before its first evaluation is fine, too.
 
     Raises:
         RunDirectoryError: no run directory, damaged, or written by a newer format.
@@ -118,7 +122,7 @@ def load(path: str | os.PathLike, env: Environment | None = None) -> Result:
         env = envs.make(config["env"], **config["env_options"])
     specs = restore_members(config)
     metrics = tabulate(read_rows(Path(path) / "metrics.csv"), [spec.swept for spec in specs])
-    if not len(metrics["episodes"]):
+    if need_rows and not len(metrics["episodes"]):
         raise RunDirectoryError(f"{path} holds no evaluation yet")
     members = [{"seed": spec.seed, **spec.swept} for spec in specs]
     return Result(metrics, members, config, env, Path(path), config["status"], specs, {})

@@ -13,7 +13,7 @@ from rich.console import Console
 
 import envs
 from envs.environment import Environment
-from jaxmac.checkpoint import save_learners
+from jaxmac.checkpoint import KEEP, save, saved_iterations
 from jaxmac.members import MemberSpec, group_members, is_integer, make_members, seed_list
 from jaxmac.memory import refuse_if_too_large
 from jaxmac.program import Program
@@ -44,6 +44,8 @@ def train(
     out: str | os.PathLike | None = None,
     overwrite: bool = False,
     chunk: int | None = None,
+    checkpoint_every: int = 10,
+    checkpoint_replay: bool = True,
     progress: bool = True,
     **hyperparameters: Any,
 ) -> Result:
@@ -60,6 +62,8 @@ def train(
         out: run directory; None writes nothing.
         overwrite: replace a run that `out` already holds.
         chunk: iterations per compiled call (None: about 64 updates); never changes the numbers.
+        checkpoint_every: evaluations between checkpoints; one more is written at the end and at Ctrl-C.
+        checkpoint_replay: keep the replay in them; without it a run can be judged but not resumed.
         progress: show progress.
         **hyperparameters: fields of the algorithm's config.
 
@@ -71,13 +75,14 @@ def train(
         TrainingError: the disk filled up while training.
     """
     environment = _environment(env, env_options)
-    _positive("episodes", episodes)
-    _positive("chunk", 1 if chunk is None else chunk)
+    check_positive("episodes", episodes)
+    check_positive("chunk", 1 if chunk is None else chunk)
+    check_positive("checkpoint_every", checkpoint_every)
     specs = make_members(algorithm, environment, preset, hyperparameters, seeds, sweep)
     _check_sizes(specs)
     console = Console(stderr=True, quiet=not progress, highlight=False, soft_wrap=True)
     programs = [Program(algorithm, environment, group, None) for group in group_members(specs)]
-    on_disk = _announce(console, algorithm, environment, specs, programs, episodes)
+    on_disk = announce(console, algorithm, environment, specs, programs, episodes, checkpoint_replay)
     config = {
         "format": FORMAT,
         "status": "running",
@@ -92,6 +97,8 @@ def train(
         "hyperparameters": {name: vars(specs[0].config)[name] for name in hyperparameters},
         "settings": vars(specs[0].config),
         "optimal_return": environment.optimal_return,
+        "checkpoint_every": int(checkpoint_every),
+        "checkpoint_replay": bool(checkpoint_replay),
         "versions": versions(),
         "backend": jax.default_backend(),
     }
@@ -99,7 +106,7 @@ def train(
     directory.create(config, list(config["sweep"]), overwrite, on_disk)
     members = [{"seed": spec.seed, **spec.swept} for spec in specs]
     result = Result({}, members, config, environment, directory.path, "running", specs, {})
-    _train_groups(result, programs, int(episodes), chunk, directory, console)
+    train_groups(result, programs, chunk, directory, console)
     return result
 
 
@@ -111,7 +118,8 @@ def _environment(env: str | Environment, env_options: dict[str, Any] | None) -> 
     return envs.make(env, **(env_options or {}))
 
 
-def _positive(name: str, value: Any) -> None:
+def check_positive(name: str, value: Any) -> None:
+    """Raise a one-line ValueError unless `value` is a positive integer."""
     if not is_integer(value) or value < 1:
         raise ValueError(f"{name}={value!r} is out of range; allowed: >= 1")
 
@@ -125,13 +133,14 @@ def _check_sizes(specs: list[MemberSpec]) -> None:
                 raise ValueError(f"{name}={value} is larger than the replay; allowed: <= {held}")
 
 
-def _announce(
+def announce(
     console: Console,
     algorithm: str,
     env: Environment,
     specs: list[MemberSpec],
     programs: list[Program],
     episodes: int,
+    replay: bool,
 ) -> int:
     """Say what will run and how much memory it takes; refuse what cannot fit. Returns bytes needed on disk."""
     footprints = [program.footprint() for program in programs]
@@ -144,23 +153,30 @@ def _announce(
     starts = max(program.first_learning_iteration * program.config.num_envs for program in programs)
     if starts >= episodes:
         console.print(f"note: nothing is learned before {starts} episodes (learning_starts, batch_size)")
-    return 2 * sum(footprint.learners for footprint in footprints) + 10**7
+    learners = sum(footprint.learners for footprint in footprints)
+    replays = sum(f.replay * program.padded for f, program in zip(footprints, programs, strict=True))
+    # The last checkpoints and the one being written; replays compress well, learners do not.
+    return (KEEP + 1) * (learners + (replays // 4 if replay else 0)) + 10**7
 
 
 def _size(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
-def _train_groups(
+def train_groups(
     result: Result,
     programs: list[Program],
-    episodes: int,
     chunk: int | None,
     directory: RunDirectory,
     console: Console,
+    rows: list[dict[str, Any]] | None = None,
+    found: list[Any] | None = None,
 ) -> None:
-    """Train the groups one after the other and fill in the result, whatever ends it."""
-    rows: list[dict[str, Any]] = []
+    """Train the groups one after the other and fill in the result, whatever ends it.
+
+    `rows` of metrics are there already, `found` are the items of the checkpoints to continue from.
+    """
+    rows = [] if rows is None else rows
     status = "failed"
     try:
         for number, program in enumerate(programs):
@@ -168,9 +184,14 @@ def _train_groups(
             try:
                 console.print(f"{label}compiling ... ", end="")
                 console.print(f"{program.compile():.1f} s")
-                _train_group(program, episodes, chunk, directory, rows, console)
+                if found and found[number]:
+                    program.restore(found[number])
+                _train_group(program, number, result, chunk, directory, rows, console)
             finally:
-                _keep(result, number, program.finish())
+                _checkpoint(result, number, program)
+                learners = program.finish()
+                if learners is not None:
+                    result.learners[number] = learners
         status = "finished"
     except KeyboardInterrupt:
         console.print("interrupted: what was learned and the metrics up to the last evaluation are kept")
@@ -184,13 +205,13 @@ def _train_groups(
         _finish(result, rows, status, directory)
 
 
-def _keep(result: Result, group: int, learners: Any) -> None:
-    """Note the learners of a group and write them down."""
-    if learners is None:
+def _checkpoint(result: Result, group: int, program: Program) -> None:
+    """Write down where a group stands, unless that is written already."""
+    if result.path is None or saved_iterations(result.path, group)[-1:] == [program.done]:
         return
-    result.learners[group] = learners
-    if result.path is not None:
-        save_learners(result.path, group, learners)
+    items = program.snapshot(result.config["checkpoint_replay"])
+    if items is not None:
+        save(result.path, group, program.done, items)
 
 
 def _finish(result: Result, rows: list[dict[str, Any]], status: str, directory: RunDirectory) -> None:
@@ -205,18 +226,19 @@ def _finish(result: Result, rows: list[dict[str, Any]], status: str, directory: 
 
 def _train_group(
     program: Program,
-    episodes: int,
+    group: int,
+    result: Result,
     chunk: int | None,
     directory: RunDirectory,
     rows: list[dict[str, Any]],
     console: Console,
 ) -> None:
     per_iteration = program.config.num_envs
-    total = -(-episodes // per_iteration)
+    total = -(-result.config["episodes"] // per_iteration)
     interval = -(-program.config.eval_every // per_iteration)
     chunk = chunk or max(1, UPDATES_PER_CHUNK // program.algorithm.collection.updates)
     reporter = Reporter(console, total, per_iteration)
-    done, warned = 0, False
+    warned = False
     with reporter, CtrlC(reporter.note) as ctrl_c:
 
         def after_chunk(iterations: int) -> None:
@@ -224,22 +246,28 @@ def _train_group(
             ctrl_c.check()
 
         while True:
-            fresh = program.evaluate(done)
-            directory.append(fresh)
-            rows.extend(fresh)
-            _refuse_non_finite(program, directory)
-            if program.dropped and not warned:
-                warned = True
-                reporter.note(
-                    f"note: max_rows={program.config.max_rows} shortens some windows "
-                    f"({program.dropped} early rows left out so far)"
-                )
-            reporter.update(done, fresh)
+            done = program.done
+            if program.evaluated < done and (done % interval == 0 or done == total):
+                fresh = program.evaluate(done)
+                directory.append(fresh)
+                rows.extend(fresh)
+                _refuse_non_finite(program, directory)
+                warned = warned or _warn_of_dropped_rows(program, reporter)
+                reporter.update(done, fresh)
+                if done and done // interval % result.config["checkpoint_every"] == 0:
+                    _checkpoint(result, group, program)
             if done >= total:
                 return
-            following = min(done + interval, total)
-            program.advance(done, following, chunk, after_chunk)
-            done = following
+            program.advance(done, min(done - done % interval + interval, total), chunk, after_chunk)
+
+
+def _warn_of_dropped_rows(program: Program, reporter: Reporter) -> bool:
+    if program.dropped:
+        reporter.note(
+            f"note: max_rows={program.config.max_rows} shortens some windows "
+            f"({program.dropped} early rows left out so far)"
+        )
+    return bool(program.dropped)
 
 
 def _refuse_non_finite(program: Program, directory: RunDirectory) -> None:

@@ -89,13 +89,34 @@ class RunDirectory:
             raise RunDirectoryError(f"{path} is not empty and holds no run: choose another --out")
         path.mkdir(parents=True, exist_ok=True)
 
+    def reopen(self, config: dict[str, Any], swept: list[str], reached: dict[int, int]) -> list[dict[str, Any]]:
+        """Go on with a run that is there; returns the metrics rows that stay.
+
+        `reached`: member -> episodes of its last evaluation before the checkpoint; later rows, those of members
+        without one, and a torn last line are dropped in one atomic move.
+        """
+        self.columns = [*COLUMNS, *swept]
+        kept = []
+        for row in read_rows(self.path / "metrics.csv"):
+            whole = None not in row.values() and None not in row
+            if whole and int(row["episodes"]) <= reached.get(int(row["member"]), -1):
+                kept.append(row)
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(
+            [self.columns, *([row[column] for column in self.columns] for row in kept)]
+        )
+        try:
+            _replace(self.path / "metrics.csv", text.getvalue())
+            self.write_config(config)
+        except OSError as error:
+            raise RunDirectoryError(f"cannot write the run directory {self.path}: {_reason(error)}") from error
+        return kept
+
     def write_config(self, config: dict[str, Any]) -> None:
         """(Re)write config.json in one atomic move."""
         if self.path is None:
             return
-        draft = self.path / "config.json.part"
-        draft.write_text(json.dumps(config, indent=2, default=str) + "\n")
-        draft.replace(self.path / "config.json")
+        _replace(self.path / "config.json", json.dumps(config, indent=2, default=str) + "\n")
 
     def append(self, rows: list[dict[str, Any]]) -> None:
         """Append one row per member to metrics.csv, in one write that reaches the disk before it returns."""
@@ -112,6 +133,16 @@ class RunDirectory:
                 os.fsync(file.fileno())
         except OSError as error:
             raise RunDirectoryError(f"cannot write {self.path / 'metrics.csv'}: {_reason(error)}") from error
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a file in one atomic move, its content on disk before its name."""
+    draft = file.with_name(file.name + ".part")
+    with draft.open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(file)
 
 
 def _reason(error: OSError) -> str:

@@ -53,6 +53,8 @@ class Member:
     learner: Any
     replay: dict[str, Any]  # one storage per stream
     tally: Tally
+    best: Any  # the learner at its best evaluation
+    best_return: Float[Array, ""]
 
 
 class Evaluation(NamedTuple):
@@ -106,7 +108,9 @@ def make_trainer(env: Environment, algorithm: Algorithm, config: Any, mesh: Mesh
     def init(key: Array, hyper: Hyper) -> Member:
         learner = algorithm.init(jax.random.fold_in(key, INIT), hyper)
         example = example_episode(env, algorithm.evaluation(learner, hyper))
-        return Member(learner, {stream: replay.init(example) for stream in algorithm.streams}, Tally.empty())
+        storage = {stream: replay.init(example) for stream in algorithm.streams}
+        best = jax.tree.map(jnp.copy, learner), jnp.float32(-jnp.inf)
+        return Member(learner, storage, Tally.empty(), *best)
 
     def advance(members: Member, keys: Array, hyper: Hyper, first: Array, last: Array) -> Member:
         def body(iteration: Array, members: Member) -> Member:
@@ -122,7 +126,11 @@ def make_trainer(env: Environment, algorithm: Algorithm, config: Any, mesh: Mesh
         key = jax.random.fold_in(jax.random.fold_in(key, EVALUATION), iteration)
         policy = algorithm.evaluation(member.learner, hyper)
         means = episode_means(env, policy, key, config.eval_episodes, hyper["gamma"])
-        return means, member.tally, member.replace(tally=Tally.empty())
+        better = means.eval_return > member.best_return
+        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), member.learner, member.best)
+        best_return = jnp.maximum(means.eval_return, member.best_return)
+        after = member.replace(tally=Tally.empty(), best=best, best_return=best_return)
+        return means, member.tally, after
 
     def over_members(function: Callable, batched: int, unbatched: int, donate: bool) -> Callable:
         if mesh is not None:
@@ -160,7 +168,7 @@ def _collect(
             return_sum=tally.return_sum + jnp.sum(episodes.undiscounted_return),
             episodes=tally.episodes + num_envs,
         )
-    return Member(member.learner, storage, tally.replace(epsilon=jnp.mean(epsilon)))
+    return member.replace(replay=storage, tally=tally.replace(epsilon=jnp.mean(epsilon)))
 
 
 def _learn(
@@ -193,7 +201,7 @@ def _learn(
         lambda learned: learned,
         (members.learner, members.tally),
     )
-    return Member(learner, members.replay, tally)
+    return members.replace(learner=learner, tally=tally)
 
 
 def _update(

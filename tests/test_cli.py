@@ -138,15 +138,13 @@ def test_ctrl_c_ends_cleanly_and_keeps_what_there_was(tmp_path, capsys):
     assert len(json.loads(capsys.readouterr().out)) == 2
 
 
-def test_kill_9_leaves_whole_rows(tmp_path, capsys):
+def test_kill_9_leaves_whole_rows(tmp_path):
     out = tmp_path / "run"
     process, table = started(out)
     process.kill()
     process.wait(timeout=60)
     assert len(complete_rows(table)) >= 10
     assert main(["plot", str(out), "--out", str(tmp_path / "x.png")]) == 0
-    capsys.readouterr()
-    assert "holds no checkpoint" in refused(capsys, "eval", str(out))
 
 
 @pytest.mark.parametrize(
