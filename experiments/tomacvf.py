@@ -11,6 +11,7 @@ from experiments.common import Job, arguments, run, slug
 EPISODES = {"BoxPushing-6": 5_000, "BoxPushing-10": 5_000, "Warehouse-D": 4_000, "Overcooked-A": 4_000}
 THRESHOLD = {"BoxPushing-6": 95.0, "BoxPushing-10": 95.0, "Warehouse-D": 500.0, "Overcooked-A": 200.0}
 ALGORITHMS = ("tomacvf-qmix", "avf-qmix", "avf-qplex")
+ABLATIONS = {"none": "whole", "atpg": "without ATPG", "mac-sjert": "without Mac-SJERT", "both": "without both"}
 NAMES = {"tomacvf-qmix": "ToMacVF-QMIX", "avf-qmix": "AVF-QMIX", "avf-qplex": "AVF-QPLEX"}
 
 
@@ -26,8 +27,8 @@ def main() -> None:
         given.running = ["--env", env_id]
         if env_id == "ablations":
             jobs = [
-                Job(f"without {what}", "tomacvf-qmix", "BoxPushing-10", 5_000, settings={"ablation": what})
-                for what in ("none", "atpg", "mac-sjert", "both")
+                Job(label, "tomacvf-qmix", "BoxPushing-10", 5_000, settings={"ablation": ablation})
+                for ablation, label in ABLATIONS.items()
             ]
             run("tomacvf_ablations", "ToMacVF-QMIX, Box Pushing 10x10, preset tuned", jobs, given, 95.0)
             continue
