@@ -151,7 +151,7 @@ def show(report: dict[str, Any], console: Console) -> None:
         measured = report["training"]["breakdown"]
         if not measured:
             return
-        table = Table("part of an iteration", *(f"{b['size']} x {b['members']}" for b in measured))
+        table = Table("part of an iteration", *(f"{b['algorithm']} {b['size']} x {b['members']}" for b in measured))
         for name in measured[0]["parts"]:
             found = [b["parts"][name] for b in measured]
             table.add_row(name, *(f"{p['milliseconds_per_iteration']:.1f} ms, {p['share']:.0%}" for p in found))

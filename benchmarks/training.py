@@ -26,9 +26,12 @@ from jaxmac.training import episode_means, for_each_member
 # The papers' sizes on the tuned preset, and a small replay so that learning starts at once.
 PAPER = {"trajectory": 25, "trajectory_unit": "rows", "max_rows": 25, "hidden_size": 64, "batch_size": 64}
 # "reference": batch, network and update ratio of the programs that published the baselines' figures.
-SIZES: dict[str, dict[str, Any]] = {"tuned": {}, "paper": PAPER, "reference": {}}
+# "episodes": whole episodes for both, so that ToMacVF and AVF can be compared on the same batch.
+EPISODES = {"batch_size": 16, "trajectory_unit": "episode", "max_rows": 0}
+SIZES: dict[str, dict[str, Any]] = {"tuned": {}, "paper": PAPER, "reference": {}, "episodes": EPISODES}
 BASELINES = ("mac-dec-q", "mac-cen-q", "mac-dec-ddrqn", "parallel-mac-dec-ddrqn", "mac-iac", "mac-cac", "mac-niacc")
 BASELINES += ("mac-iaicc",)
+BREAKDOWN = ("mac-dec-q", "mac-cen-q", "mac-iaicc")  # beside AVF
 # The reference's training on a 2-core machine, environment steps per second of one process.
 REFERENCE = {
     ("mac-dec-q", "BoxPushing-10", "reference"): 480,
@@ -188,7 +191,7 @@ def bench_training(
     """Throughput at both sizes for one and eight members, and the shares of an iteration."""
     cases = [("avf-qmix", size, members) for size in ("tuned", "paper") for members in (1, 8)]
     cases += [(name, "paper", 8) for name in ("avf-qplex", "avf-vdn")]
-    cases += [("tomacvf-qmix", "tuned", 8)]
+    cases += [(name, "episodes", 8) for name in ("avf-qmix", "tomacvf-qmix")]
     cases += [(name, "reference", members) for name in BASELINES for members in (1, 8)]
     if quick:
         cases = [("avf-qmix", "tuned", 2)]
@@ -205,7 +208,7 @@ def bench_training(
             f"{_times(done['live_env_steps_per_second']['median'], done['reference_env_steps_per_second'])}, "
             f"compiled in {done['compile_seconds']:.1f} s"
         )
-        if algorithm == "avf-qmix" and members > 1:
+        if members > 1 and ((algorithm == "avf-qmix" and size != "episodes") or algorithm in BREAKDOWN):
             parts.append(breakdown(program, algorithm, size, members=min(members, 4), repeats=3))
             shares = ", ".join(f"{name} {part['share']:.0%}" for name, part in parts[-1]["parts"].items())
             say(f"{algorithm} {size}, one iteration: {shares}")

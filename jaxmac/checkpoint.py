@@ -30,8 +30,13 @@ def _manager(folder: Path, keep: int | None = None) -> Iterator[Any]:
     import orbax.checkpoint as ocp
 
     logging.getLogger("absl").setLevel(logging.ERROR)
+    writes = keep is not None
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=keep, create=keep is not None, enable_async_checkpointing=False, read_only=keep is None
+        max_to_keep=keep,
+        create=writes,
+        cleanup_tmp_directories=writes,  # what a kill left half written
+        enable_async_checkpointing=False,
+        read_only=not writes,
     )
     manager = ocp.CheckpointManager(folder, options=options)
     try:
@@ -44,11 +49,15 @@ def save(run: Path, group: int, iteration: int, items: dict[str, Any]) -> None:
     """Write a checkpoint after `iteration` iterations and drop the oldest ones."""
     import orbax.checkpoint as ocp
 
-    with _manager(folder_of(run, group), KEEP) as manager:
-        if iteration in manager.all_steps():  # interrupted twice in the same place
-            manager.delete(iteration)
-        kinds = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
-        manager.save(iteration, args=ocp.args.Composite(**kinds))
+    folder = folder_of(run, group)
+    kinds = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
+    try:
+        with _manager(folder, KEEP) as manager:
+            manager.save(iteration, args=ocp.args.Composite(**kinds))
+    except Exception as error:  # orbax and tensorstore raise many kinds
+        raise RunDirectoryError(
+            f"cannot write the checkpoint {folder / str(iteration)}: {_reason(error)}"
+        ) from error
 
 
 def saved_iterations(run: Path, group: int) -> list[int]:
@@ -93,8 +102,11 @@ def damaged(path: Path, found: list[int], error: Exception) -> RunDirectoryError
     """What to say of a checkpoint that cannot be read."""
     before = [i for i in found if i < int(path.name)]
     offer = f"; the one before is at iteration {before[-1]} (--from {before[-1]})" if before else ""
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-    return RunDirectoryError(f"the checkpoint {path} is damaged{offer}: {reason}")
+    return RunDirectoryError(f"the checkpoint {path} is damaged{offer}: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _refuse_other_shapes(path: Path, shapes: Any) -> None:

@@ -282,8 +282,13 @@ def test_a_net_without_rows_stays_as_it_is():
     parts, hyper = small("mac-dec-q")
     state = macq.init(parts, jax.random.key(0), hyper)
     batch = jax.tree.map(lambda x: x[None], recorded_episode(1))
-    cuts = macq.rows_of(parts.config, hyper, batch, jax.random.key(0))
-    after, losses, _ = macq.learn(parts, state, cuts, cuts, hyper, NOW)
+
+    @jax.jit
+    def learn(state):
+        cuts = macq.rows_of(parts.config, hyper, batch, jax.random.key(0))
+        return macq.learn(parts, state, cuts, cuts, hyper, NOW)
+
+    after, losses, _ = learn(state)
     moved = jax.tree.map(
         lambda a, b: np.asarray((a != b).any(axis=tuple(range(1, a.ndim)))), after.params, state.params
     )
@@ -299,8 +304,13 @@ def test_targets_are_copied_every_so_many_primitive_steps():
     batch = jax.tree.map(lambda x: x[None], recorded_episode(0))
     cuts = macq.rows_of(parts.config, hyper, batch, jax.random.key(0))
     copied = []
+
+    @jax.jit
+    def learn(state, updates):
+        return macq.learn(parts, state, cuts, cuts, hyper, NOW._replace(updates=updates))[0]
+
     for updates in range(6):
-        state = macq.learn(parts, state, cuts, cuts, hyper, NOW._replace(updates=jnp.int32(updates)))[0]
+        state = learn(state, jnp.int32(updates))
         same = jax.tree.map(lambda a, b: bool((a == b).all()), state.params, state.target)
         copied.append(all(jax.tree.leaves(same)))
     assert copied == [False, False, True, False, False, True]

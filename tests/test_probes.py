@@ -30,6 +30,11 @@ SMALL = {
 }
 
 
+def slow(algorithm):
+    """A parameter for `make test-all` only."""
+    return pytest.param(algorithm, marks=pytest.mark.slow)
+
+
 def learn(algorithm, env, episodes=640, seeds=3, **options):
     values = {**SMALL, "train_freq": env.horizon, **options}
     return train(algorithm, env, seeds=seeds, episodes=episodes, progress=False, **values)
@@ -47,6 +52,7 @@ def test_qmix_learns_the_value_of_a_monotonic_game():
     assert (result.metrics["loss"][-1] < 0.25).all()  # a sum cannot get below 0.04 * 16 * 9/64 of variance
 
 
+@pytest.mark.slow
 def test_only_qplex_learns_the_values_of_a_game_that_is_not_monotonic():
     loss = {}
     for algorithm in ("avf-qmix", "avf-qplex"):
@@ -58,7 +64,7 @@ def test_only_qplex_learns_the_values_of_a_game_that_is_not_monotonic():
     assert loss["avf-qplex"][0] < 0.35
 
 
-@pytest.mark.parametrize("algorithm", ["avf-vdn", "avf-qmix", "avf-qplex"])
+@pytest.mark.parametrize("algorithm", ["avf-qmix", slow("avf-vdn"), slow("avf-qplex")])
 def test_every_mixer_learns_the_asynchronous_probe(algorithm):
     result = learn(algorithm, probes.Asynchronous(), episodes=2560, learning_rate=5e-3, epsilon_end=1.0)
     returns = result.metrics["eval_return"][-1]
@@ -92,6 +98,7 @@ def test_only_the_conditional_arg_max_solves_a_running_teammate(monkeypatch):
     assert worst_gap(learn("avf-vdn", env, episodes=1600), env) == [(10.0, 1.0)] * 3
 
 
+@pytest.mark.slow
 def test_only_the_joint_macro_state_explains_a_faded_coin():
     solved = {}
     for mode in ("joint", "real", "terminated"):
@@ -114,8 +121,8 @@ def test_only_the_joint_macro_state_explains_a_faded_coin():
 VALUE_BASED = (
     "mac-dec-q",
     "mac-cen-q",
-    pytest.param("mac-dec-ddrqn", marks=pytest.mark.slow),
-    "parallel-mac-dec-ddrqn",
+    slow("mac-dec-ddrqn"),
+    slow("parallel-mac-dec-ddrqn"),
 )
 
 
@@ -127,8 +134,8 @@ def test_value_based_baselines_learn_the_asynchronous_probe(algorithm):
     assert (returns == probes.Asynchronous.best).sum() >= 2
 
 
-@pytest.mark.parametrize("critic", ["history", pytest.param("state", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("algorithm", ["mac-iac", "mac-cac", "mac-niacc", "mac-iaicc"])
+@pytest.mark.parametrize("critic", ["history", slow("state")])
+@pytest.mark.parametrize("algorithm", ["mac-iaicc", "mac-cac", slow("mac-iac"), slow("mac-niacc")])
 def test_actor_critics_learn_the_additive_game(algorithm, critic):
     small = {"num_envs": 32, "hidden_size": 8, "layer_size": 16, "critic_hidden_size": 8, "critic_layer_size": 16}
     rates = {"actor_learning_rate": 1e-2, "critic_learning_rate": 1e-2, "epsilon_episodes": 1000.0}

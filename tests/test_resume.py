@@ -29,7 +29,14 @@ FAMILIES = {
 }
 
 
-@pytest.mark.parametrize("algorithm", FAMILIES)
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        "parallel-mac-dec-ddrqn",
+        "mac-iaicc",
+        *(pytest.param(a, marks=pytest.mark.slow) for a in ("avf-qplex", "tomacvf-qmix")),
+    ],
+)
 def test_restoring_a_snapshot_changes_no_bit_of_what_follows(algorithm):
     values = {name: value for name, value in FAMILIES[algorithm].items() if name != "max_rows"}
     env = Asynchronous()
