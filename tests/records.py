@@ -59,3 +59,28 @@ def make_episode(
 def fields_of(batch):
     """Name -> array of everything an Episode (or a batch of them) holds."""
     return {name: value for name, value in vars(batch).items() if value is not None}
+
+
+def worked_example(told, **fields):
+    """An episode of the policy-gradient example: segments are (macro-action, first step, last step, ended)."""
+    ended = np.zeros((told["T"], 2), bool)
+    running = np.zeros((told["T"], 2), int)
+    for agent, segments in enumerate(told["segments"]):
+        for macro_action, first, last, done in segments:
+            running[first : last + 1, agent] = macro_action
+            ended[last, agent] = done
+    ends = {"terminal": told["terminal"], "truncated": not told["terminal"]}
+    return make_episode(ended, told["r"], macro_action=running, **ends, **fields)
+
+
+def recorded_squeeze(told, **padding):
+    """An episode of the value-based recording, observations and availability padded."""
+    obs = np.zeros((told["L"] + 1, 3, 2), np.float32)
+    avail = np.zeros((told["L"] + 1, 3, 3), bool)
+    for t in range(told["L"] + 1):
+        for i in range(3):
+            obs[t, i, : len(told["obs"][t][i])] = told["obs"][t][i]
+            avail[t, i, : len(told["avail"][t][i])] = told["avail"][t][i]
+    over = bool(told["terminate_last"])
+    fields = {"macro_action": told["cur_mac"], "obs": obs, "avail": avail, "terminal": over, "truncated": not over}
+    return make_episode(told["mac_done"], told["reward"], **fields, **padding)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import GOLDEN
-from records import make_episode
+from records import make_episode, worked_example
 from torch_params import recurrent_net, stacked
 
 from envs.environment import Environment
@@ -161,17 +161,9 @@ def test_parameters_after_a_step_are_the_recorded_ones(update):
 def example_episode(name):
     """Episode `name` of the worked example; an observation is the number of steps at its last refresh."""
     told = EXAMPLE["episodes"][name]
-    ended = np.zeros((told["T"], 2), bool)
-    running = np.zeros((told["T"], 2), int)
-    for agent, segments in enumerate(told["segments"]):
-        for macro_action, first, last, done in segments:
-            running[first : last + 1, agent] = macro_action
-            ended[last, agent] = done
-    ends = {"terminal": told["terminal"], "truncated": not told["terminal"]}
-    steps = np.arange(told["T"] + 1, dtype=np.float32)
     obs = np.zeros((told["T"] + 1, 2, 3), np.float32)
-    obs[:, :, 0] = steps[:, None]
-    return make_episode(ended, told["r"], macro_action=running, obs=obs, horizon=8, garbage=50, **ends)
+    obs[:, :, 0] = np.arange(told["T"] + 1)[:, None]
+    return worked_example(told, obs=obs, horizon=8, garbage=50)
 
 
 @pytest.fixture(scope="module")

@@ -128,11 +128,11 @@ def test_the_td_loss_by_hand():
 @pytest.mark.parametrize(
     "options",
     [
-        {"macro_state": "real"},
+        pytest.param({"macro_state": "real"}, marks=pytest.mark.slow),
         {"macro_state": "terminated", "reward_scheme": "mean"},
-        {"trajectory_unit": "rows", "unroll_episode": True},
+        pytest.param({"trajectory_unit": "rows", "unroll_episode": True}, marks=pytest.mark.slow),
         {"share_parameters": True, "obs_last_action": True, "dueling": "none"},
-        {"dueling": "raw"},
+        pytest.param({"dueling": "raw"}, marks=pytest.mark.slow),
         {"v_over_feasible": False, "double_q": False},
         {"timeout_is_terminal": True, "close_on_terminal": False, "hysteresis": 0.2},
     ],

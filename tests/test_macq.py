@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import GOLDEN
-from records import make_episode
+from records import recorded_squeeze
 from torch_params import recurrent_net
 
 from envs.environment import Environment
@@ -31,18 +31,7 @@ class Recorded(Environment):
 
 
 def recorded_episode(index, horizon=8, garbage=0):
-    data = SQUEEZE["episodes"][index]
-    obs = np.zeros((data["L"] + 1, len(SIZES), max(SIZES)), np.float32)
-    avail = np.zeros((data["L"] + 1, len(SIZES), max(ACTIONS)), bool)
-    for t in range(data["L"] + 1):
-        for i in AGENTS:
-            obs[t, i, : SIZES[i]] = data["obs"][t][i]
-            avail[t, i, : ACTIONS[i]] = data["avail"][t][i]
-    over = bool(data["terminate_last"])
-    flags = {"terminal": over, "truncated": not over, "horizon": horizon, "garbage": garbage}
-    return make_episode(
-        data["mac_done"], data["reward"], macro_action=data["cur_mac"], obs=obs, avail=avail, **flags
-    )
+    return recorded_squeeze(SQUEEZE["episodes"][index], horizon=horizon, garbage=garbage)
 
 
 def small(kind, **overrides):

@@ -64,7 +64,8 @@ def test_only_qplex_learns_the_values_of_a_game_that_is_not_monotonic():
     assert loss["avf-qplex"][0] < 0.35
 
 
-@pytest.mark.parametrize("algorithm", ["avf-qmix", slow("avf-vdn"), slow("avf-qplex")])
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["avf-vdn", "avf-qmix", "avf-qplex"])
 def test_every_mixer_learns_the_asynchronous_probe(algorithm):
     result = learn(algorithm, probes.Asynchronous(), episodes=2560, learning_rate=5e-3, epsilon_end=1.0)
     returns = result.metrics["eval_return"][-1]

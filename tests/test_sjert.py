@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from records import make_episode
+from records import make_episode, worked_example
 
 import envs
 from jaxmac.rollout import random_policy, rollout
@@ -19,16 +19,9 @@ GAMMA = EXAMPLE["gamma"]
 
 
 def recorded(name, **padding):
-    """Episode `name` of the worked example: segments are (macro-action, first step, last step, ended)."""
+    """Episode `name` of the worked example, and what is told of it."""
     told = EXAMPLE["episodes"][name]
-    ended = np.zeros((told["T"], 2), bool)
-    running = np.zeros((told["T"], 2), int)
-    for agent, segments in enumerate(told["segments"]):
-        for macro_action, first, last, done in segments:
-            running[first : last + 1, agent] = macro_action
-            ended[last, agent] = done
-    ends = {"terminal": told["terminal"], "truncated": not told["terminal"]}
-    return make_episode(ended, told["r"], macro_action=running, **ends, **padding), told
+    return worked_example(told, **padding), told
 
 
 @pytest.mark.parametrize("name", ["A", "B", "C"])

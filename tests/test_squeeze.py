@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import GOLDEN
-from records import make_episode
+from records import make_episode, recorded_squeeze
 
 from jaxmac.episode import discounted_return, mark
 from jaxmac.squeeze import (
@@ -63,25 +63,7 @@ def test_joint_durations_sum_to_the_steps_covered():
 
 
 def golden_episode(index, horizon=None, garbage=0):
-    data = SQUEEZE["episodes"][index]
-    obs = np.zeros((data["L"] + 1, 3, 2), np.float32)
-    avail = np.zeros((data["L"] + 1, 3, 3), bool)
-    for t in range(data["L"] + 1):
-        for i in range(3):
-            obs[t, i, : len(data["obs"][t][i])] = data["obs"][t][i]
-            avail[t, i, : len(data["avail"][t][i])] = data["avail"][t][i]
-    over = bool(data["terminate_last"])
-    return make_episode(
-        data["mac_done"],
-        data["reward"],
-        macro_action=data["cur_mac"],
-        obs=obs,
-        avail=avail,
-        terminal=over,
-        truncated=not over,
-        horizon=horizon,
-        garbage=garbage,
-    )
+    return recorded_squeeze(SQUEEZE["episodes"][index], horizon=horizon, garbage=garbage)
 
 
 def joined(obs):

@@ -130,6 +130,7 @@ def test_the_chunk_size_changes_nothing_at_all():
             np.testing.assert_array_equal(whole.metrics[name], single.metrics[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_static_values_are_swept_in_programs_of_their_own():
     result = tiny([0, 1], episodes=24, sweep={"hidden_size": [4, 8], "learning_rate": [1e-3, 1e-2]})
     assert [(m["hidden_size"], m["learning_rate"], m["seed"]) for m in result.members] == [
