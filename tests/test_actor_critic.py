@@ -94,9 +94,14 @@ def recorded_critics(data, prefixes, seen, kind):
     return {"params": stacked([{ours: layer(p, theirs) for ours, theirs in names.items()} for p in prefixes])}
 
 
-@pytest.fixture(
-    scope="module", params=[(name, n) for name in CASES for n in (0, 2)], ids=lambda p: f"{p[0]}_n{p[1]}"
-)
+RECORDINGS = [
+    pytest.param((name, n), id=f"{name}_n{n}", marks=[pytest.mark.slow] if n == 0 and "Naive" in name else [])
+    for name in CASES
+    for n in (0, 2)
+]
+
+
+@pytest.fixture(scope="module", params=RECORDINGS)
 def update(request):
     """The recording, and our losses, gradient of the actors, and parameters after one update."""
     name, n_step = request.param
