@@ -139,7 +139,7 @@ def test_parameters_after_a_step_are_the_recorded_ones(update):
 def test_conditional_arg_max_is_the_recorded_one(update):
     parts, _, recorded, _, state, after, _, (_, joint) = update
     if parts.centralised is None:
-        return
+        pytest.skip("it has no centralised net")
     keys = ("cond_argmax", None) if parts.agents is None else ("argmax_before", "argmax_after_cen_update")
     for key, params in zip(keys, (state.params, after.params), strict=True):
         if key:

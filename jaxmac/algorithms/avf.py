@@ -26,6 +26,7 @@ from jaxmac.algorithms.value_based import (
     scheduled_rate,
     updated_target,
     utility_policy,
+    window_options,
 )
 from jaxmac.config import setting
 from jaxmac.episode import Episode
@@ -211,14 +212,9 @@ def _rows(config: AVFConfig, hyper: Hyper, key: Array, episode: Episode) -> Join
         key,
         episode,
         discount=hyper["gamma"],
-        trajectory=config.trajectory,
-        trajectory_unit=config.trajectory_unit,
-        unroll_episode=config.unroll_episode,
-        max_rows=config.max_rows,
         macro_state=config.macro_state,
         reward_scheme=config.reward_scheme,
-        close_on_terminal=config.close_on_terminal,
-        timeout_is_terminal=config.timeout_is_terminal,
+        **window_options(config),
     )
 
 

@@ -27,6 +27,7 @@ from jaxmac.algorithms.value_based import (
     scheduled_rate,
     updated_target,
     utility_policy,
+    window_options,
 )
 from jaxmac.config import setting
 from jaxmac.episode import Episode
@@ -148,16 +149,7 @@ def rows_of(config: MacQConfig, hyper: Hyper, episodes: Episode, key: Array) -> 
     """Own and joint rows of the same windows of a batch of episodes, `[rows, batch, ...]`."""
 
     def cut(key: Array, episode: Episode) -> tuple[OwnRows, JointRows]:
-        chosen = trajectory_of(
-            key,
-            episode,
-            trajectory=config.trajectory,
-            trajectory_unit=config.trajectory_unit,
-            unroll_episode=config.unroll_episode,
-            max_rows=config.max_rows,
-            close_on_terminal=config.close_on_terminal,
-            timeout_is_terminal=config.timeout_is_terminal,
-        )
+        chosen = trajectory_of(key, episode, **window_options(config))
         joint = joint_rows(chosen, discount=hyper["gamma"], reward_scheme=config.reward_scheme)
         return own_rows(chosen, discount=hyper["gamma"]), joint
 

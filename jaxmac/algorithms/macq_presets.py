@@ -104,7 +104,7 @@ def _windows(env: Environment, held: int, window: int) -> dict[str, Any]:
 
 
 def tuned(env: Environment, kind: str) -> dict[str, Any]:
-    """Settings that learn in minutes; what they change: experiments/README.md."""
+    """The exploration and replay that AVF learns with; not tuned for these algorithms."""
     keep = ("gamma", "learning_starts", "replay_episodes", "replay_tournament", "reward_scale", "explore_fraction")
     keep += ("epsilon_start", "epsilon_end", "epsilon_episodes", "train_freq", "batch_size", "max_rows")
     keep += ("learning_rate", "learning_rate_decay", "learning_rate_episodes", "polyak", "hidden_size")

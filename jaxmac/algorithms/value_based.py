@@ -162,6 +162,19 @@ def scheduled_rate(config: ValueBasedConfig, hyper: Hyper, progress: Progress) -
     return linear_schedule(progress, config.learning_starts, start, start * hyper["learning_rate_decay"], episodes)
 
 
+def window_options(config: ValueBasedConfig) -> dict[str, Any]:
+    """What `jaxmac.squeeze.trajectory_of` asks for, from a config."""
+    names = (
+        "trajectory",
+        "trajectory_unit",
+        "unroll_episode",
+        "max_rows",
+        "close_on_terminal",
+        "timeout_is_terminal",
+    )
+    return {name: getattr(config, name) for name in names}
+
+
 def agent_networks(env: Environment, config: ValueBasedConfig, dueling: str = "none") -> AgentNetworks:
     """The utility networks of `config` for the agents of `env`."""
     return make_agent_networks(
