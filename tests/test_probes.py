@@ -119,6 +119,15 @@ def test_only_the_joint_macro_state_explains_a_faded_coin():
     assert solved["real"] < 4 and solved["terminated"] < 4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["tomacvf-qmix", "tomacvf-qplex"])
+def test_tomacvf_learns_the_asynchronous_probe(algorithm):
+    result = learn(algorithm, probes.Asynchronous(), episodes=2560, learning_rate=5e-3, epsilon_end=1.0, n_step=1)
+    returns = result.metrics["eval_return"][-1]
+    assert returns.max() == probes.Asynchronous.best  # nothing is better
+    assert (returns == probes.Asynchronous.best).sum() >= 2
+
+
 VALUE_BASED = (
     "mac-dec-q",
     "mac-cen-q",
