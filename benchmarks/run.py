@@ -143,7 +143,8 @@ def show(report: dict[str, Any], console: Console) -> None:
             rates = spread(row["updates_per_second"]), spread(row["live_env_steps_per_second"])
             reference = row["reference_env_steps_per_second"]
             rates += ("" if reference is None else f"{reference:,}",)
-            ratio = f"{row['nominal_env_steps_per_update']:g}"
+            taken = row["live_env_steps_per_update"]
+            ratio = f"{row['nominal_env_steps_per_update']:g} ({taken:.3g} taken)"
             sizes = str(row["members"]), str(row["devices"])
             last = f"{row['compile_seconds']:.1f}", f"{row['update_mib']:g}"
             table.add_row(row["algorithm"], row["size"], *sizes, *rates, ratio, *last)

@@ -26,9 +26,18 @@ from jaxmac.training import episode_means, for_each_member
 # The papers' sizes on the tuned preset, and a small replay so that learning starts at once.
 PAPER = {"trajectory": 25, "trajectory_unit": "rows", "max_rows": 25, "hidden_size": 64, "batch_size": 64}
 # "reference": batch, network and update ratio of the programs that published the baselines' figures.
+# "live": the same, but one update per 14 steps *taken* by a random policy (16 episodes of some 690 steps), as the
+# reference counts, instead of per 14 nominal ones.
 # "episodes": whole episodes for both, so that ToMacVF and AVF can be compared on the same batch.
 EPISODES = {"batch_size": 16, "trajectory_unit": "episode", "max_rows": 0}
-SIZES: dict[str, dict[str, Any]] = {"tuned": {}, "paper": PAPER, "reference": {}, "episodes": EPISODES}
+LIVE = {"train_freq": 32}
+SIZES: dict[str, dict[str, Any]] = {
+    "tuned": {},
+    "paper": PAPER,
+    "reference": {},
+    "live": LIVE,
+    "episodes": EPISODES,
+}
 BASELINES = ("mac-dec-q", "mac-cen-q", "mac-dec-ddrqn", "parallel-mac-dec-ddrqn", "mac-iac", "mac-cac", "mac-niacc")
 BASELINES += ("mac-iaicc",)
 BREAKDOWN = ("mac-dec-q", "mac-cen-q", "mac-iaicc")  # beside AVF
@@ -37,6 +46,8 @@ REFERENCE = {
     ("mac-dec-q", "BoxPushing-10", "reference"): 480,
     ("mac-cen-q", "BoxPushing-10", "reference"): 75,
     ("mac-iaicc", "BoxPushing-10", "reference"): 1340,
+    ("mac-dec-q", "BoxPushing-10", "live"): 480,
+    ("mac-cen-q", "BoxPushing-10", "live"): 75,
 }
 EARLY = {"learning_starts": 128, "replay_episodes": 1024}
 
@@ -45,7 +56,7 @@ def build(algorithm: str, env_id: str, size: str, members: int) -> Program:
     """The program of a run with `members` seeds."""
     known = entry(algorithm).config.__dataclass_fields__
     hyper = {name: value for name, value in {**SIZES[size], **EARLY}.items() if name in known}
-    preset = "reference" if size == "reference" else "tuned"
+    preset = "reference" if size in ("reference", "live") else "tuned"
     specs = make_members(algorithm, jaxmac.make(env_id), preset, hyper, members, None)
     return Program(algorithm, jaxmac.make(env_id), specs, None)
 
@@ -77,6 +88,7 @@ def throughput(program: Program, algorithm: str, size: str, repeats: int) -> dic
         "devices": 1 if program.mesh is None else program.mesh.size,
         **{name: getattr(config, name) for name in ("num_envs", "batch_size", "max_rows", "hidden_size")},
         "nominal_env_steps_per_update": config.num_envs * program.env.horizon / updates,
+        "live_env_steps_per_update": steps / made,
         "updates_per_iteration_and_member": made / members,
         "live_env_steps_per_second": timing.rate(steps),
         "nominal_env_steps_per_second": timing.rate(members * config.num_envs * program.env.horizon),
@@ -193,6 +205,7 @@ def bench_training(
     cases += [(name, "paper", 8) for name in ("avf-qplex", "avf-vdn")]
     cases += [(name, "episodes", 8) for name in ("avf-qmix", "tomacvf-qmix")]
     cases += [(name, "reference", members) for name in BASELINES for members in (1, 8)]
+    cases += [(name, "live", 8) for name in ("mac-dec-q", "mac-cen-q")]
     if quick:
         cases = [("avf-qmix", "tuned", 2)]
     if algorithms:

@@ -70,6 +70,8 @@ def test_training_rows_count_updates_and_steps(report):
     assert 0 < row["live_env_steps_per_second"]["median"] <= row["nominal_env_steps_per_second"]["median"]
     updates, nominal = (row[name]["median"] for name in ("updates_per_second", "nominal_env_steps_per_second"))
     assert updates * 200 == pytest.approx(nominal)
+    live = row["live_env_steps_per_second"]["median"]
+    assert updates * row["live_env_steps_per_update"] == pytest.approx(live)
     assert row["compile_seconds"] > 0
 
 
