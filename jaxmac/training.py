@@ -161,7 +161,10 @@ def _collect(
     tally, storage = member.tally, dict(member.replay)
     for index, stream in enumerate(algorithm.streams):
         policy = algorithm.behaviour(member.learner, hyper, stream)
-        episodes = rollout(env, policy, jax.random.fold_in(key, index), epsilon)
+        rounds = algorithm.collection.rounds
+        episodes = rollout(env, policy, jax.random.fold_in(key, index), jnp.tile(epsilon, rounds))
+        if rounds > 1:
+            episodes = first_finished(episodes, num_envs)
         storage[stream] = replay.add(storage[stream], episodes)
         tally = tally.replace(
             env_steps=tally.env_steps + jnp.sum(episodes.length),
@@ -169,6 +172,17 @@ def _collect(
             episodes=tally.episodes + num_envs,
         )
     return member.replace(replay=storage, tally=tally.replace(epsilon=jnp.mean(epsilon)))
+
+
+def first_finished(episodes: Episode, workers: int) -> Episode:
+    """The `workers` episodes that finish first, in the order of their end.
+
+    `episodes` `[rounds * workers, ...]`: each worker plays one after the other without a pause.
+    """
+    lengths = episodes.length.reshape(-1, workers)
+    end = jnp.cumsum(lengths, axis=0).reshape(-1)
+    first = jnp.argsort(end)[:workers]
+    return jax.tree.map(lambda x: x[first], episodes)
 
 
 def _learn(

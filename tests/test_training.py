@@ -12,9 +12,11 @@ from probes import Additive, Asynchronous
 import jaxmac
 from jaxmac import memory, rundir
 from jaxmac.algorithms import ALGORITHMS
+from jaxmac.episode import Episode
 from jaxmac.program import Program
 from jaxmac.run import NonFiniteLossError, TrainingError
 from jaxmac.rundir import COLUMNS, RunDirectory, RunDirectoryError
+from jaxmac.training import first_finished
 
 TINY = {
     "num_envs": 4,
@@ -313,3 +315,26 @@ def test_bad_input_is_refused_before_compiling(change, message, monkeypatch):
 def test_an_unknown_algorithm_names_the_nearest():
     with pytest.raises(ValueError, match=r"unknown algorithm 'avf-qplx'; did you mean avf-qplex"):
         jaxmac.train("avf-qplx", "BoxPushing-10")
+
+
+def test_the_episodes_that_finish_first_are_kept():
+    lengths = np.array([[5, 2], [1, 2], [1, 9]])  # [rounds, workers]: ends at 5, 6, 7 and at 2, 4, 13
+    steps = jnp.zeros((6, 9))
+    episodes = Episode(
+        **dict.fromkeys(
+            ("obs", "state", "avail", "elapsed", "macro_action", "ended", "terminal", "truncated"), steps
+        ),
+        reward=jnp.arange(6.0)[:, None] + steps,
+        mask=jnp.arange(9) < lengths.reshape(-1, 1),
+    )
+    kept = first_finished(episodes, 2)
+    assert kept.reward[:, 0].tolist() == [1, 3] and kept.length.tolist() == [2, 2]
+
+
+def test_learning_from_the_first_to_finish_takes_shorter_episodes():
+    small = {"num_envs": 8, "eval_every": 8, "episodes": 64, "progress": False, "env_options": {"horizon": 30}}
+    steps = [
+        jaxmac.train("mac-iac", "BoxPushing-4", seeds=1, rounds=rounds, **small).metrics["env_steps"][-1]
+        for rounds in (1, 3)
+    ]
+    assert steps[1] < 0.8 * steps[0]

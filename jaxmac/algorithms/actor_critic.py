@@ -42,6 +42,12 @@ class ActorCriticConfig(CommonConfig):
     entropy_weight: float = setting(0.0, "weight of the policy's entropy", low=0.0, traced=True)
     num_envs: int = setting(8, "episodes per iteration and update", low=1)
     target_episodes: int = setting(32, "training episodes between copies of the critics to their targets", low=1)
+    rounds: int = setting(
+        1,
+        "episodes each environment plays in a row; the num_envs that finish first are learned from",
+        low=1,
+        high=16,
+    )
     n_step: int = setting(0, "rows summed before the bootstrap (0 or 1: one)", low=0)
     critic: str = setting("history", "what critics see", choices=("history", "state"))
     close_on_terminal: bool = setting(False, "an environment termination ends every running macro-action")
@@ -162,7 +168,7 @@ def make(env: Environment, config: ActorCriticConfig, kind: str) -> Algorithm:
         return sampled_policy(parts.actors, state.actors, _counts(parts), parts.joint)
 
     outputs = parts.joint.size if parts.joint else 0
-    collection = Collection(epsilons, fresh_episodes(config.num_envs), 1, 0)
+    collection = Collection(epsilons, fresh_episodes(config.num_envs), 1, 0, config.rounds)
     return Algorithm(
         ("main",), lambda key, hyper: init(parts, key, hyper), policy, policy, update, collection, outputs
     )

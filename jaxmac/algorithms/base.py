@@ -32,6 +32,7 @@ class Collection(NamedTuple):
     replay: Replay
     updates: int  # per iteration
     waits: int  # iterations that only collect
+    rounds: int = 1  # episodes each environment plays in a row; the `num_envs` that finish first are kept
 
 
 @dataclass(frozen=True)
