@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments.common import Job, arguments, run, slug
 
-JOBS = {  # environment: (return that counts as solved, its jobs and their episodes); the reference: 40, 120, 80 thousand
+JOBS = {  # environment: (what counts as solved, jobs and their episodes); the reference: 40, 120, 80 thousand
     "BoxPushing-10": (
         290.0,
         (("mac-dec-q", 12_000), ("mac-cen-q", 12_000), ("mac-iaicc", 40_000), ("first", 40_000)),
