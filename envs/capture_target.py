@@ -191,6 +191,10 @@ class CaptureTarget(Environment):
         seen = [jnp.where(physics.visible, k, -1.0) for k in (target.x, target.y)]
         return jnp.stack([agents.x, agents.y, *seen], axis=1)
 
+    def success(self, physics: Physics) -> Array:
+        """The target is captured: all agents are in its cell."""
+        return physics.agents.same(physics.target).all()
+
     def global_state(self, physics: Physics) -> Array:
         """The true cells of all agents, then of the target, over `grid` (section 7)."""
         x, y = (jnp.append(a, b) for a, b in _axes(physics.agents, physics.target))

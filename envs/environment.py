@@ -76,7 +76,8 @@ class Environment:
     * `sample_noise(key) -> Noise`: all randomness of one step, as a pytree (default: none);
     * `available(physics) -> bool [N, A]`: initiation sets (default: every real macro-action);
     * `observe_initial(physics) -> [N, O]`: the observation at reset (default: `observe`);
-    * `script()`: the best known open-loop plan (default: none is known).
+    * `script()`: the best known open-loop plan (default: none is known);
+    * `success(physics) -> bool []`: at the end of an episode, whether the task is done (default: not defined).
 
     Attributes: `num_agents`, `num_actions` (tuple of N), `max_actions`, `obs_sizes` (tuple of N), `obs_size`,
     `state_size`, `horizon` (primitive steps), `action_names` (tuple of N tuples), `obs_dtype` (smallest exact
@@ -160,6 +161,11 @@ class Environment:
 
         For each agent the macro-actions that it chooses one after the other; the last one repeats.
         """
+        return None
+
+    def success(self, physics: Any) -> Array | None:
+        """Whether an episode that ends with `physics` did the task, bool `[]`; None where that is not defined."""
+        del physics
         return None
 
     def reset(self, key: Array) -> tuple[EnvState, TimeStep]:

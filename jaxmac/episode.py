@@ -50,6 +50,12 @@ class Marks(NamedTuple):
     started: Int[Array, "time agents"]  # step at which the running macro-action was chosen
     following: Int[Array, "time agents"]  # step at which the one running at time + 1 was or will be chosen
 
+    @property
+    def duration(self) -> Int[Array, "time agents"]:
+        """Primitive steps of the macro-action that closes on this step, 0 where none does."""
+        steps = jnp.arange(self.ended.shape[0])[:, None]
+        return jnp.where(self.ended, steps - self.started + 1, 0)
+
 
 def mark(episode: Episode, *, close_on_terminal: bool) -> Marks:
     """Start and end marks of a single episode.

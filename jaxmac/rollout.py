@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from envs.environment import Environment, TimeStep
+from envs.environment import Environment, EnvState, TimeStep
+from jaxmac.config import nearest
 from jaxmac.episode import Episode
 
 
@@ -18,11 +19,13 @@ class Policy(NamedTuple):
     """How a team chooses: a carry (hidden states) and a function of the batched TimeStep.
 
     `act(key, carry, timestep, epsilon [batch]) -> (carry, macro_actions [batch, agents])`; the entry of an agent
-    whose macro-action still runs is ignored.
+    whose macro-action still runs is ignored. A policy that draws what it does has `act_greedily`, too: the most
+    probable macro-actions instead, or with probability epsilon random ones.
     """
 
     initial_carry: Callable[[int], Any]
     act: Callable[[Array, Any, TimeStep, Float[Array, "batch"]], tuple[Any, Int[Array, "batch agents"]]]
+    act_greedily: Callable[..., tuple[Any, Array]] | None = None
 
 
 def random_policy() -> Policy:
@@ -55,6 +58,19 @@ def scripted_policy(env: Environment) -> Policy:
     return Policy(lambda batch: jnp.zeros((batch, env.num_agents), jnp.int32), act)
 
 
+BASELINES: dict[str, Callable[[Environment], Policy]] = {
+    "scripted": scripted_policy,
+    "random": lambda env: random_policy(),
+}
+
+
+def baseline_policy(name: str, env: Environment) -> Policy:
+    """The policy of `BASELINES` with that name; raises ValueError for an unknown one, or where `env` has none."""
+    if name not in BASELINES:
+        raise ValueError(f"unknown policy {name!r}; {nearest(name, BASELINES)}")
+    return BASELINES[name](env)
+
+
 def uniform_available(key: Array, avail: Array) -> Array:
     """One available macro-action per agent, uniformly, int32 `[..., agents]` for `avail [..., agents, actions]`."""
     count = jnp.sum(avail, axis=-1)
@@ -73,6 +89,13 @@ def rollout(env: Environment, policy: Policy, key: Array, epsilon: Float[Array, 
 
     Returns a batch of Episodes `[batch, time, ...]`; an episode that ends early is padded and masked.
     """
+    return rollout_to_end(env, policy, key, epsilon)[0]
+
+
+def rollout_to_end(
+    env: Environment, policy: Policy, key: Array, epsilon: Float[Array, "batch"]
+) -> tuple[Episode, EnvState]:
+    """As `rollout`, and the states `[batch, ...]` of the environment at the end of each episode."""
     chex.assert_rank(epsilon, 1)
     batch = epsilon.shape[0]
     reset_key, scan_key = jax.random.split(key)
@@ -103,9 +126,9 @@ def rollout(env: Environment, policy: Policy, key: Array, epsilon: Float[Array, 
         return (env_state, after, carry), (seen(before), taken)
 
     loop = (env_state, timestep, policy.initial_carry(batch))
-    (_, last, _), (before, taken) = jax.lax.scan(step, loop, jnp.arange(env.horizon))
+    (ended, last, _), (before, taken) = jax.lax.scan(step, loop, jnp.arange(env.horizon))
     before = {name: jnp.concatenate([x, seen(last)[name][None]]) for name, x in before.items()}
-    return Episode(**jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), {**before, **taken}))
+    return Episode(**jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), {**before, **taken})), ended
 
 
 def play(env: Environment, policy: Policy, key: Array) -> Any:

@@ -97,7 +97,7 @@ def mac_sjert(
         ended=marks.ended,
         started=jnp.where(mask[:, None], marks.started, 0),
         own_reward=per_agent(episode.reward, marks.started, steps, discount),
-        duration=jnp.where(marks.ended, steps[:, None] - marks.started + 1, 0).astype(jnp.float32),
+        duration=marks.duration.astype(jnp.float32),
         terminal=terminal,
     )
 

@@ -12,7 +12,7 @@ import pytest
 import envs
 from envs.capture_target import EAST, LEFT, MOVE_TO_TARGET, NORTH, RIGHT, SOUTH, STAY, STILL, WEST, Noise, _times
 from envs.rendering import frame
-from jaxmac.rollout import random_policy, rollout, scripted_policy
+from jaxmac.rollout import random_policy, rollout_to_end, scripted_policy
 
 QUICK_COMPILE = {"xla_backend_optimization_level": 0}
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("capture_target_*.npz"))
@@ -386,8 +386,10 @@ def captures(env_id, scripted):
     """Share of 2,000 episodes that end in a capture."""
     env = envs.make(env_id)
     policy = scripted_policy(env) if scripted else random_policy()
-    episodes = jax.jit(lambda key: rollout(env, policy, key, jnp.zeros(2000)).terminal.any(axis=1).mean())
-    return float(episodes(jax.random.key(8)))
+    episodes, ends = jax.jit(lambda key: rollout_to_end(env, policy, key, jnp.zeros(2000)))(jax.random.key(8))
+    captured = episodes.terminal.any(axis=1)
+    np.testing.assert_array_equal(jax.vmap(env.success)(ends.physics), captured)
+    return float(captured.mean())
 
 
 def test_baselines_of_ten_agents():

@@ -570,9 +570,11 @@ def test_script_attains_the_best_known_return(env_id):
     state, ts = env.reset(jax.random.key(0))
     plan, chosen = env.script(), [-1] * 3
     while not (ts.terminal | ts.truncated):
+        assert not env.success(state.physics)
         chosen = [k + bool(ended) for k, ended in zip(chosen, ts.ended, strict=True)]
         joint = [entries[min(k, len(entries) - 1)] for entries, k in zip(plan, chosen, strict=True)]
         state, ts = advance(state, joint)
+    assert env.success(state.physics)
     known, steps = BEST[env_id[11]]
     assert ts.terminal and int(ts.time) == steps
     assert float(state.episode_return) == pytest.approx(known, abs=1e-3)

@@ -445,10 +445,12 @@ def play(env_id, **options):
     script, made = env.script(), [0] * env.num_agents
     state, ts = env.reset(jax.random.key(0))
     while not (ts.terminal | ts.truncated):
+        assert not env.success(state.physics)
         for i in np.flatnonzero(ts.ended):
             made[i] += 1
         joint = [row[min(max(k - 1, 0), len(row) - 1)] for row, k in zip(script, made, strict=True)]
         state, ts = advance(state, jnp.array(joint))
+    assert env.success(state.physics)
     return float(state.episode_return), int(state.time)
 
 

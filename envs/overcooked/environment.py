@@ -27,7 +27,7 @@ from envs.overcooked import kitchen as things
 from envs.overcooked import macro
 from envs.overcooked.belief import Belief
 from envs.overcooked.kitchen import Kitchen
-from envs.overcooked.layout import CHOPPED, PRIMITIVE_ACTIONS, RECIPES, ROW, Layout, fraction, in_view
+from envs.overcooked.layout import CHOPPED, PLATES, PRIMITIVE_ACTIONS, RECIPES, ROW, Layout, fraction, in_view
 from envs.overcooked.planner import Planner
 from envs.overcooked.scripts import SCRIPT_STEPS, SCRIPTS
 
@@ -160,6 +160,11 @@ class Overcooked(Environment):
         """What is in view, zeros for the rest (section 7)."""
         seen = in_view(self.view_radius, physics.kitchen.agents[:, None], self._true_cells(physics.kitchen))
         return self._vector(self._true_cells(physics.kitchen), self._true_chops(physics.kitchen), seen)
+
+    def success(self, physics: Physics) -> Array:
+        """The right salad is served: only its plate stays at the hatch."""
+        plates = physics.kitchen.place[PLATES[0] :]
+        return (plates == self.layout.delivery).any()
 
     def global_state(self, physics: Physics) -> Array:
         """Everything as it is, in the layout of the observation."""

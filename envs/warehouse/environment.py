@@ -323,6 +323,10 @@ class Warehouse(Environment):
         """Number of staged tools of each kind, `[K]`."""
         return (manipulator.staged[:, None] == jnp.arange(self.num_tools)).sum(axis=0)
 
+    def success(self, physics: Physics) -> Array:
+        """Every human has had all its tools, be it late."""
+        return physics.humans.served.all()
+
     def global_state(self, physics: Physics) -> Array:
         """Places, baskets, staged tools, tool in hand, the manipulator's progress, the humans (section 12)."""
         mobiles, manipulator, humans = physics.mobiles, physics.manipulator, physics.humans

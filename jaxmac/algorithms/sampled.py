@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import distrax
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from envs.environment import TimeStep
+from jaxmac.algorithms.value_based import explored
 from jaxmac.joint import Joint
 from jaxmac.networks.agent import AgentNetworks
 from jaxmac.rollout import Policy
 from jaxmac.targets import NEGATIVE
 
 SMALLEST = 1e-30  # a probability that is logged
+Choice = Callable[..., Array]  # (key, logits, allowed, timestep, epsilon) -> macro-actions [batch, agents]
 
 
 def floored_log_probs(
@@ -34,26 +39,40 @@ def floored_log_probs(
 def sampled_policy(
     networks: AgentNetworks, params: object, counts: tuple[int, ...], joint: Joint | None = None
 ) -> Policy:
-    """Draw from the floored policy; an actor is asked, and its hidden state moves, where it must choose.
+    """Draw from the floored policy, or greedily take its best.
+
+    An actor is asked, and its hidden state moves, where it must choose.
 
     With `joint` one actor decides for all: whenever anyone must choose it draws among the joint macro-actions that
     agree with those still running (section 7).
     """
 
-    def draw(key: Array, logits: Array, allowed: Bool[Array, "batch actors actions"], epsilon: Array) -> Array:
-        log_probs = floored_log_probs(logits, epsilon[:, None, None], counts)
-        return distrax.Categorical(logits=jnp.where(allowed, log_probs, -jnp.inf)).sample(seed=key)
+    def allowed_log_probs(logits: Array, allowed: Bool[Array, "batch actors actions"], epsilon: Array) -> Array:
+        return jnp.where(allowed, floored_log_probs(logits, epsilon[:, None, None], counts), -jnp.inf)
 
-    def act_apart(key: Array, hidden: Array, ts: TimeStep, epsilon: Array) -> tuple[Array, Array]:
+    def draw(key: Array, logits: Array, allowed: Array, ts: TimeStep, epsilon: Array) -> Array:
+        del ts
+        log_probs = allowed_log_probs(logits, allowed, epsilon)
+        return split(distrax.Categorical(logits=log_probs).sample(seed=key))
+
+    def best(key: Array, logits: Array, allowed: Array, ts: TimeStep, epsilon: Array) -> Array:
+        choice = split(jnp.argmax(allowed_log_probs(logits, allowed, jnp.zeros_like(epsilon)), axis=-1))
+        return explored(key, choice, ts, epsilon, coins=1 if joint else choice.shape[-1])
+
+    def split(choice: Array) -> Array:
+        return joint.split(choice[:, 0]) if joint else choice.astype(jnp.int32)
+
+    def apart(choose: Choice, key: Array, hidden: Array, ts: TimeStep, epsilon: Array) -> tuple[Array, Array]:
         hidden, said = networks.apply(params, hidden, ts.macro_obs[None], ts.macro_action[None], ts.ended[None])
-        return hidden, draw(key, said.q[0], ts.avail, epsilon).astype(jnp.int32)
+        return hidden, choose(key, said.q[0], ts.avail, ts, epsilon)
 
-    def act_together(key: Array, hidden: Array, ts: TimeStep, epsilon: Array) -> tuple[Array, Array]:
+    def together(choose: Choice, key: Array, hidden: Array, ts: TimeStep, epsilon: Array) -> tuple[Array, Array]:
         deciding = jnp.any(ts.ended, axis=-1, keepdims=True)
         obs = joint.observation(ts.macro_obs)[None, :, None]
         none = jnp.zeros_like(deciding[None], jnp.int32)
         hidden, said = networks.apply(params, hidden, obs, none, deciding[None])
         allowed = joint.allowed(ts.avail, ts.ended, ts.macro_action)[:, None]
-        return hidden, joint.split(draw(key, said.q[0], allowed, epsilon)[:, 0])
+        return hidden, choose(key, said.q[0], allowed, ts, epsilon)
 
-    return Policy(networks.initial_hidden, act_together if joint else act_apart)
+    act = together if joint else apart
+    return Policy(networks.initial_hidden, partial(act, draw), partial(act, best))
