@@ -4,7 +4,9 @@ from envs import list_ids as list_environments
 from envs import make
 from jaxmac.algorithms import list_algorithms
 from jaxmac.animation import animate
-from jaxmac.result import Result, evaluate, load
+from jaxmac.comparison import compare
+from jaxmac.evaluation import evaluate, evaluate_policy
+from jaxmac.result import Result, load
 from jaxmac.resume import resume
 from jaxmac.rollout import random_policy, scripted_policy
 from jaxmac.run import train, use_cpu_devices
@@ -14,7 +16,9 @@ __version__ = "0.1.0"
 __all__ = [
     "Result",
     "animate",
+    "compare",
     "evaluate",
+    "evaluate_policy",
     "list_algorithms",
     "list_environments",
     "load",

@@ -5,12 +5,14 @@ The papers report returns smoothed over the last ten evaluations; `window` is th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+
+from jaxmac import statistics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,25 +35,7 @@ def interval(
     Members are resampled as a whole, the same ones at every evaluation. With a single member nothing is known
     about the spread: `low` and `high` are NaN. Raises ValueError unless 0 < confidence < 1.
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence={confidence}: must lie strictly between 0 and 1")
-    values = np.asarray(values, float)
-    members, mean = values.shape[-1], values.mean(axis=-1)
-    if members < 2:
-        return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    from scipy.stats import bootstrap
-
-    found = bootstrap(
-        (values,),
-        np.mean,
-        axis=-1,
-        confidence_level=confidence,
-        n_resamples=resamples,
-        method="percentile",
-        batch=500,
-        rng=seed,
-    )
-    return mean, *found.confidence_interval
+    return tuple(statistics.mean([values], confidence=confidence, resamples=resamples, seed=seed))
 
 
 def smooth(values: Float[np.ndarray, "evaluations *rest"], window: int = 10) -> np.ndarray:
@@ -111,37 +95,116 @@ def learning_curve(
     dashed line, each of `anchors` (label -> return) as a dotted one. Written to `path` if given. Raises
     ValueError for shapes that do not fit.
     """
+    return learning_curves([Panel(title, curves, optimum, anchors or {})], path, window)
+
+
+class Panel(NamedTuple):
+    """One axes of learning curves; fields as the arguments of `learning_curve`."""
+
+    title: str
+    curves: Curves
+    optimum: float | None = None
+    anchors: Mapping[str, float] = {}
+
+
+def learning_curves(panels: Sequence[Panel], path: str | Path | None = None, window: int = 10) -> Figure:
+    """Panels side by side, as of `learning_curve`; a label has the same colour in all of them."""
+    figure, places = _grid(len(panels))
+    labels = list(dict.fromkeys(label for panel in panels for label in panel.curves))
+    for axes, panel in zip(places, panels, strict=True):
+        for label, (episodes, returns) in panel.curves.items():
+            style = line_style(labels.index(label))
+            _draw_members(axes, label, np.asarray(episodes), np.asarray(returns), window, *style)
+        if panel.optimum is not None:
+            _fit_scale(axes, panel.optimum)
+            _draw_level(axes, "optimum", panel.optimum, "--")
+        for label, value in panel.anchors.items():
+            _draw_level(axes, label, value, ":")
+        _dress(axes, panel.title, "training episodes", "evaluation return")
+    _legend(figure, f"mean of members, 95 % interval; smoothed over {window} evaluations")
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
+
+
+def profile_figure(
+    scores: Mapping[str, statistics.Tasks], labels: Sequence[str], title: str = "", unit: str = "final return"
+) -> Figure:
+    """Performance profiles: for every level the share of members above it, with pointwise 95 % bands.
+
+    `scores` maps a label to one array `[members]` per task; `labels` fixes the colours.
+    """
+    figure, (axes,) = _grid(1)
+    every = np.concatenate([np.asarray(sample, float) for tasks in scores.values() for sample in tasks])
+    lowest, highest = every.min(), every.max()
+    if highest > 0:  # a policy gone wrong must not squeeze the rest
+        lowest = max(lowest, -highest)
+    margin = 0.05 * ((highest - lowest) or 1.0)
+    levels = np.linspace(lowest - margin, highest + margin, 201)
+    for label, tasks in scores.items():
+        share, low, high = statistics.performance_profile(tasks, levels)
+        colour, dash = line_style(labels.index(label))
+        axes.fill_between(levels, low, high, color=colour, alpha=0.2, linewidth=0, step="post")
+        count = sum(len(sample) for sample in tasks)
+        axes.step(
+            levels, share, color=colour, linestyle=dash, linewidth=2, where="post", label=f"{label} (n = {count})"
+        )
+    axes.set_ylim(-0.03, 1.03)
+    _dress(axes, title, f"{unit} exceeded", "share of members")
+    _legend(figure, "95 % bands")
+    return figure
+
+
+def line_style(index: int) -> tuple[str, Any]:
+    """Colour and dash of the line with that number."""
+    return COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
+
+
+def _grid(count: int) -> tuple[Figure, list[Any]]:
+    """A figure with `count` axes, at most three in a row."""
     from matplotlib.figure import Figure
+
+    columns = min(count, 3)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(7 if columns == 1 else 5 * columns, 4.5 * rows), layout="constrained")
+    return figure, [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
+
+
+def _fit_scale(axes: Any, optimum: float) -> None:
+    """Far below zero the scale is logarithmic: a policy gone wrong must not squeeze the rest."""
     from matplotlib.ticker import NullLocator
 
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    for index, (label, (episodes, returns)) in enumerate(curves.items()):
-        colour, dash = COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
-        _draw_members(axes, label, np.asarray(episodes), np.asarray(returns), window, colour, dash)
-    if optimum is not None:
-        if axes.get_ylim()[0] < -2 * abs(optimum):  # a policy gone wrong must not squeeze the rest
-            unit = 10.0 ** np.round(np.log10(abs(optimum)))
-            axes.set_yscale("symlog", linthresh=unit, linscale=2)
-            axes.set_yticks([-10 * unit, -unit, -unit / 2, 0, unit / 2, unit])
-            axes.yaxis.set_major_formatter("{x:g}")
-            axes.yaxis.set_minor_locator(NullLocator())
-        _draw_level(axes, "optimum", optimum, "--")
-    for label, value in (anchors or {}).items():
-        _draw_level(axes, label, value, ":")
-    axes.set(xlabel="training episodes", ylabel="greedy return", title=title)
+    if optimum and axes.get_ylim()[0] < -2 * abs(optimum):
+        unit = 10.0 ** np.round(np.log10(abs(optimum)))
+        axes.set_yscale("symlog", linthresh=unit, linscale=2)
+        axes.set_yticks([-10 * unit, -unit, -unit / 2, 0, unit / 2, unit])
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _dress(axes: Any, title: str, xlabel: str, ylabel: str) -> None:
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set_title(title, parse_math=False)
     axes.margins(x=0.01, y=0.08)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.9")
     axes.set_axisbelow(True)
-    # Below the axes, where it can cover no curve.
-    legend_title = f"mean of members, 95 % interval; smoothed over {window} evaluations"
+
+
+def _legend(figure: Figure, title: str) -> None:
+    """One entry per label, below the axes, where it can cover no curve."""
+    lines = {}
+    for axes in figure.axes:
+        for line, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            lines.setdefault(label, line)
     # As many columns as their longest label leaves room for.
-    columns = max(1, min(3, len(curves), 72 // (max(map(len, curves), default=0) + 14)))
-    figure.legend(loc="outside lower center", ncols=columns, title=legend_title, frameon=False)
-    if path is not None:
-        figure.savefig(path, dpi=150)
-    return figure
+    room = int(72 * figure.get_figwidth() / 7)
+    columns = max(1, min(3, len(lines), room // (max(map(len, lines), default=0) + 6)))
+    legend = figure.legend(
+        lines.values(), lines, loc="outside lower center", ncols=columns, title=title, frameon=False
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a dollar sign in a name is no formula
 
 
 def _draw_level(axes, label, value, dash) -> None:

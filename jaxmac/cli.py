@@ -7,7 +7,6 @@ Exit status: 0 only when what was asked for was done, 2 for bad input (one line 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -18,8 +17,11 @@ import tyro
 
 import envs
 from jaxmac.algorithms import ALGORITHMS, configure, entry
+from jaxmac.cli_eval import command_eval
+from jaxmac.cli_plot import command_plot
 from jaxmac.config import allowed, field_types, nearest
 from jaxmac.parsing import documented, env_options_class, given_env_options, parse, peek
+from jaxmac.rollout import BASELINES, baseline_policy
 from jaxmac.run import TrainingError, train, use_cpu_devices
 
 USAGE = """usage: jaxmac COMMAND ...
@@ -27,9 +29,9 @@ USAGE = """usage: jaxmac COMMAND ...
   list                 environments, algorithms, presets   [--algorithm ID: its hyperparameters]
   train                train seeds (and swept values) together
   resume RUN           continue a run that was stopped, bit for bit as if it never had been
-  eval RUN             greedy episodes of a finished run, with intervals
+  eval RUN             fresh episodes of a run, with intervals   [--env ID --policy scripted|random]
   render RUN           animation of a learned policy     [--env ID --policy scripted|random: of an environment]
-  plot RUN [RUN ...]   learning curves of several runs on one axes
+  plot RUN [RUN ...]   learning curves of several runs   [--out x.html: a page that compares them]
   bench                environment and training throughput
 
 `jaxmac COMMAND --help` lists the options of a command."""
@@ -198,47 +200,13 @@ def command_list(arguments: Sequence[str]) -> int:
     return 0
 
 
-@dataclasses.dataclass(frozen=True)
-class EvalArguments:
-    """Greedy episodes of a finished run."""
-
-    run: Annotated[Path, tyro.conf.Positional]
-    episodes: int = 1000
-    member: int | None = None
-    seed: int = 0
-    json: bool = False
-
-
-def command_eval(arguments: Sequence[str]) -> int:
-    """Print a table (or JSON) of returns per member."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from jaxmac.result import evaluate
-
-    given = parse("eval", EvalArguments, arguments)
-    rows = evaluate(given.run, given.episodes, given.seed, given.member)
-    if given.json:
-        finite = [{k: None if v != v else v for k, v in row.items()} for row in rows]  # JSON has no NaN
-        print(json.dumps(finite))
-        return 0
-    table = Table(*rows[0])
-    for row in rows:
-        table.add_row(*(f"{v:.2f}" if isinstance(v, float) else str(v) for v in row.values()))
-    Console().print(table)
-    return 0
-
-
-POLICIES = ("scripted", "random")
-
-
 def _render_class(env_id: str | None) -> type:
     """The arguments of `jaxmac render`: of a run, or of an environment with its options."""
     fields: list[Any] = [
         ("run", Annotated[Path | None, tyro.conf.Positional], None),
         ("member", documented(int, "member of the run"), 0),
         ("env", documented(str | None, "instead of a run: an environment id"), None),
-        ("policy", documented(str, "without a run: " + " or ".join(POLICIES)), POLICIES[0]),
+        ("policy", documented(str, "without a run: " + " or ".join(BASELINES)), "scripted"),
         ("seed", documented(int, "of the episode"), 0),
         ("out", documented(Path | None, "the GIF to write (default: RUN/episode.gif or ENV_POLICY.gif)"), None),
     ]
@@ -253,7 +221,6 @@ def command_render(arguments: Sequence[str]) -> int:
     """Write a GIF of a learned policy, or of an environment under a scripted or random one."""
     from jaxmac.animation import animate
     from jaxmac.result import load
-    from jaxmac.rollout import random_policy, scripted_policy
 
     given = parse("render", _render_class(peek(arguments, "--env", "") or None), arguments)
     if (given.run is None) == (given.env is None):
@@ -261,41 +228,10 @@ def command_render(arguments: Sequence[str]) -> int:
     if given.run is not None:
         print(load(given.run).render(given.member, given.out or given.run / "episode.gif", given.seed))
         return 0
-    if given.policy not in POLICIES:
-        raise ValueError(f"unknown policy {given.policy!r}; {nearest(given.policy, POLICIES)}")
     env = envs.make(given.env, **given_env_options(given.env, given.env_options, arguments))
-    policy = scripted_policy(env) if given.policy == "scripted" else random_policy()
+    policy = baseline_policy(given.policy, env)
     out = given.out or Path(f"{given.env}_{given.policy}".replace("-", "_").lower() + ".gif")
     print(animate(env, policy, given.seed, out))
-    return 0
-
-
-@dataclasses.dataclass(frozen=True)
-class PlotArguments:
-    """Learning curves of several runs on one axes."""
-
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    out: Path = Path("curves.png")
-    title: str = ""
-
-
-def command_plot(arguments: Sequence[str]) -> int:
-    """Write a PNG (or SVG, by the ending of --out)."""
-    from jaxmac.analysis import learning_curve
-    from jaxmac.result import curves, load
-
-    given = parse("plot", PlotArguments, arguments)
-    if not given.runs:
-        raise ValueError("name at least one run directory")
-    results = {path: load(path) for path in given.runs}
-    lines = {}
-    for path, result in results.items():
-        for label, curve in curves(result).items():
-            lines[label if label not in lines else f"{path.name}: {label}"] = curve
-    optima = {result.env.optimal_return for result in results.values()}
-    title = given.title or ", ".join(sorted({result.config["env"] for result in results.values()}))
-    learning_curve(lines, path=given.out, optimum=optima.pop() if len(optima) == 1 else None, title=title)
-    print(given.out)
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +18,17 @@ from jaxmac.animation import Animation, animate
 from jaxmac.checkpoint import read
 from jaxmac.config import hyper_arrays
 from jaxmac.members import MemberSpec, group_members, restore_members
-from jaxmac.rollout import Policy, rollout
+from jaxmac.rollout import Policy
 from jaxmac.rundir import RunDirectoryError, read_config, read_rows, tabulate
+
+
+class Learned(NamedTuple):
+    """A member's learner with what makes a policy of it."""
+
+    group: int  # members of one group share their algorithm
+    algorithm: Algorithm
+    learner: Any
+    hyper: dict[str, jax.Array]
 
 
 @dataclass
@@ -43,9 +52,10 @@ class Result:
     status: str
     specs: list[MemberSpec] = field(repr=False)
     learners: dict[Any, Any] = field(repr=False)  # by group, or (group, "best"); the others are on disk
+    players: dict[Any, Any] = field(default_factory=dict, repr=False)  # compiled by `evaluate`
 
-    def policy(self, member: int = 0, best: bool = False) -> Policy:
-        """The evaluation policy a member has learned; with `best`, as it was at its best evaluation.
+    def learned(self, member: int = 0, best: bool = False) -> Learned:
+        """What a member has learned; with `best`, as it was at its best evaluation.
 
         Raises ValueError for a member out of range, RunDirectoryError if no checkpoint was written.
         """
@@ -64,10 +74,15 @@ class Result:
             self.learners[name] = read(self.path, group, "best" if best else "learners", shapes)
         row = members.index(self.specs[member])
         learner = jax.tree.map(lambda x: jnp.asarray(x[row]), self.learners[name])
-        return algorithm.evaluation(learner, _hyper(self.specs[member]))
+        return Learned(group, algorithm, learner, _hyper(self.specs[member]))
+
+    def policy(self, member: int = 0, best: bool = False) -> Policy:
+        """The evaluation policy of a member; arguments and errors as of `learned`."""
+        found = self.learned(member, best)
+        return found.algorithm.evaluation(found.learner, found.hyper)
 
     def plot(self, path: str | os.PathLike | None = None) -> Any:
-        """Greedy return against training episodes, mean with its confidence band; a matplotlib Figure."""
+        """Evaluation return against training episodes, mean with its confidence band; a matplotlib Figure."""
         from jaxmac.analysis import learning_curve
 
         return learning_curve(curves(self), path=path, optimum=self.env.optimal_return, title=self.title)
@@ -78,22 +93,32 @@ class Result:
         return f"{self.config['algorithm']} on {self.config['env']} ({len(self.members)} members)"
 
     def render(self, member: int = 0, path: str | os.PathLike | None = None, seed: int = 0) -> Path | Animation:
-        """Animate one greedy episode of a member as GIF.
+        """Animate one episode of a member as GIF.
 
         With `path` it is written there; without, an `Animation` is returned that a notebook shows inline.
         """
         return animate(self.env, self.policy(member), seed, path)
 
 
-def curves(result: Result) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Label -> (episodes `[evaluations]`, returns `[evaluations, members]`), one entry per swept combination."""
+def members_alike(result: Result) -> dict[str, list[int]]:
+    """Label -> members that differ in their seed only: the swept values, or the algorithm where nothing is swept.
+
+    Members without any metrics are left out.
+    """
     found: dict[str, list[int]] = {}
     for column, member in enumerate(result.members):
         swept = ", ".join(f"{k}={v}" for k, v in member.items() if k != "seed")
         if not np.isnan(result.metrics["eval_return"][:, column]).all():
             found.setdefault(swept or result.config["algorithm"], []).append(column)
+    return found
+
+
+def curves(result: Result) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Label -> (episodes `[evaluations]`, returns `[evaluations, members]`), one entry per swept combination."""
     episodes, returns = result.metrics["episodes"], result.metrics["eval_return"]
-    return {label: (episodes[:, columns[0]], returns[:, columns]) for label, columns in found.items()}
+    return {
+        label: (episodes[:, columns[0]], returns[:, columns]) for label, columns in members_alike(result).items()
+    }
 
 
 def _hyper(spec: MemberSpec) -> dict[str, Any]:
@@ -126,43 +151,3 @@ def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: 
         raise RunDirectoryError(f"{path} holds no evaluation yet")
     members = [{"seed": spec.seed, **spec.swept} for spec in specs]
     return Result(metrics, members, config, env, Path(path), config["status"], specs, {})
-
-
-def evaluate(
-    run: Result | str | os.PathLike, episodes: int = 1000, seed: int = 0, member: int | None = None
-) -> list[dict[str, Any]]:
-    """Greedy episodes of each member (or one): mean, standard deviation and a 95 % interval of the return.
-
-    Returns one dict per member with keys member, seed, episodes, mean, std, low, high, discounted_mean, length.
-    Raises ValueError for `episodes` < 1 or a member out of range.
-    """
-    from jaxmac.analysis import interval
-    from jaxmac.episode import discounted_return
-
-    if episodes < 1:
-        raise ValueError(f"episodes={episodes} is out of range; allowed: >= 1")
-    result = run if isinstance(run, Result) else load(run)
-    rows = []
-    for index in range(len(result.specs)) if member is None else [member]:
-        policy, spec = result.policy(index), result.specs[index]
-
-        def sample(key: jax.Array, policy: Policy = policy, gamma: float = spec.config.gamma) -> tuple:
-            played = rollout(result.env, policy, key, jnp.zeros(episodes))
-            return played.undiscounted_return, discounted_return(played, gamma), played.length
-
-        returns, discounted, length = jax.device_get(jax.jit(sample)(jax.random.key(seed)))
-        mean, low, high = (float(x[0]) for x in interval(returns[None]))
-        rows.append(
-            {
-                "member": index,
-                **result.members[index],
-                "episodes": episodes,
-                "mean": mean,
-                "std": float(returns.std()),
-                "low": low,
-                "high": high,
-                "discounted_mean": float(discounted.mean()),
-                "length": float(length.mean()),
-            }
-        )
-    return rows

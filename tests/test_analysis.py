@@ -110,7 +110,7 @@ def test_learning_curve_shows_what_it_says(tmp_path):
     (axes,) = figure.axes
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title()) == (
         "training episodes",
-        "greedy return",
+        "evaluation return",
         "Box Pushing",
     )
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["avf-qplex (n = 6)", "avf-vdn (n = 1)"]
