@@ -23,6 +23,7 @@ from jaxmac.config import allowed, field_types, nearest
 from jaxmac.parsing import documented, env_options_class, given_env_options, parse, peek
 from jaxmac.rollout import BASELINES, baseline_policy
 from jaxmac.run import TrainingError, train, use_cpu_devices
+from jaxmac.sinks import SINKS
 
 USAGE = """usage: jaxmac COMMAND ...
 
@@ -79,6 +80,7 @@ def _train_class(algorithm: str, env_id: str, preset: str) -> tuple[type, Any]:
         ("chunk", documented(int | None, "iterations per compiled call; never changes the numbers"), None),
         ("checkpoint_every", documented(int, "evaluations between checkpoints"), 10),
         ("checkpoint_replay", documented(bool, "keep the replay in them, for `jaxmac resume`"), True),
+        ("log", documented(str, "besides metrics.csv: " + ",".join(SINKS)), ""),
         (
             "devices",
             documented(int | None, "CPU devices to spread members over (default: one per core)"),
@@ -140,6 +142,7 @@ def command_train(arguments: Sequence[str]) -> int:
         chunk=given.chunk,
         checkpoint_every=given.checkpoint_every,
         checkpoint_replay=given.checkpoint_replay,
+        log=given.log,
         **changed,
     )
     _report(result, out)

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from rich.markup import escape
 
 import envs
 from jaxmac.parsing import documented, env_options_class, given_env_options, parse, peek
 from jaxmac.rollout import BASELINES, baseline_policy
-
-SHOWN = ("episodes", "mean", "std", "low", "high", "discounted_mean", "success", "length")
 
 
 def _eval_class(env_id: str | None) -> type:
@@ -92,19 +91,29 @@ def _print_tables(rows: list[dict[str, Any]], durations: bool) -> None:
     console = Console()
     first = list(rows[0])
     named = first[: first.index("episodes")]
-    table = Table(*named, *SHOWN)
+    told = ("return [95 %]", "std", "discounted", "success", "length")
+    table = Table(*named, *told, title=f"{rows[0]['episodes']} episodes each")
     for row in rows:
-        table.add_row(*(str(row[name]) for name in named), *(_cell(row[name]) for name in SHOWN))
+        mean = f"{row['mean']:.2f} [{_cell(row['low'])}, {_cell(row['high'])}]"
+        shown = (row[name] for name in ("std", "discounted_mean", "success", "length"))
+        table.add_row(*(str(row[name]) for name in named), escape(mean), *map(_cell, shown))
     console.print(table)
     for row in rows if durations else []:
-        table = Table("agent", "macro-action", "completed", "mean steps", "unfinished", "steps: count")
-        for agent, actions in enumerate(row["durations"]):
-            for name, found in actions.items():
-                shown = ", ".join(f"{steps}: {count}" for steps, count in found["histogram"].items())
+        _print_durations(console, ", ".join(f"{name} {row[name]}" for name in named), row["durations"])
+
+
+def _print_durations(console: Any, title: str, durations: list[dict[str, Any]]) -> None:
+    """Every macro-action that was chosen at all."""
+    from rich.table import Table
+
+    table = Table("agent", "macro-action", "ended", "mean", "cut off", "steps: count", title=title)
+    for agent, actions in enumerate(durations):
+        for name, found in actions.items():
+            if found["completed"] or found["unfinished"]:
+                counts = ", ".join(f"{steps}: {count}" for steps, count in found["histogram"].items())
                 cells = (found["completed"], found["mean"], found["unfinished"])
-                table.add_row(str(agent), name, *map(_cell, cells), shown)
-        table.title = ", ".join(f"{name} {row[name]}" for name in named)
-        console.print(table)
+                table.add_row(str(agent), name, *map(_cell, cells), counts)
+    console.print(table)
 
 
 def _cell(value: Any) -> str:

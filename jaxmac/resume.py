@@ -15,6 +15,7 @@ from jaxmac.program import Program
 from jaxmac.result import Result, load
 from jaxmac.run import announce, check_positive, train_groups
 from jaxmac.rundir import RunDirectory, RunDirectoryError, versions
+from jaxmac.sinks import check_sinks
 
 
 def resume(
@@ -52,6 +53,7 @@ def resume(
         raise ValueError(f"episodes={total} is fewer than the {config['episodes']} of {path}")
     if config["status"] == "finished" and total == config["episodes"]:
         raise RunDirectoryError(f"{path} is finished: train it further with more --episodes")
+    check_sinks(config.get("log", ()), path)
     programs = [Program(config["algorithm"], held.env, group, None) for group in group_members(held.specs)]
     found = _checkpoints_to_continue(Path(path), programs, iteration)
     for name, now in versions().items():

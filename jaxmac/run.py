@@ -20,6 +20,7 @@ from jaxmac.program import Program
 from jaxmac.progress import CtrlC, Reporter
 from jaxmac.result import Result
 from jaxmac.rundir import FORMAT, RunDirectory, tabulate, versions
+from jaxmac.sinks import Sink, check_sinks, new_log_id, open_sinks
 
 UPDATES_PER_CHUNK = 64  # per member: how long Ctrl-C and the progress bar may wait
 
@@ -46,6 +47,7 @@ def train(
     chunk: int | None = None,
     checkpoint_every: int = 10,
     checkpoint_replay: bool = True,
+    log: str | Sequence[str] = (),
     progress: bool = True,
     **hyperparameters: Any,
 ) -> Result:
@@ -64,6 +66,7 @@ def train(
         chunk: iterations per compiled call (None: about 64 updates); never changes the numbers.
         checkpoint_every: evaluations between checkpoints; one more is written at the end and at Ctrl-C.
         checkpoint_replay: keep the replay in them; without it a run can be judged but not resumed.
+        log: "tensorboard", "wandb" or both, besides metrics.csv; needs `out`.
         progress: show progress.
         **hyperparameters: fields of the algorithm's config.
 
@@ -80,6 +83,7 @@ def train(
     check_positive("checkpoint_every", checkpoint_every)
     specs = make_members(algorithm, environment, preset, hyperparameters, seeds, sweep)
     _check_sizes(specs)
+    sinks = check_sinks(log, out)
     console = Console(stderr=True, quiet=not progress, highlight=False, soft_wrap=True)
     programs = [Program(algorithm, environment, group, None) for group in group_members(specs)]
     on_disk = announce(console, algorithm, environment, specs, programs, episodes, checkpoint_replay)
@@ -99,6 +103,8 @@ def train(
         "optimal_return": environment.optimal_return,
         "checkpoint_every": int(checkpoint_every),
         "checkpoint_replay": bool(checkpoint_replay),
+        "log": sinks,
+        "log_id": new_log_id() if sinks else None,
         "versions": versions(),
         "backend": jax.default_backend(),
     }
@@ -177,8 +183,10 @@ def train_groups(
     `rows` of metrics are there already, `found` are the items of the checkpoints to continue from.
     """
     rows = [] if rows is None else rows
-    status = "failed"
+    status, sinks = "failed", []
     try:
+        sinks += open_sinks(result.path, result.config, result.members)
+        _log(rows, sinks)
         for number, program in enumerate(programs):
             label = f"group {number + 1}/{len(programs)}, " if len(programs) > 1 else ""
             try:
@@ -186,7 +194,7 @@ def train_groups(
                 console.print(f"{program.compile():.1f} s")
                 if found and found[number]:
                     program.restore(found[number])
-                _train_group(program, number, result, chunk, directory, rows, console)
+                _train_group(program, number, result, chunk, directory, rows, sinks, console)
             finally:
                 _checkpoint(result, number, program)
                 learners = program.finish()
@@ -203,6 +211,14 @@ def train_groups(
         raise TrainingError(str(error)) from error
     finally:
         _finish(result, rows, status, directory)
+        for sink in sinks:
+            sink.close()
+
+
+def _log(rows: list[dict[str, Any]], sinks: list[Sink]) -> None:
+    for sink in sinks:
+        for row in rows:
+            sink.write(row)
 
 
 def _checkpoint(result: Result, group: int, program: Program) -> None:
@@ -231,6 +247,7 @@ def _train_group(
     chunk: int | None,
     directory: RunDirectory,
     rows: list[dict[str, Any]],
+    sinks: list[Sink],
     console: Console,
 ) -> None:
     per_iteration = program.config.num_envs
@@ -251,6 +268,7 @@ def _train_group(
                 fresh = program.evaluate(done)
                 directory.append(fresh)
                 rows.extend(fresh)
+                _log(fresh, sinks)
                 _refuse_non_finite(program, directory)
                 warned = warned or _warn_of_dropped_rows(program, reporter)
                 reporter.update(done, fresh)

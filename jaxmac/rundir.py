@@ -84,7 +84,8 @@ class RunDirectory:
                 )
             for name in ("config.json", "metrics.csv", "curve.png", "episode.gif"):
                 (path / name).unlink(missing_ok=True)
-            shutil.rmtree(path / "checkpoints", ignore_errors=True)
+            for name in ("checkpoints", "tensorboard", "wandb"):
+                shutil.rmtree(path / name, ignore_errors=True)
         elif path.is_dir() and any(path.iterdir()):
             raise RunDirectoryError(f"{path} is not empty and holds no run: choose another --out")
         path.mkdir(parents=True, exist_ok=True)

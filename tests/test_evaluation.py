@@ -236,7 +236,11 @@ def test_command_line(run, capsys, monkeypatch):
     assert list(rows[0]["durations"][1]) == list(run.env.action_names[1])
     assert main(["eval", out, "--episodes", "6", "--member", "1", "--best", "--durations"]) == 0
     shown = capsys.readouterr().out
-    assert "success" in shown and "turn left" in shown and "mean steps" in shown
+    assert "6 episodes each" in shown and "cut off" in shown
+    (row,) = jaxmac.evaluate(run, 6, member=1, best=True)
+    assert f"{row['mean']:.2f} [{row['low']:.2f}, {row['high']:.2f}]" in shown and f"{row['length']:.2f}" in shown
+    chosen = [name for name, found in row["durations"][0].items() if found["completed"] or found["unfinished"]]
+    assert all(name in shown for name in chosen) and len(chosen) < 8
     assert main(["eval", "--env", "BoxPushing-4", "--episodes", "3", "--json"]) == 0
     (scripted,) = json.loads(capsys.readouterr().out)
     assert (scripted["policy"], scripted["success"]) == ("scripted", 1.0)
