@@ -6,6 +6,7 @@ from jaxmac.algorithms import list_algorithms
 from jaxmac.animation import animate
 from jaxmac.comparison import compare
 from jaxmac.evaluation import evaluate, evaluate_policy
+from jaxmac.export import export_policy
 from jaxmac.result import Result, load
 from jaxmac.resume import resume
 from jaxmac.rollout import random_policy, scripted_policy
@@ -19,6 +20,7 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_policy",
+    "export_policy",
     "list_algorithms",
     "list_environments",
     "load",

@@ -1,4 +1,4 @@
-"""The command line: `jaxmac list | train | resume | eval | render | plot | bench`.
+"""The command line: `jaxmac list | train | resume | eval | render | plot | export | bench`.
 
 Exit status: 0 only when what was asked for was done, 2 for bad input (one line on stderr), 1 for a run that failed,
 130 for an interrupted one.
@@ -18,6 +18,7 @@ import tyro
 import envs
 from jaxmac.algorithms import ALGORITHMS, configure, entry
 from jaxmac.cli_eval import command_eval
+from jaxmac.cli_export import command_export
 from jaxmac.cli_plot import command_plot
 from jaxmac.config import allowed, field_types, nearest
 from jaxmac.parsing import documented, env_options_class, given_env_options, parse, peek
@@ -33,6 +34,7 @@ USAGE = """usage: jaxmac COMMAND ...
   eval RUN             fresh episodes of a run, with intervals   [--env ID --policy scripted|random]
   render RUN           animation of a learned policy     [--env ID --policy scripted|random: of an environment]
   plot RUN [RUN ...]   learning curves of several runs   [--out x.html: a page that compares them]
+  export RUN           a member's policy as files that run without jaxmac, on NumPy alone
   bench                environment and training throughput
 
 `jaxmac COMMAND --help` lists the options of a command."""
@@ -276,6 +278,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "eval": command_eval,
     "render": command_render,
     "plot": command_plot,
+    "export": command_export,
     "bench": command_bench,
 }
 

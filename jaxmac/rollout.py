@@ -20,12 +20,15 @@ class Policy(NamedTuple):
 
     `act(key, carry, timestep, epsilon [batch]) -> (carry, macro_actions [batch, agents])`; the entry of an agent
     whose macro-action still runs is ignored. A policy that draws what it does has `act_greedily`, too: the most
-    probable macro-actions instead, or with probability epsilon random ones.
+    probable macro-actions instead, or with probability epsilon random ones. `nets`
+    (`jaxmac.networks.agent.ActingNets`) are the networks behind it where it is theirs alone: with them it can be
+    exported.
     """
 
     initial_carry: Callable[[int], Any]
     act: Callable[[Array, Any, TimeStep, Float[Array, "batch"]], tuple[Any, Int[Array, "batch agents"]]]
     act_greedily: Callable[..., tuple[Any, Array]] | None = None
+    nets: Any = None
 
 
 def random_policy() -> Policy:

@@ -32,7 +32,7 @@ from jaxmac.algorithms.value_based import (
 from jaxmac.config import setting
 from jaxmac.episode import Episode
 from jaxmac.joint import Joint, joint_of
-from jaxmac.networks.agent import AgentNetworks, make_agent_networks
+from jaxmac.networks.agent import ActingNets, AgentNetworks, make_agent_networks
 from jaxmac.rollout import Policy
 from jaxmac.squeeze import OWN_TIME_MAJOR, TIME_MAJOR, JointRows, OwnRows, joint_rows, own_rows, trajectory_of
 from jaxmac.targets import bootstrapped_target, conditional_argmax, take_chosen
@@ -299,7 +299,8 @@ def joint_policy(parts: Parts, params: Any, recurrent: bool) -> Policy:
         choice = explored(key, parts.joint.split(best), ts, epsilon, coins=1)
         return moved if recurrent else hidden, choice
 
-    return Policy(parts.centralised.initial_hidden, act)
+    nets = ActingNets(parts.centralised, params, joint=parts.joint) if recurrent else None
+    return Policy(parts.centralised.initial_hidden, act, nets=nets)
 
 
 def behaviour(parts: Parts, params: dict[str, Any], stream: str) -> Policy:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 from envs.environment import TimeStep
 from jaxmac.algorithms.value_based import explored
 from jaxmac.joint import Joint
-from jaxmac.networks.agent import AgentNetworks
+from jaxmac.networks.agent import ActingNets, AgentNetworks
 from jaxmac.rollout import Policy
 from jaxmac.targets import NEGATIVE
 
@@ -75,4 +75,5 @@ def sampled_policy(
         return hidden, choose(key, said.q[0], allowed, ts, epsilon)
 
     act = together if joint else apart
-    return Policy(networks.initial_hidden, partial(act, draw), partial(act, best))
+    nets = ActingNets(networks, params, output="logits", joint=joint)
+    return Policy(networks.initial_hidden, partial(act, draw), partial(act, best), nets)

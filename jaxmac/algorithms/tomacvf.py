@@ -29,7 +29,7 @@ from jaxmac.algorithms.value_based import (
 )
 from jaxmac.config import setting
 from jaxmac.episode import Episode
-from jaxmac.networks.agent import AgentNetworks, Utilities, make_agent_networks
+from jaxmac.networks.agent import ActingNets, AgentNetworks, Utilities, make_agent_networks
 from jaxmac.networks.attention import AgentContext
 from jaxmac.networks.temporal import temporal_encoding
 from jaxmac.rollout import Policy
@@ -198,7 +198,8 @@ def temporal_policy(parts: Parts, params: Any) -> Policy:
         )
         return hidden, epsilon_greedy(key, said.q[0], ts, epsilon)
 
-    return Policy(parts.networks.initial_hidden, act)
+    nets = ActingNets(parts.networks, params, encoding_size=size, perceives="held" if stale else "fresh")
+    return Policy(parts.networks.initial_hidden, act, nets=nets)
 
 
 def outputs(parts: Parts, params: Any, steps: JointSteps) -> tuple[Utilities, Array]:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float
 from envs.environment import Environment, TimeStep
 from jaxmac.algorithms.base import Collection, CommonConfig, Hyper, Progress, linear_schedule
 from jaxmac.config import setting
-from jaxmac.networks.agent import AgentNetworks, make_agent_networks
+from jaxmac.networks.agent import ActingNets, AgentNetworks, make_agent_networks
 from jaxmac.replay import SAMPLING, make_replay
 from jaxmac.rollout import Policy, uniform_available
 from jaxmac.squeeze import REWARD_SCHEMES, TRAJECTORY_UNITS
@@ -120,7 +120,7 @@ def utility_policy(networks: AgentNetworks, params: Any, recurrent: bool = True)
         moved, utilities = networks.apply(params, hidden, ts.macro_obs[None], ts.macro_action[None], ts.ended[None])
         return moved if recurrent else hidden, epsilon_greedy(key, utilities.q[0], ts, epsilon)
 
-    return Policy(networks.initial_hidden, act)
+    return Policy(networks.initial_hidden, act, nets=ActingNets(networks, params) if recurrent else None)
 
 
 def epsilon_greedy(key: Array, q: Array, ts: TimeStep, epsilon: Float[Array, "batch"]) -> Array:

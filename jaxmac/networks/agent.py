@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxmac.joint import Joint
 from jaxmac.networks.layers import symmetric_uniform
 
 LEAK = 0.01
@@ -120,12 +121,47 @@ class Utilities(NamedTuple):
     value: Float[Array, "time batch agents"]
 
 
+class Layout(NamedTuple):
+    """Sizes of a team's networks and what is in their inputs.
+
+    In this order: the observation, zero-padded to the largest, the last macro-action and the agent's id, one-hot.
+    """
+
+    obs_sizes: tuple[int, ...]
+    num_actions: tuple[int, ...]
+    network: UtilityNetwork  # of one agent, with as many outputs as the largest agent needs
+    share_parameters: bool
+    obs_last_action: bool
+
+
 class AgentNetworks(NamedTuple):
     """The utility networks of a team as pure functions over one array axis of agents."""
 
     init: Callable[[Array], Any]
     initial_hidden: Callable[[int], Float[Array, "batch agents h"]]
     apply: Callable[..., tuple[Array, Utilities]]
+    layout: Layout
+
+
+class ActingNets(NamedTuple):
+    """What a policy consists of, as data: whoever plays it elsewhere needs no more.
+
+    Attributes:
+        networks: one per agent, or a single one for the team.
+        params: theirs.
+        output: what they say: "utilities" to maximise, or "logits" to draw from.
+        encoding_size: of each of the two clocks that follow the observation (0: none, and hidden states move at
+            decisions; else at every primitive step).
+        perceives: with clocks, "fresh" observations or those "held" since the last decision.
+        joint: the joint macro-actions of a net that decides for the team.
+    """
+
+    networks: AgentNetworks
+    params: Any
+    output: str = "utilities"
+    encoding_size: int = 0
+    perceives: str = "held"
+    joint: Joint | None = None
 
 
 def make_agent_networks(
@@ -153,13 +189,14 @@ def make_agent_networks(
     real = jnp.arange(actions) < jnp.asarray(num_actions)[:, None]
     layer_size = layer_size or hidden_size
     decode_size = decode_size or layer_size
+    sizes = (actions, hidden_size, layer_size, decode_size, hidden_layers, dueling)
     network = nn.vmap(
         UtilityNetwork,
         variable_axes={"params": None if share_parameters else 0},
         split_rngs={"params": not share_parameters},
         in_axes=(0, 0, 0, 0),
         out_axes=0,
-    )(actions, hidden_size, layer_size, decode_size, hidden_layers, dueling)
+    )(*sizes)
 
     def inputs_of(obs: Array, last_action: Array) -> Array:
         parts = [obs]
@@ -201,7 +238,8 @@ def make_agent_networks(
     def initial_hidden(batch: int) -> Array:
         return jnp.zeros((batch, agents, hidden_size))
 
-    return AgentNetworks(init, initial_hidden, apply)
+    layout = Layout(tuple(obs_sizes), tuple(num_actions), UtilityNetwork(*sizes), share_parameters, obs_last_action)
+    return AgentNetworks(init, initial_hidden, apply, layout)
 
 
 def _rescaled(params: Any, scales: dict[str, Array]) -> Any:

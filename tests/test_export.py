@@ -1,0 +1,395 @@
+"""Exported policies: NumPy alone, and StableHLO alone, choose what the trained networks choose."""
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_cli import refused
+from test_training import TINY
+
+import envs
+import jaxmac
+from jaxmac.algorithms import configure, entry
+from jaxmac.cli import main
+from jaxmac.config import hyper_arrays
+from jaxmac.export import RUNNER, export_policy, write_policy
+from jaxmac.rollout import random_policy, uniform_available
+from jaxmac.rundir import RunDirectoryError
+from jaxmac.targets import NEGATIVE, conditional_argmax
+
+SHARED = {"share_parameters": True, "obs_last_action": True}
+CASES = {  # algorithm, environment, hyperparameters
+    "avf": ("avf-qmix", "BoxPushing-6", {"layer_size": 6, "decode_size": 5}),
+    "avf-dueling-shared": ("avf-qplex", "Warehouse-T", SHARED),
+    "tomacvf": ("tomacvf-qmix", "BoxPushing-4", {"encoding_size": 6}),
+    "tomacvf-shared": ("tomacvf-qplex", "Warehouse-T", {"share_parameters": True, "dueling": "raw"}),
+    "mac-dec-q": ("mac-dec-q", "Warehouse-T", {"obs_last_action": True}),
+    "mac-cen-q": ("mac-cen-q", "Warehouse-T", {}),
+    "mac-iaicc": ("mac-iaicc", "Warehouse-T", {"obs_last_action": True}),
+    "mac-cac": ("mac-cac", "BoxPushing-4", {}),
+    "tomacvf-held": ("tomacvf-qplex", "BoxPushing-4", {"stale_obs_at_execution": True}),
+    "tomacvf-ablation": ("tomacvf-qmix", "BoxPushing-4", {"ablation": "both"}),
+    "mac-iac": ("mac-iac", "BoxPushing-4", {}),
+    "mac-niacc": ("mac-niacc", "BoxPushing-4", {}),
+    "mac-dec-ddrqn": ("mac-dec-ddrqn", "BoxPushing-4", SHARED),
+    "parallel-mac-dec-ddrqn": ("parallel-mac-dec-ddrqn", "BoxPushing-4", {}),
+    "overcooked": ("avf-vdn", "Overcooked-A", {}),
+}
+QUICK = list(CASES)[:8]
+EPISODES, HORIZON = 4, 60
+
+
+class Made(NamedTuple):
+    """A policy with drawn parameters, its environment and where it was exported to."""
+
+    env: object
+    policy: object
+    out: object
+
+
+def made(name, folder):
+    algorithm, env_id, values = CASES[name]
+    env = envs.make(env_id, horizon=HORIZON)
+    config = configure(algorithm, "tuned", env, {"hidden_size": 8, **values})
+    hyper = {key: value[0] for key, value in hyper_arrays([config]).items()}
+    algorithm_made = entry(algorithm).make(env, config)
+
+    def drawn(key):  # far from the initial weights, so that choices vary and no bias is zero
+        learner = algorithm_made.init(key, hyper)
+        leaves, tree = jax.tree.flatten(learner)
+        keys = jax.random.split(key, len(leaves))
+        noisy = [
+            2 * x + jax.random.normal(k, x.shape) / 2 if x.dtype == jnp.float32 else x
+            for k, x in zip(keys, leaves, strict=True)
+        ]
+        return jax.tree.unflatten(tree, noisy)
+
+    learner = jax.jit(drawn)(jax.random.key(0))
+    policy = algorithm_made.evaluation(learner, hyper)
+    out = write_policy(policy, env, folder / name, {"algorithm": algorithm, "member": 0, "seed": 0})
+    return Made(env, policy, out)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("exported")
+
+
+@pytest.fixture(
+    scope="module", params=[*QUICK, *(pytest.param(n, marks=pytest.mark.slow) for n in CASES if n not in QUICK)]
+)
+def case(request, folder):
+    return made(request.param, folder)
+
+
+def runner_of(folder):
+    """The Policy class of the file that was copied there."""
+    spec = importlib.util.spec_from_file_location("run_policy", folder / "run_policy.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Policy(folder)
+
+
+def greedy(policy, key, carry, ts):
+    """Hidden states and greedy macro-actions of a policy; those that are drawn by evaluation are maximised here."""
+    nets = policy.nets
+    if nets.output == "utilities":
+        return policy.act(key, carry, ts, jnp.zeros(ts.ended.shape[0]))
+    if nets.joint is None:
+        seen = ts.macro_obs, ts.macro_action, ts.ended
+        carry, said = nets.networks.apply(nets.params, carry, *(x[None] for x in seen))
+        return carry, conditional_argmax(said.q[0], ts.avail, ts.ended, ts.macro_action)
+    deciding = ts.ended.any(-1, keepdims=True)[None]
+    obs = nets.joint.observation(ts.macro_obs)[None, :, None]
+    carry, said = nets.networks.apply(nets.params, carry, obs, deciding.astype(jnp.int32), deciding)
+    allowed = nets.joint.allowed(ts.avail, ts.ended, ts.macro_action)
+    return carry, nets.joint.split(jnp.where(allowed, said.q[0, :, 0], NEGATIVE).argmax(-1))
+
+
+def recorded(env, policy, seed):
+    """What happened in EPISODES episodes `[time, episodes, ...]`: the TimeStep, hidden states after it, choices.
+
+    Half of the episodes follow the greedy choices, half random ones: the policy is asked in both.
+    """
+
+    @jax.jit
+    def run(key):
+        reset_key, scan_key = jax.random.split(key)
+        start = jax.vmap(env.reset)(jax.random.split(reset_key, EPISODES))
+
+        def step(loop, key):
+            (state, ts), carry = loop
+            act_key, other_key, env_key = jax.random.split(key, 3)
+            carry, choice = greedy(policy, act_key, carry, ts)
+            follow = (jnp.arange(EPISODES) < EPISODES // 2)[:, None]
+            played = jnp.where(follow, choice, uniform_available(other_key, ts.avail))
+            after = jax.vmap(env.step)(jax.random.split(env_key, EPISODES), state, played)
+            return (after, carry), (ts, carry, choice)
+
+        return jax.lax.scan(step, (start, policy.initial_carry(EPISODES)), jax.random.split(scan_key, HORIZON))[1]
+
+    return jax.device_get(run(jax.random.key(seed)))
+
+
+def asked(about, env, ts):
+    """What one policy is given at a TimeStep (of one episode), None where it is not asked."""
+    agent = about["agent"]
+    if about["when"] == "any_termination":
+        if not ts.ended.any():
+            return None
+        obs = np.concatenate([ts.macro_obs[i, :size] for i, size in enumerate(env.obs_sizes)])
+        given = {"last_macro_action": ts.macro_action, "must_choose": ts.ended, "available": ts.avail}
+        return {"observation": obs, **given}
+    if about["when"] == "own_termination" and not ts.ended[agent]:
+        return None
+    held = "macro-observation" in about["arguments"]["observation"]["meaning"]
+    given = {
+        "observation": (ts.macro_obs if held else ts.obs)[agent, : env.obs_sizes[agent]],
+        "last_macro_action": ts.macro_action[agent],
+        "time": ts.time,
+        "elapsed": ts.elapsed[agent],
+        "available": ts.avail[agent, : env.num_actions[agent]],
+    }
+    return {name: given[name] for name in about["arguments"]}
+
+
+def test_numpy_and_stablehlo_choose_what_the_networks_choose(case):
+    env, policy, out = case
+    played = recorded(env, policy, seed=1)
+    decisions, chosen = 0, set()
+    for found in sorted(out.iterdir()):
+        runner = runner_of(found)
+        about, hidden = runner.about, None
+        agents = slice(None) if about["team"] else [about["agent"]]
+        exported = jax.export.deserialize(bytearray((found / "policy.jax_export").read_bytes()))
+        compiled = jax.jit(exported.call)
+        for episode in range(EPISODES):
+            runner.reset()
+            hidden = runner.hidden
+            for time in range(HORIZON):
+                ts, carry, choice = jax.tree.map(lambda x, t=time, e=episode: x[t, e], played)
+                if ts.terminal | ts.truncated:
+                    break
+                given = asked(about, env, ts)
+                if given is None:
+                    continue
+                by_numpy = np.atleast_1d(runner.act(**given))
+                by_xla, hidden, _ = compiled(hidden, *(np.asarray(x) for x in as_declared(about, given)))
+                memory = carry[0 if about["team"] else about["agent"]]
+                np.testing.assert_allclose(runner.hidden, memory, atol=1e-5)
+                np.testing.assert_allclose(hidden, memory, atol=1e-5)
+                must = ts.ended[agents]
+                np.testing.assert_array_equal(by_numpy[must], choice[agents][must])
+                np.testing.assert_array_equal(np.atleast_1d(by_xla), by_numpy)
+                decisions += must.sum()
+                chosen |= set(by_numpy[must].tolist())
+    assert decisions > 8 * EPISODES
+    assert len(chosen) > 2
+
+
+def as_declared(about, given):
+    """Arguments in the order and with the dtypes of policy.json."""
+    return [np.asarray(given[name], wanted["dtype"]) for name, wanted in about["arguments"].items()]
+
+
+def test_logits_are_drawn_as_the_actor_draws(folder):
+    env, policy, out = made("mac-iac", folder)
+    ts = jax.tree.map(lambda x: x[None], env.reset(jax.random.key(0))[1])
+    draws, rng = 4000, np.random.default_rng(0)
+    keys = jax.random.split(jax.random.key(1), draws)
+    act = jax.vmap(lambda key: policy.act(key, policy.initial_carry(1), ts, jnp.zeros(1))[1][0])
+    wanted = np.asarray(jax.jit(act)(keys))
+    for agent in range(env.num_agents):
+        runner, found = runner_of(out / f"agent_{agent}"), []
+        for _ in range(draws):
+            runner.reset()
+            found.append(runner.act(rng, observation=np.asarray(ts.obs[0, agent])))
+        shares = [np.bincount(x, minlength=env.max_actions) / draws for x in (found, wanted[:, agent])]
+        assert np.abs(shares[0] - shares[1]).max() < 0.05
+        assert (shares[1] > 0.02).sum() > 1
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of two seeds on disk."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    options = {"env_options": {"horizon": 12}, "seeds": [7, 3], "episodes": 48, "progress": False}
+    return jaxmac.train("avf-vdn", "BoxPushing-4", out=out, **options, **TINY)
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory):
+    return export_policy(run, 1, tmp_path_factory.mktemp("policies") / "policy")
+
+
+def test_a_run_is_exported_with_where_it_comes_from(run, exported, tmp_path):
+    about = json.loads((exported / "agent_1" / "policy.json").read_text())
+    wanted = {"algorithm": "avf-vdn", "member": 1, "seed": 3, "agent": 1, "agents": 2, "at_best_evaluation": False}
+    assert wanted.items() <= about.items()
+    assert about["environment"]["id"] == "BoxPushing-4"
+    assert about["environment"]["options"]["horizon"] == 12
+    assert about["macro_actions"] == list(run.env.action_names[1])
+    params = run.policy(1).nets.params["params"]
+    with np.load(exported / "agent_1" / "weights.npz", allow_pickle=False) as weights:
+        np.testing.assert_array_equal(weights["memory.weight_hh"], params["memory"]["weight_hh"][1])
+    best = export_policy(run.path, 1, tmp_path / "best", best=True)
+    params = run.policy(1, best=True).nets.params["params"]
+    with np.load(best / "agent_0" / "weights.npz", allow_pickle=False) as weights:
+        np.testing.assert_array_equal(weights["decode.kernel"], params["decode"]["kernel"][0])
+
+
+PROGRAM = """
+import sys
+for name in ("jax", "jaxlib", "flax", "jaxmac", "envs", "scipy"):
+    sys.modules[name] = None
+from run_policy import Policy
+policy = Policy(".")
+shape = policy.about["arguments"]["observation"]["shape"]
+print([policy.act(observation=[float(k)] * shape[0]) for k in range(5)], policy.hidden.tolist())
+"""
+
+
+def test_it_runs_where_there_is_no_jax(exported, tmp_path):
+    alone = shutil.copytree(exported / "agent_0", tmp_path / "robot")
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=alone, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    policy = runner_of(exported / "agent_0")
+    size = policy.about["arguments"]["observation"]["shape"][0]
+    chosen = [policy.act(observation=np.full(size, k)) for k in range(5)]
+    assert done.stdout == f"{chosen} {policy.hidden.tolist()}\n"
+
+
+def test_what_is_passed_wrongly_is_named_in_one_line(exported, tmp_path):
+    policy = runner_of(exported / "agent_0")
+    size = policy.about["arguments"]["observation"]["shape"][0]
+    for given, words in (
+        ({"observation": np.zeros(size + 1)}, f"observation has shape [{size + 1}]: this policy needs float32 of"),
+        ({}, "observation is missing"),
+        ({"observation": np.zeros(size), "available": [True]}, "available has shape [1]"),
+        ({"observation": np.zeros(size), "obs": 1}, "unknown argument obs; known: observation, available"),
+    ):
+        with pytest.raises(ValueError) as error:
+            policy.act(**given)
+        assert str(error.value).startswith(words) and "\n" not in str(error.value)
+    assert not policy.hidden.any()
+    newer = shutil.copytree(exported / "agent_0", tmp_path / "newer")
+    (newer / "policy.json").write_text(json.dumps(policy.about | {"format": 2}))
+    with pytest.raises(ValueError, match=r"has format 2, this runner reads 1"):
+        runner_of(newer)
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_nothing_is_overwritten_unasked_and_nothing_is_left_half(run, exported, tmp_path, monkeypatch):
+    out = shutil.copytree(exported, tmp_path / "policy")
+    before = contents(out)
+    with pytest.raises(OSError, match=r"already holds an exported policy: .*--overwrite"):
+        export_policy(run, 0, out)
+    with monkeypatch.context() as patch:
+        patch.setattr("jaxmac.export.serialised", lambda part: (_ for _ in ()).throw(OSError(28, "No space left")))
+        for folder in (out, tmp_path / "other"):
+            with pytest.raises(OSError, match=r"cannot write .*: No space left"):
+                export_policy(run, 0, folder, overwrite=True)
+    assert contents(out) == before
+    assert list(tmp_path.iterdir()) == [out]
+    assert export_policy(run, 0, out, overwrite=True) == out
+    assert contents(out).keys() == before.keys() and contents(out) != before
+    (out / "thesis.txt").write_text("mine")
+    with pytest.raises(OSError, match="holds other things than an exported policy"):
+        export_policy(run, 0, out, overwrite=True)
+    with pytest.raises(OSError, match="is a file"):
+        export_policy(run, 0, out / "thesis.txt", overwrite=True)
+    assert (out / "thesis.txt").read_text() == "mine"
+
+
+def test_the_command_line_exports_and_refuses_in_one_line(run, exported, tmp_path, capsys):
+    out = tmp_path / "new" / "policy"
+    assert main(["export", str(run.path), "--member", "1", "--out", str(out)]) == 0
+    assert capsys.readouterr().out.split() == [str(out / "agent_0"), str(out / "agent_1")]
+    assert {k: v for k, v in contents(out).items() if k.suffix == ".json"} == {
+        k: v for k, v in contents(exported).items() if k.suffix == ".json"
+    }
+    other = ["--out", str(tmp_path / "none")]
+    assert "allowed: 0 to 1" in refused(capsys, "export", str(run.path), "--member", "2", *other)
+    assert "is no run directory" in refused(capsys, "export", str(tmp_path), *other)
+    assert "already holds" in refused(capsys, "export", str(run.path), "--out", str(out))
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_policy_without_nets_is_refused(tmp_path):
+    env = envs.make("BoxPushing-4")
+    with pytest.raises(ValueError, match="the policy of chance has no recurrent nets to export"):
+        write_policy(random_policy(), env, tmp_path / "policy", {"algorithm": "chance"})
+
+
+def test_a_run_without_a_checkpoint_is_refused(run, tmp_path):
+    bare = shutil.copytree(run.path, tmp_path / "bare", ignore=shutil.ignore_patterns("checkpoints"))
+    with pytest.raises(RunDirectoryError):
+        export_policy(bare, 0, tmp_path / "policy")
+    assert not (tmp_path / "policy").exists()
+
+
+class Robot:
+    """Agent 0 of a simulated team: what the example of docs/export.md calls."""
+
+    def __init__(self, env):
+        self.env, self.step, self.started = env, jax.jit(env.step), []
+        self.state, self.ts = env.reset(jax.random.key(0))
+
+    def finished(self):
+        return bool(self.ts.terminal | self.ts.truncated)
+
+    def must_choose(self):
+        return bool(self.ts.ended[0])
+
+    def observation(self):
+        return np.asarray(self.ts.obs[0])
+
+    def available(self):
+        return np.asarray(self.ts.avail[0])
+
+    def start(self, name):
+        self.started.append(self.env.action_names[0].index(name))
+
+    def wait_one_step(self):
+        self.state, self.ts = self.step(jax.random.key(0), self.state, jnp.array([self.started[-1], 0]))
+
+
+def test_the_documents_examples_run(run, exported, monkeypatch, capsys):
+    text = (Path(__file__).parents[1] / "docs" / "export.md").read_text()
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    monkeypatch.chdir(exported / "agent_0")
+    monkeypatch.syspath_prepend(exported / "agent_0")
+    names = {"robot": Robot(run.env)}
+    exec(compile(code, "docs/export.md", "exec"), names)
+    assert names["robot"].started == played_by(run, Robot(run.env))
+    assert names["hidden"].shape == (TINY["hidden_size"],)
+    assert "own macro-action has ended" in capsys.readouterr().out
+
+
+def played_by(run, robot):
+    """What the trained policy lets agent 0 do in the same episode."""
+    policy, carry = run.policy(1), run.policy(1).initial_carry(1)
+    while not robot.finished():
+        ts = jax.tree.map(lambda x: x[None], robot.ts)
+        carry, chosen = policy.act(jax.random.key(0), carry, ts, jnp.zeros(1))
+        if robot.must_choose():
+            robot.started.append(int(chosen[0, 0]))
+        robot.wait_one_step()
+    return robot.started
+
+
+def test_the_runner_imports_numpy_and_json_only():
+    imports = [line for line in RUNNER.read_text().splitlines() if line.startswith(("import", "from"))]
+    assert imports == ["import json", "import numpy as np"]
