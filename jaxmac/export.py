@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import shutil
@@ -74,6 +75,8 @@ def write_policy(
         raise ValueError(
             f"the policy of {about.get('algorithm', 'this algorithm')} has no recurrent nets to export"
         )
+    if importlib.util.find_spec("flatbuffers") is None:
+        raise ValueError("jax.export needs flatbuffers to write a function: pip install flatbuffers")
     out = Path(out)
     _refuse_used(out, overwrite)
     parts = parts_of(policy.nets, env)

@@ -22,7 +22,10 @@ class Policy:
         self.hidden = np.full(self.about["hidden"]["shape"], self.about["hidden"]["initial"], np.float32)
 
     def act(self, rng=None, **given):
-        """The greedy macro-action, for a team one per agent; with `rng` logits are drawn from instead."""
+        """The greedy macro-action, for a team one per agent; with `rng` logits are drawn from instead.
+
+        What the network said of every (joint) macro-action is left in `outputs`.
+        """
         if unknown := given.keys() - self.about["arguments"].keys():
             raise ValueError(f"unknown argument {min(unknown)}; known: {', '.join(self.about['arguments'])}")
         given = {name: self._checked(name, given.get(name)) for name in self.about["arguments"]}
@@ -30,7 +33,7 @@ class Policy:
         layers = {"dense": self._dense, "gru": self._gru, "dueling": self._dueling}
         for layer in self.about["layers"]:
             x = layers[layer["kind"]](x, layer)
-        values = np.where(self._allowed(**given), x, -1e9)
+        self.outputs, values = x, np.where(self._allowed(**given), x, -1e9)
         if rng is not None and self.about["output"] == "logits":
             values = values + rng.gumbel(size=values.shape)
         choice = [int(part) for part in np.unravel_index(np.argmax(values), self.about["num_actions"])]

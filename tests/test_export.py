@@ -1,5 +1,6 @@
 """Exported policies: NumPy alone, and StableHLO alone, choose what the trained networks choose."""
 
+import functools
 import importlib.util
 import json
 import re
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from probes import Asynchronous
 from test_cli import refused
 from test_training import TINY
 
@@ -28,24 +30,24 @@ from jaxmac.targets import NEGATIVE, conditional_argmax
 
 SHARED = {"share_parameters": True, "obs_last_action": True}
 CASES = {  # algorithm, environment, hyperparameters
-    "avf": ("avf-qmix", "BoxPushing-6", {"layer_size": 6, "decode_size": 5}),
+    "avf": ("avf-qmix", "BoxPushing-4", {"layer_size": 6, "decode_size": 5}),
     "avf-dueling-shared": ("avf-qplex", "Warehouse-T", SHARED),
     "tomacvf": ("tomacvf-qmix", "BoxPushing-4", {"encoding_size": 6}),
-    "tomacvf-shared": ("tomacvf-qplex", "Warehouse-T", {"share_parameters": True, "dueling": "raw"}),
-    "mac-dec-q": ("mac-dec-q", "Warehouse-T", {"obs_last_action": True}),
     "mac-cen-q": ("mac-cen-q", "Warehouse-T", {}),
     "mac-iaicc": ("mac-iaicc", "Warehouse-T", {"obs_last_action": True}),
+    "tomacvf-shared": ("tomacvf-qplex", "Warehouse-T", {"share_parameters": True, "dueling": "raw"}),
     "mac-cac": ("mac-cac", "BoxPushing-4", {}),
+    "mac-dec-q": ("mac-dec-q", "Warehouse-T", {"obs_last_action": True}),
     "tomacvf-held": ("tomacvf-qplex", "BoxPushing-4", {"stale_obs_at_execution": True}),
     "tomacvf-ablation": ("tomacvf-qmix", "BoxPushing-4", {"ablation": "both"}),
     "mac-iac": ("mac-iac", "BoxPushing-4", {}),
-    "mac-niacc": ("mac-niacc", "BoxPushing-4", {}),
+    "mac-niacc": ("mac-niacc", "BoxPushing-6", {}),
     "mac-dec-ddrqn": ("mac-dec-ddrqn", "BoxPushing-4", SHARED),
     "parallel-mac-dec-ddrqn": ("parallel-mac-dec-ddrqn", "BoxPushing-4", {}),
     "overcooked": ("avf-vdn", "Overcooked-A", {}),
 }
-QUICK = list(CASES)[:8]
-EPISODES, HORIZON = 4, 60
+QUICK = list(CASES)[:5]
+EPISODES, HORIZON = 4, 40
 
 
 class Made(NamedTuple):
@@ -56,25 +58,17 @@ class Made(NamedTuple):
     out: object
 
 
-def made(name, folder):
+def made(name, folder, scale=1.2):
     algorithm, env_id, values = CASES[name]
     env = envs.make(env_id, horizon=HORIZON)
     config = configure(algorithm, "tuned", env, {"hidden_size": 8, **values})
     hyper = {key: value[0] for key, value in hyper_arrays([config]).items()}
-    algorithm_made = entry(algorithm).make(env, config)
-
-    def drawn(key):  # far from the initial weights, so that choices vary and no bias is zero
-        learner = algorithm_made.init(key, hyper)
-        leaves, tree = jax.tree.flatten(learner)
-        keys = jax.random.split(key, len(leaves))
-        noisy = [
-            2 * x + jax.random.normal(k, x.shape) / 2 if x.dtype == jnp.float32 else x
-            for k, x in zip(keys, leaves, strict=True)
-        ]
-        return jax.tree.unflatten(tree, noisy)
-
-    learner = jax.jit(drawn)(jax.random.key(0))
-    policy = algorithm_made.evaluation(learner, hyper)
+    found = entry(algorithm).make(env, config)
+    # Far from the initial weights, so that choices vary and no bias is zero.
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(found.init, jax.random.key(0), hyper)
+    learner = jax.tree.map(lambda x: (rng.normal(size=x.shape) * scale).astype(x.dtype), shapes)
+    policy = found.evaluation(learner, hyper)
     out = write_policy(policy, env, folder / name, {"algorithm": algorithm, "member": 0, "seed": 0})
     return Made(env, policy, out)
 
@@ -115,29 +109,35 @@ def greedy(policy, key, carry, ts):
     return carry, nets.joint.split(jnp.where(allowed, said.q[0, :, 0], NEGATIVE).argmax(-1))
 
 
+@functools.cache
+def stepped(env_id):
+    """Compiled `reset` and `step` of EPISODES episodes, the same for every policy."""
+    env = envs.make(env_id, horizon=HORIZON)
+    return jax.jit(jax.vmap(env.reset)), jax.jit(jax.vmap(env.step))
+
+
 def recorded(env, policy, seed):
     """What happened in EPISODES episodes `[time, episodes, ...]`: the TimeStep, hidden states after it, choices.
 
     Half of the episodes follow the greedy choices, half random ones: the policy is asked in both.
     """
+    reset, step = stepped(env.name)
+    keys = jax.random.split(jax.random.key(seed), (HORIZON, 3))
+    follow = (jnp.arange(EPISODES) < EPISODES // 2)[:, None]
 
     @jax.jit
-    def run(key):
-        reset_key, scan_key = jax.random.split(key)
-        start = jax.vmap(env.reset)(jax.random.split(reset_key, EPISODES))
+    def choose(keys, carry, ts):
+        carry, choice = greedy(policy, keys[0], carry, ts)
+        played = jnp.where(follow, choice, uniform_available(keys[1], ts.avail))
+        return carry, choice, played, jax.random.split(keys[2], EPISODES)
 
-        def step(loop, key):
-            (state, ts), carry = loop
-            act_key, other_key, env_key = jax.random.split(key, 3)
-            carry, choice = greedy(policy, act_key, carry, ts)
-            follow = (jnp.arange(EPISODES) < EPISODES // 2)[:, None]
-            played = jnp.where(follow, choice, uniform_available(other_key, ts.avail))
-            after = jax.vmap(env.step)(jax.random.split(env_key, EPISODES), state, played)
-            return (after, carry), (ts, carry, choice)
-
-        return jax.lax.scan(step, (start, policy.initial_carry(EPISODES)), jax.random.split(scan_key, HORIZON))[1]
-
-    return jax.device_get(run(jax.random.key(seed)))
+    state, ts = reset(jax.random.split(jax.random.key(seed), EPISODES))
+    carry, found = policy.initial_carry(EPISODES), []
+    for time in range(HORIZON):
+        carry, choice, played, step_keys = choose(keys[time], carry, ts)
+        found.append((ts, carry, choice))
+        state, ts = step(step_keys, state, played)
+    return jax.tree.map(lambda *x: np.stack(x), *jax.device_get(found))
 
 
 def asked(about, env, ts):
@@ -165,7 +165,7 @@ def asked(about, env, ts):
 def test_numpy_and_stablehlo_choose_what_the_networks_choose(case):
     env, policy, out = case
     played = recorded(env, policy, seed=1)
-    decisions, chosen = 0, set()
+    decisions, chosen, rng = 0, set(), np.random.default_rng(0)
     for found in sorted(out.iterdir()):
         runner = runner_of(found)
         about, hidden = runner.about, None
@@ -182,18 +182,23 @@ def test_numpy_and_stablehlo_choose_what_the_networks_choose(case):
                 given = asked(about, env, ts)
                 if given is None:
                     continue
+                if episode % 2:
+                    given["available"] = rng.random(np.shape(given["available"])) < 0.7
                 by_numpy = np.atleast_1d(runner.act(**given))
-                by_xla, hidden, _ = compiled(hidden, *(np.asarray(x) for x in as_declared(about, given)))
+                by_xla, hidden, outputs = compiled(hidden, *(np.asarray(x) for x in as_declared(about, given)))
                 memory = carry[0 if about["team"] else about["agent"]]
                 np.testing.assert_allclose(runner.hidden, memory, atol=1e-5)
                 np.testing.assert_allclose(hidden, memory, atol=1e-5)
                 must = ts.ended[agents]
-                np.testing.assert_array_equal(by_numpy[must], choice[agents][must])
                 np.testing.assert_array_equal(np.atleast_1d(by_xla), by_numpy)
+                np.testing.assert_allclose(outputs, runner.outputs, atol=1e-4)
+                if episode % 2:  # fewer were available than in the environment
+                    continue
+                np.testing.assert_array_equal(by_numpy[must], choice[agents][must])
                 decisions += must.sum()
-                chosen |= set(by_numpy[must].tolist())
-    assert decisions > 8 * EPISODES
-    assert len(chosen) > 2
+                chosen |= {(found.name, index, m) for index, m in enumerate(by_numpy.tolist()) if must[index]}
+    assert decisions > 2 * EPISODES * env.num_agents
+    assert len({each[0] for each in chosen}) < len(chosen)  # no constant policies
 
 
 def as_declared(about, given):
@@ -201,18 +206,16 @@ def as_declared(about, given):
     return [np.asarray(given[name], wanted["dtype"]) for name, wanted in about["arguments"].items()]
 
 
-def test_logits_are_drawn_as_the_actor_draws(folder):
-    env, policy, out = made("mac-iac", folder)
-    ts = jax.tree.map(lambda x: x[None], env.reset(jax.random.key(0))[1])
-    draws, rng = 4000, np.random.default_rng(0)
-    keys = jax.random.split(jax.random.key(1), draws)
-    act = jax.vmap(lambda key: policy.act(key, policy.initial_carry(1), ts, jnp.zeros(1))[1][0])
-    wanted = np.asarray(jax.jit(act)(keys))
+def test_logits_are_drawn_as_the_actor_draws(tmp_path):
+    env, policy, out = made("mac-iac", tmp_path, scale=0.4)
+    draws, rng, ts = 4000, np.random.default_rng(0), jax.jit(env.reset)(jax.random.key(0))[1]
+    batch = jax.tree.map(lambda x: jnp.broadcast_to(x, (draws, *x.shape)), ts)
+    wanted = np.asarray(policy.act(jax.random.key(1), policy.initial_carry(draws), batch, jnp.zeros(draws))[1])
     for agent in range(env.num_agents):
         runner, found = runner_of(out / f"agent_{agent}"), []
         for _ in range(draws):
             runner.reset()
-            found.append(runner.act(rng, observation=np.asarray(ts.obs[0, agent])))
+            found.append(runner.act(rng, observation=np.asarray(ts.obs[agent])))
         shares = [np.bincount(x, minlength=env.max_actions) / draws for x in (found, wanted[:, agent])]
         assert np.abs(shares[0] - shares[1]).max() < 0.05
         assert (shares[1] > 0.02).sum() > 1
@@ -220,10 +223,12 @@ def test_logits_are_drawn_as_the_actor_draws(folder):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run of two seeds on disk."""
-    out = tmp_path_factory.mktemp("runs") / "run"
-    options = {"env_options": {"horizon": 12}, "seeds": [7, 3], "episodes": 48, "progress": False}
-    return jaxmac.train("avf-vdn", "BoxPushing-4", out=out, **options, **TINY)
+    """A run of two seeds on disk, on an environment with an id."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("envs.registry._TABLE", dict(envs.registry._TABLE))
+        envs.register("Asynchronous", Asynchronous)
+        out = tmp_path_factory.mktemp("runs") / "run"
+        yield jaxmac.train("avf-vdn", "Asynchronous", seeds=2, out=out, episodes=48, progress=False, **TINY)
 
 
 @pytest.fixture(scope="module")
@@ -233,10 +238,9 @@ def exported(run, tmp_path_factory):
 
 def test_a_run_is_exported_with_where_it_comes_from(run, exported, tmp_path):
     about = json.loads((exported / "agent_1" / "policy.json").read_text())
-    wanted = {"algorithm": "avf-vdn", "member": 1, "seed": 3, "agent": 1, "agents": 2, "at_best_evaluation": False}
+    wanted = {"algorithm": "avf-vdn", "member": 1, "seed": 1, "agent": 1, "agents": 2, "at_best_evaluation": False}
     assert wanted.items() <= about.items()
-    assert about["environment"]["id"] == "BoxPushing-4"
-    assert about["environment"]["options"]["horizon"] == 12
+    assert about["environment"] == {"id": "Asynchronous", "options": run.env.options}
     assert about["macro_actions"] == list(run.env.action_names[1])
     params = run.policy(1).nets.params["params"]
     with np.load(exported / "agent_1" / "weights.npz", allow_pickle=False) as weights:
@@ -345,7 +349,7 @@ class Robot:
 
     def __init__(self, env):
         self.env, self.step, self.started = env, jax.jit(env.step), []
-        self.state, self.ts = env.reset(jax.random.key(0))
+        self.state, self.ts = jax.jit(env.reset)(jax.random.key(0))
 
     def finished(self):
         return bool(self.ts.terminal | self.ts.truncated)
@@ -380,10 +384,11 @@ def test_the_documents_examples_run(run, exported, monkeypatch, capsys):
 
 def played_by(run, robot):
     """What the trained policy lets agent 0 do in the same episode."""
-    policy, carry = run.policy(1), run.policy(1).initial_carry(1)
+    policy = run.policy(1)
+    act, carry = jax.jit(policy.act), policy.initial_carry(1)
     while not robot.finished():
         ts = jax.tree.map(lambda x: x[None], robot.ts)
-        carry, chosen = policy.act(jax.random.key(0), carry, ts, jnp.zeros(1))
+        carry, chosen = act(jax.random.key(0), carry, ts, jnp.zeros(1))
         if robot.must_choose():
             robot.started.append(int(chosen[0, 0]))
         robot.wait_one_step()
