@@ -12,7 +12,7 @@ from jaxmac.cli import main
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 # Pages whose code needs more than an empty folder have a test of their own.
-ELSEWHERE: set[str] = set()
+ELSEWHERE = {"results"}
 TINY = ["--episodes", "48", "--seeds", "2", "--num-envs", "8", "--eval-every", "16", "--eval-episodes", "4"]
 TINY += ["--learning-starts", "16", "--batch-size", "4", "--replay-episodes", "64", "--hidden-size", "8"]
 

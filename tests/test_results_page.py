@@ -27,6 +27,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_every_block_runs(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     monkeypatch.setattr("jaxmac.cli.use_cpu_devices", lambda count: None)
