@@ -126,6 +126,7 @@ class Page(HTMLParser):
 def test_the_page_needs_nothing_else_and_shows_everything(runs, tmp_path):
     name = 'run <b>"$x$" & y'
     odd = made(tmp_path / name, "mac-iaicc", level=80.0)
+    odd.config["preset"] = "<i>own</i>"
     (odd.path / "episode.gif").write_bytes(b"GIF89a-made-up")
     text = html_report([*runs, odd], title="<script>alert(1)</script>")
     page = Page(text)
@@ -134,7 +135,7 @@ def test_the_page_needs_nothing_else_and_shows_everything(runs, tmp_path):
     assert all(address[1:] in page.ids for address in page.addresses if address.startswith("#"))
     assert set(re.findall(r"url\(#(.*?)\)", text)) <= set(page.ids)
     assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", text)
-    assert "<script" not in text and "<b>" not in text and name in page.words
+    assert "<script" not in text and "<b>" not in text and "<i>" not in text and name in page.words
     assert sum(address.startswith("data:image/gif") for address in page.addresses) == 1
     assert "#000000" not in text and "prefers-color-scheme: dark" in text
     assert text.count("<svg ") == 5 and text.count('role="img" aria-label=') == 5  # curves and profile, and of all
