@@ -21,7 +21,7 @@ import envs
 from benchmarks.environments import bench_environments
 from benchmarks.training import bench_training
 from jaxmac.algorithms import entry
-from jaxmac.run import use_cpu_devices
+from jaxmac.distributed import use_cpu_devices
 from jaxmac.rundir import versions
 
 BENCHED = tuple(

@@ -5,12 +5,13 @@ from envs import make
 from jaxmac.algorithms import list_algorithms
 from jaxmac.animation import animate
 from jaxmac.comparison import compare
+from jaxmac.distributed import initialize_distributed, use_cpu_devices
 from jaxmac.evaluation import evaluate, evaluate_policy
 from jaxmac.export import export_policy
 from jaxmac.result import Result, load
 from jaxmac.resume import resume
 from jaxmac.rollout import random_policy, scripted_policy
-from jaxmac.run import train, use_cpu_devices
+from jaxmac.run import train
 
 __version__ = "0.1.0"
 
@@ -21,6 +22,7 @@ __all__ = [
     "evaluate",
     "evaluate_policy",
     "export_policy",
+    "initialize_distributed",
     "list_algorithms",
     "list_environments",
     "load",

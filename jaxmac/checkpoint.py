@@ -15,7 +15,8 @@ from typing import Any
 
 import jax
 
-from jaxmac.rundir import RunDirectoryError
+from jaxmac.collective import several
+from jaxmac.rundir import RunDirectoryError, first_line
 
 KEEP = 2  # checkpoints of a group
 
@@ -25,18 +26,29 @@ def folder_of(run: Path, group: int) -> Path:
     return (run / "checkpoints" / f"group_{group}").absolute()
 
 
+def _alone() -> Any:
+    """Of several processes this one reads or writes by itself, on its host's arrays, and waits for no other."""
+    import orbax.checkpoint as ocp
+
+    own = jax.process_index()
+    return ocp.options.MultiprocessingOptions(own, {own}) if several() else ocp.options.MultiprocessingOptions()
+
+
 @contextlib.contextmanager
 def _manager(folder: Path, keep: int | None = None) -> Iterator[Any]:
     import orbax.checkpoint as ocp
 
     logging.getLogger("absl").setLevel(logging.ERROR)
     writes = keep is not None
+    if writes:
+        folder.mkdir(parents=True, exist_ok=True)
     options = ocp.CheckpointManagerOptions(
         max_to_keep=keep,
-        create=writes,
+        create=False,
         cleanup_tmp_directories=writes,  # what a kill left half written
         enable_async_checkpointing=False,
         read_only=not writes,
+        multiprocessing_options=_alone(),
     )
     manager = ocp.CheckpointManager(folder, options=options)
     try:
@@ -56,7 +68,7 @@ def save(run: Path, group: int, iteration: int, items: dict[str, Any]) -> None:
             manager.save(iteration, args=ocp.args.Composite(**kinds))
     except Exception as error:  # orbax and tensorstore raise many kinds
         raise RunDirectoryError(
-            f"cannot write the checkpoint {folder / str(iteration)}: {_reason(error)}"
+            f"cannot write the checkpoint {folder / str(iteration)}: {first_line(error)}"
         ) from error
 
 
@@ -102,11 +114,7 @@ def damaged(path: Path, found: list[int], error: Exception) -> RunDirectoryError
     """What to say of a checkpoint that cannot be read."""
     before = [i for i in found if i < int(path.name)]
     offer = f"; the one before is at iteration {before[-1]} (--from {before[-1]})" if before else ""
-    return RunDirectoryError(f"the checkpoint {path} is damaged{offer}: {_reason(error)}")
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return RunDirectoryError(f"the checkpoint {path} is damaged{offer}: {first_line(error)}")
 
 
 def _refuse_other_shapes(path: Path, shapes: Any) -> None:
@@ -114,7 +122,7 @@ def _refuse_other_shapes(path: Path, shapes: Any) -> None:
     import orbax.checkpoint as ocp
 
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
             held = _by_name(checkpointer.metadata(path).item_metadata.tree)
     except Exception as error:
         found = [int(p.name) for p in path.parent.parent.iterdir() if p.name.isdigit()]

@@ -7,7 +7,6 @@ Exit status: 0 only when what was asked for was done, 2 for bad input (one line 
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,13 +16,16 @@ import tyro
 
 import envs
 from jaxmac.algorithms import ALGORITHMS, configure, entry
+from jaxmac.cli_devices import DeviceArguments, join_processes
 from jaxmac.cli_eval import command_eval
 from jaxmac.cli_export import command_export
 from jaxmac.cli_plot import command_plot
+from jaxmac.collective import is_first
 from jaxmac.config import allowed, field_types, nearest
+from jaxmac.distributed import end, use_cpu_devices
 from jaxmac.parsing import documented, env_options_class, given_env_options, parse, peek
 from jaxmac.rollout import BASELINES, baseline_policy
-from jaxmac.run import TrainingError, train, use_cpu_devices
+from jaxmac.run import TrainingError, train
 from jaxmac.sinks import SINKS
 
 USAGE = """usage: jaxmac COMMAND ...
@@ -52,14 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(f"unknown command {name!r}; {nearest(name, COMMANDS)}")
         return COMMANDS[name](rest)
     except (ValueError, MemoryError, OSError) as error:
-        print(f"jaxmac: error: {error}", file=sys.stderr)
-        return 2
+        return end(error, 2)
     except TrainingError as error:
-        print(f"jaxmac: error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("jaxmac: interrupted", file=sys.stderr)
-        return 130
+        return end(error, 1)
+    except KeyboardInterrupt as error:
+        return end(error, 130)
 
 
 def _train_class(algorithm: str, env_id: str, preset: str) -> tuple[type, Any]:
@@ -83,11 +82,6 @@ def _train_class(algorithm: str, env_id: str, preset: str) -> tuple[type, Any]:
         ("checkpoint_every", documented(int, "evaluations between checkpoints"), 10),
         ("checkpoint_replay", documented(bool, "keep the replay in them, for `jaxmac resume`"), True),
         ("log", documented(str, "besides metrics.csv: " + ",".join(SINKS)), ""),
-        (
-            "devices",
-            documented(int | None, "CPU devices to spread members over (default: one per core)"),
-            None,
-        ),
     ]
     fields: list[Any] = [(name, kind, dataclasses.field(default=default)) for name, kind, default in common]
     fields.append(("env_options", options, dataclasses.field(default_factory=options)))
@@ -95,7 +89,7 @@ def _train_class(algorithm: str, env_id: str, preset: str) -> tuple[type, Any]:
         text = f"{field.metadata['help']} ({allowed(field)})"
         kind = documented(field_types(type(config))[field.name], text)
         fields.append((field.name, kind, dataclasses.field(default=getattr(config, field.name))))
-    return dataclasses.make_dataclass("Train", fields, frozen=True), config
+    return dataclasses.make_dataclass("Train", fields, bases=(DeviceArguments,), frozen=True), config
 
 
 def _parse_seeds(text: str) -> int | list[int]:
@@ -127,7 +121,8 @@ def command_train(arguments: Sequence[str]) -> int:
     preset = peek(arguments, "--preset", "tuned")
     arguments_class, config = _train_class(algorithm, env_id, preset)
     given = parse("train", arguments_class, arguments)
-    use_cpu_devices(given.devices if given.devices is not None else os.cpu_count() or 1)
+    use_cpu_devices(given.devices)
+    join_processes(given)
     kinds = field_types(type(config))
     changed = {name: getattr(given, name) for name in kinds if getattr(given, name) != getattr(config, name)}
     out = given.out or Path("runs") / f"{algorithm}_{env_id}".replace("-", "_").lower()
@@ -154,6 +149,8 @@ def command_train(arguments: Sequence[str]) -> int:
 def _report(result: Any, out: Path) -> None:
     from jaxmac.analysis import final_returns
 
+    if not is_first():
+        return
     if len(result.metrics["episodes"]):
         final = final_returns(result.metrics["eval_return"])
         best = result.env.optimal_return
@@ -241,7 +238,7 @@ def command_render(arguments: Sequence[str]) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class ResumeArguments:
+class ResumeArguments(DeviceArguments):
     """Continue a run that was stopped."""
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -249,8 +246,6 @@ class ResumeArguments:
     """train up to so many episodes instead"""
     iteration: Annotated[int | None, tyro.conf.arg(name="from")] = None
     """the checkpoint to continue from (default: the last one)"""
-    devices: int | None = None
-    """CPU devices to spread members over (default: one per core)"""
 
 
 def command_resume(arguments: Sequence[str]) -> int:
@@ -258,7 +253,8 @@ def command_resume(arguments: Sequence[str]) -> int:
     from jaxmac.resume import resume
 
     given = parse("resume", ResumeArguments, arguments)
-    use_cpu_devices(given.devices if given.devices is not None else os.cpu_count() or 1)
+    use_cpu_devices(given.devices)
+    join_processes(given)
     result = resume(given.run, episodes=given.episodes, iteration=given.iteration)
     _report(result, given.run)
     return 0 if result.status == "finished" else 130

@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import psutil
 
+from jaxmac.distributed import processes_here
+
 SLACK = 1.25  # allocator overhead and what the estimate cannot see
 
 
@@ -27,12 +29,12 @@ def working_bytes(env: Any, config: Any, episode_bytes: int, joint_outputs: int 
 
 
 def available_bytes() -> int:
-    """Memory a run may take: free memory of the host, or of all local accelerators."""
+    """Memory that this process may take: its share of the host's that is free, or all of its accelerators'."""
     device = jax.local_devices()[0]
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return sum(d.memory_stats()["bytes_limit"] for d in jax.local_devices())
-    return psutil.virtual_memory().available
+    return psutil.virtual_memory().available // processes_here()
 
 
 def refuse_if_too_large(needed: int, members: int, config: Any, stored: int) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from envs.environment import Environment
 from jaxmac.algorithms import entry
+from jaxmac.collective import gather, place
 from jaxmac.config import hyper_arrays
 from jaxmac.members import MemberSpec
 from jaxmac.memory import SLACK, tree_bytes, working_bytes
@@ -45,9 +46,10 @@ class Program:
         shards = 1 if self.mesh is None else self.mesh.size
         padded = members + [members[-1]] * (-len(members) % shards)
         self.padded = len(padded)
+        self.share = 1.0 if self.mesh is None else len(self.mesh.local_devices) / self.mesh.size  # of this process
         self.hyper = put_members(hyper_arrays([member.config for member in padded]), self.mesh)
-        seeds = jnp.asarray([member.seed for member in padded], jnp.uint32)
-        self.keys = put_members(jax.vmap(jax.random.key)(seeds), self.mesh)
+        seeds = put_members(np.asarray([member.seed for member in padded], np.uint32), self.mesh)
+        self.keys = jax.jit(jax.vmap(jax.random.key))(seeds)
         self.updates = np.zeros(len(members), np.int64)
         self.env_steps = np.zeros(len(members), np.int64)
         self.seconds = 0.0
@@ -89,7 +91,7 @@ class Program:
         """Evaluate now; one metrics row per real member."""
         began = time.perf_counter()
         means, tally, self.members = self._evaluate(self.members, self.keys, self.hyper, jnp.int32(iteration))
-        means, tally = jax.device_get((means, tally))
+        means, tally = gather((means, tally))
         self.seconds += time.perf_counter() - began
         self.evaluated = iteration
         count = len(self.specs)
@@ -118,12 +120,18 @@ class Program:
         }
 
     def snapshot(self, replay: bool) -> dict[str, Any] | None:
-        """The items of a checkpoint of the real members, on the host; None if there is nothing whole to write."""
+        """The items of a checkpoint of the real members, on the host; None if there is nothing whole to write.
+
+        With the replay they are on process 0 alone, None on others.
+        """
         members = self.__dict__.get("members")
         if members is None or any(leaf.is_deleted() for leaf in jax.tree.leaves(members)):
             return None
         kept = members if replay else members.replace(replay=None)
-        kept = jax.tree.map(lambda x: x[: len(self.specs)], jax.device_get(kept))
+        kept = gather(kept, to_all=not replay)
+        if kept is None:
+            return None
+        kept = jax.tree.map(lambda x: x[: len(self.specs)], kept)
         items = {"learners": kept.learner, "best": kept.best}
         if replay:
             state = {"replay": kept.replay, "tally": kept.tally, "best_return": kept.best_return}
@@ -157,7 +165,7 @@ class Program:
 
         def placed(held: jax.Array, x: Any) -> jax.Array:
             x = np.asarray(x)
-            return jax.device_put(np.concatenate([x, *[x[-1:]] * extra]), held.sharding)
+            return place(np.concatenate([x, *[x[-1:]] * extra]), held.sharding)
 
         self.members = jax.tree.map(placed, self.members, whole)
         counters = jax.tree.map(np.asarray, state["counters"])

@@ -19,6 +19,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from jaxmac.collective import any_process, everywhere, is_first
+
+
+def progress_console(wanted: bool) -> Console:
+    """Where progress is shown: stderr of the first process, if it is wanted."""
+    return Console(stderr=True, quiet=not (wanted and is_first()), highlight=False, soft_wrap=True)
+
 
 class CtrlC:
     """Inside, Ctrl-C waits for `check`, as the state is given away within a chunk. A second one does not wait."""
@@ -43,9 +50,9 @@ class CtrlC:
         self.say("stopping after this chunk ...")
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if Ctrl-C was pressed."""
-        if self.asked:
-            raise KeyboardInterrupt
+        """Raise KeyboardInterrupt if Ctrl-C was pressed, in this process or another one of the run."""
+        if any_process(self.asked):
+            raise everywhere(KeyboardInterrupt())
 
 
 class Reporter:

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from envs.environment import Environment
 from jaxmac.checkpoint import read, saved_iterations
+from jaxmac.collective import agreement, is_first, refuse_differences
 from jaxmac.members import group_members
 from jaxmac.program import Program
+from jaxmac.progress import progress_console
 from jaxmac.result import Result, load
 from jaxmac.run import announce, check_positive, train_groups
 from jaxmac.rundir import RunDirectory, RunDirectoryError, versions
@@ -43,28 +43,26 @@ def resume(
         ValueError: `episodes` is fewer than before, or an argument is out of range.
         Others as `train` does.
     """
-    held = load(path, env, need_rows=False)
-    config = held.config
-    console = Console(stderr=True, quiet=not progress, highlight=False, soft_wrap=True)
-    total = config["episodes"] if episodes is None else episodes
-    check_positive("episodes", total)
-    check_positive("chunk", 1 if chunk is None else chunk)
-    if total < config["episodes"]:
-        raise ValueError(f"episodes={total} is fewer than the {config['episodes']} of {path}")
-    if config["status"] == "finished" and total == config["episodes"]:
-        raise RunDirectoryError(f"{path} is finished: train it further with more --episodes")
-    check_sinks(config.get("log", ()), path)
-    programs = [Program(config["algorithm"], held.env, group, None) for group in group_members(held.specs)]
-    found = _checkpoints_to_continue(Path(path), programs, iteration)
-    for name, now in versions().items():
-        then = config["versions"].get(name)
-        if then != now:
-            console.print(f"note: {name} is {now}, the run began with {then}: its numbers may differ from here on")
-    announce(console, config["algorithm"], held.env, held.specs, programs, total, config["checkpoint_replay"])
-    result = Result(
-        {}, held.members, config | {"episodes": int(total)}, held.env, Path(path), "running", held.specs, {}
-    )
-    directory = RunDirectory(path)
+    console = progress_console(progress)
+    with agreement():
+        held = load(path, env, need_rows=False)
+        config, total = held.config, held.config["episodes"] if episodes is None else episodes
+        _check_arguments(path, config, total, chunk)
+        if is_first():
+            check_sinks(config.get("log", ()), path)
+        programs = [Program(config["algorithm"], held.env, group, None) for group in group_members(held.specs)]
+        found = _checkpoints_to_continue(Path(path), programs, iteration)
+        for name, now in versions().items():
+            then = config["versions"].get(name)
+            if then != now:
+                console.print(
+                    f"note: {name} is {now}, the run began with {then}: its numbers may differ from here on"
+                )
+        announce(console, config["algorithm"], held.env, held.specs, programs, total, config["checkpoint_replay"])
+    config = config | {"episodes": int(total)}
+    refuse_differences(config | {"chunk": chunk, "from": iteration, "versions": versions()})
+    result = Result({}, held.members, config, held.env, Path(path), "running", held.specs, {})
+    directory = RunDirectory(path, is_first())
     starts = [items["state"]["counters"] if items else None for items in found]
     reached = {
         spec.index: int(start["evaluated"]) * program.config.num_envs
@@ -72,9 +70,19 @@ def resume(
         if start is not None
         for spec in program.specs
     }
-    rows = directory.reopen(result.config | {"status": "running"}, list(config["sweep"]), reached)
+    with agreement():
+        rows = directory.reopen(config | {"status": "running"}, list(config["sweep"]), reached)
     train_groups(result, programs, chunk, directory, console, rows, found)
     return result
+
+
+def _check_arguments(path: str | os.PathLike, config: dict[str, Any], total: int, chunk: int | None) -> None:
+    check_positive("episodes", total)
+    check_positive("chunk", 1 if chunk is None else chunk)
+    if total < config["episodes"]:
+        raise ValueError(f"episodes={total} is fewer than the {config['episodes']} of {path}")
+    if config["status"] == "finished" and total == config["episodes"]:
+        raise RunDirectoryError(f"{path} is finished: train it further with more --episodes")
 
 
 def _checkpoints_to_continue(path: Path, programs: list[Program], iteration: int | None) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,10 +15,19 @@ from rich.console import Console
 import envs
 from envs.environment import Environment
 from jaxmac.checkpoint import KEEP, save, saved_iterations
+from jaxmac.collective import (
+    agreement,
+    any_process,
+    everywhere,
+    is_everywhere,
+    is_first,
+    refuse_differences,
+    several,
+)
 from jaxmac.members import MemberSpec, group_members, is_integer, make_members, seed_list
 from jaxmac.memory import refuse_if_too_large
 from jaxmac.program import Program
-from jaxmac.progress import CtrlC, Reporter
+from jaxmac.progress import CtrlC, Reporter, progress_console
 from jaxmac.result import Result
 from jaxmac.rundir import FORMAT, RunDirectory, tabulate, versions
 from jaxmac.sinks import Sink, check_sinks, new_log_id, open_sinks
@@ -77,16 +87,17 @@ def train(
         NonFiniteLossError: a loss is not finite; what was written stays.
         TrainingError: the disk filled up while training.
     """
-    environment = _environment(env, env_options)
-    check_positive("episodes", episodes)
-    check_positive("chunk", 1 if chunk is None else chunk)
-    check_positive("checkpoint_every", checkpoint_every)
-    specs = make_members(algorithm, environment, preset, hyperparameters, seeds, sweep)
-    _check_sizes(specs)
-    sinks = check_sinks(log, out)
-    console = Console(stderr=True, quiet=not progress, highlight=False, soft_wrap=True)
-    programs = [Program(algorithm, environment, group, None) for group in group_members(specs)]
-    on_disk = announce(console, algorithm, environment, specs, programs, episodes, checkpoint_replay)
+    console = progress_console(progress)
+    with agreement():
+        environment = _environment(env, env_options)
+        check_positive("episodes", episodes)
+        check_positive("chunk", 1 if chunk is None else chunk)
+        check_positive("checkpoint_every", checkpoint_every)
+        specs = make_members(algorithm, environment, preset, hyperparameters, seeds, sweep)
+        _check_sizes(specs)
+        sinks = check_sinks(log, out) if is_first() else []
+        programs = [Program(algorithm, environment, group, None) for group in group_members(specs)]
+        on_disk = announce(console, algorithm, environment, specs, programs, episodes, checkpoint_replay)
     config = {
         "format": FORMAT,
         "status": "running",
@@ -108,8 +119,11 @@ def train(
         "versions": versions(),
         "backend": jax.default_backend(),
     }
-    directory = RunDirectory(out)
-    directory.create(config, list(config["sweep"]), overwrite, on_disk)
+    asked = {"chunk": chunk, "log": log, "log_id": None, "hyperparameters": None}  # these are among the settings
+    refuse_differences(config | asked)
+    directory = RunDirectory(out, is_first())
+    with agreement():
+        directory.create(config, list(config["sweep"]), overwrite, on_disk)
     members = [{"seed": spec.seed, **spec.swept} for spec in specs]
     result = Result({}, members, config, environment, directory.path, "running", specs, {})
     train_groups(result, programs, chunk, directory, console)
@@ -151,11 +165,13 @@ def announce(
     """Say what will run and how much memory it takes; refuse what cannot fit. Returns bytes needed on disk."""
     footprints = [program.footprint() for program in programs]
     largest, program = max(zip(footprints, programs, strict=True), key=lambda pair: pair[0].total)
+    processes = f" of {jax.process_count()} processes" if several() else ""
     console.print(
         f"{algorithm} on {env.name}: {len(specs)} members, {episodes} episodes each, "
-        f"{len(jax.local_devices())} {jax.default_backend()} device(s), {_size(largest.total)} of memory"
+        f"{jax.device_count()} {jax.default_backend()} device(s){processes}, {_size(largest.total)} of memory"
     )
-    refuse_if_too_large(largest.total, program.padded, program.config, largest.replay)
+    share = program.share
+    refuse_if_too_large(int(largest.total * share), program.padded * share, program.config, largest.replay)
     starts = max(program.first_learning_iteration * program.config.num_envs for program in programs)
     if starts >= episodes:
         console.print(f"note: nothing is learned before {starts} episodes (learning_starts, batch_size)")
@@ -185,8 +201,9 @@ def train_groups(
     rows = [] if rows is None else rows
     status, sinks = "failed", []
     try:
-        sinks += open_sinks(result.path, result.config, result.members)
-        _log(rows, sinks)
+        with agreement():
+            sinks += open_sinks(directory.path if directory.writes else None, result.config, result.members)
+            _log(rows, sinks)
         for number, program in enumerate(programs):
             label = f"group {number + 1}/{len(programs)}, " if len(programs) > 1 else ""
             try:
@@ -196,14 +213,17 @@ def train_groups(
                     program.restore(found[number])
                 _train_group(program, number, result, chunk, directory, rows, sinks, console)
             finally:
-                _checkpoint(result, number, program)
-                learners = program.finish()
-                if learners is not None:
-                    result.learners[number] = learners
+                if is_everywhere(sys.exception()):
+                    _checkpoint(result, number, program)
+                    learners = program.finish()
+                    if learners is not None:
+                        result.learners[number] = learners
         status = "finished"
-    except KeyboardInterrupt:
-        console.print("interrupted: what was learned and the metrics up to the last evaluation are kept")
+    except KeyboardInterrupt as error:
         status = "interrupted"
+        if not is_everywhere(error):
+            raise
+        console.print("interrupted: what was learned and the metrics up to the last evaluation are kept")
     except NonFiniteLossError:
         status = "non-finite loss"
         raise
@@ -223,20 +243,25 @@ def _log(rows: list[dict[str, Any]], sinks: list[Sink]) -> None:
 
 def _checkpoint(result: Result, group: int, program: Program) -> None:
     """Write down where a group stands, unless that is written already."""
-    if result.path is None or saved_iterations(result.path, group)[-1:] == [program.done]:
+    if result.path is None:
+        return
+    with agreement():
+        written = is_first() and saved_iterations(result.path, group)[-1:] == [program.done]
+    if any_process(written):
         return
     items = program.snapshot(result.config["checkpoint_replay"])
-    if items is not None:
-        save(result.path, group, program.done, items)
+    with agreement():
+        if items is not None and is_first():
+            save(result.path, group, program.done, items)
 
 
 def _finish(result: Result, rows: list[dict[str, Any]], status: str, directory: RunDirectory) -> None:
     result.status = status
     result.metrics = tabulate(rows, [spec.swept for spec in result.specs])
     result.config |= {"status": status, "finished": time.strftime("%Y-%m-%dT%H:%M:%S")}
-    with contextlib.nullcontext() if status == "finished" else contextlib.suppress(OSError):
+    with agreement() if status == "finished" else contextlib.suppress(OSError):
         directory.write_config(result.config)
-        if result.path is not None and rows:
+        if directory.writes and rows:
             result.plot(result.path / "curve.png")
 
 
@@ -266,9 +291,10 @@ def _train_group(
             done = program.done
             if program.evaluated < done and (done % interval == 0 or done == total):
                 fresh = program.evaluate(done)
-                directory.append(fresh)
-                rows.extend(fresh)
-                _log(fresh, sinks)
+                with agreement():
+                    directory.append(fresh)
+                    rows.extend(fresh)
+                    _log(fresh, sinks)
                 _refuse_non_finite(program, directory)
                 warned = warned or _warn_of_dropped_rows(program, reporter)
                 reporter.update(done, fresh)
@@ -293,23 +319,5 @@ def _refuse_non_finite(program: Program, directory: RunDirectory) -> None:
         if update >= 0:
             kept = f"; what was written stays in {directory.path}" if directory.path else ""
             values = "".join(f", {name}={value}" for name, value in spec.swept.items())
-            raise NonFiniteLossError(
-                f"member {spec.index} (seed {spec.seed}{values}): loss is not finite at update {update}{kept}"
-            )
-
-
-def use_cpu_devices(count: int) -> None:
-    """Split the CPU into `count` JAX devices, over which members are spread; one per core is best.
-
-    Call it before anything else touches JAX. Raises RuntimeError when JAX has already started.
-    """
-    if count < 1:
-        raise ValueError(f"devices={count} is out of range; allowed: >= 1")
-    try:
-        jax.config.update("jax_num_cpu_devices", count)
-    except RuntimeError:
-        if len(jax.devices("cpu")) != count:
-            raise RuntimeError(
-                f"JAX has already started with {len(jax.devices('cpu'))} CPU device(s): call "
-                "jaxmac.use_cpu_devices before the first use of JAX (in a notebook: restart, then call it first)"
-            ) from None
+            text = f"member {spec.index} (seed {spec.seed}{values}): loss is not finite at update {update}{kept}"
+            raise everywhere(NonFiniteLossError(text))

@@ -46,10 +46,11 @@ def cell(value: Any) -> Any:
 
 
 class RunDirectory:
-    """Writes one run. With `path=None` nothing is written and every call is a no-op."""
+    """Writes one run. With `path=None`, or in a process that leaves it to another, nothing is written."""
 
-    def __init__(self, path: str | os.PathLike | None):
+    def __init__(self, path: str | os.PathLike | None, writes: bool = True):
         self.path = None if path is None else Path(path)
+        self.writes = writes and path is not None
 
     def create(self, config: dict[str, Any], swept: list[str], overwrite: bool, needed_bytes: int) -> None:
         """Make the directory and prove that it can hold the run.
@@ -57,7 +58,7 @@ class RunDirectory:
         Raises RunDirectoryError if it already holds a run (without `overwrite`), holds something else, cannot be
         written or lies on a disk without `needed_bytes` of space.
         """
-        if self.path is None:
+        if not self.writes:
             return
         try:
             self._make_room(overwrite)
@@ -102,6 +103,8 @@ class RunDirectory:
             whole = None not in row.values() and None not in row
             if whole and int(row["episodes"]) <= reached.get(int(row["member"]), -1):
                 kept.append(row)
+        if not self.writes:
+            return kept
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(
             [self.columns, *([row[column] for column in self.columns] for row in kept)]
@@ -115,13 +118,13 @@ class RunDirectory:
 
     def write_config(self, config: dict[str, Any]) -> None:
         """(Re)write config.json in one atomic move."""
-        if self.path is None:
+        if not self.writes:
             return
         _replace(self.path / "config.json", json.dumps(config, indent=2, default=str) + "\n")
 
     def append(self, rows: list[dict[str, Any]]) -> None:
         """Append one row per member to metrics.csv, in one write that reaches the disk before it returns."""
-        if self.path is not None:
+        if self.writes:
             self._append_lines([[cell(row[column]) for column in self.columns] for row in rows], mode="a")
 
     def _append_lines(self, lines: list[list[Any]], mode: str) -> None:
@@ -148,6 +151,11 @@ def _replace(file: Path, text: str) -> None:
 
 def _reason(error: OSError) -> str:
     return error.args[1] if len(error.args) > 1 else str(error)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, short enough for a message of one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def versions() -> dict[str, str]:

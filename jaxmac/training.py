@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from envs.environment import Environment
 from jaxmac.algorithms.base import Algorithm, Collection, Hyper, Progress
+from jaxmac.collective import place
 from jaxmac.episode import Episode, discounted_return
 from jaxmac.rollout import Policy, rollout
 
@@ -243,13 +244,22 @@ def for_each_member(function: Callable, *arguments: Any) -> Any:
 
 
 def members_mesh(count: int, devices: list[Any] | None = None) -> Mesh | None:
-    """A mesh with axis "members" over as many devices as are useful for `count` members; None for one."""
-    devices = list(devices or jax.local_devices())[:count]
-    return Mesh(devices, ("members",)) if len(devices) > 1 else None
+    """A mesh with axis "members" over as many devices as are useful for `count` members; None for one.
+
+    With several processes, all take part: the first few devices of each.
+    """
+    own: dict[int, list[Any]] = {}
+    for device in devices or jax.devices():
+        own.setdefault(device.process_index, []).append(device)
+    each = 1
+    while sum(len(found[:each]) for found in own.values()) < count and each < max(map(len, own.values())):
+        each += 1
+    chosen = [device for found in own.values() for device in found[:each]]
+    return Mesh(chosen, ("members",)) if len(chosen) > 1 else None
 
 
 def put_members(tree: Any, mesh: Mesh | None) -> Any:
     """Place arrays with a leading axis of members on the devices of `mesh`."""
     if mesh is None:
         return tree
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec("members")))
+    return jax.tree.map(partial(place, sharding=NamedSharding(mesh, PartitionSpec("members"))), tree)
