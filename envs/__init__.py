@@ -8,11 +8,13 @@ from envs.environment import Environment, EnvState, Outcome, TimeStep
 from envs.overcooked import Overcooked, PrimitiveOvercooked
 from envs.primitive import PrimitiveBoxPushing
 from envs.registry import describe_sizes, env_options, list_ids, make, register
+from envs.testing import ContractError, check_environment
 from envs.warehouse import LAYOUTS, PrimitiveWarehouse, Warehouse
 
 __all__ = [
     "BoxPushing",
     "CaptureTarget",
+    "ContractError",
     "EnvState",
     "Environment",
     "Outcome",
@@ -23,6 +25,7 @@ __all__ = [
     "PrimitiveWarehouse",
     "TimeStep",
     "Warehouse",
+    "check_environment",
     "env_options",
     "list_ids",
     "make",

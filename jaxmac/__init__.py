@@ -1,7 +1,7 @@
 """jaxmac: asynchronous multi-agent reinforcement learning with macro-actions, in JAX."""
 
+from envs import check_environment, make
 from envs import list_ids as list_environments
-from envs import make
 from jaxmac.algorithms import list_algorithms
 from jaxmac.animation import animate
 from jaxmac.comparison import compare
@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Result",
     "animate",
+    "check_environment",
     "compare",
     "evaluate",
     "evaluate_policy",

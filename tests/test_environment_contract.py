@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 
 import envs
-from envs import Environment, Outcome, TimeStep
-from jaxmac.rollout import uniform_available
+from envs import ContractError, Environment, Outcome, check_environment, testing
 
-QUICK_COMPILE = {"xla_backend_optimization_level": 0}
-BATCH, STEPS, HORIZON = 3, 36, 30  # the last steps are after the end
+HORIZON = 30
 
 
 def representatives():
@@ -29,132 +27,34 @@ def representatives():
 
 
 @functools.cache
-def rollouts(env_id):
-    """Two batched rollouts, equal choices, different input for running agents; leaves [time, batch, ...].
-
-    The second one was computed in the opposite order of episodes.
-    """
+def played(env_id):
     env = envs.make(env_id, horizon=HORIZON)
-
-    def episode(key, decoy):
-        def body(carry, key):
-            state, ts = carry
-            of_choice, of_step = jax.random.split(key)
-            choices = uniform_available(of_choice, ts.avail)
-            inputs = jnp.where(ts.ended & ~(ts.terminal | ts.truncated), choices, decoy)
-            carry = env.step(of_step, state, inputs)
-            return carry, carry
-
-        first = env.reset(key)
-        _, rest = jax.lax.scan(body, first, jax.random.split(key, STEPS))
-        return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest)
-
-    keys, decoys = jax.random.split(jax.random.key(7), BATCH), jnp.repeat(jnp.array([0, -1]), BATCH)
-    run = jax.jit(jax.vmap(episode, out_axes=1), compiler_options=QUICK_COMPILE)
-    states, ts = jax.device_get(run(jnp.concatenate([keys, keys[::-1]]), decoys))
-    half = functools.partial(jax.tree.map, lambda leaf: leaf[:, :BATCH])
-    other = functools.partial(jax.tree.map, lambda leaf: leaf[:, : BATCH - 1 : -1])
-    return env, (half(states), half(ts)), (other(states), other(ts))
+    return env, testing.play_at_random(env)
 
 
 every_id = pytest.mark.parametrize("env_id", representatives())
 
 
 @every_id
-def test_shapes_and_dtypes(env_id):
-    env, (_, ts), _ = rollouts(env_id)
-    n, shape = env.num_agents, (STEPS + 1, BATCH)
-    expected = {
-        "obs": ((n, env.obs_size), np.float32),
-        "macro_obs": ((n, env.obs_size), np.float32),
-        "state": ((env.state_size,), np.float32),
-        "avail": ((n, env.max_actions), bool),
-        "macro_action": ((n,), np.int32),
-        "elapsed": ((n,), np.int32),
-        "time": ((), np.int32),
-        "ended": ((n,), bool),
-        "reward": ((), np.float32),
-        "terminal": ((), bool),
-        "truncated": ((), bool),
-    }
-    assert list(TimeStep.__dataclass_fields__) == list(expected)
-    for name, (tail, dtype) in expected.items():
-        field = getattr(ts, name)
-        assert (field.shape, field.dtype) == (shape + tail, dtype), name
-    assert len(env.num_actions) == len(env.obs_sizes) == len(env.action_names) == n
-    assert tuple(map(len, env.action_names)) == env.num_actions
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(ts))
-    assert np.array_equal(ts.obs.astype(env.obs_dtype).astype(np.float32), ts.obs)
+def test_functions(env_id):
+    testing.check_functions(envs.make(env_id, horizon=HORIZON))
+
+
+@pytest.mark.parametrize("check", testing.CHECKS, ids=lambda check: check.__name__)
+@every_id
+def test_random_episodes(env_id, check):
+    check(*played(env_id))
 
 
 @every_id
-def test_padding_and_choice(env_id):
-    env, (_, ts), _ = rollouts(env_id)
-    for i in range(env.num_agents):
-        assert not ts.avail[..., i, env.num_actions[i] :].any()
-        assert not ts.obs[..., i, env.obs_sizes[i] :].any()
-        assert not ts.macro_obs[..., i, env.obs_sizes[i] :].any()
-        assert (ts.macro_action[..., i] < env.num_actions[i]).all()
-    assert ts.avail.any(axis=-1)[ts.ended].all()  # who must choose can
+def test_macro_actions_last_and_primitive_actions_do_not(env_id):
+    assert (played(env_id)[1].ts.elapsed > 0).any() != env_id.endswith("-primitive")
 
 
 def test_some_environments_have_unequal_agents():
     made = [envs.make(env_id) for env_id in envs.list_ids()]
     assert any(len(set(env.num_actions)) > 1 for env in made)
     assert any(len(set(env.obs_sizes)) > 1 for env in made)
-
-
-@every_id
-def test_script_names_real_macro_actions(env_id):
-    env = envs.make(env_id)
-    script = env.script()
-    if script is not None:
-        assert len(script) == env.num_agents
-        for plan, count in zip(script, env.num_actions, strict=True):
-            assert len(plan) > 0 and set(plan) <= set(range(count))
-
-
-@every_id
-def test_reset(env_id):
-    _, (_, ts), _ = rollouts(env_id)
-    first = jax.tree.map(lambda leaf: leaf[0], ts)
-    assert first.ended.all() and (first.macro_action == -1).all() and not first.elapsed.any()
-    assert not (first.time.any() or first.reward.any() or first.terminal.any() or first.truncated.any())
-    assert np.array_equal(first.macro_obs, first.obs)
-
-
-@every_id
-def test_holding_and_elapsed(env_id):
-    _, (_, ts), _ = rollouts(env_id)
-    ended = ts.ended[1:, ..., None]
-    assert np.array_equal(ts.macro_obs[1:], np.where(ended, ts.obs[1:], ts.macro_obs[:-1]))
-    finished = (ts.terminal | ts.truncated)[:-1, :, None]
-    counted = np.where(finished, ts.elapsed[:-1], ts.elapsed[:-1] + 1)
-    assert np.array_equal(ts.elapsed[1:], np.where(ts.ended[1:], 0, counted))
-    running = ~ts.ended[:-1]
-    assert np.array_equal(ts.macro_action[1:][running], ts.macro_action[:-1][running])
-    assert (ts.elapsed > 0).any() != env_id.endswith("-primitive")
-
-
-@every_id
-def test_input_of_running_agents_and_order_of_episodes_do_not_matter(env_id):
-    _, one, other = rollouts(env_id)
-    jax.tree.map(np.testing.assert_array_equal, one, other)
-
-
-@every_id
-def test_end(env_id):
-    _, (states, ts), _ = rollouts(env_id)
-    assert not (ts.terminal & ts.truncated).any()
-    finished = ts.terminal | ts.truncated
-    assert finished[HORIZON:].all() and not finished[0].any()
-    assert np.array_equal(ts.truncated, (ts.time == HORIZON) & ~ts.terminal)
-    assert np.array_equal(ts.time[1:], ts.time[:-1] + ~finished[:-1])
-    for t, b in zip(*np.nonzero(finished[:-1]), strict=True):
-        now, later = (jax.tree.map(lambda leaf, k=k: leaf[k, b], (states, ts)) for k in (t, t + 1))  # noqa: B023
-        jax.tree.map(np.testing.assert_array_equal, now[0], later[0])
-        jax.tree.map(np.testing.assert_array_equal, now[1].replace(reward=np.float32(0)), later[1])
-    np.testing.assert_allclose(states.episode_return, np.cumsum(ts.reward, axis=0), atol=1e-3)
 
 
 @every_id
@@ -238,6 +138,104 @@ def test_advance_replays_step():
     key = jax.random.key(4)
     stepped = env.step(key, state, jnp.array([0, 0]))
     jax.tree.map(np.testing.assert_array_equal, stepped, env.advance(state, [0, 0], env.sample_noise(key)))
+
+
+def raising(error):
+    def function(env, *arguments):
+        raise error
+
+    return function
+
+
+def after_step(change):
+    """A `step` whose TimeStep is changed by `change(ts, macro_actions)`."""
+
+    def step(env, key, state, macro_actions):
+        state, ts = Environment.step(env, key, state, macro_actions)
+        return state, ts.replace(**change(ts, macro_actions))
+
+    return step
+
+
+def reset_to(**fields):
+    def reset(env, key):
+        state, ts = Environment.reset(env, key)
+        return state, ts.replace(**fields)
+
+    return reset
+
+
+def paid_as(outcome):
+    return lambda env, physics, actions, started, noise: (physics, outcome(actions, started))
+
+
+BREAKS = [  # what a subclass may get wrong and what is said then
+    ({"observe": lambda env, p: jnp.zeros(2)}, "observe gives float32[2], but must be [2, 2]"),
+    ({"observe": raising(TypeError("no\nmore lines"))}, "observe raised TypeError: no"),
+    ({"global_state": lambda env, p: jnp.zeros(3)}, "global_state gives float32[3], but must be [1]"),
+    ({"available": lambda env, p: jnp.ones((2, 3))}, "available gives float32[2, 3], but must be bool [2, 3]"),
+    ({"available": lambda env, p: jnp.ones((2, 3), bool)}, "agent 0 has 1 macro-actions, but more are available"),
+    (
+        {"available": lambda env, p: jnp.zeros((2, 3), bool)},
+        "one must be chosen, but no macro-action is available at step 0, agent 0",
+    ),
+    ({"observe": lambda env, p: jnp.ones((2, 2))}, "obs of agent 0 is not zero beyond its 1 entries"),
+    ({"observe": lambda env, p: jnp.full((2, 2), jnp.nan)}, "obs is not finite at step 0, agent 0"),
+    ({"obs_dtype": np.dtype(np.int8)}, "obs_dtype int8 does not hold the observation"),
+    ({"transition": lambda env, p, *rest: p}, "transition must give the pair (physics, Outcome)"),
+    (
+        {"transition": lambda env, p, a, s, noise: ({"count": 0.5, "draw": 0.5}, Outcome(s, a, 0.0, False))},
+        "transition gives the physics {count: float32[], draw: float32[]}, but initial_physics {count: int32[], "
+        "draw: float32[]}",
+    ),
+    (
+        {"transition": paid_as(lambda actions, started: Outcome(actions * 1.0, actions, 0.0, False))},
+        "transition gives the ended float32[2], but must be bool [2]",
+    ),
+    (
+        {"transition": paid_as(lambda actions, started: Outcome(started, actions, jnp.zeros(2), False))},
+        "transition gives the reward float32[2], but must be []",
+    ),
+    ({"script": lambda env: ((0,),)}, "script has 1 plans for 2 agents"),
+    ({"script": lambda env: ((1,), (0,))}, "script of agent 0 is (1,), but must name macro-actions 0 to 0"),
+    ({"reset": reset_to(ended=jnp.array([True, False]))}, "after reset every agent must choose"),
+    ({"reset": reset_to(time=jnp.int32(1))}, "after reset time must be 0"),
+    (
+        {"step": after_step(lambda ts, a: {"macro_obs": ts.obs})},
+        "macro_obs must be obs where `ended`, else as before",
+    ),
+    ({"step": after_step(lambda ts, a: {"elapsed": ts.elapsed * 0})}, "elapsed must count"),
+    (
+        {"step": after_step(lambda ts, a: {"reward": ts.reward + 0.1 * a[0]})},
+        "the input of agents that are running",
+    ),
+    ({"step": after_step(lambda ts, a: {"reward": jnp.float32(1)})}, "something changes after the end"),
+    ({"step": after_step(lambda ts, a: {"truncated": ts.time > 3})}, "truncated must be the time limit"),
+    (
+        {"step": after_step(lambda ts, a: {"reward": ts.reward.astype(int)})},
+        "step gives a TimeStep with reward int32[], but must give float32[]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("attributes", "message"), BREAKS, ids=[message[:40] for _, message in BREAKS])
+def test_the_test_kit_names_what_is_broken_in_one_line(attributes, message):
+    methods = {name: value for name, value in attributes.items() if callable(value)}
+    broken = type("Broken", (Probe,), methods)()
+    for name in set(attributes) - set(methods):
+        setattr(broken, name, attributes[name])
+    with pytest.raises(ContractError) as error:
+        check_environment(broken)
+    assert message in str(error.value) and str(error.value).startswith("Broken: ")
+    assert "\n" not in str(error.value)
+
+
+def test_the_test_kit_is_silent_about_a_good_environment_and_takes_an_id():
+    check_environment(Probe())
+    with pytest.raises(ContractError, match=r"env is 3, but must be an envs\.Environment"):
+        check_environment(3)
+    with pytest.raises(ValueError, match="unknown environment 'Nonsense'"):
+        check_environment("Nonsense")
 
 
 @pytest.mark.parametrize("horizon", [0, -3, 2.5, True, None])
