@@ -5,6 +5,7 @@ from functools import partial
 from envs.box_pushing import BoxPushing
 from envs.capture_target import CaptureTarget, PrimitiveCaptureTarget
 from envs.environment import Environment, EnvState, Outcome, TimeStep
+from envs.options import Option, View, WithOptions
 from envs.overcooked import Overcooked, PrimitiveOvercooked
 from envs.primitive import PrimitiveBoxPushing
 from envs.registry import describe_sizes, env_options, list_ids, make, register
@@ -17,6 +18,7 @@ __all__ = [
     "ContractError",
     "EnvState",
     "Environment",
+    "Option",
     "Outcome",
     "Overcooked",
     "PrimitiveBoxPushing",
@@ -24,7 +26,9 @@ __all__ = [
     "PrimitiveOvercooked",
     "PrimitiveWarehouse",
     "TimeStep",
+    "View",
     "Warehouse",
+    "WithOptions",
     "check_environment",
     "env_options",
     "list_ids",
