@@ -130,6 +130,12 @@ def _learner_shapes(algorithm: Algorithm, members: list[MemberSpec]) -> Any:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct((len(members), *x.shape), x.dtype), one)
 
 
+def environment_sizes(env: Environment) -> dict[str, Any]:
+    """What a learner's shapes follow from, as JSON keeps it."""
+    lists = {"num_actions": env.num_actions, "obs_sizes": env.obs_sizes}
+    return {name: [int(n) for n in sizes] for name, sizes in lists.items()} | {"state_size": int(env.state_size)}
+
+
 def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: bool = True) -> Result:
     """Read a run directory back: the same Result as `train` returned.
 
@@ -138,13 +144,16 @@ def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: 
 
     Raises:
         RunDirectoryError: no run directory, damaged, or written by a newer format.
-        ValueError: the run used an environment instance and `env` is missing.
+        ValueError: the run used an environment instance and `env` is missing, or `env` has other sizes.
     """
     config = read_config(path)
     if env is None:
         if not config["env_rebuildable"]:
             raise ValueError(f"{path} was trained on an environment instance: pass it as env=")
         env = envs.make(config["env"], **config["env_options"])
+    elif environment_sizes(env) != config.get("env_sizes", environment_sizes(env)):
+        told = f"{config['env']} with {config['env_sizes']}, but env= is {env.name} with {environment_sizes(env)}"
+        raise ValueError(f"{path} was trained on {told}")
     specs = restore_members(config)
     metrics = tabulate(read_rows(Path(path) / "metrics.csv"), [spec.swept for spec in specs])
     if need_rows and not len(metrics["episodes"]):

@@ -28,7 +28,7 @@ from jaxmac.members import MemberSpec, group_members, is_integer, make_members, 
 from jaxmac.memory import refuse_if_too_large
 from jaxmac.program import Program
 from jaxmac.progress import CtrlC, Reporter, progress_console
-from jaxmac.result import Result
+from jaxmac.result import Result, environment_sizes
 from jaxmac.rundir import FORMAT, RunDirectory, tabulate, versions
 from jaxmac.sinks import Sink, check_sinks, new_log_id, open_sinks
 
@@ -105,6 +105,7 @@ def train(
         "env": environment.name,
         "env_options": dict(environment.options if isinstance(env, Environment) else env_options or {}),
         "env_rebuildable": not isinstance(env, Environment),
+        "env_sizes": environment_sizes(environment),
         "preset": preset,
         "seeds": seed_list(seeds),
         "episodes": int(episodes),
