@@ -162,11 +162,11 @@ def line_style(index: int) -> tuple[str, Any]:
 
 def _grid(count: int) -> tuple[Figure, list[Any]]:
     """A figure with `count` axes, at most three in a row."""
-    from matplotlib.figure import Figure
+    from jaxmac.notebook_figure import NotebookFigure
 
     columns = min(count, 3)
     rows = -(-count // columns)
-    figure = Figure(figsize=(7 if columns == 1 else 5 * columns, 4.5 * rows), layout="constrained")
+    figure = NotebookFigure(figsize=(7 if columns == 1 else 5 * columns, 4.5 * rows), layout="constrained")
     return figure, [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
 
 

@@ -130,6 +130,7 @@ def test_learning_curve_shows_what_it_says(tmp_path):
 
 def test_learning_curve_without_optimum_or_path():
     figure = analysis.learning_curve({"a": curve()})
+    assert figure._repr_png_().startswith(b"\x89PNG")  # what a notebook shows
     assert not figure.axes[0].texts
 
 
