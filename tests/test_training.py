@@ -200,6 +200,12 @@ def test_swept_switches_keep_their_type(tmp_path):
     for run in (result, loaded):
         assert run.metrics["double_q"].dtype == bool
         assert run.metrics["double_q"][0].tolist() == [True, False]
+    with pytest.raises(ValueError, match="was trained on an environment instance: pass it as env="):
+        jaxmac.load(tmp_path / "run")
+    with pytest.raises(
+        ValueError, match=r"was trained on Asynchronous with .*, but env= is BoxPushing-4 with \{'num_"
+    ):
+        jaxmac.load(tmp_path / "run", env=jaxmac.make("BoxPushing-4"))
 
 
 def test_loading_uses_the_settings_of_the_run_not_todays_presets(finished, monkeypatch):
