@@ -9,15 +9,16 @@ import jax
 import jax.numpy as jnp
 
 import jaxmac
+from envs import Environment
 from jaxmac.episode import discounted_return
 from jaxmac.rollout import rollout
 
 EPISODES, GAMMA = 20_000, 0.9
 
 
-def returns(env_id: str, policy: str, episodes: int = EPISODES) -> tuple[float, float]:
+def returns(env: str | Environment, policy: str, episodes: int = EPISODES) -> tuple[float, float]:
     """Mean return without learning, undiscounted and discounted; `policy` is "scripted" or "random"."""
-    env = jaxmac.make(env_id)
+    env = jaxmac.make(env) if isinstance(env, str) else env
     made = jaxmac.random_policy() if policy == "random" else jaxmac.scripted_policy(env)
 
     def play(key: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import jaxmac
+from envs import Environment
 from jaxmac.analysis import final_returns, learning_curve, solved_at, summary_table
 from jaxmac.rundir import read_rows, tabulate
 
@@ -30,7 +31,7 @@ class Job:
 
     label: str
     algorithm: str
-    env: str
+    env: str | Environment
     episodes: int
     preset: str = "tuned"
     settings: dict[str, Any] = field(default_factory=dict)
@@ -123,7 +124,7 @@ def _summary(job: Job, metrics: dict[str, np.ndarray], config: dict[str, Any], t
     return {
         **table,
         "algorithm": job.algorithm,
-        "env": job.env,
+        "env": config["env"],
         "seeds": config["seeds"],
         "episodes": int(episodes[-1]),
         "optimum": config["optimal_return"],
