@@ -12,7 +12,7 @@ import jaxmac
 
 ROOT = Path(__file__).parents[1]
 # Pages whose code needs more than an empty folder have a test of their own.
-ELSEWHERE = {"results", "export", "clusters"}
+ELSEWHERE = {"results", "export", "clusters", "macro_actions_on_your_environment"}
 PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if page.stem not in ELSEWHERE]
 LESS = {"train": ["--episodes", "48", "--seeds", "4"], "resume": ["--episodes", "64"]}
 LESS["train"] += ["--num-envs", "8", "--eval-every", "16", "--eval-episodes", "4"]
