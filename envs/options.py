@@ -166,6 +166,10 @@ class WithOptions(Environment):
         """The global state below."""
         return self.env.global_state(physics.world)
 
+    def success(self, physics: Physics) -> Array | None:
+        """Whether the task below is done, where it says so."""
+        return self.env.success(physics.world)
+
     def draw(self, state: EnvState, ax: Any) -> None:
         """As below, with the options' names in the caption."""
         artist = copy.copy(self.env)

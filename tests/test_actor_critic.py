@@ -229,6 +229,7 @@ def test_the_worked_example_of_joint_rows(example_rows):
             check(handed, rows.own.mask[..., agent], told["adv_agent"][n][agent])
 
 
+@pytest.mark.slow
 def test_a_cap_leaves_out_own_rows_whose_joint_rows_are_gone():
     parts, hyper = small("mac-iaicc", max_rows=2)
     batch = jax.tree.map(lambda x: x[None], example_episode("A"))
@@ -261,6 +262,7 @@ def test_with_epsilon_one_the_actors_do_not_move():
         assert any(jax.tree.leaves(moved)) == moves
 
 
+@pytest.mark.slow
 def test_options_change_what_they_name(example_rows):
     advantage = jnp.ones_like(example_rows.own.reward)
 

@@ -36,7 +36,7 @@ def step(algorithm, state, hyper, batch, key=5):
     return jax.jit(algorithm.update)(state, hyper, {"main": batch}, NOW, jax.random.key(key))
 
 
-@pytest.mark.parametrize("name", ["avf-vdn", "avf-qmix", "avf-qplex"])
+@pytest.mark.parametrize("name", ["avf-vdn", "avf-qmix", pytest.param("avf-qplex", marks=pytest.mark.slow)])
 def test_target_moves_by_polyak_and_learns_from_nothing_else(name, env, batch):
     algorithm, state, hyper = build(name, env, polyak=0.75)
     after, metrics = step(algorithm, state, hyper, batch)
@@ -129,7 +129,7 @@ def test_the_td_loss_by_hand():
     "options",
     [
         pytest.param({"macro_state": "real"}, marks=pytest.mark.slow),
-        {"macro_state": "terminated", "reward_scheme": "mean"},
+        pytest.param({"macro_state": "terminated", "reward_scheme": "mean"}, marks=pytest.mark.slow),
         pytest.param({"trajectory_unit": "rows", "unroll_episode": True}, marks=pytest.mark.slow),
         {"share_parameters": True, "obs_last_action": True, "dueling": "none"},
         pytest.param({"dueling": "raw"}, marks=pytest.mark.slow),

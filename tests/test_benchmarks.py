@@ -50,6 +50,7 @@ def test_an_episode_that_ends_starts_again_at_once():
     assert counted.min() >= 60 // 15 and counted.max() > 60 // 15  # random actions end some early
 
 
+@pytest.mark.slow
 def test_environment_rows_have_rates_sizes_and_compile_time(report):
     rows = report["environments"]["rows"]
     assert [row["parallel"] for row in rows] == [1, 8]
@@ -62,6 +63,7 @@ def test_environment_rows_have_rates_sizes_and_compile_time(report):
     assert "starts again" in report["environments"]["counted"]
 
 
+@pytest.mark.slow
 def test_training_rows_count_updates_and_steps(report):
     (row,) = report["training"]["rows"]
     assert row["members"] == 2 and row["algorithm"] == "avf-qmix" and row["batch_size"] == 4
@@ -75,6 +77,7 @@ def test_training_rows_count_updates_and_steps(report):
     assert row["compile_seconds"] > 0
 
 
+@pytest.mark.slow
 def test_shares_of_an_iteration_add_up(report):
     (parts,) = (entry["parts"] for entry in report["training"]["breakdown"])
     assert set(parts) == {"rollout", "replay_add", "replay_sample", "update", "evaluation"}
@@ -82,6 +85,7 @@ def test_shares_of_an_iteration_add_up(report):
     assert all(part["milliseconds_per_iteration"] > 0 for part in parts.values())
 
 
+@pytest.mark.slow
 def test_the_report_names_machine_and_versions_but_no_path(report):
     assert report["machine"]["cores"] >= 1 and report["machine"]["memory_gib"] > 0 and report["machine"]["cpu"]
     assert report["versions"]["jax"] == jax.__version__

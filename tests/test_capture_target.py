@@ -392,6 +392,7 @@ def captures(env_id, scripted):
     return float(captured.mean())
 
 
+@pytest.mark.slow
 def test_baselines_of_ten_agents():
     # The specification's 0.56 and 0.065 come from at most 300 episodes: standard errors 0.03 and 0.015, ours 0.011
     # and 0.006. Two of them together.

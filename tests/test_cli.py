@@ -78,6 +78,7 @@ def test_train_leaves_a_complete_run_directory(trained):
     assert config["hyperparameters"]["train_freq"] == 50 and config["env_options"] == {"horizon": 12}
 
 
+@pytest.mark.slow
 def test_sharding_over_devices_changes_no_number(trained, tmp_path):
     out, _ = trained
     done = jaxmac("train", *SMALL, "--episodes", 32, "--out", tmp_path / "one", "--devices", 1)

@@ -27,7 +27,12 @@ def name(page):
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name)
+def runs_quickly(page):
+    """`make test` runs the short ones, `make test-all` every page."""
+    return page if page.stem in ("concepts", "warehouse") else pytest.param(page, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("page", [runs_quickly(page) for page in PAGES if blocks(page, "python")], ids=name)
 def test_python_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(jaxmac, "use_cpu_devices", lambda count: None)  # JAX runs already

@@ -287,6 +287,7 @@ def test_a_net_without_rows_stays_as_it_is():
     assert [x.tolist() for x in steps if x.dtype == jnp.int32] == [[1, 0, 1]]
 
 
+@pytest.mark.slow
 def test_targets_are_copied_every_so_many_primitive_steps():
     parts, hyper = small("mac-dec-q", target_steps=30, train_freq=10)
     state = macq.init(parts, jax.random.key(0), hyper)

@@ -40,12 +40,13 @@ def learn(algorithm, env, episodes=640, seeds=3, **options):
     return train(algorithm, env, seeds=seeds, episodes=episodes, progress=False, **values)
 
 
-@pytest.mark.parametrize("algorithm", ["avf-vdn", "avf-qmix", "avf-qplex"])
+@pytest.mark.parametrize("algorithm", [slow("avf-vdn"), slow("avf-qmix"), "avf-qplex"])
 def test_every_mixer_learns_the_additive_game(algorithm):
     result = learn(algorithm, probes.Additive())
     assert result.metrics["eval_return"][-1].tolist() == [3.0] * 3
 
 
+@pytest.mark.slow
 def test_qmix_learns_the_value_of_a_monotonic_game():
     result = learn("avf-qmix", probes.Monotonic())
     assert result.metrics["eval_return"][-1].tolist() == [4.0] * 3
@@ -84,6 +85,7 @@ def worst_gap(result, env):
     return worst
 
 
+@pytest.mark.slow
 def test_only_the_conditional_arg_max_solves_a_running_teammate(monkeypatch):
     env = probes.RunningOn()
     assert worst_gap(learn("avf-vdn", env, episodes=1600), env) == [(10.0, 2.0)] * 3
@@ -130,7 +132,7 @@ def test_tomacvf_learns_the_asynchronous_probe(algorithm):
 
 VALUE_BASED = (
     "mac-dec-q",
-    "mac-cen-q",
+    slow("mac-cen-q"),
     slow("mac-dec-ddrqn"),
     slow("parallel-mac-dec-ddrqn"),
 )
@@ -145,7 +147,7 @@ def test_value_based_baselines_learn_the_asynchronous_probe(algorithm):
 
 
 @pytest.mark.parametrize("critic", ["history", slow("state")])
-@pytest.mark.parametrize("algorithm", ["mac-iaicc", "mac-cac", slow("mac-iac"), slow("mac-niacc")])
+@pytest.mark.parametrize("algorithm", ["mac-iaicc", slow("mac-cac"), slow("mac-iac"), slow("mac-niacc")])
 def test_actor_critics_learn_the_additive_game(algorithm, critic):
     small = {"num_envs": 32, "hidden_size": 8, "layer_size": 16, "critic_hidden_size": 8, "critic_layer_size": 16}
     rates = {"actor_learning_rate": 1e-2, "critic_learning_rate": 1e-2, "epsilon_episodes": 1000.0}

@@ -267,6 +267,7 @@ def test_the_context_learns_unless_it_is_cut_off(env, batch):
         assert any(jax.tree.leaves(moved)) == moves
 
 
+@pytest.mark.slow
 def test_acting_follows_fresh_observations_at_every_step_or_held_ones(env):
     """The policy's greedy choices are those of the network unrolled over the record."""
     for stale in (False, True):

@@ -169,6 +169,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_member_and_update(tmp
     assert json.loads((out / "config.json").read_text())["status"] == "non-finite loss"
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_keeps_the_groups_it_finished(tmp_path, monkeypatch):
     """Ctrl-C while the second of two programs trains."""
     out, advance, calls = tmp_path / "run", Program.advance, []
@@ -194,6 +195,7 @@ def test_an_interrupted_sweep_keeps_the_groups_it_finished(tmp_path, monkeypatch
     assert (out / "curve.png").exists()
 
 
+@pytest.mark.slow
 def test_swept_switches_keep_their_type(tmp_path):
     result = tiny([0], episodes=8, sweep={"double_q": [True, False]}, out=tmp_path / "run")
     loaded = jaxmac.load(tmp_path / "run", env=Asynchronous())
@@ -337,6 +339,7 @@ def test_the_episodes_that_finish_first_are_kept():
     assert kept.reward[:, 0].tolist() == [1, 3] and kept.length.tolist() == [2, 2]
 
 
+@pytest.mark.slow
 def test_learning_from_the_first_to_finish_takes_shorter_episodes():
     small = {"num_envs": 8, "eval_every": 8, "episodes": 64, "progress": False, "env_options": {"horizon": 30}}
     steps = [
