@@ -16,7 +16,8 @@ HORIZON = 30
 
 
 def representatives():
-    """Of ids that differ in a number or a variant alone, only the first and the last (of the costly kitchens the first); the others are slow."""
+    """Of ids that differ in a number or a variant alone, only the first and the last (of the costly kitchens the
+    first); the others are slow."""
     alike = {}
     for env_id in envs.list_ids():
         alike.setdefault(re.sub(r"-.*?(-primitive)?$", r"\1", env_id), []).append(env_id)
