@@ -26,7 +26,6 @@ from jaxmac.config import hyper_arrays
 from jaxmac.export import RUNNER, export_policy, write_policy
 from jaxmac.rollout import random_policy, uniform_available
 from jaxmac.rundir import RunDirectoryError
-from jaxmac.targets import NEGATIVE, conditional_argmax
 
 SHARED = {"share_parameters": True, "obs_last_action": True}
 CASES = {  # algorithm, environment, hyperparameters
@@ -93,22 +92,6 @@ def runner_of(folder):
     return module.Policy(folder)
 
 
-def greedy(policy, key, carry, ts):
-    """Hidden states and greedy macro-actions of a policy; those that are drawn by evaluation are maximised here."""
-    nets = policy.nets
-    if nets.output == "utilities":
-        return policy.act(key, carry, ts, jnp.zeros(ts.ended.shape[0]))
-    if nets.joint is None:
-        seen = ts.macro_obs, ts.macro_action, ts.ended
-        carry, said = nets.networks.apply(nets.params, carry, *(x[None] for x in seen))
-        return carry, conditional_argmax(said.q[0], ts.avail, ts.ended, ts.macro_action)
-    deciding = ts.ended.any(-1, keepdims=True)[None]
-    obs = nets.joint.observation(ts.macro_obs)[None, :, None]
-    carry, said = nets.networks.apply(nets.params, carry, obs, deciding.astype(jnp.int32), deciding)
-    allowed = nets.joint.allowed(ts.avail, ts.ended, ts.macro_action)
-    return carry, nets.joint.split(jnp.where(allowed, said.q[0, :, 0], NEGATIVE).argmax(-1))
-
-
 @functools.cache
 def stepped(env_id):
     """Compiled `reset` and `step` of EPISODES episodes, the same for every policy."""
@@ -123,11 +106,12 @@ def recorded(env, policy, seed):
     """
     reset, step = stepped(env.name)
     keys = jax.random.split(jax.random.key(seed), (HORIZON, 3))
+    greedy = policy.act_greedily or policy.act
     follow = (jnp.arange(EPISODES) < EPISODES // 2)[:, None]
 
     @jax.jit
     def choose(keys, carry, ts):
-        carry, choice = greedy(policy, keys[0], carry, ts)
+        carry, choice = greedy(keys[0], carry, ts, jnp.zeros(EPISODES))
         played = jnp.where(follow, choice, uniform_available(keys[1], ts.avail))
         return carry, choice, played, jax.random.split(keys[2], EPISODES)
 
