@@ -275,6 +275,8 @@ def shell(script, folder, **environment):
 def test_the_commands_of_the_document_run(tmp_path):
     text = (ROOT / "docs" / "clusters.md").read_text()
     one, two, _ = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    (python,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert shell(f"{sys.executable} -c '{python}import jax; print(jax.device_count())'", tmp_path).stdout == "4\n"
     shell(one, tmp_path)
     shell(two.replace("12345", str(free_port())), tmp_path)
     alone, both = (table(tmp_path / "runs" / name) for name in ("one", "two"))
