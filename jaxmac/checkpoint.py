@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,13 @@ def saved_iterations(run: Path, group: int) -> list[int]:
         return []
     with _manager(folder) as manager:
         return sorted(manager.all_steps())
+
+
+def drop_after(run: Path, group: int, iteration: int) -> None:
+    """Forget the checkpoints after `iteration`: a run that goes on from there comes past them again."""
+    for later in saved_iterations(run, group):
+        if later > iteration:
+            shutil.rmtree(folder_of(run, group) / str(later))
 
 
 def read(run: Path, group: int, item: str, shapes: Any, iteration: int | None = None) -> Any:

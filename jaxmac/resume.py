@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from envs.environment import Environment
-from jaxmac.checkpoint import read, saved_iterations
+from jaxmac.checkpoint import drop_after, read, saved_iterations
 from jaxmac.collective import agreement, is_first, refuse_differences
 from jaxmac.members import group_members
 from jaxmac.program import Program
@@ -33,7 +33,7 @@ def resume(
         path: the run directory.
         env: the Environment, for a run on an instance that config.json cannot rebuild.
         episodes: train up to so many instead (more than before; a finished run goes on, too).
-        iteration: the checkpoint to continue from instead of the last one.
+        iteration: the checkpoint to continue from instead of the last one; those after it are dropped.
         chunk: iterations per compiled call.
         progress: show progress.
 
@@ -71,6 +71,8 @@ def resume(
         for spec in program.specs
     }
     with agreement():
+        if iteration is not None and len(programs) == 1 and is_first():
+            drop_after(Path(path), 0, iteration)
         rows = directory.reopen(config | {"status": "running"}, list(config["sweep"]), reached)
     train_groups(result, programs, chunk, directory, console, rows, found)
     return result

@@ -90,6 +90,11 @@ def copied(run, tmp_path):
     return tmp_path / "run"
 
 
+def assert_same_learners(result, out, run, name):
+    shapes = Program("avf-vdn", Asynchronous(), result.specs, None).shapes()[name]
+    jax.tree.map(np.testing.assert_array_equal, *(checkpoint.read(path, 0, name, shapes) for path in (out, run)))
+
+
 def test_the_last_two_checkpoints_are_kept(whole):
     _, out = whole
     assert checkpoint.saved_iterations(out, 0) == [9, 12]
@@ -104,13 +109,8 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_never_had_been(whole, tmp_path):
     again = jaxmac.resume(run, env=Asynchronous(), progress=False)
     assert again.status == "finished" and table(run) == table(out)
     assert json.loads((run / "config.json").read_text())["status"] == "finished"
-    for best in (False, True):
-        name = "best" if best else "learners"
-        read = [
-            checkpoint.read(path, 0, name, Program("avf-vdn", Asynchronous(), result.specs, None).shapes()[name])
-            for path in (out, run)
-        ]
-        jax.tree.map(np.testing.assert_array_equal, *read)
+    for name in ("learners", "best"):
+        assert_same_learners(result, out, run, name)
 
 
 def test_an_interrupted_run_goes_on_from_where_it_was(whole, tmp_path, monkeypatch):
@@ -167,6 +167,16 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_offered(whole, tmp_pat
     assert table(run) == before  # nothing was touched
     jaxmac.resume(run, env=Asynchronous(), iteration=9, progress=False)
     assert table(run) == table(out)
+
+
+def test_going_on_from_an_earlier_checkpoint_writes_the_later_ones_anew(whole, tmp_path):
+    """A damaged last one too, where the run ends at the very iteration that it was of."""
+    result, out = whole
+    run = copied(out, tmp_path)
+    as_if_killed(run, 12)
+    spoil(run / "checkpoints" / "group_0" / "12")
+    jaxmac.resume(run, env=Asynchronous(), iteration=9, progress=False)
+    assert_same_learners(result, out, run, "learners")
 
 
 def test_a_checkpoint_of_another_config_says_what_differs(whole, tmp_path):
