@@ -90,3 +90,14 @@ def test_every_field_says_what_it_means_and_floats_that_sweep_are_traced():
         assert field.metadata["help"]
     assert {"learning_rate", "gamma", "polyak", "reward_scale", "hysteresis"} <= set(traced_fields(AVFConfig))
     assert "batch_size" not in traced_fields(AVFConfig)
+
+
+@pytest.mark.parametrize("algorithm", ["avf-qmix", "tomacvf-qmix", "mac-dec-q"])
+def test_an_unknown_environment_is_updated_three_times_an_episode(algorithm):
+    """A short episode is no reason for fewer updates; on the environments that `tuned` was tried on it stays."""
+
+    class Unknown(Additive):
+        steps = 30
+
+    assert configure(algorithm, "tuned", Unknown(), {}).train_freq == 10
+    assert configure("avf-qmix", "tuned", make("BoxPushing-6", horizon=30), {}).train_freq == 100

@@ -5,6 +5,7 @@ On a `-primitive` environment every macro-action lasts one step and the same cod
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,8 @@ from jaxmac.networks.attention import AgentContext
 from jaxmac.rollout import Policy
 from jaxmac.squeeze import MACRO_STATES, TIME_MAJOR, JointRows, joint_trajectory
 from jaxmac.targets import bootstrapped_target, conditional_argmax, feasible_set
+
+FAMILIES = ("BoxPushing", "Warehouse", "CaptureTarget", "Overcooked")
 
 
 @dataclass(frozen=True)
@@ -244,6 +247,8 @@ def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
     large = family == "BoxPushing" and env.size >= 20
     # Box Pushing's goal is rare under random play, and must be in the replay before learning starts.
     starts = 4096 if large else 2048 if family == "BoxPushing" else 512
+    # Elsewhere three updates an episode: one in a hundred steps was too few for environments with short episodes.
+    train_freq = max(100, env.horizon) if family in FAMILIES else math.ceil(env.horizon / 3)
     values = {
         "learning_rate": 1e-3,
         "learning_rate_decay": 0.1,
@@ -256,7 +261,7 @@ def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
         "reward_scale": 0.1,
         "learning_starts": starts,
         "replay_episodes": 5000 if large else 2500,
-        "train_freq": max(100, env.horizon),
+        "train_freq": train_freq,
         "batch_size": 32,
         "max_rows": 12,
         "hidden_size": 32,
