@@ -56,10 +56,14 @@ class CtrlC:
 
 
 class Reporter:
-    """Shows episodes done, rates, remaining time and the latest returns of one group of members."""
+    """Shows episodes done, rates, remaining time and the latest returns of one group of members.
 
-    def __init__(self, console: Console, iterations: int, episodes_per_iteration: int):
+    Rates are over the whole run, the parts before it was resumed included; `start` iterations were done in those.
+    """
+
+    def __init__(self, console: Console, iterations: int, episodes_per_iteration: int, start: int = 0):
         self.console, self.iterations, self.per_iteration = console, iterations, episodes_per_iteration
+        self.start = start
         self.bar = Progress(
             TextColumn("episodes"),
             BarColumn(),
@@ -71,9 +75,10 @@ class Reporter:
             console=console,
             disable=not console.is_terminal,
         )
-        self.task = self.bar.add_task("", total=iterations * episodes_per_iteration, news="")
+        total, completed = (n * episodes_per_iteration for n in (iterations, start))
+        self.task = self.bar.add_task("", total=total, completed=completed, news="")
         self.began = time.perf_counter()
-        self.next_line = 0.0
+        self.next_line = start / iterations
 
     def __enter__(self) -> Reporter:
         self.bar.start()
@@ -94,8 +99,8 @@ class Reporter:
         """After an evaluation at `done` iterations with these metrics rows."""
         seconds = time.perf_counter() - self.began
         returns = np.array([row["eval_return"] for row in rows])
-        rate = sum(row["env_steps"] for row in rows) / max(seconds, 1e-9)
-        updates = sum(row["updates"] for row in rows) / max(seconds, 1e-9)
+        trained = max(rows[0]["wall_seconds"], 1e-9)  # without compiling
+        rate, updates = (sum(row[name] for row in rows) / trained for name in ("env_steps", "updates"))
         news = (
             f"return {returns.mean():.1f} [{returns.min():.1f}, {returns.max():.1f}]  "
             f"{rate:,.0f} steps/s  {updates:,.0f} updates/s"
@@ -103,9 +108,9 @@ class Reporter:
         self.bar.update(self.task, completed=done * self.per_iteration, news=news)
         share = done / self.iterations
         if not self.console.is_terminal and share >= self.next_line:
-            self.next_line += 0.1
-            left = seconds / share - seconds if share else float("nan")
-            remaining = f", {left:.0f} s left" if share else ""
+            self.next_line = share + 0.1
+            fresh = done - self.start
+            remaining = f", {seconds / fresh * (self.iterations - done):.0f} s left" if fresh else ""
             self.console.print(
                 f"{done * self.per_iteration} episodes ({share:.0%}), {seconds:.0f} s{remaining}: {news}"
             )

@@ -280,7 +280,7 @@ def _train_group(
     total = -(-result.config["episodes"] // per_iteration)
     interval = -(-program.config.eval_every // per_iteration)
     chunk = chunk or max(1, UPDATES_PER_CHUNK // program.algorithm.collection.updates)
-    reporter = Reporter(console, total, per_iteration)
+    reporter = Reporter(console, total, per_iteration, program.done)
     warned = False
     with reporter, CtrlC(reporter.note) as ctrl_c:
 
