@@ -16,8 +16,8 @@ JOBS = {  # environment: (what counts as solved, jobs and their episodes); the r
         290.0,
         (("mac-dec-q", 12_000), ("mac-cen-q", 3_000), ("mac-iaicc", 40_000), ("first", 40_000)),
     ),
-    "Overcooked-B": (200.0, (("mac-iaicc", 20_000),)),
-    "Warehouse-T": (700.0, (("mac-iaicc", 20_000),)),
+    "Overcooked-B": (200.0, (("mac-iaicc", 32_000),)),
+    "Warehouse-T": (700.0, (("mac-iaicc", 16_000),)),
 }
 LABELS: dict[str, tuple[str, str, dict[str, Any]]] = {  # label, algorithm, settings
     "mac-dec-q": ("MacDec-Q", "mac-dec-q", {}),
