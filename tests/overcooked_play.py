@@ -15,8 +15,8 @@ from envs.overcooked.layout import ROW, cell
 QUICK_COMPILE = {"xla_backend_optimization_level": 0}
 BATCH = 12
 USUAL = {"num_agents": 3, "size": 7, "task": 6, "view_radius": 2, "horizon": 200}
-SLOW = ["B", "A_2", "B_2", "C_2", "A_9x9", "B_9x9", "C_9x9"]
-RECORDINGS = ["A", "C", "primitive_A", "primitive_C_fuzz"]
+SLOW = ["B", "C", "A_2", "B_2", "C_2", "A_9x9", "B_9x9", "C_9x9"]
+RECORDINGS = ["A", "primitive_A", "primitive_C_fuzz"]
 RIGHT, DOWN, LEFT, UP, STAY = range(5)
 TOMATO, LETTUCE, ONION, PLATE1, PLATE2 = range(5)
 GET, KNIFE1, KNIFE2, DELIVER, CHOP, COUNTER = 1, 6, 7, 8, 9, 10

@@ -29,7 +29,7 @@ def name(page):
 
 def runs_quickly(page):
     """`make test` runs the short ones, `make test-all` every page."""
-    return page if page.stem in ("concepts", "warehouse") else pytest.param(page, marks=pytest.mark.slow)
+    return page if page.stem == "warehouse" else pytest.param(page, marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize("page", [runs_quickly(page) for page in PAGES if blocks(page, "python")], ids=name)

@@ -218,6 +218,7 @@ def test_loading_uses_the_settings_of_the_run_not_todays_presets(finished, monke
     assert loaded.policy(0) is not None
 
 
+@pytest.mark.slow
 def test_numpy_numbers_are_numbers():
     result = tiny(
         np.array([4, 2]), episodes=np.int64(8), batch_size=np.int32(8), sweep={"gamma": np.array([0.5, 0.9])}
