@@ -15,6 +15,7 @@ from jaxmac.algorithms import Progress, configure, macq
 from jaxmac.algorithms.macq import MacQState
 from jaxmac.config import hyper_arrays
 from jaxmac.joint import joint_of
+from jaxmac.rollout import Policy
 from jaxmac.squeeze import own_rows, trajectory_of
 
 SQUEEZE = json.loads((GOLDEN / "value_based_squeeze.json").read_text())
@@ -264,6 +265,41 @@ def test_who_explores_where():
     assert width("mac-dec-ddrqn", "main", centralised_exploration=False) == [6]
     assert width("mac-dec-ddrqn", "main", centralised_exploration=True) == [7]
     assert width("mac-dec-ddrqn", "main", centralised_exploration=True, exploration_switch=True) == [6, 7]
+
+
+def test_the_switch_takes_the_joint_net_with_probability_epsilon():
+    seldom, often = (
+        Policy(lambda batch: (), lambda key, carry, ts, epsilon, c=c: (carry, jnp.full((*epsilon.shape, 3), c)))
+        for c in (1, 0)
+    )
+    act = jax.jit(macq.switched(often, seldom).act)
+    for epsilon in (0.0, 0.25, 1.0):
+        joint = act(jax.random.key(0), ((), ()), None, jnp.full(2000, epsilon))[1]
+        assert (joint == joint[:, :1]).all()  # one coin for all
+        assert float(joint.mean()) == pytest.approx(epsilon, abs=0.03)
+
+
+def test_each_kind_of_net_learns_from_its_own_stream():
+    """Parallel: the decentralised stream without rows stops the decentralised nets alone."""
+    parts, hyper = small("parallel-mac-dec-ddrqn")
+    algorithm = macq.make(Recorded(), parts.config, parts.kind)
+    full = jax.tree.map(lambda x: x[None], recorded_episode(0))
+    batches = {"centralised": full, "decentralised": full.replace(mask=jnp.zeros_like(full.mask))}
+    state = algorithm.init(jax.random.key(0), hyper)
+    after = jax.jit(algorithm.update)(state, hyper, batches, NOW, jax.random.key(0))[0]
+    moved = jax.tree.map(lambda a, b: bool((a != b).any()), after.params, state.params)
+    assert any(jax.tree.leaves(moved["centralised"])) and not any(jax.tree.leaves(moved["agents"]))
+
+
+def test_an_own_row_whose_joint_row_was_capped_away_teaches_nothing():
+    """The centralised net has no choice for it."""
+    parts, hyper = small("mac-dec-ddrqn")
+    state = recorded_state(parts, hyper, "dd")[0]
+    own, joint = recorded_rows(parts, hyper)
+    first = jnp.zeros_like(own.mask).at[0].set(True)
+    learn = jax.jit(lambda own: macq.learn(parts, state, (own, joint), (own, joint), hyper, NOW)[1]["agent_losses"])
+    capped = learn(own._replace(closing=jnp.where(first, -1, own.closing)))
+    assert capped == learn(own._replace(mask=own.mask & ~first)) != learn(own)
 
 
 def test_a_net_without_rows_stays_as_it_is():

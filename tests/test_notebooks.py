@@ -40,8 +40,14 @@ def test_stored_with_outputs_and_nothing_of_the_machine(name):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @every_notebook
-def test_runs_from_the_first_cell_to_the_last(name):
+def test_runs_from_the_first_cell_to_the_last(name, monkeypatch):
     pytest.importorskip("ipykernel")
+    monkeypatch.delenv("XLA_FLAGS")  # as users run it: it trains more than it compiles
     cells = code_cells(executed(name))
     stored = code_cells(json.loads((FOLDER / f"{name}.ipynb").read_text()))
-    assert [bool(cell["outputs"]) for cell in cells] == [bool(cell["outputs"]) for cell in stored]
+    assert [kinds(cell) for cell in cells] == [kinds(cell) for cell in stored]
+
+
+def kinds(cell):
+    """What a cell shows; a busy machine's warnings (stderr) do not count."""
+    return [output["output_type"] for output in cell["outputs"] if output.get("name") != "stderr"]
