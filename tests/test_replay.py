@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from records import make_episode
 
-from jaxmac.replay import fresh_episodes, make_replay
+from jaxmac.replay import _windows, fresh_episodes, make_replay
 
 
 def episodes(values):
@@ -111,3 +111,11 @@ def test_fresh_episodes_come_back_as_they_were_added():
 def test_a_batch_larger_than_the_replay_is_refused():
     with pytest.raises(ValueError, match=r"batch_size=9 is larger than the replay; allowed: <= 8"):
         make_replay(8, 9)
+
+
+def test_fewer_windows_than_asked_for_come_again():
+    """Never one of an episode that is not there."""
+    counts = jnp.array([2, 0, 1, 0])
+    episode, rank = _windows(jax.random.key(0), counts, 8)
+    pairs = set(zip(episode.tolist(), rank.tolist(), strict=True))
+    assert pairs == {(0, 0), (0, 1), (2, 0)}
