@@ -279,6 +279,7 @@ def test_the_switch_takes_the_joint_net_with_probability_epsilon():
         assert float(joint.mean()) == pytest.approx(epsilon, abs=0.03)
 
 
+@pytest.mark.slow
 def test_each_kind_of_net_learns_from_its_own_stream():
     """Parallel: the decentralised stream without rows stops the decentralised nets alone."""
     parts, hyper = small("parallel-mac-dec-ddrqn")
@@ -291,6 +292,7 @@ def test_each_kind_of_net_learns_from_its_own_stream():
     assert any(jax.tree.leaves(moved["centralised"])) and not any(jax.tree.leaves(moved["agents"]))
 
 
+@pytest.mark.slow
 def test_an_own_row_whose_joint_row_was_capped_away_teaches_nothing():
     """The centralised net has no choice for it."""
     parts, hyper = small("mac-dec-ddrqn")
