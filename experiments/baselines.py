@@ -29,6 +29,12 @@ def returns(env: str | Environment, policy: str, episodes: int = EPISODES) -> tu
     return float(undiscounted), float(discounted)
 
 
+def anchors(env: Environment) -> dict[str, float]:
+    """Returns to compare with: random play, and scripted play where no optimum is proven (undiscounted)."""
+    policies = ("random",) if env.optimal_return else ("random", "scripted")
+    return {f"{policy} play": returns(env, policy, 2048)[0] for policy in policies}
+
+
 def main() -> None:
     """Print the table."""
     print("| agents | always move to target | random macro-actions | random primitive actions |")

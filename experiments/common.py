@@ -23,6 +23,7 @@ from jaxmac.rundir import read_rows, tabulate
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs") / "experiments"
+ONLY = "labels of the jobs to run (default: all; none: only draw what is there)"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def arguments(description: str, seeds: Sequence[int], **extra: dict[str, Any]) -
         options = dict(options)
         parser.add_argument(name if options.pop("positional", False) else f"--{name}", **options)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds), help="seeds (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", default=None, help="labels of the jobs to run (default: all)")
+    parser.add_argument("--only", nargs="*", default=None, help=ONLY)
     parser.add_argument("--episodes", type=int, default=None, help="training episodes (default: each job's own)")
     parser.add_argument("--devices", type=int, default=os.cpu_count() or 1, help="virtual CPU devices")
     given = parser.parse_args()
@@ -71,9 +72,8 @@ def run(
     """
     folder = RESULTS / name
     folder.mkdir(parents=True, exist_ok=True)
-    for job in jobs:
-        if given.only and job.label not in given.only:
-            continue
+    wanted = [job for job in jobs if given.only is None or job.label in given.only]
+    for job in wanted:
         out = RUNS / name / _file(job)
         jaxmac.train(
             job.algorithm,
@@ -88,6 +88,8 @@ def run(
         )
         (folder / f"{_file(job)}.csv").write_text((out / "metrics.csv").read_text())
         (folder / f"{_file(job)}.json").write_text((out / "config.json").read_text())
+        report(name, title, jobs, given, threshold, anchors or {})
+    if not wanted:
         report(name, title, jobs, given, threshold, anchors or {})
 
 

@@ -6,7 +6,7 @@ Results: experiments/results/ENVIRONMENT.
 """
 
 import jaxmac
-from experiments.baselines import returns
+from experiments.baselines import anchors
 from experiments.common import Job, arguments, run, slug
 
 EPISODES = {"Warehouse-S": 3_000, "CaptureTarget-10": 3_000, "Overcooked-A": 3_000}
@@ -19,10 +19,8 @@ def main() -> None:
     given = arguments(__doc__, range(200, 208), env=choices)
     for env_id in given.env:
         given.running = ["--env", env_id]
-        played = ("random",) if jaxmac.make(env_id).optimal_return else ("random", "scripted")
-        anchors = {f"{policy} play": returns(env_id, policy, 2048)[0] for policy in played}
         jobs = [Job("AVF-QPLEX", "avf-qplex", env_id, EPISODES[env_id])]
-        run(slug(env_id), f"{env_id}, preset tuned", jobs, given, THRESHOLD[env_id], anchors)
+        run(slug(env_id), f"{env_id}, preset tuned", jobs, given, THRESHOLD[env_id], anchors(jaxmac.make(env_id)))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ Results: experiments/results/baselines_ENVIRONMENT.
 
 from typing import Any
 
+import jaxmac
+from experiments.baselines import anchors
 from experiments.common import Job, arguments, run, slug
 
 JOBS = {  # environment: (what counts as solved, jobs and their episodes); the reference: 40, 120, 80 thousand
@@ -42,7 +44,8 @@ def main() -> None:
             made.append(
                 Job(label, algorithm, env_id, episodes, "reference", {"eval_every": 200} | settings, options)
             )
-        run(f"baselines_{slug(env_id)}", f"{env_id}, the reference's settings", made, given, threshold)
+        known = anchors(jaxmac.make(env_id, **options))
+        run(f"baselines_{slug(env_id)}", f"{env_id}, the reference's settings", made, given, threshold, known)
 
 
 if __name__ == "__main__":

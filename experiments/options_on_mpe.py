@@ -5,9 +5,7 @@
 Both learn with AVF-QMIX and SETTINGS from the same number of environment steps; without options this is QMIX. The
 settings were chosen on the options alone: seven were tried on this task and two on a smaller one (seeds 1000 and
 1001), and `COMMITTED` was added on the way. One-step actions ran under two of the others only, below random play
-there as well; an update per ten steps instead of fifty brought them up towards random play in 1,500 episodes
-(seeds 1000 and 1001), not past it. So compare what options learn with play without learning; how good QMIX can get
-is not measured here.
+there as well. So compare what options learn with play without learning; how good QMIX can get is not measured here.
 Results: experiments/results/options_on_mpe. Needs `pip install 'jaxmac[adapters]'`.
 """
 

@@ -6,6 +6,8 @@
 Results: experiments/results/tomacvf_ENVIRONMENT, experiments/results/tomacvf_ablations.
 """
 
+import jaxmac
+from experiments.baselines import anchors
 from experiments.common import Job, arguments, run, slug
 
 EPISODES = {"BoxPushing-6": 5_000, "BoxPushing-10": 5_000, "Warehouse-D": 4_000, "Overcooked-A": 4_000}
@@ -33,7 +35,8 @@ def main() -> None:
             run("tomacvf_ablations", "ToMacVF-QMIX, Box Pushing 10x10, preset tuned", jobs, given, 95.0)
             continue
         jobs = [Job(NAMES[name], name, env_id, EPISODES[env_id]) for name in ALGORITHMS]
-        run(f"tomacvf_{slug(env_id)}", f"{env_id}, preset tuned", jobs, given, THRESHOLD[env_id])
+        known = anchors(jaxmac.make(env_id))
+        run(f"tomacvf_{slug(env_id)}", f"{env_id}, preset tuned", jobs, given, THRESHOLD[env_id], known)
 
 
 if __name__ == "__main__":
