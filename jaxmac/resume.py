@@ -71,8 +71,9 @@ def resume(
         for spec in program.specs
     }
     with agreement():
-        if iteration is not None and len(programs) == 1 and is_first():
-            drop_after(Path(path), 0, iteration)
+        for group in range(len(programs)) if iteration is not None and is_first() else ():
+            if iteration in saved_iterations(Path(path), group):
+                drop_after(Path(path), group, iteration)
         rows = directory.reopen(config | {"status": "running"}, list(config["sweep"]), reached)
     train_groups(result, programs, chunk, directory, console, rows, found)
     return result
@@ -88,12 +89,17 @@ def _check_arguments(path: str | os.PathLike, config: dict[str, Any], total: int
 
 
 def _checkpoints_to_continue(path: Path, programs: list[Program], iteration: int | None) -> list[Any]:
-    """The checkpoint's items of every group; None for those that had not begun."""
+    """The checkpoint's items of every group; None for those that had not begun.
+
+    A group without a checkpoint at `iteration` goes on from its last one.
+    """
     found: list[Any] = []
+    saved = [saved_iterations(path, group) for group in range(len(programs))]
+    nowhere = iteration is not None and not any(iteration in iterations for iterations in saved)
     for group, program in enumerate(programs):
-        if saved_iterations(path, group):
+        if saved[group]:
             shapes = program.shapes()
-            last = iteration if len(programs) == 1 else None
+            last = iteration if iteration in saved[group] or nowhere else None
             found.append({name: read(path, group, name, shapes[name], last) for name in shapes})
         else:
             found.append(None)

@@ -179,6 +179,21 @@ def test_going_on_from_an_earlier_checkpoint_writes_the_later_ones_anew(whole, t
     assert_same_learners(result, out, run, "learners")
 
 
+def test_a_damaged_checkpoint_of_one_group_of_several(tmp_path):
+    """Groups differ in their shapes and train one after the other; the finished one is left alone."""
+    out = tmp_path / "whole"
+    tiny(out, sweep={"hidden_size": [4, 6]})
+    run = copied(out, tmp_path)
+    as_if_killed(run, 12)
+    spoil(run / "checkpoints" / "group_1" / "12")
+    with pytest.raises(RunDirectoryError, match=r"group_1/12 is damaged; the one before .*--from 9"):
+        jaxmac.resume(run, env=Asynchronous(), progress=False)
+    jaxmac.resume(run, env=Asynchronous(), iteration=9, progress=False)
+    assert sorted(map(str, table(run))) == sorted(map(str, table(out)))
+    with pytest.raises(RunDirectoryError, match="no checkpoint at iteration 5; it has: 9, 12"):
+        jaxmac.resume(run, env=Asynchronous(), iteration=5, episodes=96, progress=False)
+
+
 def test_a_checkpoint_of_another_config_says_what_differs(whole, tmp_path):
     _, out = whole
     run = copied(out, tmp_path)
