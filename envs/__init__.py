@@ -2,15 +2,14 @@
 
 from functools import partial
 
-from envs.box_pushing import BoxPushing
-from envs.capture_target import CaptureTarget, PrimitiveCaptureTarget
-from envs.environment import Environment, EnvState, Outcome, TimeStep
-from envs.options import Option, View, WithOptions
-from envs.overcooked import Overcooked, PrimitiveOvercooked
-from envs.primitive import PrimitiveBoxPushing
-from envs.registry import describe_sizes, env_options, list_ids, make, register
-from envs.testing import ContractError, check_environment
-from envs.warehouse import LAYOUTS, PrimitiveWarehouse, Warehouse
+from jaxmac.envs.box_pushing import BoxPushing, PrimitiveBoxPushing
+from jaxmac.envs.capture_target import CaptureTarget, PrimitiveCaptureTarget
+from jaxmac.envs.environment import Environment, EnvState, Outcome, TimeStep
+from jaxmac.envs.options import Option, View, WithOptions
+from jaxmac.envs.overcooked import Overcooked, PrimitiveOvercooked
+from jaxmac.envs.registry import describe_sizes, env_options, list_ids, make, register
+from jaxmac.envs.testing import ContractError, check_environment
+from jaxmac.envs.warehouse import LAYOUTS, PrimitiveWarehouse, Warehouse
 
 __all__ = [
     "BoxPushing",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-from envs.environment import Environment
+from jaxmac.envs.environment import Environment
 
 Presets = Mapping[str, Mapping[str, Any]]
 

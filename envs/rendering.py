@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from envs.environment import Environment, EnvState
+from jaxmac.envs.environment import Environment, EnvState
 
 COLOURS = (
     "#0072b2",

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.environment import Environment, EnvState, Outcome, TimeStep
-from envs.registry import make
+from jaxmac.envs.environment import Environment, EnvState, Outcome, TimeStep
+from jaxmac.envs.registry import make
 
 QUICK_COMPILE = {"xla_backend_optimization_level": 0}  # it runs once
 AFTER = 6  # steps after the end, where nothing may change

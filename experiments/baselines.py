@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 
 import jaxmac
-from envs import Environment
-from jaxmac.episode import discounted_return
-from jaxmac.rollout import rollout
+from jaxmac.envs import Environment
+from jaxmac.record.episode import discounted_return
+from jaxmac.record.rollout import rollout
 
 EPISODES, GAMMA = 20_000, 0.9
 

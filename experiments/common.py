@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 import jaxmac
-from envs import Environment
-from jaxmac.analysis import final_returns, learning_curve, solved_at, summary_table
-from jaxmac.rundir import read_rows, tabulate
+from jaxmac.analysis.curves import final_returns, learning_curve, solved_at, summary_table
+from jaxmac.envs import Environment
+from jaxmac.runs.directory import read_rows, tabulate
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs") / "experiments"

@@ -6,7 +6,7 @@ Results: experiments/results/macro_state_{qmix,qplex}.
 """
 
 from experiments.common import Job, arguments, run
-from jaxmac.squeeze import MACRO_STATES
+from jaxmac.record.joint_rows import MACRO_STATES
 
 
 def main() -> None:

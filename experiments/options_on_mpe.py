@@ -11,10 +11,10 @@ Results: experiments/results/options_on_mpe. Needs `pip install 'jaxmac[adapters
 
 import jax.numpy as jnp
 
-from envs import Environment, Option, View, WithOptions
-from envs.adapters import from_jaxmarl
 from experiments.baselines import returns
 from experiments.common import Job, arguments, run
+from jaxmac.envs import Environment, Option, View, WithOptions
+from jaxmac.envs.adapters import from_jaxmarl
 
 STILL, LEFT, RIGHT, DOWN, UP = range(5)
 COMMITTED = 8  # steps that an agent sticks to a landmark at least

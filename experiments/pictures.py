@@ -8,9 +8,8 @@ docs/environments/README.md.
 
 from pathlib import Path
 
-import envs
 from experiments.common import slug
-from jaxmac import animate, random_policy, scripted_policy
+from jaxmac import animate, envs, random_policy, scripted_policy
 
 DOCS = Path(__file__).parent.parent / "docs"
 SHOWN = (

@@ -1,17 +1,17 @@
 """jaxmac: asynchronous multi-agent reinforcement learning with macro-actions, in JAX."""
 
-from envs import check_environment, make
-from envs import list_ids as list_environments
 from jaxmac.algorithms import list_algorithms
-from jaxmac.animation import animate
-from jaxmac.comparison import compare
-from jaxmac.distributed import initialize_distributed, use_cpu_devices
-from jaxmac.evaluation import evaluate, evaluate_policy
-from jaxmac.export import export_policy
-from jaxmac.result import Result, load
-from jaxmac.resume import resume
-from jaxmac.rollout import random_policy, scripted_policy
-from jaxmac.run import train
+from jaxmac.analysis.animation import animate
+from jaxmac.envs import check_environment, make
+from jaxmac.envs import list_ids as list_environments
+from jaxmac.evaluation.comparison import compare
+from jaxmac.evaluation.episodes import evaluate, evaluate_policy
+from jaxmac.export.folder import export_policy
+from jaxmac.processes.joining import initialize_distributed, use_cpu_devices
+from jaxmac.record.rollout import random_policy, scripted_policy
+from jaxmac.runs.result import Result, load
+from jaxmac.training.loop import train
+from jaxmac.training.resume import resume
 
 __version__ = "0.1.0"
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from jaxmac.cli import main
+from jaxmac.cli.main import main
 
 sys.exit(main())

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from envs.environment import Environment
+from jaxmac.envs.environment import Environment
 
 __all__ = ["from_jaxmarl", "to_jaxmarl", "to_pettingzoo"]
 
@@ -54,7 +54,7 @@ def _checked(env: Any) -> Environment:
 
 def _load(module: str) -> Any:
     try:
-        return import_module(f"envs.adapters.{module}")
+        return import_module(f"jaxmac.envs.adapters.{module}")
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.partition(".")[0] in ("envs", "jax", "numpy"):
             raise

@@ -12,7 +12,7 @@ from flax import struct
 from jax import Array
 from jaxmarl.environments.multi_agent_env import MultiAgentEnv
 
-from envs.environment import Environment, EnvState, Outcome
+from jaxmac.envs.environment import Environment, EnvState, Outcome
 
 REWARDS = {"mean": jnp.mean, "sum": jnp.sum}
 Dict = dict[str, Array]
@@ -202,7 +202,7 @@ class FromJaxMARL(Environment):
 
     def draw(self, state: EnvState, ax: Any) -> None:
         """What `draw` was given for, with the caption of every environment."""
-        from envs.rendering import draw_caption
+        from jaxmac.envs.rendering import draw_caption
 
         if self.draw_world is None:
             raise ValueError(f"{self.name} has no drawing: pass draw= to from_jaxmarl")

@@ -13,7 +13,7 @@ from jaxmarl.environments import spaces
 from jaxmarl.environments.multi_agent_env import MultiAgentEnv
 from jaxmarl.environments.multi_agent_env import State as BaseState
 
-from envs.environment import Environment, EnvState, TimeStep
+from jaxmac.envs.environment import Environment, EnvState, TimeStep
 
 Dict = dict[str, Any]
 

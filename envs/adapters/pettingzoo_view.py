@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from pettingzoo import ParallelEnv
 
-from envs.environment import Environment, EnvState, TimeStep
+from jaxmac.envs.environment import Environment, EnvState, TimeStep
 
 Dict = dict[str, Any]
 RENDER_MODES = (None, "rgb_array")
@@ -131,7 +131,7 @@ class PettingZooView(ParallelEnv):
 
     def render(self) -> np.ndarray | None:
         """A picture, uint8 `[height, width, 3]`, where `render_mode` is "rgb_array"."""
-        from envs.rendering import frame
+        from jaxmac.envs.rendering import frame
 
         return frame(self.env, self._env_state) if self.render_mode == "rgb_array" else None
 

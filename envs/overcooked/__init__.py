@@ -1,5 +1,5 @@
 """Macro-action Overcooked: agents with a limited view make a salad together."""
 
-from envs.overcooked.environment import Overcooked, Physics, PrimitiveOvercooked
+from jaxmac.envs.overcooked.environment import Overcooked, Physics, PrimitiveOvercooked
 
 __all__ = ["Overcooked", "Physics", "PrimitiveOvercooked"]

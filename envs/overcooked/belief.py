@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-from envs.overcooked.kitchen import Kitchen, item_cells
-from envs.overcooked.layout import CHOPPED, FOODS, Layout, fraction, in_view
+from jaxmac.envs.overcooked.kitchen import Kitchen, item_cells
+from jaxmac.envs.overcooked.layout import CHOPPED, FOODS, Layout, fraction, in_view
 
 
 @struct.dataclass

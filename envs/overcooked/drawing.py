@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from envs.environment import EnvState
-from envs.overcooked.kitchen import HAND, ON_PLATE
-from envs.overcooked.layout import CHOPPED, COUNTER, DELIVERY, FOODS, ITEMS, KNIFE, PLATES, ROW
+from jaxmac.envs.environment import EnvState
+from jaxmac.envs.overcooked.kitchen import HAND, ON_PLATE
+from jaxmac.envs.overcooked.layout import CHOPPED, COUNTER, DELIVERY, FOODS, ITEMS, KNIFE, PLATES, ROW
 
 FOOD_COLOURS = ("#d93a2b", "#4caf3d", "#8e4fae")  # tomato, lettuce, onion
 FLOOR, TILES = "#fbf8f1", {COUNTER: "#c9b394", KNIFE: "#c9b394", DELIVERY: "#b9c9d6"}
@@ -28,7 +28,7 @@ class Picture:
 
     def room(self) -> None:
         """Floor, counters, cutting boards with knives, and the delivery hatch."""
-        from envs.rendering import draw_box, draw_grid
+        from jaxmac.envs.rendering import draw_box, draw_grid
 
         size = self.layout.size
         draw_grid(self.ax, size, size)
@@ -46,7 +46,7 @@ class Picture:
         """The field of view of each agent, cut at the walls, as a faint outline in its colour."""
         from matplotlib.patches import Rectangle
 
-        from envs.rendering import COLOURS
+        from jaxmac.envs.rendering import COLOURS
 
         if self.radius == 0:
             return
@@ -102,7 +102,7 @@ class Picture:
 
     def agents(self, cells: np.ndarray) -> None:
         """Numbered discs in the agents' colours."""
-        from envs.rendering import COLOURS
+        from jaxmac.envs.rendering import COLOURS
 
         for i, cell in enumerate(cells):
             x, y = self.middle(cell)
@@ -119,7 +119,7 @@ class Picture:
 
 def draw(env: Any, state: EnvState, ax: Any) -> None:
     """One frame: kitchen, fields of view, items, agents, and in the caption what they are doing."""
-    from envs.rendering import draw_caption
+    from jaxmac.envs.rendering import draw_caption
 
     picture, kitchen = Picture(env, ax), state.physics.kitchen
     picture.room()

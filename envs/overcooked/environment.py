@@ -21,15 +21,24 @@ import numpy as np
 from flax import struct
 from jax import Array
 
-from envs.environment import Environment, EnvState, Outcome
-from envs.overcooked import belief as memory
-from envs.overcooked import kitchen as things
-from envs.overcooked import macro
-from envs.overcooked.belief import Belief
-from envs.overcooked.kitchen import Kitchen
-from envs.overcooked.layout import CHOPPED, PLATES, PRIMITIVE_ACTIONS, RECIPES, ROW, Layout, fraction, in_view
-from envs.overcooked.planner import Planner
-from envs.overcooked.scripts import SCRIPT_STEPS, SCRIPTS
+from jaxmac.envs.environment import Environment, EnvState, Outcome
+from jaxmac.envs.overcooked import belief as memory
+from jaxmac.envs.overcooked import kitchen as things
+from jaxmac.envs.overcooked import macro
+from jaxmac.envs.overcooked.belief import Belief
+from jaxmac.envs.overcooked.kitchen import Kitchen
+from jaxmac.envs.overcooked.layout import (
+    CHOPPED,
+    PLATES,
+    PRIMITIVE_ACTIONS,
+    RECIPES,
+    ROW,
+    Layout,
+    fraction,
+    in_view,
+)
+from jaxmac.envs.overcooked.planner import Planner
+from jaxmac.envs.overcooked.scripts import SCRIPT_STEPS, SCRIPTS
 
 STEP_REWARD, CHOP_REWARD, SALAD_REWARD, WRONG_REWARD = -0.1, 10.0, 200.0, -5.0
 
@@ -183,7 +192,7 @@ class Overcooked(Environment):
 
     def draw(self, state: EnvState, ax: Any) -> None:
         """Draw the kitchen, what everybody sees, holds and does; see `drawing.py`."""
-        from envs.overcooked.drawing import draw
+        from jaxmac.envs.overcooked.drawing import draw
 
         draw(self, state, ax)
 

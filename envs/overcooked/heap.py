@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from envs.overcooked.layout import DOWN, LEFT, RIGHT, STAY, UP
+from jaxmac.envs.overcooked.layout import DOWN, LEFT, RIGHT, STAY, UP
 
 # A heap entry: 2 * estimate + agent (7 bits) | row - 1 | column - 1 | first move (3 bits each). A path is never
 # beside an earlier part of itself, so it has at most 3 of every 4 cells: 2 * estimate + 1 stays below 127.

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-from envs.overcooked.layout import (
+from jaxmac.envs.overcooked.layout import (
     CHOPPED,
     FOODS,
     ITEMS,

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from envs.overcooked.kitchen import HAND, Kitchen
-from envs.overcooked.layout import (
+from jaxmac.envs.overcooked.kitchen import HAND, Kitchen
+from jaxmac.envs.overcooked.layout import (
     CHOP,
     CHOPPED,
     DELIVER,

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from envs.overcooked import heap
-from envs.overcooked.lanes import only_where
-from envs.overcooked.layout import SPACE, Layout
+from jaxmac.envs.overcooked import heap
+from jaxmac.envs.overcooked.lanes import only_where
+from jaxmac.envs.overcooked.layout import SPACE, Layout
 
 TABLES = Path(__file__).with_name("navigation.npz")  # made by `tables.py`
 

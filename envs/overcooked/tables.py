@@ -1,6 +1,6 @@
 """Builds `navigation.npz`, the planner's moves for every kitchen without stale items.
 
-Run `python -m envs.overcooked.tables` after a change here (three minutes); the result is the same each time.
+Run `python -m jaxmac.envs.overcooked.tables` after a change here (three minutes); the result is the same each time.
 `search` is the planner as section 8.5 of the Overcooked specification describes it, in plain Python. It is also
 what the tests hold the fast versions against.
 """
@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from envs.overcooked.layout import AGENT, DOWN, LEFT, RIGHT, SPACE, STAY, UP, Layout
-from envs.overcooked.planner import TABLES
+from jaxmac.envs.overcooked.layout import AGENT, DOWN, LEFT, RIGHT, SPACE, STAY, UP, Layout
+from jaxmac.envs.overcooked.planner import TABLES
 
 KITCHENS = [(map_type, size) for size in (7, 9) for map_type in "ABC"]
 Entry = tuple[int, int, int, int]  # 2 * estimate + agent, cell, steps, first move

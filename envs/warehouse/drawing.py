@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from envs.environment import EnvState
-from envs.rendering import COLOURS, WIDTH, draw_box, draw_caption
-from envs.warehouse.layout import PASS_STEPS, SEARCH_STEPS
+from jaxmac.envs.environment import EnvState
+from jaxmac.envs.rendering import COLOURS, WIDTH, draw_box, draw_caption
+from jaxmac.envs.warehouse.layout import PASS_STEPS, SEARCH_STEPS
 
 if TYPE_CHECKING:
-    from envs.warehouse.environment import Warehouse
+    from jaxmac.envs.warehouse.environment import Warehouse
 
 MARGIN = 0.9  # metres of floor around the outermost places
 PANEL = 0.44  # of the height, for the humans

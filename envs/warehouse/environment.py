@@ -22,8 +22,8 @@ import numpy as np
 from flax import struct
 from jax import Array
 
-from envs.environment import Environment, EnvState, Outcome
-from envs.warehouse.layout import (
+from jaxmac.envs.environment import Environment, EnvState, Outcome
+from jaxmac.envs.warehouse.layout import (
     CAPACITY,
     FAILED_PASS,
     ON_TIME,
@@ -33,8 +33,8 @@ from envs.warehouse.layout import (
     Layout,
     check_phase_times,
 )
-from envs.warehouse.optimum import upper_bound
-from envs.warehouse.plans import Plan
+from jaxmac.envs.warehouse.optimum import upper_bound
+from jaxmac.envs.warehouse.plans import Plan
 
 WIDTH, HEIGHT = 7.0, 5.0  # quirk 8: what places are divided by in the global state, whatever the layout
 
@@ -346,6 +346,6 @@ class Warehouse(Environment):
 
     def draw(self, state: EnvState, ax: Any) -> None:
         """Draw rooms, table, staged tools, robots with their baskets, humans with phase and progress."""
-        from envs.warehouse.drawing import draw
+        from jaxmac.envs.warehouse.drawing import draw
 
         draw(self, state, ax)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from envs.warehouse.layout import ON_TIME, PASS_STEPS, SEARCH_STEPS, STEP, Layout, Point
+from jaxmac.envs.warehouse.layout import ON_TIME, PASS_STEPS, SEARCH_STEPS, STEP, Layout, Point
 
 
 def upper_bound(

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from envs.environment import Outcome
-from envs.warehouse.environment import Manipulator, Mobiles, Physics, Warehouse
-from envs.warehouse.layout import Layout
-from envs.warehouse.plans import Plan
+from jaxmac.envs.environment import Outcome
+from jaxmac.envs.warehouse.environment import Manipulator, Mobiles, Physics, Warehouse
+from jaxmac.envs.warehouse.layout import Layout
+from jaxmac.envs.warehouse.plans import Plan
 
 
 class PrimitiveWarehouse(Warehouse):

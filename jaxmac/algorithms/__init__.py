@@ -6,10 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from envs.environment import Environment
-from jaxmac.algorithms import actor_critic, actor_critic_presets, avf, macq, macq_presets, tomacvf
+from jaxmac.algorithms import actor_critic, avf, mac_q, tomacvf
 from jaxmac.algorithms.base import Algorithm, Progress
+from jaxmac.algorithms.presets import actor_critic as actor_critic_presets
+from jaxmac.algorithms.presets import mac_q as mac_q_presets
 from jaxmac.config import build, nearest
+from jaxmac.envs.environment import Environment
 
 __all__ = ["ALGORITHMS", "Algorithm", "Entry", "Progress", "configure", "entry", "list_algorithms"]
 
@@ -47,7 +49,7 @@ def _baseline(config: type, make: Callable[..., Algorithm], presets: Any, kind: 
 ALGORITHMS: dict[str, Entry] = {
     **{f"avf-{mixer}": _avf(mixer) for mixer in ("vdn", "qmix", "qplex", "qtran")},
     **{f"tomacvf-{mixer}": _tomacvf(mixer) for mixer in ("qmix", "qplex", "qtran")},
-    **{kind: _baseline(macq.MacQConfig, macq.make, macq_presets, kind) for kind in macq.KINDS},
+    **{kind: _baseline(mac_q.MacQConfig, mac_q.make, mac_q_presets, kind) for kind in mac_q.KINDS},
     **{
         kind: _baseline(actor_critic.ActorCriticConfig, actor_critic.make, actor_critic_presets, kind)
         for kind in actor_critic.KINDS

@@ -14,19 +14,27 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float
 
-from envs.environment import Environment
 from jaxmac.algorithms.base import Algorithm, Collection, CommonConfig, Hyper, Progress, linear_schedule
-from jaxmac.algorithms.optimisation import init_each, optimiser, step_each
-from jaxmac.algorithms.sampled import floored_log_probs, sampled_policy
+from jaxmac.algorithms.optimiser import init_each, optimiser, step_each
+from jaxmac.algorithms.stochastic_policy import floored_log_probs, sampled_policy
 from jaxmac.config import setting
-from jaxmac.episode import Episode
-from jaxmac.joint import Joint, joint_of
+from jaxmac.envs.environment import Environment
 from jaxmac.networks.agent import AgentNetworks, make_agent_networks
+from jaxmac.networks.choice import NEGATIVE, n_step_target, take_chosen
 from jaxmac.networks.critic import Critics, make_state_critics
-from jaxmac.replay import fresh_episodes
-from jaxmac.rollout import Policy
-from jaxmac.squeeze import OWN_TIME_MAJOR, TIME_MAJOR, JointRows, OwnRows, joint_rows, own_rows, trajectory_of
-from jaxmac.targets import NEGATIVE, n_step_target, take_chosen
+from jaxmac.networks.joint import Joint, joint_of
+from jaxmac.record.episode import Episode
+from jaxmac.record.joint_rows import (
+    OWN_TIME_MAJOR,
+    TIME_MAJOR,
+    JointRows,
+    OwnRows,
+    joint_rows,
+    own_rows,
+    trajectory_of,
+)
+from jaxmac.record.replay import fresh_episodes
+from jaxmac.record.rollout import Policy
 
 KINDS = ("mac-iac", "mac-cac", "mac-niacc", "mac-iaicc")
 

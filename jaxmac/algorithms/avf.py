@@ -15,9 +15,8 @@ import optax
 from flax import struct
 from jaxtyping import Array
 
-from envs.environment import Environment
 from jaxmac.algorithms.base import Algorithm, Hyper, Progress
-from jaxmac.algorithms.optimisation import optimiser
+from jaxmac.algorithms.optimiser import optimiser
 from jaxmac.algorithms.value_based import (
     ValueBasedConfig,
     agent_networks,
@@ -30,13 +29,14 @@ from jaxmac.algorithms.value_based import (
     window_options,
 )
 from jaxmac.config import setting
-from jaxmac.episode import Episode
+from jaxmac.envs.environment import Environment
 from jaxmac.mixers import MIXERS, make_mixer
 from jaxmac.networks.agent import Utilities
 from jaxmac.networks.attention import AgentContext
-from jaxmac.rollout import Policy
-from jaxmac.squeeze import MACRO_STATES, TIME_MAJOR, JointRows, joint_trajectory
-from jaxmac.targets import bootstrapped_target, conditional_argmax, feasible_set
+from jaxmac.networks.choice import bootstrapped_target, conditional_argmax, feasible_set
+from jaxmac.record.episode import Episode
+from jaxmac.record.joint_rows import MACRO_STATES, TIME_MAJOR, JointRows, joint_trajectory
+from jaxmac.record.rollout import Policy
 
 FAMILIES = ("BoxPushing", "Warehouse", "CaptureTarget", "Overcooked")  # that `tuned` was tried on
 

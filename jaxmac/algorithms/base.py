@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxmac.config import setting
-from jaxmac.replay import Replay
-from jaxmac.rollout import Policy
+from jaxmac.record.replay import Replay
+from jaxmac.record.rollout import Policy
 
 Hyper = dict[str, Array]  # traced hyperparameters of one member, scalars
 LearnerState = Any  # a pytree of arrays

@@ -14,11 +14,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from envs.environment import Environment, TimeStep
 from jaxmac.algorithms import avf
 from jaxmac.algorithms.avf import AVFConfig, AVFState, auxiliary_loss, dueling_of, init_mixer, mixer_of
 from jaxmac.algorithms.base import Algorithm, Hyper, Progress
-from jaxmac.algorithms.optimisation import optimiser
+from jaxmac.algorithms.optimiser import optimiser
 from jaxmac.algorithms.value_based import (
     collection,
     epsilon_greedy,
@@ -28,13 +27,14 @@ from jaxmac.algorithms.value_based import (
     updated_target,
 )
 from jaxmac.config import setting
-from jaxmac.episode import Episode
+from jaxmac.envs.environment import Environment, TimeStep
 from jaxmac.networks.agent import ActingNets, AgentNetworks, Utilities, make_agent_networks
 from jaxmac.networks.attention import AgentContext
+from jaxmac.networks.choice import bootstrapped_target, conditional_argmax, feasible_set
 from jaxmac.networks.temporal import temporal_encoding
-from jaxmac.rollout import Policy
-from jaxmac.sjert import JointSteps, mac_sjert
-from jaxmac.targets import bootstrapped_target, conditional_argmax, feasible_set
+from jaxmac.record.episode import Episode
+from jaxmac.record.joint_steps import JointSteps, mac_sjert
+from jaxmac.record.rollout import Policy
 
 ABLATIONS = ("none", "atpg", "mac-sjert", "both")
 

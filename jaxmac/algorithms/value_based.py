@@ -12,14 +12,14 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from envs.environment import Environment, TimeStep
 from jaxmac.algorithms.base import Collection, CommonConfig, Hyper, Progress, linear_schedule
 from jaxmac.config import setting
+from jaxmac.envs.environment import Environment, TimeStep
 from jaxmac.networks.agent import ActingNets, AgentNetworks, make_agent_networks
-from jaxmac.replay import SAMPLING, make_replay
-from jaxmac.rollout import Policy, uniform_available
-from jaxmac.squeeze import REWARD_SCHEMES, TRAJECTORY_UNITS
-from jaxmac.targets import conditional_argmax
+from jaxmac.networks.choice import conditional_argmax
+from jaxmac.record.joint_rows import REWARD_SCHEMES, TRAJECTORY_UNITS
+from jaxmac.record.replay import SAMPLING, make_replay
+from jaxmac.record.rollout import Policy, uniform_available
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def scheduled_rate(config: ValueBasedConfig, hyper: Hyper, progress: Progress) -
 
 
 def window_options(config: ValueBasedConfig) -> dict[str, Any]:
-    """What `jaxmac.squeeze.trajectory_of` asks for, from a config."""
+    """What `jaxmac.record.joint_rows.trajectory_of` asks for, from a config."""
     names = (
         "trajectory",
         "trajectory_unit",

@@ -6,8 +6,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxmac.networks.choice import take_chosen
 from jaxmac.networks.layers import MLP, Linear
-from jaxmac.targets import take_chosen
 
 
 class QMIX(nn.Module):

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxmac.networks.choice import feasible_max, is_action, take_chosen
 from jaxmac.networks.layers import MLP, StackedMLP
-from jaxmac.targets import feasible_max, is_action, take_chosen
 
 POSITIVE = 1e-10
 """Added to every absolute value, so that weights are positive and not only non-negative."""

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxmac.networks.choice import NEGATIVE, feasible_max, is_action, take_chosen
 from jaxmac.networks.layers import MLP
-from jaxmac.targets import NEGATIVE, feasible_max, is_action, take_chosen
 
 
 class QTRAN(nn.Module):

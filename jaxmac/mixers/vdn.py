@@ -5,7 +5,7 @@ from typing import ClassVar
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmac.targets import take_chosen
+from jaxmac.networks.choice import take_chosen
 
 
 class VDN(nn.Module):

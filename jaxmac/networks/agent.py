@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxmac.joint import Joint
+from jaxmac.networks.joint import Joint
 from jaxmac.networks.layers import symmetric_uniform
 
 LEAK = 0.01

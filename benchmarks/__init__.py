@@ -1,1 +1,0 @@
-"""Throughput of environments and of training: `jaxmac bench`."""

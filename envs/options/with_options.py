@@ -1,0 +1,223 @@
+"""Macro-actions for any environment: hand-written options over its actions, as a MacDec-POMDP.
+
+An option is a controller with a beginning and an end: where it may start, what it does, when it is over. Choosing
+among an agent's options is choosing a macro-action. Whatever keeps the environment contract can be given options:
+a `-primitive` environment, one that came in through `envs.adapters.from_jaxmarl`, one's own, or one that has
+macro-actions already (an option's choice is then read where the last of them ended).
+
+Source of the idea: Sutton, Precup and Singh, "Between MDPs and semi-MDPs", 1999; for Dec-POMDPs Amato, Konidaris,
+Kaelbling and How, "Modeling and planning with macro-actions in decentralized POMDPs", 2019.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax import Array
+
+from jaxmac.envs.environment import Environment, EnvState, Outcome
+from jaxmac.envs.options.option import Option, View, check_options, options_per_agent
+
+__all__ = ["Option", "View", "WithOptions"]
+
+
+@struct.dataclass
+class Physics:
+    """The environment below and what the options hold."""
+
+    world: Any  # physics of the environment below
+    obs: Array  # [N, O] what each agent perceives now
+    action: Array  # i32 [N]: what each agent is doing below
+    free: Array  # bool [N]: that has ended
+    elapsed: Array  # i32 [N]: primitive steps since the option started
+    memory: Any  # per team and option, leaves [agents of the team, ...]
+
+
+class Noise(NamedTuple):
+    """The random draws of one step."""
+
+    world: Any
+    acting: Array  # keys [N], for `policy` and `remember`
+    ending: Array  # keys [N], for `terminates`
+
+
+class Team(NamedTuple):
+    """Agents that have the same options and sizes; they are computed together."""
+
+    options: tuple[Option, ...]
+    members: np.ndarray
+    obs_size: int
+    num_actions: int
+
+
+class WithOptions(Environment):
+    """`env` with options as macro-actions. Observations, state, reward and end stay as they are."""
+
+    def __init__(
+        self,
+        env: Environment,
+        options: Sequence[Option] | Sequence[Sequence[Option]],
+        *,
+        horizon: int | None = None,
+        name: str | None = None,
+    ):
+        """`options` is a list for all agents, or one list for each of them; their numbers may differ.
+
+        `horizon` in primitive steps (None: that of `env`). Raises ValueError, in one line that names agent, option
+        and function, for what does not fit.
+        """
+        if not isinstance(env, Environment):
+            raise ValueError(f"env is {env!r}, but must be an Environment (envs.make, envs.adapters.from_jaxmarl)")
+        self.env = env
+        self.agent_options = options_per_agent(options, env.num_agents)
+        for i, found in enumerate(self.agent_options):
+            check_options(i, found, env.obs_sizes[i], env.num_actions[i])
+        self.teams = _teams(env, self.agent_options)
+        super().__init__(
+            action_names=[[option.name for option in found] for found in self.agent_options],
+            obs_sizes=env.obs_sizes,
+            state_size=env.state_size,
+            horizon=env.horizon if horizon is None else horizon,
+            horizon_is_terminal=env.horizon_is_terminal,
+            obs_dtype=env.obs_dtype,
+        )
+        self.fresh_observations = env.fresh_observations
+        self.name = name or f"options on {env.name}"
+
+    def initial_physics(self, key: Array) -> Physics:
+        """The start of the environment below; no option has been chosen."""
+        world, count = self.env.initial_physics(key), self.num_agents
+        return Physics(
+            world=world,
+            obs=self.env.observe_initial(world).astype(self.obs_dtype),
+            action=jnp.zeros(count, jnp.int32),
+            free=jnp.ones(count, bool),
+            elapsed=jnp.zeros(count, jnp.int32),
+            memory=tuple(tuple(_repeat(option.memory, len(t.members)) for option in t.options) for t in self.teams),
+        )
+
+    def sample_noise(self, key: Array) -> Noise:
+        """The draws of the environment below, and two keys for each agent."""
+        of_world, of_options = jax.random.split(key)
+        keys = jax.random.split(of_options, (2, self.num_agents))
+        return Noise(self.env.sample_noise(of_world), keys[0], keys[1])
+
+    def transition(
+        self, physics: Physics, macro_actions: Array, started: Array, noise: Noise
+    ) -> tuple[Physics, Outcome]:
+        """The running options act, the environment below takes a step, and they look whether they are over."""
+        elapsed = jnp.where(started, 0, physics.elapsed)
+        avail = self.env.available(physics.world)
+        action, memory = physics.action, []
+        for team, held in zip(self.teams, physics.memory, strict=True):
+            views = self._views(team, physics.obs, avail, elapsed, noise.acting)
+            chosen, first = macro_actions[team.members], started[team.members]
+            decided, held = jax.vmap(_decision(team.options))(views, chosen, first, held)
+            action = action.at[team.members].set(decided)
+            memory.append(held)
+        action = jnp.where(physics.free, action, physics.action)
+        world, below = self.env.transition(physics.world, action, physics.free, noise.world)
+        obs = self.env.observe(world).astype(self.obs_dtype)
+        elapsed, avail = elapsed + 1, self.env.available(world)
+        over = jnp.zeros(self.num_agents, bool)
+        for team, held in zip(self.teams, memory, strict=True):
+            views = self._views(team, obs, avail, elapsed, noise.ending)
+            ended = jax.vmap(_ending(team.options))(views, macro_actions[team.members], held)
+            over = over.at[team.members].set(ended)
+        after = Physics(world, obs, below.macro_action, below.ended, elapsed, tuple(memory))
+        return after, Outcome(over & below.ended, macro_actions, below.reward, below.terminal)
+
+    def _views(self, team: Team, obs: Array, avail: Array, elapsed: Array, keys: Array) -> View:
+        """Views of a team's agents, leaves `[agents, ...]`, memory left out."""
+        members = team.members
+        return View(
+            obs[members, : team.obs_size].astype(jnp.float32),
+            avail[members, : team.num_actions],
+            elapsed[members],
+            (),
+            keys[members],
+        )
+
+    def available(self, physics: Physics) -> Array:
+        """Options that can start now, bool `[N, A]`."""
+        mask = jnp.zeros((self.num_agents, self.max_actions), bool)
+        avail = self.env.available(physics.world)
+        elapsed = jnp.zeros(self.num_agents, jnp.int32)
+        # An initiation set is no matter of chance: the same key every time.
+        keys = jax.random.split(jax.random.key(0), self.num_agents)
+        for team in self.teams:
+            views = self._views(team, physics.obs, avail, elapsed, keys)
+            for k, option in enumerate(team.options):
+                starts = jax.vmap(lambda view, o=option: jnp.asarray(o.can_start(view._replace(memory=o.memory))))
+                mask = mask.at[team.members, k].set(starts(views))
+        return mask
+
+    def observe(self, physics: Physics) -> Array:
+        """What each agent perceives below."""
+        return physics.obs
+
+    def global_state(self, physics: Physics) -> Array:
+        """The global state below."""
+        return self.env.global_state(physics.world)
+
+    def success(self, physics: Physics) -> Array | None:
+        """Whether the task below is done, where it says so."""
+        return self.env.success(physics.world)
+
+    def draw(self, state: EnvState, ax: Any) -> None:
+        """As below, with the options' names in the caption."""
+        artist = copy.copy(self.env)
+        artist.name, artist.action_names, artist.horizon = self.name, self.action_names, self.horizon
+        artist.draw(state.replace(physics=state.physics.world), ax)
+
+
+def _decision(options: tuple[Option, ...]) -> Callable:
+    """`(view, chosen, started, memory of each option) -> (action, memory)` of one agent."""
+
+    def decide(view: View, chosen: Array, started: Array, held: tuple) -> tuple[Array, tuple]:
+        actions, kept = [], []
+        for k, (option, memory) in enumerate(zip(options, held, strict=True)):
+            memory = _select(started, option.memory, memory)
+            seen = view._replace(memory=memory)
+            if option.remember is not None:
+                memory = _select(chosen == k, option.remember(seen), memory)
+            actions.append(jnp.asarray(option.policy(seen._replace(memory=memory)), jnp.int32))
+            kept.append(memory)
+        return jnp.stack(actions)[chosen], tuple(kept)
+
+    return decide
+
+
+def _ending(options: tuple[Option, ...]) -> Callable:
+    """`(view, chosen, memory of each option) -> over` of one agent."""
+
+    def ending(view: View, chosen: Array, held: tuple) -> Array:
+        over = []
+        for option, memory in zip(options, held, strict=True):
+            ends = jnp.asarray(option.terminates(view._replace(memory=memory)))
+            over.append(ends if option.max_duration is None else ends | (view.elapsed >= option.max_duration))
+        return jnp.stack(over)[chosen]
+
+    return ending
+
+
+def _select(condition: Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b).astype(jnp.asarray(b).dtype), new, old)
+
+
+def _repeat(memory: Any, count: int) -> Any:
+    return jax.tree.map(lambda x: jnp.repeat(jnp.asarray(x)[None], count, axis=0), memory)
+
+
+def _teams(env: Environment, agent_options: tuple[tuple[Option, ...], ...]) -> tuple[Team, ...]:
+    """Agents by options and sizes, in the order of their first member."""
+    found: dict[tuple, list[int]] = {}
+    for i, options in enumerate(agent_options):
+        found.setdefault((options, env.obs_sizes[i], env.num_actions[i]), []).append(i)
+    return tuple(Team(options, np.array(members), *sizes) for (options, *sizes), members in found.items())

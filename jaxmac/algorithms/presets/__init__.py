@@ -1,0 +1,1 @@
+"""Presets: the hyperparameters of each family of algorithms, per environment."""

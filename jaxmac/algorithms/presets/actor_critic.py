@@ -1,0 +1,97 @@
+"""The reference's hyperparameters of the actor-critics, per environment (policy-gradient specification, section 9).
+
+Grids and maps for which no script was published take the nearest row. Each row: actor's and critic's learning rate,
+episodes per iteration, episodes between target copies, n-step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxmac.envs.environment import Environment
+
+Row = tuple[float, float, int, int, int]
+MACRO = ("mac-iac", "mac-cac", "mac-niacc", "mac-iaicc")
+
+BOX_PUSHING: dict[int, tuple[Row, Row, Row, Row]] = {
+    6: ((5e-4, 3e-3, 32, 32, 0), (1e-3, 3e-3, 2, 64, 3), (3e-4, 3e-3, 32, 128, 0), (3e-4, 3e-3, 32, 128, 0)),
+    8: ((5e-4, 3e-3, 48, 48, 3), (3e-4, 3e-3, 32, 32, 3), (5e-4, 1e-3, 32, 128, 0), (3e-4, 3e-3, 32, 64, 0)),
+    10: ((1e-3, 1e-3, 16, 32, 0), (5e-4, 1e-3, 32, 128, 3), (5e-4, 1e-3, 32, 128, 0), (3e-4, 3e-3, 32, 64, 0)),
+    12: ((1e-3, 3e-3, 16, 128, 3), (1e-3, 3e-3, 8, 128, 0), (5e-4, 5e-4, 48, 48, 0), (3e-4, 3e-3, 48, 144, 0)),
+    14: ((1e-3, 1e-3, 8, 32, 3), (1e-3, 1e-3, 16, 128, 3), (5e-4, 5e-4, 32, 128, 0), (5e-4, 3e-3, 48, 48, 0)),
+}
+BOX_PUSHING_DECAY = {6: 4000.0, 8: 4000.0, 10: 6000.0, 12: 6000.0, 14: 8000.0}
+BOX_PUSHING_PRIMITIVE: dict[int, tuple[Row, Row]] = {
+    6: ((1e-3, 3e-3, 8, 32, 5), (5e-4, 1e-3, 8, 128, 5)),
+    8: ((1e-3, 3e-3, 8, 32, 3), (1e-3, 3e-3, 8, 128, 3)),
+    10: ((1e-3, 3e-3, 8, 64, 0), (1e-3, 3e-3, 8, 128, 0)),
+    12: ((1e-3, 3e-3, 8, 128, 0), (1e-3, 3e-3, 8, 128, 0)),
+    14: ((1e-3, 3e-3, 8, 128, 0), (1e-3, 3e-3, 8, 128, 0)),
+}
+PRIMITIVE_DECAY = {"mac-iac": BOX_PUSHING_DECAY, "mac-cac": BOX_PUSHING_DECAY | {10: 4000.0}}
+# map: episodes per iteration, target copy, n-step
+OVERCOOKED = {
+    "A": ((4, 8, 5), (8, 32, 5), (4, 16, 5), (8, 32, 5)),
+    "B": ((4, 8, 5), (4, 16, 3), (8, 16, 5), (4, 32, 5)),
+    "C": ((8, 32, 5), (8, 32, 3), (8, 16, 5), (8, 32, 5)),
+}
+OVERCOOKED_PRIMITIVE = {
+    "A": ((4, 8, 5), (8, 16, 5)),
+    "B": ((4, 8, 5), (4, 16, 5)),
+    "C": ((8, 32, 5), (8, 32, 5)),
+}
+WAREHOUSE: dict[str, tuple[Row, Row, Row, Row]] = {
+    "D": ((3e-4, 3e-3, 4, 32, 5), (3e-4, 3e-3, 4, 32, 5), (3e-4, 3e-3, 4, 32, 3), (5e-4, 5e-4, 4, 32, 5)),
+    "D1": ((5e-4, 1e-3, 4, 32, 5), (3e-4, 3e-3, 4, 16, 5), (3e-4, 3e-3, 4, 32, 3), (5e-4, 5e-4, 4, 32, 5)),
+    "T": ((5e-4, 5e-4, 8, 64, 5), (5e-4, 1e-3, 8, 64, 5), (3e-4, 3e-3, 16, 64, 5), (3e-4, 3e-3, 4, 64, 5)),
+    "T1": ((5e-4, 1e-3, 8, 64, 5), (3e-4, 3e-3, 8, 64, 3), (3e-4, 3e-3, 8, 64, 5), (3e-4, 3e-3, 8, 64, 5)),
+    "Q": ((3e-4, 3e-3, 4, 16, 5), (3e-4, 3e-3, 8, 64, 3), (5e-4, 5e-4, 4, 32, 5), (3e-4, 3e-3, 8, 64, 5)),
+}
+
+
+def reference(env: Environment, kind: str) -> dict[str, Any]:
+    """The preset of algorithm `kind` (an id) on `env`; Capture Target, which has none, takes Box Pushing's."""
+    values = _published(env, kind)
+    return values | {"n_step": min(values["n_step"], env.horizon)}
+
+
+def _published(env: Environment, kind: str) -> dict[str, Any]:
+    base, primitive, _ = env.name.partition("-primitive")
+    family, _, variant = base.partition("-")
+    which = MACRO.index(kind)
+    on_primitive = bool(primitive) and kind in ("mac-iac", "mac-cac")
+    if family == "Overcooked":
+        table = OVERCOOKED_PRIMITIVE if on_primitive else OVERCOOKED
+        rate = 1e-4 if kind == "mac-cac" and not on_primitive else 3e-4
+        row = (rate, 3e-3, *table.get(variant, table["A"])[which])
+        return _values(row, 0.99, 0.05, 20_000.0) | _wide_critic(kind, 128, 64)
+    if family == "Warehouse":
+        row = WAREHOUSE.get(variant, WAREHOUSE["D"])[which]
+        last = 0.05 if variant in ("S", "D", "D1") and kind != "mac-niacc" else 0.01
+        joint_actor = {"hidden_size": 64} if kind == "mac-cac" else {}
+        return _values(row, 1.0, last, 10_000.0) | _wide_critic(kind, 32, 32) | joint_actor
+    table = BOX_PUSHING_PRIMITIVE if on_primitive else BOX_PUSHING
+    grid = min(table, key=lambda size: abs(size - getattr(env, "size", 10)))
+    decay = PRIMITIVE_DECAY[kind][grid] if on_primitive else BOX_PUSHING_DECAY[grid]
+    critic = {"critic": "state"} if kind in ("mac-niacc", "mac-iaicc") else {}
+    return _values(table[grid][which], 0.98, 0.01, decay) | critic
+
+
+def _values(row: Row, gamma: float, last: float, decay: float) -> dict[str, Any]:
+    actor, critic, episodes, copy, n_step = row
+    values = {"actor_learning_rate": actor, "critic_learning_rate": critic, "num_envs": episodes}
+    values |= {"target_episodes": copy, "n_step": n_step, "gamma": gamma}
+    return values | {"epsilon_end": last, "epsilon_episodes": decay}
+
+
+def _wide_critic(kind: str, layer: int, decode: int) -> dict[str, Any]:
+    """Critics that see everybody are wider, except on Box Pushing."""
+    if kind == "mac-iac":
+        return {}
+    return {"critic_layer_size": layer, "critic_decode_size": decode, "critic_hidden_size": 64}
+
+
+def tuned(env: Environment, kind: str) -> dict[str, Any]:
+    """The reference's settings with exploration that ends after 2,000 episodes; not tuned further."""
+    values = reference(env, kind)
+    return values | {"num_envs": 32, "target_episodes": 64, "epsilon_episodes": 2000.0, "close_on_terminal": True}

@@ -1,0 +1,114 @@
+"""The reference's hyperparameters of the value-based baselines, per environment (value-based specification, 8).
+
+Grids and maps for which no script was published take the nearest row. The reference collects one episode at a time
+and updates every `train_freq` primitive steps; here 16 episodes run in parallel at the same ratio. Its replays of
+windows are counted in windows, ours in the episodes that hold as many.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxmac.algorithms import avf
+from jaxmac.envs.environment import Environment
+
+# grid: batch, train_freq = window, learning rate, episodes of the schedules
+BOX_PUSHING_DEC = {
+    8: (64, 10, 1e-3, 4000),
+    10: (32, 14, 1e-3, 6000),
+    12: (32, 20, 1e-3, 6000),
+    20: (32, 35, 1e-3, 8000),
+    30: (32, 45, 5e-4, 8000),
+}
+BOX_PUSHING_CEN = {
+    8: (64, 10, 1e-3, 4000),
+    10: (128, 14, 1e-3, 6000),
+    12: (128, 20, 1e-3, 6000),
+    20: (64, 35, 1e-3, 8000),
+    30: (32, 45, 1e-3, 8000),
+}
+BOX_PUSHING_DDRQN = {10: (128, 15, 1e-3, 4000), 30: (128, 45, 1e-3, 6000)}
+# map: batch, replay = learning_starts, learning rate
+OVERCOOKED_DEC = {"A": (64, 1000, 5e-4), "B": (32, 3000, 5e-4)}
+OVERCOOKED_CEN = {"A": (64, 1000, 3e-5), "B": (64, 500, 1e-4)}
+# variant: train_freq, learning rate, hysteresis
+WAREHOUSE_DEC = {"D": (128, 1e-4, True), "D1": (128, 5e-5, True), "T": (128, 5e-5, True)}
+WAREHOUSE_CEN = {"D": (128, 1e-4, False), "D1": (128, 1e-4, False), "T": (64, 5e-5, True)}
+
+
+def reference(env: Environment, kind: str) -> dict[str, Any]:
+    """The preset of algorithm `kind` (an id) on `env`."""
+    family, _, variant = env.name.removesuffix("-primitive").partition("-")
+    centralised = kind == "mac-cen-q"
+    if family == "BoxPushing":
+        return _box_pushing(env, kind)
+    if family == "Overcooked":
+        batch, held, rate = (OVERCOOKED_CEN if centralised else OVERCOOKED_DEC)["A" if variant == "A" else "B"]
+        wide = {"layer_size": 128, "decode_size": 64, "hidden_size": 64} if centralised else {}
+        values = {"batch_size": batch, "learning_rate": rate, "gamma": 0.99, "train_freq": 64}
+        values |= {"recurrent_exploration": True}
+        return values | _episodes(held, held) | _schedule(20_000.0, 0.05) | wide
+    if family == "Warehouse" and kind in ("mac-dec-q", "mac-cen-q") and variant != "S":
+        table = WAREHOUSE_CEN if centralised else WAREHOUSE_DEC
+        train_freq, rate, beta = table.get(variant, table["T"])
+        values = {"batch_size": 64, "learning_rate": rate, "gamma": 1.0, "train_freq": train_freq}
+        values |= {"hidden_size": 64} if centralised else {}
+        return values | _episodes(2000, 2000) | _schedule(10_000.0, 0.05, beta)
+    if family == "CaptureTarget":
+        values = {"batch_size": 32, "learning_rate": 1e-3, "gamma": 0.95, "train_freq": 5, "hidden_size": 64}
+        values |= {"learning_starts": 2} | _windows(env, 50_000, 4)
+        return values | _schedule(4000.0, 0.1, kind == "mac-dec-q")
+    return _warehouse_small(kind)
+
+
+def _box_pushing(env: Environment, kind: str) -> dict[str, Any]:
+    if kind in ("mac-dec-q", "mac-cen-q"):
+        table, starts, held, last = BOX_PUSHING_CEN, 500, 100_000, 0.05
+        if kind == "mac-dec-q":
+            table = BOX_PUSHING_DEC
+    else:
+        table, starts, held, last = BOX_PUSHING_DDRQN, 2, 80_000, 0.1
+    batch, window, rate, episodes = table[min(table, key=lambda size: abs(size - env.size))]
+    values = {"batch_size": batch, "learning_rate": rate, "gamma": 0.98, "train_freq": window}
+    values |= {"learning_starts": starts} | _windows(env, held, window)
+    values |= {"hidden_size": 64} if kind == "mac-cen-q" else {}
+    values |= {"centralised_exploration": True} if kind == "mac-dec-ddrqn" else {}
+    return values | _schedule(float(episodes), last, kind == "mac-dec-q")
+
+
+def _warehouse_small(kind: str) -> dict[str, Any]:
+    """Warehouse-S, from the older commands, which also serve other environments that nobody tuned for."""
+    values = {"batch_size": 16, "learning_rate": 6e-4, "gamma": 1.0, "train_freq": 30, "hidden_size": 64}
+    values |= {"recurrent_exploration": True} | _episodes(1000, 2)
+    if kind == "mac-cen-q":
+        values |= {"hidden_size": 128}
+    if kind == "mac-dec-ddrqn":
+        values |= {"centralised_exploration": True}
+    return values | _schedule(6000.0, 0.1, kind == "mac-dec-q")
+
+
+def _schedule(episodes: float, last: float, beta: bool = False) -> dict[str, Any]:
+    """Epsilon from 1 to `last`, with `beta` hysteresis from 0.2 to 0.4, over the same episodes."""
+    values = {"epsilon_start": 1.0, "epsilon_end": last, "epsilon_episodes": episodes}
+    return values | {"hysteresis": 0.2, "hysteresis_end": 0.4, "hysteresis_episodes": episodes} if beta else values
+
+
+def _episodes(held: int, starts: int) -> dict[str, Any]:
+    unit = {"sampling": "episodes", "trajectory_unit": "episode"}
+    return unit | {"replay_episodes": held, "learning_starts": starts}
+
+
+def _windows(env: Environment, held: int, window: int) -> dict[str, Any]:
+    episodes = -(-held // (env.horizon + window - 1))
+    return {"sampling": "windows", "trajectory": window, "trajectory_unit": "steps", "replay_episodes": episodes}
+
+
+def tuned(env: Environment, kind: str) -> dict[str, Any]:
+    """The exploration and replay that AVF learns with; not tuned for these algorithms."""
+    keep = ("gamma", "learning_starts", "replay_episodes", "replay_tournament", "reward_scale", "explore_fraction")
+    keep += ("epsilon_start", "epsilon_end", "epsilon_episodes", "train_freq", "batch_size", "max_rows")
+    keep += ("learning_rate", "learning_rate_decay", "learning_rate_episodes", "polyak", "hidden_size")
+    values = {name: value for name, value in avf.tuned(env, "vdn").items() if name in keep}
+    values |= {"target_steps": 0, "sampling": "episodes", "trajectory": 25, "trajectory_unit": "steps"}
+    values |= {"grad_clip": 10.0, "close_on_terminal": True, "recurrent_exploration": True}
+    return values | ({"hidden_size": 64} if kind == "mac-cen-q" else {})

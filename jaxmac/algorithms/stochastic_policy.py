@@ -1,0 +1,79 @@
+"""Sampled policies with a floor of exploration: how actor-critics act, and what they learn the gradient of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import distrax
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxmac.algorithms.value_based import explored
+from jaxmac.envs.environment import TimeStep
+from jaxmac.networks.agent import ActingNets, AgentNetworks
+from jaxmac.networks.choice import NEGATIVE
+from jaxmac.networks.joint import Joint
+from jaxmac.record.rollout import Policy
+
+SMALLEST = 1e-30  # a probability that is logged
+Choice = Callable[..., Array]  # (key, logits, allowed, timestep, epsilon) -> macro-actions [batch, agents]
+
+
+def floored_log_probs(
+    logits: Float[Array, "*rows actors actions"], epsilon: Array, counts: tuple[int, ...]
+) -> Float[Array, "*rows actors actions"]:
+    """log((1 - epsilon) softmax + epsilon / |A|) over each actor's real actions; `NEGATIVE` for padding.
+
+    `counts` are the actors' numbers of real actions; `epsilon` broadcasts against the result (policy-gradient
+    specification, section 2).
+    """
+    sizes = jnp.asarray(counts)[:, None]
+    real = jnp.arange(logits.shape[-1]) < sizes
+    share = jax.nn.softmax(jnp.where(real, logits, NEGATIVE))
+    probs = (1.0 - epsilon) * share + epsilon / sizes
+    return jnp.where(real, jnp.log(jnp.maximum(probs, SMALLEST)), NEGATIVE)
+
+
+def sampled_policy(
+    networks: AgentNetworks, params: object, counts: tuple[int, ...], joint: Joint | None = None
+) -> Policy:
+    """Draw from the floored policy, or greedily take its best.
+
+    An actor is asked, and its hidden state moves, where it must choose.
+
+    With `joint` one actor decides for all: whenever anyone must choose it draws among the joint macro-actions that
+    agree with those still running (section 7).
+    """
+
+    def allowed_log_probs(logits: Array, allowed: Bool[Array, "batch actors actions"], epsilon: Array) -> Array:
+        return jnp.where(allowed, floored_log_probs(logits, epsilon[:, None, None], counts), -jnp.inf)
+
+    def draw(key: Array, logits: Array, allowed: Array, ts: TimeStep, epsilon: Array) -> Array:
+        del ts
+        log_probs = allowed_log_probs(logits, allowed, epsilon)
+        return split(distrax.Categorical(logits=log_probs).sample(seed=key))
+
+    def best(key: Array, logits: Array, allowed: Array, ts: TimeStep, epsilon: Array) -> Array:
+        choice = split(jnp.argmax(allowed_log_probs(logits, allowed, jnp.zeros_like(epsilon)), axis=-1))
+        return explored(key, choice, ts, epsilon, coins=1 if joint else choice.shape[-1])
+
+    def split(choice: Array) -> Array:
+        return joint.split(choice[:, 0]) if joint else choice.astype(jnp.int32)
+
+    def apart(choose: Choice, key: Array, hidden: Array, ts: TimeStep, epsilon: Array) -> tuple[Array, Array]:
+        hidden, said = networks.apply(params, hidden, ts.macro_obs[None], ts.macro_action[None], ts.ended[None])
+        return hidden, choose(key, said.q[0], ts.avail, ts, epsilon)
+
+    def together(choose: Choice, key: Array, hidden: Array, ts: TimeStep, epsilon: Array) -> tuple[Array, Array]:
+        deciding = jnp.any(ts.ended, axis=-1, keepdims=True)
+        obs = joint.observation(ts.macro_obs)[None, :, None]
+        none = jnp.zeros_like(deciding[None], jnp.int32)
+        hidden, said = networks.apply(params, hidden, obs, none, deciding[None])
+        allowed = joint.allowed(ts.avail, ts.ended, ts.macro_action)[:, None]
+        return hidden, choose(key, said.q[0], allowed, ts, epsilon)
+
+    act = together if joint else apart
+    nets = ActingNets(networks, params, output="logits", joint=joint)
+    return Policy(networks.initial_hidden, partial(act, draw), partial(act, best), nets)

@@ -1,0 +1,40 @@
+"""Animations of an episode, on disk or inline in a notebook."""
+
+from __future__ import annotations
+
+import base64
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jax
+
+from jaxmac.envs.environment import Environment
+from jaxmac.record.rollout import Policy, play
+
+
+@dataclass(frozen=True)
+class Animation:
+    """A GIF that shows itself at the end of a notebook cell."""
+
+    gif: bytes = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        return f'<img src="data:image/gif;base64,{base64.b64encode(self.gif).decode()}">'
+
+
+def animate(
+    env: Environment, policy: Policy, seed: int = 0, path: str | os.PathLike | None = None
+) -> Path | Animation:
+    """One episode of `env` under `policy` (`scripted_policy(env)`, `random_policy()`, a learned one) as GIF.
+
+    With `path` it is written there and the path returned; without, an `Animation` that a notebook shows inline.
+    """
+    from jaxmac.envs.rendering import write_gif
+
+    states = play(env, policy, jax.random.key(seed))
+    if path is not None:
+        return write_gif(env, states, Path(path))
+    with tempfile.TemporaryDirectory() as folder:
+        return Animation(write_gif(env, states, Path(folder) / "episode.gif").read_bytes())

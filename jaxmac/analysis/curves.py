@@ -1,0 +1,225 @@
+"""Statistics and plots of tidy metrics: arrays `[evaluations, members]`, members = seeds (and swept values).
+
+The papers report returns smoothed over the last ten evaluations; `window` is that ten everywhere here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxmac.analysis import statistics
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Curves = Mapping[str, tuple[Float[np.ndarray, "evaluations"], Float[np.ndarray, "evaluations members"]]]
+
+# Okabe and Ito's palette, distinguishable with any common colour blindness; its yellow is too faint for lines.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)))  # once the colours are used up
+
+
+def interval(
+    values: Float[np.ndarray, "*evaluations members"],
+    confidence: float = 0.95,
+    resamples: int = 5000,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean over members and its percentile-bootstrap interval, `(mean, low, high)`, each `[...]`.
+
+    Members are resampled as a whole, the same ones at every evaluation. With a single member nothing is known
+    about the spread: `low` and `high` are NaN. Raises ValueError unless 0 < confidence < 1.
+    """
+    return tuple(statistics.mean([values], confidence=confidence, resamples=resamples, seed=seed))
+
+
+def smooth(values: Float[np.ndarray, "evaluations *rest"], window: int = 10) -> np.ndarray:
+    """Mean of each evaluation and the `window - 1` before it (fewer at the start), same shape as `values`."""
+    values = np.asarray(values, float)
+    means = [values[max(0, end - window) : end].mean(axis=0) for end in range(1, len(values) + 1)]
+    return np.array(means).reshape(values.shape)
+
+
+def final_returns(
+    returns: Float[np.ndarray, "evaluations members"], window: int = 10
+) -> Float[np.ndarray, "members"]:
+    """Mean return of each member over its last `window` evaluations, `[members]`."""
+    return np.asarray(returns, float)[-window:].mean(axis=0)
+
+
+def solved_at(
+    episodes: Float[np.ndarray, "evaluations"],
+    returns: Float[np.ndarray, "evaluations members"],
+    threshold: float,
+    window: int = 10,
+) -> Float[np.ndarray, "members"]:
+    """Training episodes after which a member's smoothed return stays at or above `threshold`; NaN if never."""
+    above = smooth(returns, window) >= threshold
+    stays = np.logical_and.accumulate(above[::-1])[::-1]
+    return np.where(stays.any(axis=0), np.asarray(episodes, float)[stays.argmax(axis=0)], np.nan)
+
+
+def summary_table(curves: Curves, threshold: float, window: int = 10) -> list[dict[str, Any]]:
+    """One row per label of `curves` (as for `learning_curve`), from the members' final returns.
+
+    Keys: `label`, `members` (their number), `mean`, `low`, `high` (95 % interval of the mean) and `solved` (members
+    whose final return is at or above `threshold`).
+    """
+    rows = []
+    for label, (_, returns) in curves.items():
+        final = final_returns(returns, window)
+        mean, low, high = (float(x) for x in interval(final))
+        solved = int((final >= threshold).sum())
+        rows.append(
+            {"label": label, "members": final.size, "mean": mean, "low": low, "high": high, "solved": solved}
+        )
+    return rows
+
+
+def learning_curve(
+    curves: Curves,
+    path: str | Path | None = None,
+    optimum: float | None = None,
+    title: str = "",
+    window: int = 10,
+    anchors: Mapping[str, float] | None = None,
+) -> Figure:
+    """Smoothed return against training episodes: mean, 95 % interval and a thin line per member.
+
+    `curves` maps a label to `(episodes [evaluations], returns [evaluations, members])`; `optimum` is drawn as a
+    dashed line, each of `anchors` (label -> return) as a dotted one. Written to `path` if given. Raises
+    ValueError for shapes that do not fit.
+    """
+    return learning_curves([Panel(title, curves, optimum, anchors or {})], path, window)
+
+
+class Panel(NamedTuple):
+    """One axes of learning curves; fields as the arguments of `learning_curve`."""
+
+    title: str
+    curves: Curves
+    optimum: float | None = None
+    anchors: Mapping[str, float] = {}
+
+
+def learning_curves(panels: Sequence[Panel], path: str | Path | None = None, window: int = 10) -> Figure:
+    """Panels side by side, as of `learning_curve`; a label has the same colour in all of them."""
+    figure, places = _grid(len(panels))
+    labels = list(dict.fromkeys(label for panel in panels for label in panel.curves))
+    for axes, panel in zip(places, panels, strict=True):
+        for label, (episodes, returns) in panel.curves.items():
+            style = line_style(labels.index(label))
+            _draw_members(axes, label, np.asarray(episodes), np.asarray(returns), window, *style)
+        if panel.optimum is not None:
+            _fit_scale(axes, panel.optimum)
+            _draw_level(axes, "optimum", panel.optimum, "--")
+        for label, value in panel.anchors.items():
+            _draw_level(axes, label, value, ":")
+        _dress(axes, panel.title, "training episodes", "evaluation return")
+    _legend(figure, f"mean of members, 95 % interval; smoothed over {window} evaluations")
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
+
+
+def profile_figure(
+    scores: Mapping[str, statistics.Tasks], labels: Sequence[str], title: str = "", unit: str = "final return"
+) -> Figure:
+    """Performance profiles: for every level the share of members above it, with pointwise 95 % bands.
+
+    `scores` maps a label to one array `[members]` per task; `labels` fixes the colours.
+    """
+    figure, (axes,) = _grid(1)
+    every = np.concatenate([np.asarray(sample, float) for tasks in scores.values() for sample in tasks])
+    lowest, highest = every.min(), every.max()
+    if highest > 0:  # a policy gone wrong must not squeeze the rest
+        lowest = max(lowest, -highest)
+    margin = 0.05 * ((highest - lowest) or 1.0)
+    levels = np.linspace(lowest - margin, highest + margin, 201)
+    for label, tasks in scores.items():
+        share, low, high = statistics.performance_profile(tasks, levels)
+        colour, dash = line_style(labels.index(label))
+        axes.fill_between(levels, low, high, color=colour, alpha=0.2, linewidth=0, step="post")
+        count = sum(len(sample) for sample in tasks)
+        axes.step(
+            levels, share, color=colour, linestyle=dash, linewidth=2, where="post", label=f"{label} (n = {count})"
+        )
+    axes.set_ylim(-0.03, 1.03)
+    _dress(axes, title, f"{unit} exceeded", "share of members")
+    _legend(figure, "95 % bands")
+    return figure
+
+
+def line_style(index: int) -> tuple[str, Any]:
+    """Colour and dash of the line with that number."""
+    return COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
+
+
+def _grid(count: int) -> tuple[Figure, list[Any]]:
+    """A figure with `count` axes, at most three in a row."""
+    from jaxmac.analysis.figure import NotebookFigure
+
+    columns = min(count, 3)
+    rows = -(-count // columns)
+    figure = NotebookFigure(figsize=(7 if columns == 1 else 5 * columns, 4.5 * rows), layout="constrained")
+    return figure, [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
+
+
+def _fit_scale(axes: Any, optimum: float) -> None:
+    """Far below zero the scale is logarithmic: a policy gone wrong must not squeeze the rest."""
+    from matplotlib.ticker import NullLocator
+
+    if optimum and axes.get_ylim()[0] < -2 * abs(optimum):
+        unit = 10.0 ** np.round(np.log10(abs(optimum)))
+        axes.set_yscale("symlog", linthresh=unit, linscale=2)
+        axes.set_yticks([-10 * unit, -unit, -unit / 2, 0, unit / 2, unit])
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _dress(axes: Any, title: str, xlabel: str, ylabel: str) -> None:
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set_title(title, parse_math=False)
+    axes.margins(x=0.01, y=0.08)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="0.9")
+    axes.set_axisbelow(True)
+
+
+def _legend(figure: Figure, title: str) -> None:
+    """One entry per label, below the axes, where it can cover no curve."""
+    lines = {}
+    for axes in figure.axes:
+        for line, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            lines.setdefault(label, line)
+    # As many columns as their longest label leaves room for.
+    room = int(72 * figure.get_figwidth() / 7)
+    columns = max(1, min(3, len(lines), room // (max(map(len, lines), default=0) + 6)))
+    legend = figure.legend(
+        lines.values(), lines, loc="outside lower center", ncols=columns, title=title, frameon=False
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a dollar sign in a name is no formula
+
+
+def _draw_level(axes, label, value, dash) -> None:
+    axes.axhline(value, color="0.25", linestyle=dash, linewidth=1.2)
+    at, above = (0.01, value), (0, 3)
+    axes.annotate(f"{label} {value:.3g}", at, above, ("axes fraction", "data"), "offset points", color="0.25")
+
+
+def _draw_members(axes, label, episodes, returns, window, colour, dash) -> None:
+    if returns.ndim != 2 or len(returns) != len(episodes):
+        raise ValueError(f"{label}: returns {returns.shape} must be [{len(episodes)} evaluations, members]")
+    smoothed = smooth(returns, window)
+    mean, low, high = interval(smoothed)
+    members = returns.shape[1]
+    if members > 1:
+        axes.plot(episodes, smoothed, color=colour, linewidth=0.6, alpha=0.35)
+        axes.fill_between(episodes, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(episodes, mean, color=colour, linestyle=dash, linewidth=2, label=f"{label} (n = {members})")

@@ -1,0 +1,1 @@
+"""Throughput of environments and training, as `jaxmac bench` measures it."""

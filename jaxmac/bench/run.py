@@ -1,0 +1,159 @@
+"""`jaxmac bench`: measure, print a table, write JSON with the machine and the versions that gave the numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from jaxmac import envs
+from jaxmac.algorithms import entry
+from jaxmac.bench.environments import bench_environments
+from jaxmac.bench.training import bench_training
+from jaxmac.processes.joining import use_cpu_devices
+from jaxmac.runs.directory import versions
+
+BENCHED = tuple(
+    env_id + suffix
+    for env_id in ("BoxPushing-10", "Warehouse-D", "Warehouse-Q", "CaptureTarget-10", "Overcooked-A")
+    for suffix in ("", "-primitive")
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchArguments:
+    """Environment and training throughput on this machine."""
+
+    what: Literal["all", "environments", "training"] = "all"
+    """which part to run"""
+    env: tuple[str, ...] = BENCHED
+    """environment ids, or all; training runs on the first"""
+    algorithm: tuple[str, ...] = ()
+    """algorithms to train (default: all that have a row)"""
+    parallel: tuple[int, ...] = ()
+    """numbers of parallel environments (default: 1 to 16,384)"""
+    quick: bool = False
+    """fewer sizes, less training"""
+    out: Path = Path("benchmarks/results")
+    """directory for the JSON file"""
+    devices: int | None = None
+    """CPU devices to spread the work over (default: one per core)"""
+
+
+def cpu_model() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    return {
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "backend": jax.default_backend(),
+        "device": jax.local_devices()[0].device_kind,
+        "devices": len(jax.local_devices()),
+        "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+    }
+
+
+def bench(arguments: BenchArguments) -> int:
+    """Run the parts asked for and write `OUT/bench[-quick].json`; returns the exit status 0.
+
+    Raises ValueError for an unknown environment, no environment or a bad number of devices; OSError where
+    nothing can be written.
+    """
+    if arguments.devices is not None:
+        use_cpu_devices(arguments.devices)
+    else:
+        with contextlib.suppress(RuntimeError):  # JAX runs already (called from Python): measure what there is
+            use_cpu_devices(os.cpu_count() or 1)
+    if any(count < 1 for count in arguments.parallel):
+        raise ValueError(f"parallel={arguments.parallel}: every number must be at least 1")
+    if not arguments.env:
+        raise ValueError("env=(): name at least one environment")
+    env_ids = envs.list_ids() if arguments.env == ("all",) else arguments.env
+    for env_id in env_ids:
+        envs.make(env_id)
+    for name in arguments.algorithm:
+        entry(name)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+
+    def say(line: str) -> None:
+        console.print(line, style="dim")
+
+    began = time.perf_counter()
+    report: dict[str, Any] = {
+        "machine": machine(),
+        "versions": versions(),
+        "date": time.strftime("%Y-%m-%d"),
+        "quick": arguments.quick,
+    }
+    if arguments.what in ("all", "environments"):
+        report["environments"] = bench_environments(env_ids, arguments.quick, say, arguments.parallel)
+    if arguments.what in ("all", "training"):
+        report["training"] = bench_training(env_ids[0], arguments.quick, say, arguments.algorithm)
+    report["seconds"] = round(time.perf_counter() - began, 1)
+    show(report, console)
+    name = "bench" if arguments.what == "all" else f"bench-{arguments.what}"
+    path = arguments.out / f"{name}{'-quick' if arguments.quick else ''}.json"
+    path.write_text(json.dumps(report, indent=2) + "\n")
+    console.print(path, soft_wrap=True)
+    return 0
+
+
+def spread(rate: dict[str, float]) -> str:
+    """A rate as "median (min to max)"."""
+    return f"{rate['median']:,.0f} ({rate['min']:,.0f} to {rate['max']:,.0f})"
+
+
+def show(report: dict[str, Any], console: Console) -> None:
+    """Print the report as tables."""
+    if "environments" in report:
+        table = Table("environment", "parallel", "devices", "steps/s", "reference alone", "compile s")
+        for row in report["environments"]["rows"]:
+            sizes = str(row["parallel"]), str(row["devices"])
+            rate, reference = spread(row["steps_per_second"]), row["reference_steps_per_second"]
+            bare = f"{reference:,}" if reference else ""
+            table.add_row(row["env"], *sizes, rate, bare, f"{row['compile_seconds']:.1f}")
+        console.print(table)
+    if "training" in report:
+        rates = "updates/s", "live steps/s", "reference", "steps/update", "compile s", "MiB/update"
+        table = Table("algorithm", "size", "members", "devices", *rates)
+        for row in report["training"]["rows"]:
+            rates = spread(row["updates_per_second"]), spread(row["live_env_steps_per_second"])
+            reference = row["reference_env_steps_per_second"]
+            rates += ("" if reference is None else f"{reference:,}",)
+            taken = row["live_env_steps_per_update"]
+            ratio = f"{row['nominal_env_steps_per_update']:g} ({taken:.3g} taken)"
+            sizes = str(row["members"]), str(row["devices"])
+            last = f"{row['compile_seconds']:.1f}", f"{row['update_mib']:g}"
+            table.add_row(row["algorithm"], row["size"], *sizes, *rates, ratio, *last)
+        console.print(table)
+        measured = report["training"]["breakdown"]
+        if not measured:
+            return
+        table = Table("part of an iteration", *(f"{b['algorithm']} {b['size']} x {b['members']}" for b in measured))
+        for name in measured[0]["parts"]:
+            found = [b["parts"][name] for b in measured]
+            table.add_row(name, *(f"{p['milliseconds_per_iteration']:.1f} ms, {p['share']:.0%}" for p in found))
+        console.print(table)

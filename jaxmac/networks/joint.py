@@ -1,0 +1,68 @@
+"""The team as one agent: joint macro-observations and joint macro-actions of a centralised network."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxmac.networks.choice import is_action
+
+LARGEST = 2**16  # joint macro-actions that a network may have outputs for
+
+
+class Joint(NamedTuple):
+    """Sizes of the agents; a joint macro-action is numbered row-major, agent 0 most significant."""
+
+    num_actions: tuple[int, ...]
+    obs_sizes: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of joint macro-actions."""
+        return math.prod(self.num_actions)
+
+    def observation(self, obs: Float[Array, "*rows agents obs"]) -> Float[Array, "*rows joint"]:
+        """The agents' observations side by side, without their padding."""
+        return jnp.concatenate([obs[..., i, :size] for i, size in enumerate(self.obs_sizes)], axis=-1)
+
+    def split(self, index: Int[Array, "*rows"]) -> Int[Array, "*rows agents"]:
+        """Each agent's part of a joint macro-action."""
+        parts = np.stack(np.unravel_index(np.arange(self.size), self.num_actions), axis=-1).astype(np.int32)
+        return jnp.asarray(parts)[index]
+
+    def index(self, macro_actions: Int[Array, "*rows agents"]) -> Int[Array, "*rows"]:
+        """The number of the joint macro-action with these parts."""
+        strides = np.cumprod([1, *self.num_actions[:0:-1]])[::-1]
+        return jnp.sum(macro_actions * jnp.asarray(strides, jnp.int32), axis=-1)
+
+    def allowed(
+        self,
+        available: Bool[Array, "*rows agents actions"],
+        choosing: Bool[Array, "*rows agents"],
+        running: Int[Array, "*rows agents"],
+    ) -> Bool[Array, "*rows joint"]:
+        """Joint macro-actions that are available to every agent and leave alone those that do not choose.
+
+        Availability binds agents that do not choose, too, as in the reference (value-based specification, 5.2).
+        """
+        free = available & (choosing[..., None] | is_action(running, available.shape[-1]))
+        joint = free[..., 0, : self.num_actions[0]]
+        for agent, count in enumerate(self.num_actions[1:], start=1):
+            joint = (joint[..., None] & free[..., agent, None, :count]).reshape(*joint.shape[:-1], -1)
+        return joint
+
+
+def joint_of(num_actions: tuple[int, ...], obs_sizes: tuple[int, ...]) -> Joint:
+    """The team with these sizes; a one-line ValueError where it has too many joint macro-actions."""
+    joint = Joint(tuple(num_actions), tuple(obs_sizes))
+    if joint.size > LARGEST:
+        product = " x ".join(map(str, num_actions))
+        raise ValueError(
+            f"{joint.size:,} joint macro-actions ({product}) are too many for one net; allowed: <= {LARGEST:,}. "
+            "Without a joint output: mac-dec-q, mac-iac, mac-niacc, mac-iaicc, avf-*, tomacvf-*"
+        )
+    return joint

@@ -1,0 +1,1 @@
+"""Several processes that train one run: joining them, and what they do together."""

@@ -1,0 +1,115 @@
+"""Mac-SJERT: every primitive step of an episode with fresh observations, and each agent's own segments in it.
+
+The joint trajectory is there once; the N buffers of the paper are N ways to mark the segments (ToMacVF
+specification, section 1). The cut takes a *single* episode; `vmap` it with `out_axes=1` for time-major batches.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxmac.record.episode import Episode, mark
+from jaxmac.record.joint_rows import accumulate_reward
+
+
+class JointSteps(NamedTuple):
+    """One episode step by step; padding (after the last real entry) holds zeros and False, whatever was recorded.
+
+    Micro-transition of step t: `macro_action[t]`, `micro_reward[t]`, then the value at entry `micro_next[t]`.
+    Macro-transition of agent i that closes on step t: the joint choice at entry `started[t, i]`,
+    `own_reward[t, i]`, then the value at entry t + 1.
+    """
+
+    obs: Float[Array, "time+1 agents obs"]  # fresh observations
+    state: Float[Array, "time+1 state"]
+    avail: Bool[Array, "time+1 agents actions"]
+    choosing: Bool[Array, "time+1 agents"]  # the agent must choose here
+    running: Int[Array, "time+1 agents"]  # the macro-action of the step before, -1 at the start
+    elapsed: Float[Array, "time+1 agents"]  # steps since the running macro-action started, 0 where it must choose
+    clock: Float[Array, "time+1"]  # steps since reset
+    macro_action: Int[Array, "time agents"]  # running during the step
+    mask: Bool[Array, "time"]  # the step was taken
+    micro_reward: Float[Array, "time"]  # discounted over n steps, fewer at the end
+    micro_steps: Float[Array, "time"]  # that number of steps
+    micro_next: Int[Array, "time"]
+    micro_terminal: Bool[Array, "time"]  # no bootstrap after it
+    ended: Bool[Array, "time agents"]  # the agent's segment closes on this step
+    started: Int[Array, "time agents"]  # step at which that segment began
+    own_reward: Float[Array, "time agents"]  # discounted over the segment, where `ended`
+    duration: Float[Array, "time agents"]  # primitive steps of the segment
+    terminal: Bool[Array, "time"]  # no bootstrap after this step
+
+
+def mac_sjert(
+    episode: Episode,
+    *,
+    discount: Array | float,
+    n_step: int = 1,
+    close_on_terminal: bool = True,
+    timeout_is_terminal: bool = False,
+) -> JointSteps:
+    """Cut a single episode into micro- and macro-transitions.
+
+    Args:
+        episode: a single episode.
+        discount: per primitive step.
+        n_step: primitive steps of a micro-transition (1 or more); fewer are left near the end.
+        close_on_terminal: an environment termination closes every running macro-action; one that the time limit
+            cuts yields no macro-transition either way.
+        timeout_is_terminal: no bootstrap at the time limit.
+    """
+    chex.assert_rank([episode.obs, episode.avail, episode.mask], [3, 3, 1])
+    length, mask = episode.length, episode.mask
+    steps, entries = jnp.arange(mask.shape[0]), jnp.arange(mask.shape[0] + 1)
+    real = entries <= length
+
+    def seen(x: Array) -> Array:
+        return jnp.where(real.reshape(-1, *(1,) * (x.ndim - 1)), x, jnp.zeros_like(x))
+
+    def taken(x: Array) -> Array:
+        return jnp.where(mask.reshape(-1, *(1,) * (x.ndim - 1)), x, jnp.zeros_like(x))
+
+    episode = episode.replace(reward=taken(episode.reward), elapsed=seen(episode.elapsed))
+    macro_action = taken(episode.macro_action).astype(jnp.int32)
+    terminal = taken(episode.terminal | (episode.truncated if timeout_is_terminal else False))
+    marks = mark(episode, close_on_terminal=close_on_terminal)
+    per_agent = jax.vmap(accumulate_reward, in_axes=(None, 1, None, None), out_axes=1)
+    reward, count, after = _n_step(episode.reward, length, discount, n_step)
+    return JointSteps(
+        obs=seen(episode.obs).astype(jnp.float32),
+        state=seen(episode.state),
+        avail=seen(episode.avail),
+        choosing=seen(episode.elapsed == 0),
+        running=jnp.concatenate([jnp.full_like(macro_action[:1], -1), macro_action]),
+        elapsed=episode.elapsed.astype(jnp.float32),
+        clock=seen(entries).astype(jnp.float32),
+        macro_action=macro_action,
+        mask=mask,
+        micro_reward=reward,
+        micro_steps=count,
+        micro_next=after,
+        micro_terminal=taken(terminal[jnp.maximum(after - 1, 0)]),
+        ended=marks.ended,
+        started=jnp.where(mask[:, None], marks.started, 0),
+        own_reward=per_agent(episode.reward, marks.started, steps, discount),
+        duration=marks.duration.astype(jnp.float32),
+        terminal=terminal,
+    )
+
+
+def _n_step(
+    reward: Float[Array, "time"], length: Array, discount: Array | float, n_step: int
+) -> tuple[Float[Array, "time"], Float[Array, "time"], Int[Array, "time"]]:
+    """Discounted reward of the next n steps, how many there are, and the entry after them."""
+    steps = jnp.arange(reward.shape[0])
+    padded = jnp.concatenate([reward, jnp.zeros(n_step, reward.dtype)])  # padding is worth nothing already
+    total = jnp.zeros_like(reward)
+    for ahead in range(n_step):
+        total = total + jnp.asarray(discount, jnp.float32) ** ahead * padded[ahead : ahead + reward.shape[0]]
+    count = jnp.clip(length - steps, 0, n_step)
+    return total, count.astype(jnp.float32), jnp.where(count > 0, steps + count, 0)

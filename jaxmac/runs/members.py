@@ -1,0 +1,96 @@
+"""Members of a run: seeds x swept values, grouped by what must be compiled apart."""
+
+from __future__ import annotations
+
+import itertools
+import numbers
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxmac.algorithms import configure, entry
+from jaxmac.config import build, nearest, traced_fields
+from jaxmac.envs.environment import Environment
+
+
+class MemberSpec(NamedTuple):
+    """One member: its place among all, its seed, the values swept for it and the config they give."""
+
+    index: int
+    seed: int
+    swept: dict[str, Any]
+    config: Any
+
+
+def seed_list(seeds: int | Sequence[int]) -> list[int]:
+    """0..n-1 for a number, the list itself otherwise; ValueError for none, duplicates or negative ones."""
+    if is_integer(seeds):
+        if seeds < 1:
+            raise ValueError(f"seeds={seeds!r} is out of range; allowed: >= 1, or a list of seeds")
+        return list(range(int(seeds)))
+    chosen = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str) else []
+    whole = all(is_integer(seed) and 0 <= seed < 2**31 for seed in chosen)
+    if not chosen or not whole or len(set(chosen)) != len(chosen):
+        raise ValueError(f"seeds={seeds!r}: expected a number, or distinct integers from 0 to 2147483647")
+    return [int(seed) for seed in chosen]
+
+
+def is_integer(value: Any) -> bool:
+    """A Python or NumPy integer, no bool."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def make_members(
+    algorithm: str,
+    env: Environment,
+    preset: str,
+    hyperparameters: dict[str, Any],
+    seeds: int | Sequence[int],
+    sweep: dict[str, Sequence[Any]] | None,
+) -> list[MemberSpec]:
+    """Every combination of swept values with every seed, seeds fastest; each with its checked config.
+
+    Raises ValueError, in one line, for anything unknown or out of range.
+    """
+    sweep = dict(sweep or {})
+    known = entry(algorithm).config.__dataclass_fields__
+    for name, values in sweep.items():
+        if name not in known:
+            raise ValueError(f"unknown hyperparameter {name!r} in sweep; {nearest(name, known)}")
+        if name in ("num_envs", "eval_every"):
+            raise ValueError(f"{name} cannot be swept: all members of a run are evaluated at the same episodes")
+        if isinstance(values, np.ndarray):
+            values = sweep[name] = values.tolist()
+        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+            raise ValueError(f"sweep[{name!r}]={values!r}: expected a non-empty list of values")
+    chosen_seeds = seed_list(seeds)
+    members = []
+    for combination in itertools.product(*sweep.values()):
+        given = dict(zip(sweep, combination, strict=True))
+        config = configure(algorithm, preset, env, {**hyperparameters, **given})
+        swept = {name: getattr(config, name) for name in given}
+        for seed in chosen_seeds:
+            members.append(MemberSpec(len(members), seed, swept, config))
+    return members
+
+
+def restore_members(saved: dict[str, Any]) -> list[MemberSpec]:
+    """The members of a run from its config.json: the settings that it ran with, whatever presets say today."""
+    config_class, members = entry(saved["algorithm"]).config, []
+    for combination in itertools.product(*saved["sweep"].values()):
+        swept = dict(zip(saved["sweep"], combination, strict=True))
+        config = build(config_class, saved["settings"], swept)
+        members += [MemberSpec(len(members) + i, seed, swept, config) for i, seed in enumerate(saved["seeds"])]
+    return members
+
+
+def group_members(members: list[MemberSpec]) -> list[list[MemberSpec]]:
+    """Members of one compiled program each: those whose configs agree on every static field."""
+    traced = set(traced_fields(type(members[0].config)))
+    groups: dict[tuple, list[MemberSpec]] = {}
+    for member in members:
+        values = vars(member.config)
+        static = tuple((name, value) for name, value in values.items() if name not in traced)
+        groups.setdefault(static, []).append(member)
+    return list(groups.values())

@@ -1,0 +1,108 @@
+"""Continue a run that was stopped, from its last complete checkpoint."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from jaxmac.envs.environment import Environment
+from jaxmac.processes.collective import agreement, is_first, refuse_differences
+from jaxmac.runs.checkpoint import drop_after, read, saved_iterations
+from jaxmac.runs.directory import RunDirectory, RunDirectoryError, versions
+from jaxmac.runs.members import group_members
+from jaxmac.runs.result import Result, load
+from jaxmac.runs.sinks import check_sinks
+from jaxmac.training.loop import announce, check_positive, train_groups
+from jaxmac.training.program import Program
+from jaxmac.training.progress import progress_console
+
+
+def resume(
+    path: str | os.PathLike,
+    *,
+    env: Environment | None = None,
+    episodes: int | None = None,
+    iteration: int | None = None,
+    chunk: int | None = None,
+    progress: bool = True,
+) -> Result:
+    """Continue an unfinished run from its last complete checkpoint, bit for bit as if it had never stopped.
+
+    Args:
+        path: the run directory.
+        env: the Environment, for a run on an instance that config.json cannot rebuild.
+        episodes: train up to so many instead (more than before; a finished run goes on, too).
+        iteration: the checkpoint to continue from instead of the last one; those after it are dropped.
+        chunk: iterations per compiled call.
+        progress: show progress.
+
+    Raises:
+        RunDirectoryError: no run, nothing to continue from, a checkpoint that is damaged or does not fit; the
+            directory is left as it is.
+        ValueError: `episodes` is fewer than before, or an argument is out of range.
+        Others as `train` does.
+    """
+    console = progress_console(progress)
+    with agreement():
+        held = load(path, env, need_rows=False)
+        config, total = held.config, held.config["episodes"] if episodes is None else episodes
+        _check_arguments(path, config, total, chunk)
+        if is_first():
+            check_sinks(config.get("log", ()), path)
+        programs = [Program(config["algorithm"], held.env, group, None) for group in group_members(held.specs)]
+        found = _checkpoints_to_continue(Path(path), programs, iteration)
+        for name, now in versions().items():
+            then = config["versions"].get(name)
+            if then != now:
+                console.print(
+                    f"note: {name} is {now}, the run began with {then}: its numbers may differ from here on"
+                )
+        announce(console, config["algorithm"], held.env, held.specs, programs, total, config["checkpoint_replay"])
+    config = config | {"episodes": int(total)}
+    refuse_differences(config | {"chunk": chunk, "from": iteration, "versions": versions()})
+    result = Result({}, held.members, config, held.env, Path(path), "running", held.specs, {})
+    directory = RunDirectory(path, is_first())
+    starts = [items["state"]["counters"] if items else None for items in found]
+    reached = {
+        spec.index: int(start["evaluated"]) * program.config.num_envs
+        for program, start in zip(programs, starts, strict=True)
+        if start is not None
+        for spec in program.specs
+    }
+    with agreement():
+        for group in range(len(programs)) if iteration is not None and is_first() else ():
+            if iteration in saved_iterations(Path(path), group):
+                drop_after(Path(path), group, iteration)
+        rows = directory.reopen(config | {"status": "running"}, list(config["sweep"]), reached)
+    train_groups(result, programs, chunk, directory, console, rows, found)
+    return result
+
+
+def _check_arguments(path: str | os.PathLike, config: dict[str, Any], total: int, chunk: int | None) -> None:
+    check_positive("episodes", total)
+    check_positive("chunk", 1 if chunk is None else chunk)
+    if total < config["episodes"]:
+        raise ValueError(f"episodes={total} is fewer than the {config['episodes']} of {path}")
+    if config["status"] == "finished" and total == config["episodes"]:
+        raise RunDirectoryError(f"{path} is finished: train it further with more --episodes")
+
+
+def _checkpoints_to_continue(path: Path, programs: list[Program], iteration: int | None) -> list[Any]:
+    """The checkpoint's items of every group; None for those that had not begun.
+
+    A group without a checkpoint at `iteration` goes on from its last one.
+    """
+    found: list[Any] = []
+    saved = [saved_iterations(path, group) for group in range(len(programs))]
+    nowhere = iteration is not None and not any(iteration in iterations for iterations in saved)
+    for group, program in enumerate(programs):
+        if saved[group]:
+            shapes = program.shapes()
+            last = iteration if iteration in saved[group] or nowhere else None
+            found.append({name: read(path, group, name, shapes[name], last) for name in shapes})
+        else:
+            found.append(None)
+    if not any(found):
+        raise RunDirectoryError(f"{path} has no checkpoint to continue from: train it again with --overwrite")
+    return found

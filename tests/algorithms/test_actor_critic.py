@@ -1,0 +1,317 @@
+"""Mac-IAC, Mac-CAC, Mac-NIACC, Mac-IAICC against the reference's recorded updates and its worked example."""
+
+import json
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import GOLDEN
+from support.records import make_episode, worked_example
+from support.torch_params import recurrent_net, stacked
+
+from jaxmac.algorithms import Progress, actor_critic, configure
+from jaxmac.config import hyper_arrays
+from jaxmac.envs.environment import Environment
+from jaxmac.networks.choice import n_step_target
+
+EXAMPLE = json.loads((GOLDEN / "pg_example.json").read_text())
+CASES = {  # recording: algorithm, what critics see, their prefixes
+    "MacIAC": ("mac-iac", "history", ("critic0.", "critic1.")),
+    "MacCAC": ("mac-cac", "history", ("critic0.",)),
+    "NaiveMacIACC": ("mac-niacc", "history", ("critic.",)),
+    "NaiveMacIASC": ("mac-niacc", "state", ("critic.",)),
+    "MacIAICC": ("mac-iaicc", "history", ("critic0.", "critic1.")),
+    "MacIAISC": ("mac-iaicc", "state", ("critic0.", "critic1.")),
+}
+
+
+class Recorded(Environment):
+    """The sizes of the recorded team; it is never stepped."""
+
+    def __init__(self):
+        names = (("a", "b", "c"), ("a", "b", "c"))
+        super().__init__(obs_sizes=(2, 3), state_size=4, horizon=8, action_names=names)
+
+
+def small(kind, **overrides):
+    values = {"layer_size": 8, "hidden_size": 6, "critic_layer_size": 8, "critic_hidden_size": 6, "gamma": 0.9}
+    values |= {"actor_learning_rate": 0.01, "critic_learning_rate": 0.02, "close_on_terminal": False}
+    config = configure(kind, "tuned", Recorded(), values | {"num_envs": 3, "critic_decode_size": 0} | overrides)
+    return actor_critic.make_parts(Recorded(), config, kind), hyper_of(config)
+
+
+def hyper_of(config):
+    return jax.tree.map(lambda x: x[0], hyper_arrays([config]))
+
+
+def recorded_episodes(data, garbage):
+    """The recorded batch as our raw record: observations before every step, then after the last."""
+    made = []
+    for e in range(3):
+        length = int(data["mask"][e].sum())
+        obs = np.zeros((length + 1, 2, 3), np.float32)
+        for i in range(2):
+            size = data[f"obs{i}"].shape[-1]
+            obs[:length, i, :size] = data[f"obs{i}"][e, :length]
+            obs[length, i, :size] = data[f"nobs{i}"][e, length - 1]
+        over = bool(data["term"][e, length - 1])
+        episode = make_episode(
+            data["mac_done"][e, :length],
+            data["reward"][e, :length],
+            macro_action=data["action"][e, :length],
+            obs=obs,
+            terminal=over,
+            truncated=not over,
+        )
+        state = np.concatenate([data["state"][e, :length], data["nstate"][e, length - 1 : length]])
+        made.append(padded(episode.replace(state=jnp.asarray(state)), 8, garbage))
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *made)
+
+
+def padded(episode, horizon, garbage):
+    """The episode with room for `horizon` steps, filled with `garbage`."""
+    length = episode.mask.shape[0]
+
+    def fill(x):
+        room = [(0, horizon - length), *[(0, 0)] * (x.ndim - 1)]
+        junk = garbage if x.dtype == jnp.float32 else 1
+        return jnp.pad(x, room, constant_values=jnp.asarray(junk, x.dtype))
+
+    return jax.tree.map(fill, episode).replace(mask=jnp.arange(horizon) < length)
+
+
+def recorded_critics(data, prefixes, seen, kind):
+    if seen == "history":
+        return recurrent_net(data.__getitem__, [f"{prefix}{kind}." for prefix in prefixes], gru="gru")
+    names = {"layer_0": "fc1", "layer_1": "fc2", "layer_2": "fc3", "layer_3": "fc4", "value": "fc5"}
+
+    def layer(prefix, name):
+        read = f"{prefix}{kind}.{name}"
+        return {"kernel": data[f"{read}.weight"].T, "bias": data[f"{read}.bias"]}
+
+    return {"params": stacked([{ours: layer(p, theirs) for ours, theirs in names.items()} for p in prefixes])}
+
+
+RECORDINGS = [
+    pytest.param((name, n), id=f"{name}_n{n}", marks=[pytest.mark.slow] if n == 0 and "Naive" in name else [])
+    for name in CASES
+    for n in (0, 2)
+]
+
+
+@pytest.fixture(scope="module", params=RECORDINGS)
+def update(request):
+    """The recording, and our losses, gradient of the actors, and parameters after one update."""
+    name, n_step = request.param
+    kind, seen, prefixes = CASES[name]
+    with np.load(GOLDEN / "pg" / f"{name}_n{n_step}.npz") as file:
+        data = {key: file[key] for key in file.files}
+    assert (float(data["gamma"]), int(data["n_step"])) == (pytest.approx(0.9), n_step)
+    parts, hyper = small(kind, critic=seen, n_step=n_step)
+    actors = [f"actor{i}." for i in range(1 if kind == "mac-cac" else 2)]
+
+    def actor_params(part):
+        return recurrent_net(data.__getitem__, [f"{prefix}{part}." for prefix in actors], gru="gru")
+
+    fresh = actor_critic.init(parts, jax.random.key(0), hyper)
+    state = fresh.replace(
+        actors=actor_params("init"),
+        critics=recorded_critics(data, prefixes, seen, "init"),
+        target=recorded_critics(data, prefixes, seen, "target"),
+    )
+    chex.assert_trees_all_equal_shapes(jax.device_get(fresh.actors), state.actors)
+    chex.assert_trees_all_equal_shapes(jax.device_get(fresh.critics), state.critics)
+    epsilon = jnp.float32(data["eps"])
+    episodes = recorded_episodes(data, garbage=1e3)
+
+    @jax.jit
+    def run(state, episodes):
+        rows = actor_critic.rows_of(parts, hyper, episodes)
+        after, losses = actor_critic.learn(parts, state, rows, hyper, epsilon)
+        # Adam's first moment is a tenth of the gradient that it was given.
+        gradient = jax.tree.map(lambda x: 10.0 * x, after.actor_optimiser[1].mu)
+        return after, losses, gradient
+
+    after, losses, gradient = run(state, episodes)
+    expected = {
+        "actor_loss": [data[f"{prefix}loss"] for prefix in actors],
+        "critic_loss": [data[f"{prefix}loss"] for prefix in prefixes if f"{prefix}loss" in data],
+        "gradient": actor_params("grad"),
+        "actors": actor_params("after"),
+        "critics": recorded_critics(data, prefixes, seen, "after"),
+    }
+    return expected, losses, gradient, after
+
+
+def test_losses_are_the_recorded_ones(update):
+    expected, losses, _, _ = update
+    np.testing.assert_allclose(losses["actor_loss"], expected["actor_loss"], atol=3e-5, rtol=1e-6)
+    if expected["critic_loss"]:
+        np.testing.assert_allclose(losses["critic_loss"], expected["critic_loss"], atol=3e-5, rtol=1e-6)
+
+
+def test_gradients_of_the_actors_are_the_recorded_ones(update):
+    expected, _, gradient, _ = update
+    chex.assert_trees_all_close(gradient, expected["gradient"], atol=2e-6, rtol=2e-6)
+
+
+def test_parameters_after_a_step_are_the_recorded_ones(update):
+    expected, _, _, after = update
+    chex.assert_trees_all_close(after.critics, expected["critics"], atol=1e-6, rtol=0)
+    chex.assert_trees_all_close(after.actors, expected["actors"], atol=1e-6, rtol=0)
+
+
+def example_episode(name):
+    """Episode `name` of the worked example; an observation is the number of steps at its last refresh."""
+    told = EXAMPLE["episodes"][name]
+    obs = np.zeros((told["T"] + 1, 2, 3), np.float32)
+    obs[:, :, 0] = np.arange(told["T"] + 1)[:, None]
+    return worked_example(told, obs=obs, horizon=8, garbage=50)
+
+
+@pytest.fixture(scope="module")
+def example_rows():
+    parts, hyper = small("mac-iaicc")
+    episodes = [example_episode(name) for name in EXAMPLE["order"]]
+    batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *episodes)
+    return jax.jit(lambda batch: actor_critic.rows_of(parts, hyper, batch))(batch)
+
+
+def stub_critics(rows):
+    """The example's critics: V = o0 + o1 and V' = 2 o0 + o1, over joint rows `[rows+1, batch]`."""
+    obs = rows.joint.obs[..., 0]
+    return obs.sum(-1), 2 * obs[..., 0] + obs[..., 1]
+
+
+def check(found, mask, told):
+    for e, expected in enumerate(told):
+        real = np.asarray(mask)[:, e]
+        assert real.sum() == np.count_nonzero(real[: len(expected)])
+        np.testing.assert_allclose(np.asarray(found)[real, e], expected[: real.sum()], rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("agent", [0, 1])
+def test_the_worked_example_of_own_rows(example_rows, agent):
+    rows, told = example_rows, EXAMPLE["iaicc"][str(agent)]
+    own, (online, target) = rows.own, stub_critics(rows)
+    mask = own.mask[..., agent]
+    assert mask.sum(0).tolist() == told["len"]
+    bootstrap = jnp.take_along_axis(target[1:], own.closing[..., agent], 0)
+    value = jnp.take_along_axis(online[:-1], own.opening[..., agent], 0)
+    check(own.reward[..., agent], mask, told["reward"])
+    check(own.macro_action[..., agent], mask, told["action"])
+    check(0.9 ** own.last_step[..., agent], mask, told["discount_end"])
+    check(own.terminal[..., agent], mask, told["terminate"])
+    check(bootstrap, mask, told["bootstrap"])
+    check(value, mask, told["V_start"])
+    for n, expected in told["G"].items():
+        args = (own.reward[..., agent], own.duration[..., agent], own.terminal[..., agent], bootstrap, mask)
+        returns = n_step_target(*args, 0.9, int(n))
+        check(returns, mask, expected)
+        check(returns - value, mask, told["adv"][n])
+
+
+def test_the_worked_example_of_joint_rows(example_rows):
+    rows, told = example_rows, EXAMPLE["niacc"]
+    joint, (online, target) = rows.joint, stub_critics(rows)
+    assert joint.mask.sum(0).tolist() == told["len"]
+    check(joint.reward, joint.mask, told["reward"])
+    check(target[1:], joint.mask, told["bootstrap"])
+    check(online[:-1], joint.mask, told["V"])
+    for n, expected in told["G"].items():
+        args = (joint.reward, joint.duration, joint.terminal, target[1:], joint.mask)
+        returns = n_step_target(*args, 0.9, int(n))
+        check(returns, joint.mask, expected)
+        for agent in (0, 1):
+            handed = jnp.take_along_axis(returns - online[:-1], rows.own.closing[..., agent], 0)
+            check(handed, rows.own.mask[..., agent], told["adv_agent"][n][agent])
+
+
+@pytest.mark.slow
+def test_a_cap_leaves_out_own_rows_whose_joint_rows_are_gone():
+    parts, hyper = small("mac-iaicc", max_rows=2)
+    batch = jax.tree.map(lambda x: x[None], example_episode("A"))
+    rows = actor_critic.rows_of(parts, hyper, batch)
+    assert rows.joint.last_step[:, 0].tolist() == [5, 6]
+    # Agent 0's last macro-action is steps 5 and 6; agent 1's, 4 and 5, begins with a joint row that is gone.
+    assert rows.own.mask[:, 0].tolist() == [[False, False], [True, False]]
+    assert int(rows.own.dropped[0, 0]) == 1 and int(rows.joint.dropped[0]) == 4
+
+
+def test_policies_have_a_floor_and_ignore_padding():
+    logits = jnp.array([[[5.0, -50.0, 99.0], [0.0, 1.0, 2.0]]])
+    probs = np.exp(actor_critic.floored_log_probs(logits, jnp.float32(0.2), (2, 3)))[0]
+    np.testing.assert_allclose(probs[0], [0.9, 0.1, 0.0], atol=1e-6)
+    np.testing.assert_allclose(probs[1], 0.8 * np.exp([0, 1, 2]) / np.exp([0, 1, 2]).sum() + 0.2 / 3, rtol=1e-6)
+
+
+def test_with_epsilon_one_the_actors_do_not_move():
+    parts, hyper = small("mac-iac")
+    batch = jax.tree.map(lambda *x: jnp.stack(x), *[example_episode(name) for name in "AB"])
+    state = actor_critic.init(parts, jax.random.key(0), hyper)
+
+    @jax.jit
+    def learn(epsilon):
+        return actor_critic.learn(parts, state, actor_critic.rows_of(parts, hyper, batch), hyper, epsilon)[0]
+
+    for epsilon, moves in ((1.0, False), (0.5, True)):
+        after = learn(jnp.float32(epsilon))
+        moved = jax.tree.map(lambda a, b: bool((a != b).any()), after.actors, state.actors)
+        assert any(jax.tree.leaves(moved)) == moves
+
+
+@pytest.mark.slow
+def test_options_change_what_they_name(example_rows):
+    advantage = jnp.ones_like(example_rows.own.reward)
+
+    def losses(kind, **options):
+        parts, hyper = small(kind, **options)
+        params = actor_critic.init(parts, jax.random.key(1), hyper).actors
+        given = advantage[..., :1] if kind == "mac-cac" else advantage
+        epsilon = jnp.float32(0.1)
+        return np.asarray(actor_critic.actor_losses(parts, params, example_rows, given, hyper, epsilon))
+
+    late, early = losses("mac-iac"), losses("mac-iac", weight_at_decision=True)
+    assert (early > late).all()  # -log pi > 0, and a macro-action is chosen before it ends
+    assert (losses("mac-iac", entropy_weight=0.5) < late).all()
+    assert losses("mac-cac", conditional_log_prob=True)[0] < losses("mac-cac")[0]  # likelier among fewer
+
+
+def test_targets_are_copied_once_per_period():
+    parts, hyper = small("mac-iac", target_episodes=6)
+    config = parts.config
+    algorithm = actor_critic.make(Recorded(), config, "mac-iac")
+    state = algorithm.init(jax.random.key(0), hyper)
+    batch = jax.tree.map(lambda *x: jnp.stack(x), *[example_episode(name) for name in "ABC"])
+    run = jax.jit(algorithm.update)
+    for episodes, copied in ((3, False), (6, True)):
+        now = Progress(jnp.int32(0), jnp.int32(episodes), jnp.int32(0))
+        state, metrics = run(state, hyper, {"main": batch}, now, jax.random.key(0))
+        same = jax.tree.map(lambda a, b: bool((a == b).all()), state.critics, state.target)
+        assert all(jax.tree.leaves(same)) == copied and np.isfinite(metrics["loss"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("mac-iac", {"n_step": 9}, "n_step=9 is longer than the horizon; allowed: <= 8"),
+        ("mac-iac", {"share_parameters": True}, "share_parameters=True: mac-iac has"),
+        ("mac-niacc", {"critic": "oracle"}, "critic='oracle' is out of range; allowed: one of history, state"),
+    ],
+)
+def test_refusals(kind, options, message):
+    with pytest.raises(ValueError, match=message):
+        small(kind, **options)
+
+
+def test_a_state_critic_needs_a_state():
+    class Blind(Recorded):
+        def __init__(self):
+            super().__init__()
+            self.state_size = 0
+
+    config = configure("mac-iaicc", "tuned", Blind(), {"critic": "state"})
+    with pytest.raises(ValueError, match="Blind has no global state; allowed: history"):
+        actor_critic.make(Blind(), config, "mac-iaicc")

@@ -1,0 +1,106 @@
+"""Statistics against their definitions, written out, and against SciPy's own."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy.stats import mannwhitneyu
+
+from jaxmac.analysis import statistics
+
+RNG = np.random.default_rng(0)
+TASKS = [RNG.normal(1.0, 0.3, size=8), RNG.normal(0.2, 0.5, size=8), np.array([0.5, 0.5, 0.9, 0.1])]
+
+
+def test_the_interquartile_mean_leaves_out_a_quarter_at_either_end():
+    scores = np.array([-1000.0, 1, 2, 3, 4, 5, 6, 9999])
+    assert statistics.interquartile_mean([scores], resamples=9).value == (2 + 3 + 4 + 5) / 4
+    # Over tasks the scores are put together: five of them, of which one at either end goes (5 / 4 rounded down).
+    pooled = statistics.interquartile_mean([np.array([7.0, 100]), np.array([1.0, 2, -50])], resamples=9).value
+    assert pooled == pytest.approx((1 + 2 + 7) / 3)
+    assert statistics.interquartile_mean([np.array([3.0, 5, 10])], resamples=9).value == 6  # nothing to leave out
+
+
+def test_mean_median_and_gap():
+    tasks = [np.array([1.0, 2.0, 6.0]), np.array([0.0, 0.5, 0.1])]
+    assert statistics.mean(tasks, resamples=9).value == pytest.approx(9.6 / 6)
+    assert statistics.median(tasks, resamples=9).value == pytest.approx((3.0 + 0.2) / 2)
+    assert statistics.median(tasks[:1], resamples=9).value == 2.0
+    # Only what is missing counts: 1 + 0.5 + 0.9 of six scores, the surplus of 6 does not help.
+    assert statistics.optimality_gap(tasks, resamples=9).value == pytest.approx(2.4 / 6)
+
+
+def by_pairs(ours, theirs):
+    wins = [
+        np.mean([1.0 if a > b else 0.5 if a == b else 0.0 for a, b in itertools.product(x, y)])
+        for x, y in zip(ours, theirs, strict=True)
+    ]
+    return np.mean(wins)
+
+
+def test_probability_of_improvement_counts_pairs_and_half_of_the_ties():
+    ours, theirs = [np.array([1.0, 2.0, 2.0])], [np.array([2.0, 0.0])]
+    assert statistics.probability_of_improvement(ours, theirs, resamples=9).value == (0 + 1 + 0.5 + 1 + 0.5 + 1) / 6
+    for x, y in itertools.permutations([[task] for task in TASKS], 2):
+        found = statistics.probability_of_improvement(x, y, resamples=9).value
+        assert found == pytest.approx(by_pairs(x, y))
+        u = mannwhitneyu(x[0], y[0]).statistic
+        assert found == pytest.approx(u / (len(x[0]) * len(y[0])))
+        assert statistics.probability_of_improvement(y, x, resamples=9).value == pytest.approx(1 - found)
+    several = statistics.probability_of_improvement(TASKS[:2], TASKS[1:], resamples=9).value
+    assert several == pytest.approx(by_pairs(TASKS[:2], TASKS[1:]))
+    same = statistics.probability_of_improvement([np.ones(4)], [np.ones(4)], resamples=9)
+    assert tuple(same) == (0.5, 0.5, 0.5)
+    clear = statistics.probability_of_improvement([np.arange(4.0) + 9], [np.arange(4.0)], resamples=99)
+    assert tuple(clear) == (1.0, 1.0, 1.0)
+
+
+def test_a_profile_is_the_share_above_each_level():
+    levels = np.array([-5.0, 0.1, 0.5, 0.9, 9.0])
+    share, low, high = statistics.performance_profile(TASKS[2:], levels)
+    np.testing.assert_array_equal(share, [1.0, 0.75, 0.25, 0.0, 0.0])
+    assert ((low <= share) & (share <= high)).all() and (low[0], high[-1]) == (1.0, 0.0)
+    assert low[1] < share[1] < high[1]
+    both = statistics.performance_profile(TASKS[:2], levels).value
+    np.testing.assert_allclose(
+        both, [[np.mean([s > t for s in (*TASKS[0], *TASKS[1])])] for t in levels] @ np.ones(1)
+    )
+
+
+def test_members_are_resampled_within_their_task():
+    """Tasks without any spread have none together, however far apart they are."""
+    apart = [np.full(5, 1.0), np.full(5, 100.0)]
+    for statistic in (statistics.mean, statistics.interquartile_mean, statistics.median):
+        value, low, high = statistic(apart, resamples=99)
+        assert low == value == high
+    _, low, high = statistics.mean([np.concatenate(apart)], resamples=99)
+    assert low < high  # one task with the same scores has
+
+
+def test_the_interval_is_that_of_a_bootstrap_by_hand():
+    found = statistics.interquartile_mean(TASKS, resamples=4000)
+    again = np.random.default_rng(1)
+    means = []
+    for _ in range(4000):
+        pooled = np.sort(np.concatenate([again.choice(task, len(task)) for task in TASKS]))
+        means.append(pooled[5:-5].mean())  # 20 scores
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])), abs=0.03)
+    assert found == statistics.interquartile_mean(TASKS, resamples=4000)
+    narrow = statistics.interquartile_mean(TASKS, confidence=0.5)
+    assert found.low < narrow.low < found.value < narrow.high < found.high
+
+
+def test_a_lone_member_has_no_interval():
+    value, low, high = statistics.mean([np.ones(3), np.array([5.0])])
+    assert value == 2.0 and np.isnan([low, high]).all()
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(ValueError, match="every task needs at least one score"):
+        statistics.mean([np.array([])])
+    with pytest.raises(ValueError, match="every task needs at least one score"):
+        statistics.mean([])
+    with pytest.raises(ValueError, match="confidence=95"):
+        statistics.mean(TASKS, confidence=95)
+    with pytest.raises(ValueError, match="2 tasks against 1"):
+        statistics.probability_of_improvement(TASKS[:2], TASKS[:1])

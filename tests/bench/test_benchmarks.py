@@ -1,0 +1,99 @@
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import jaxmac
+from jaxmac.bench import environments, training
+from jaxmac.bench.environments import random_steps
+from jaxmac.bench.run import BenchArguments, bench
+
+SMALL = {"batch_size": 4, "max_rows": 4, "hidden_size": 8, "num_envs": 4, "replay_tournament": 4, "train_freq": 200}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """What a tiny `jaxmac bench --quick` writes."""
+    out = tmp_path_factory.mktemp("bench") / "results"
+    patch = pytest.MonkeyPatch()
+    patch.setattr(environments, "QUICK_PARALLEL", (1, 8))
+    patch.setattr(training, "EARLY", {"learning_starts": 8, "replay_episodes": 16, "eval_episodes": 4, **SMALL})
+    try:
+        assert bench(BenchArguments(env=("BoxPushing-4",), quick=True, out=out)) == 0
+    finally:
+        patch.undo()
+    (path,) = out.iterdir()
+    return json.loads(path.read_text())
+
+
+def test_an_episode_that_ends_starts_again_at_once():
+    """The same keys by hand: steps go on counting, the state is the scan's first one again."""
+    env, steps = jaxmac.make("BoxPushing-4", horizon=15), 60
+    step = jax.jit(env.step)
+
+    def ended(key):
+        reset_key, scan_key = jax.random.split(key)
+        state, ts = fresh = env.reset(reset_key)
+        count = 0
+        for time in range(steps):
+            act_key, env_key = jax.random.split(jax.random.fold_in(scan_key, time))
+            state, ts = step(env_key, state, environments.uniform_available(act_key, ts.avail))
+            if ts.terminal | ts.truncated:
+                count, (state, ts) = count + 1, fresh
+        return count
+
+    keys = jax.random.split(jax.random.key(2), 16)
+    counted, checksum = jax.vmap(lambda key: random_steps(env, key, steps))(keys)
+    assert np.isfinite(checksum).all()
+    assert counted[:3].tolist() == [ended(key) for key in keys[:3]]
+    assert counted.min() >= 60 // 15 and counted.max() > 60 // 15  # random actions end some early
+
+
+@pytest.mark.slow
+def test_environment_rows_have_rates_sizes_and_compile_time(report):
+    rows = report["environments"]["rows"]
+    assert [row["parallel"] for row in rows] == [1, 8]
+    for row in rows:
+        assert row["steps"] == row["parallel"] * max(100, 20_000 // row["parallel"])
+        assert 0 < row["episodes_ended"] < row["steps"]
+        rate = row["steps_per_second"]
+        assert 0 < rate["min"] <= rate["median"] <= rate["max"]
+        assert row["compile_seconds"] > 0
+    assert "starts again" in report["environments"]["counted"]
+
+
+@pytest.mark.slow
+def test_training_rows_count_updates_and_steps(report):
+    (row,) = report["training"]["rows"]
+    assert row["members"] == 2 and row["algorithm"] == "avf-qmix" and row["batch_size"] == 4
+    assert row["updates_per_iteration_and_member"] == 2  # 4 episodes x 100 steps, one update in 200
+    assert row["nominal_env_steps_per_update"] == 200
+    assert 0 < row["live_env_steps_per_second"]["median"] <= row["nominal_env_steps_per_second"]["median"]
+    updates, nominal = (row[name]["median"] for name in ("updates_per_second", "nominal_env_steps_per_second"))
+    assert updates * 200 == pytest.approx(nominal)
+    live = row["live_env_steps_per_second"]["median"]
+    assert updates * row["live_env_steps_per_update"] == pytest.approx(live)
+    assert row["compile_seconds"] > 0
+
+
+@pytest.mark.slow
+def test_shares_of_an_iteration_add_up(report):
+    (parts,) = (entry["parts"] for entry in report["training"]["breakdown"])
+    assert set(parts) == {"rollout", "replay_add", "replay_sample", "update", "evaluation"}
+    assert sum(part["share"] for part in parts.values()) == pytest.approx(1)
+    assert all(part["milliseconds_per_iteration"] > 0 for part in parts.values())
+
+
+@pytest.mark.slow
+def test_the_report_names_machine_and_versions_but_no_path(report):
+    assert report["machine"]["cores"] >= 1 and report["machine"]["memory_gib"] > 0 and report["machine"]["cpu"]
+    assert report["versions"]["jax"] == jax.__version__
+    text = json.dumps(report)
+    assert "/home" not in text and "/tmp" not in text
+
+
+def test_an_unknown_environment_is_refused_before_anything_is_measured(tmp_path):
+    with pytest.raises(ValueError, match="unknown environment 'BoxPushing-5'"):
+        bench(BenchArguments(env=("BoxPushing-5",), out=tmp_path))
+    assert not list(tmp_path.iterdir())

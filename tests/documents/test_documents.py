@@ -1,0 +1,59 @@
+"""Code in README.md and docs/ runs: Python in a namespace per page, `jaxmac` lines in processes of their own."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jaxmac
+
+ROOT = Path(__file__).parents[2]
+# Pages whose code needs more than an empty folder have a test of their own.
+ELSEWHERE = {"results", "export", "clusters", "macro_actions_on_your_environment"}
+PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if page.stem not in ELSEWHERE]
+LESS = {"train": ["--episodes", "48", "--seeds", "4"], "resume": ["--episodes", "64"]}
+LESS["train"] += ["--num-envs", "8", "--eval-every", "16", "--eval-episodes", "4"]
+LESS["train"] += ["--learning-starts", "16", "--batch-size", "4", "--replay-episodes", "64", "--hidden-size", "8"]
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def name(page):
+    return str(page.relative_to(ROOT))
+
+
+def runs_quickly(page):
+    """`make test` runs the short ones, `make test-all` every page."""
+    return page if page.stem == "warehouse" else pytest.param(page, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("page", [runs_quickly(page) for page in PAGES if blocks(page, "python")], ids=name)
+def test_python_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(jaxmac, "use_cpu_devices", lambda count: None)  # JAX runs already
+    monkeypatch.setattr("jaxmac.envs.registry._TABLE", dict(__import__("jaxmac").envs.registry._TABLE))
+    space = {"__name__": "documents"}
+    for block in blocks(page, "python"):
+        exec(compile(block, name(page), "exec"), space)
+
+
+def commands(page):
+    """The `jaxmac` lines of a page's shell blocks."""
+    lines = "".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
+    return [line for line in lines if re.match(r"(\.venv/bin/)?jaxmac ", line)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("page", [page for page in [ROOT / "README.md", *PAGES] if commands(page)], ids=name)
+def test_commands_run(page, tmp_path):
+    for line in commands(page):
+        words = shlex.split(line, comments=True)[1:]
+        command = [sys.executable, "-m", "jaxmac", *words, *LESS.get(words[0], [])]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, f"{line}: {done.stderr[-500:]}"

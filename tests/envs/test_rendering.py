@@ -1,0 +1,79 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxmac import envs
+from jaxmac.envs.rendering import frame, write_gif
+
+
+def episode(env, choices, steps):
+    step = jax.jit(env.step, compiler_options={"xla_backend_optimization_level": 0})
+    state, _ = env.reset(jax.random.key(0))
+    states = [state]
+    for t in range(steps):
+        state, _ = step(jax.random.key(t), state, jnp.array(choices[t % len(choices)]))
+        states.append(state)
+    return states
+
+
+def test_frame_shows_robots_boxes_and_actions():
+    env = envs.make("BoxPushing-6")
+    start, _ = env.initial([[2, 1], [4, 1]], [0, 0])
+    image = frame(env, start)
+    assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+    physics = start.physics
+    robots = physics.robots
+    different = {
+        "moved": start.replace(physics=physics.replace(robots=robots.replace(x=robots.x + 1))),
+        "turned": start.replace(physics=physics.replace(robots=robots.replace(heading=robots.heading + 1))),
+        "box": start.replace(physics=physics.replace(rows=physics.rows.at[2].add(1))),
+        "action": start.replace(macro_action=jnp.array([4, 7])),
+        "return": start.replace(episode_return=jnp.float32(3)),
+        "end": start.replace(terminal=jnp.bool_(True)),
+    }
+    for what, state in different.items():
+        assert (frame(env, state) != image).any(), what
+    assert np.array_equal(frame(env, start), image)
+
+
+def test_robots_in_one_cell_are_both_visible():
+    env = envs.make("BoxPushing-6", num_agents=3)
+    together = frame(env, env.initial([[2, 1]] * 3, [0, 1, 2])[0]).astype(int)
+    for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73)):
+        in_grid = (abs(together[:390] - colour).sum(axis=2) < 12).sum()
+        assert in_grid > 40, colour
+
+
+@pytest.mark.parametrize("env_id", envs.list_ids())
+def test_every_environment_draws(env_id):
+    env = envs.make(env_id)
+    image = frame(env, env.reset(jax.random.key(0))[0])
+    assert min(image.shape[:2]) > 200 and max(image.shape[:2]) < 1000 and image.std() > 5
+
+
+def test_gif_has_a_frame_per_state_and_is_small(tmp_path):
+    env = envs.make("BoxPushing-10")
+    states = episode(env, [[2, 1], [5, 3], [6, 6], [0, 2]], 100)
+    path = write_gif(env, states, tmp_path / "episode.gif", fps=10)
+    assert path.stat().st_size < 500_000
+    with Image.open(path) as gif:
+        assert gif.n_frames == 101
+        assert gif.info["duration"] == 100
+        for t in (37, 100):
+            gif.seek(t)
+            shown = np.asarray(gif.convert("RGB")).astype(int)
+            assert abs(shown - frame(env, states[t])).mean() < 3
+            assert abs(shown - frame(env, states[t - 5])).mean() > abs(shown - frame(env, states[t])).mean()
+        assert gif.info["duration"] == 2000
+
+
+def test_gif_from_stacked_states_equals_gif_from_a_list(tmp_path):
+    env = envs.make("BoxPushing-4")
+    states = episode(env, [[2, 3], [4, 4]], 3)
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    one, two = (write_gif(env, s, tmp_path / f"{i}.gif").read_bytes() for i, s in enumerate((states, stacked)))
+    assert one == two
+    with pytest.raises(ValueError, match="states is empty"):
+        write_gif(env, [], tmp_path / "none.gif")

@@ -1,0 +1,186 @@
+"""Runs beside each other: labels, tables, the page and the data for marl-eval, from made-up metrics."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from support.commands import refused
+from support.made_runs import EVALUATIONS, made
+
+import jaxmac
+from jaxmac.analysis import statistics
+from jaxmac.analysis.curves import final_returns
+from jaxmac.cli.main import main
+from jaxmac.evaluation import comparison
+from jaxmac.evaluation.report import html_report
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two algorithms on two tasks."""
+    folder = tmp_path_factory.mktemp("compared")
+    return [
+        made(folder / "qmix4", level=90.0),
+        made(folder / "qplex4", "avf-qplex", level=99.0, gamma=0.9),
+        made(folder / "qmix6", env="BoxPushing-6", level=60.0),
+        made(folder / "qplex6", "avf-qplex", env="BoxPushing-6", level=70.0),
+    ]
+
+
+def test_final_rows_are_those_of_the_last_ten_evaluations(runs):
+    compared = jaxmac.compare(runs)
+    final = {(row["task"], row["label"]): row for row in compared["final"]}
+    assert list(final)[:4] == [(t, a) for t in ("BoxPushing-4", "BoxPushing-6") for a in ("avf-qmix", "avf-qplex")]
+    row, scores = final["BoxPushing-4", "avf-qmix"], final_returns(runs[0].metrics["eval_return"])
+    assert row["members"] == 4 and row["best_known"] == runs[0].env.optimal_return
+    assert (row["mean"], row["iqm"]) == pytest.approx((scores.mean(), np.sort(scores)[1:3].mean()))
+    assert row["mean_low"] < row["mean"] < row["mean_high"] and row["iqm_low"] <= row["iqm"] <= row["iqm_high"]
+    assert row["gap"] == pytest.approx(np.maximum(1 - scores / row["best_known"], 0).mean())
+    assert row["solved"] == int((scores >= 0.95 * row["best_known"]).sum()) == 0
+    assert final["BoxPushing-4", "avf-qplex"]["solved"] == 4
+    assert jaxmac.compare(runs, solved=0.5)["final"][2]["solved"] == 4
+    whole = final[comparison.ALL_TASKS, "avf-qmix"]
+    shares = np.concatenate(
+        [final_returns(r.metrics["eval_return"]) / r.env.optimal_return for r in (runs[0], runs[2])]
+    )
+    assert whole["members"] == 8 and whole["mean"] == pytest.approx(shares.mean()) and whole["best_known"] == 1.0
+    assert jaxmac.compare([run.path for run in runs])["final"][0]["mean"] == pytest.approx(row["mean"])
+
+
+def test_improvement_rows_hold_every_ordered_pair(runs):
+    pairs = {(r["task"], r["label"], r["over"]): r for r in jaxmac.compare(runs)["improvement"]}
+    assert len(pairs) == 3 * 2
+    found = pairs["BoxPushing-4", "avf-qplex", "avf-qmix"]
+    assert (found["probability"], found["low"], found["high"]) == (1.0, 1.0, 1.0)
+    assert pairs["BoxPushing-4", "avf-qmix", "avf-qplex"]["probability"] == 0.0
+    ours, theirs = ([final_returns(runs[i].metrics["eval_return"])] for i in (3, 2))
+    expected = statistics.probability_of_improvement(ours, theirs)
+    assert pairs["BoxPushing-6", "avf-qplex", "avf-qmix"]["probability"] == expected.value
+
+
+def test_only_settings_that_differ_are_listed(runs):
+    rows = {row["setting"]: row["values"] for row in comparison.differences(runs[:2])}
+    assert rows["gamma"][1] == 0.9 != rows["gamma"][0] and rows["algorithm"] == ["avf-qmix", "avf-qplex"]
+    assert "num_envs" not in rows and "seeds" not in rows and "env" not in rows
+    assert comparison.differences(runs[:1] * 2) == []
+    other = comparison.differences([runs[0], runs[2]])
+    assert ["BoxPushing-4", "BoxPushing-6"] in [row["values"] for row in other]
+
+
+def test_labels_tell_curves_apart(runs, tmp_path):
+    slow = made(tmp_path / "slow", level=20.0, learning_rate=1e-4)
+    fast = made(tmp_path / "fast", level=30.0, learning_rate=1e-2)
+    swept = made(tmp_path / "swept", seeds=2, sweep={"gamma": [0.5, 0.9]})
+    wide = made(tmp_path / "wide", env_options={"horizon": 150})
+    lines = comparison.gather([slow, fast, swept, runs[2], wide, wide])
+    assert [(line.task, line.label) for line in lines] == [
+        ("BoxPushing-4", "avf-qmix, learning_rate=0.0001"),
+        ("BoxPushing-4", "avf-qmix, learning_rate=0.01"),
+        ("BoxPushing-4", "avf-qmix, gamma=0.5"),
+        ("BoxPushing-4", "avf-qmix, gamma=0.9"),
+        ("BoxPushing-6", "avf-qmix"),
+        ("BoxPushing-4 (horizon=150)", "avf-qmix (wide) #1"),
+        ("BoxPushing-4 (horizon=150)", "avf-qmix (wide) #2"),
+    ]
+    explicit = made(tmp_path / "explicit", env_options={"horizon": 100})  # what it is anyway
+    assert comparison.gather([explicit])[0].task == "BoxPushing-4"
+    panels = comparison.panels(lines)
+    assert [panel.title for panel in panels] == ["BoxPushing-4", "BoxPushing-6", "BoxPushing-4 (horizon=150)"]
+    assert panels[1].optimum == runs[2].env.optimal_return and len(panels[0].curves) == 4
+    served = comparison.panels(comparison.gather([made(tmp_path / "salad", env="Overcooked-A", level=100.0)]))
+    assert served[0].optimum is None and served[0].anchors == {"best known": pytest.approx(227.3)}
+
+
+class Page(HTMLParser):
+    """Balance, addresses and ids of a page, and the rows of its tables."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.addresses, self.rows, self.words = [], [], [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.addresses += [v for k, v in attributes.items() if k in ("src", "href", "xlink:href", "srcset", "data")]
+        if tag == "tr":
+            self.rows.append([])
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        self.open = self.open[:-1] if tag not in ("meta", "img") else self.open
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1].append(data)
+
+
+def test_the_page_needs_nothing_else_and_shows_everything(runs, tmp_path):
+    name = 'run <b>"$x$" & y'
+    odd = made(tmp_path / name, "mac-iaicc", level=80.0)
+    odd.config["preset"] = "<i>own</i>"
+    (odd.path / "episode.gif").write_bytes(b"GIF89a-made-up")
+    text = html_report([*runs, odd], title="<script>alert(1)</script>")
+    page = Page(text)
+    assert page.open == [] and len(page.ids) == len(set(page.ids)) > 10
+    assert all(address.startswith(("#", "data:image/gif;base64,")) for address in page.addresses)
+    assert all(address[1:] in page.ids for address in page.addresses if address.startswith("#"))
+    assert set(re.findall(r"url\(#(.*?)\)", text)) <= set(page.ids)
+    assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", text)
+    assert "<script" not in text and "<b>" not in text and "<i>" not in text and name in page.words
+    assert sum(address.startswith("data:image/gif") for address in page.addresses) == 1
+    assert "#000000" not in text and "prefers-color-scheme: dark" in text
+    assert text.count("<svg ") == 5 and text.count('role="img" aria-label=') == 5  # curves and profile, and of all
+    cells = {row[0]: row for row in page.rows if row}
+    assert cells["gamma"][2] == "0.9"
+    drawn = "".join(page.words)
+    assert all(word in drawn for word in ("evaluation return", "share of members", "mac-iaicc", "all tasks"))
+    assert not any(row[0] == "num_agents" for row in page.rows if row)
+    finals = [row for row in page.rows if row and row[0] == "avf-qplex" and len(row) == 8]
+    assert finals[0][1] == "4" and finals[0][-1] == "4 of 4" and finals[1][-1].startswith("0 of")
+
+
+def test_plot_writes_what_its_ending_says(runs, tmp_path, capsys):
+    paths = [str(run.path) for run in runs]
+    heads = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "html": b"<!DOCTYPE html>", "json": b"{"}
+    for ending, head in heads.items():
+        out = tmp_path / "new" / f"x.{ending}"
+        assert main(["plot", *paths, "--out", str(out)]) == 0
+        assert out.read_bytes().startswith(head) and capsys.readouterr().out.strip() == str(out)
+    drawn = (tmp_path / "new" / "x.svg").read_text()
+    assert drawn.count("<!-- evaluation return -->") == 2  # a panel for each environment
+    assert "allowed: .png, .svg, .pdf, .html, .json" in refused(
+        capsys, "plot", *paths, "--out", str(tmp_path / "x.gif")
+    )
+    assert "window=0 is out of range" in refused(capsys, "plot", *paths, "--window", "0")
+    assert "name at least one run" in refused(capsys, "plot")
+    with pytest.raises(ValueError, match="name at least one run"):
+        jaxmac.compare([])
+
+
+def test_the_data_for_marl_eval(runs, tmp_path, capsys):
+    out = tmp_path / "x.json"
+    assert main(["plot", *(str(run.path) for run in runs), "--out", str(out)]) == 0
+    data = json.loads(out.read_text())
+    assert list(data) == ["boxpushing"] and list(data["boxpushing"]) == ["boxpushing-4", "boxpushing-6"]
+    for task in data["boxpushing"].values():  # as marl-eval demands: the same algorithms, runs and steps everywhere
+        assert list(task) == ["avf-qmix", "avf-qplex"]
+        for seeds in task.values():
+            assert list(seeds) == ["seed_0", "seed_1", "seed_2", "seed_3"]
+            for steps in seeds.values():
+                assert list(steps) == [*(f"step_{k}" for k in range(EVALUATIONS)), "absolute_metrics"]
+    metrics, seed = runs[3].metrics, data["boxpushing"]["boxpushing-6"]["avf-qplex"]["seed_2"]
+    assert seed["step_3"]["step_count"] == 3002 and seed["step_3"]["elapsed_time"] == 1.5
+    assert seed["step_3"]["mean_episode_return"] == [pytest.approx(metrics["eval_return"][3, 2], rel=1e-6)]
+    last = metrics["eval_return"][-10:, 2].mean()
+    assert seed["absolute_metrics"]["mean_episode_return"] == [pytest.approx(last, rel=1e-6)]
+    assert set(seed["absolute_metrics"]) == set(seed["step_0"]) - {"step_count", "elapsed_time"}

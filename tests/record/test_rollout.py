@@ -1,0 +1,101 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmac import envs
+from jaxmac.record.episode import mark
+from jaxmac.record.rollout import Policy, play, random_policy, rollout, scripted_policy, uniform_available
+
+
+@pytest.fixture(scope="module")
+def env():
+    return envs.make("BoxPushing-4", horizon=40)
+
+
+@pytest.fixture(scope="module")
+def recorded(env):
+    run = jax.jit(lambda key: rollout(env, random_policy(), key, jnp.ones(32)))
+    return jax.device_get(run(jax.random.key(0)))
+
+
+def test_the_record_replays_through_the_environment(env, recorded):
+    """Stepping the environment by hand with the recorded macro-actions gives the record back."""
+    step = jax.jit(env.step)
+    for episode in range(4):
+        state, ts = env.reset(jax.random.key(0))
+        for t in range(int(recorded.length[episode])):
+            np.testing.assert_array_equal(recorded.obs[episode, t], ts.obs)
+            np.testing.assert_array_equal(recorded.state[episode, t], ts.state)
+            np.testing.assert_array_equal(recorded.elapsed[episode, t], ts.elapsed)
+            state, ts = step(jax.random.key(0), state, recorded.macro_action[episode, t].astype(np.int32))
+            np.testing.assert_array_equal(recorded.ended[episode, t], ts.ended)
+            assert recorded.reward[episode, t] == ts.reward
+            assert (recorded.terminal[episode, t], recorded.truncated[episode, t]) == (ts.terminal, ts.truncated)
+        assert ts.terminal | ts.truncated
+
+
+def test_masks_lengths_and_small_types(env, recorded):
+    assert recorded.obs.dtype == env.obs_dtype == np.uint8
+    assert (recorded.macro_action.dtype, recorded.elapsed.dtype) == (np.int8, np.int8)
+    over = recorded.terminal | recorded.truncated
+    for episode in range(32):
+        length = recorded.length[episode]
+        assert recorded.mask[episode, :length].all() and not recorded.mask[episode, length:].any()
+        assert over[episode, length - 1] and not over[episode, : length - 1].any()
+    assert (recorded.length < 40).any() and recorded.length.max() <= 40
+
+
+def test_held_macro_observations_follow_from_the_marks(env, recorded):
+    """What marks derive (observation at the last start) is what the environment holds."""
+    episode = jax.tree.map(lambda x: x[0], recorded)
+    marks = mark(episode, close_on_terminal=False)
+    state, ts = env.reset(jax.random.key(0))
+    for t in range(int(episode.length)):
+        for agent in range(2):
+            np.testing.assert_array_equal(episode.obs[marks.started[t, agent], agent], ts.macro_obs[agent])
+        state, ts = env.step(jax.random.key(0), state, episode.macro_action[t].astype(np.int32))
+
+
+def test_uniform_available_is_uniform_over_what_is_available():
+    avail = jnp.array([[True, False, True, True], [False, True, False, False]])
+    keys = jax.random.split(jax.random.key(1), 6000)
+    drawn = np.asarray(jax.vmap(lambda key: uniform_available(key, avail))(keys))
+    share = np.bincount(drawn[:, 0], minlength=4) / 6000
+    np.testing.assert_allclose(share, [1 / 3, 0, 1 / 3, 1 / 3], atol=0.03)
+    assert (drawn[:, 1] == 1).all()
+
+
+def test_play_gives_the_states_of_one_episode(env):
+    always_push = Policy(lambda batch: (), lambda key, carry, ts, eps: (carry, jnp.full((1, 2), 4)))
+    states = play(env, always_push, jax.random.key(0))
+    played = rollout(env, always_push, jax.random.key(0), jnp.zeros(1))
+    assert len(states.time) == int(played.length[0]) + 1
+    assert states.time.tolist() == list(range(len(states.time)))
+    assert states.episode_return[-1] == pytest.approx(float(played.undiscounted_return[0]))
+
+
+@pytest.mark.parametrize("suffix", ["", "-primitive"])
+@pytest.mark.parametrize("options", [{}, {"num_agents": 3}, {"preset": "corl19"}])
+def test_box_pushings_script_attains_the_optimum(suffix, options):
+    for size in (4, 10, 12):
+        env = envs.make(f"BoxPushing-{size}{suffix}", **options)
+        states = play(env, scripted_policy(env), jax.random.key(0))
+        assert states.episode_return[-1] == pytest.approx(env.optimal_return, abs=1e-3)
+
+
+def test_no_script_is_an_error_in_words():
+    env = envs.make("BoxPushing-4", random_init=True)
+    with pytest.raises(ValueError, match="BoxPushing-4 has no scripted policy under these options"):
+        scripted_policy(env)
+
+
+def test_a_scripts_last_choice_repeats_and_only_own_choices_count():
+    env = envs.make("BoxPushing-4")
+    env.script = lambda: ((5, 6), (0, 6, 7))
+    played = rollout(env, scripted_policy(env), jax.random.key(0), jnp.zeros(1))
+    ran, ended = played.macro_action[0], played.ended[0]
+    assert ran[:4, 0].tolist() == [5, 6, 6, 6]
+    arrived = int(jnp.argmax(ended[:, 1]))
+    assert arrived > 0 and (ran[: arrived + 1, 1] == 0).all()
+    assert ran[arrived + 1 : arrived + 4, 1].tolist() == [6, 7, 7]

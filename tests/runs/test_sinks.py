@@ -1,0 +1,209 @@
+"""TensorBoard and Weights & Biases: what arrives there, what is refused before anything is written, resume."""
+
+import csv
+import json
+import shutil
+import struct
+import sys
+from types import SimpleNamespace
+
+import pytest
+from support.commands import SMALL, refused
+from support.probes import Asynchronous
+from support.runs import as_if_killed, tiny
+
+import jaxmac
+from jaxmac.runs import sinks
+from jaxmac.runs.directory import COLUMNS, RunDirectory
+
+METRICS = COLUMNS[3:]
+
+
+def events(folder):
+    """Events of all files of a member: framed as length, checksum, data, checksum."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    found = []
+    for file in sorted(folder.glob("events.out.tfevents.*")):
+        data = file.read_bytes()
+        while data:
+            (length,) = struct.unpack("<Q", data[:8])
+            found.append(Event.FromString(data[12 : 12 + length]))
+            data = data[16 + length :]
+    return found
+
+
+def scalars(folder):
+    """(tag, step) -> value, and whether any came twice."""
+    found = [(v.tag, e.step, v.simple_value) for e in events(folder) for v in e.summary.value if v.tag in METRICS]
+    table = {(tag, step): value for tag, step, value in found}
+    assert len(table) == len(found)
+    return table
+
+
+def written(run, member):
+    with (run / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if int(row["member"]) == member]
+    return {(name, int(row["episodes"])): float(row[name]) for row in rows for name in METRICS if row[name]}
+
+
+def same(run, member):
+    shown, known = scalars(run / "tensorboard" / f"member_{member:03d}"), written(run, member)
+    assert shown == pytest.approx(known, rel=1e-5)
+    return shown
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory):
+    """Two seeds, the program of `test_resume`."""
+    out = tmp_path_factory.mktemp("logged") / "run"
+    tiny(out, log="tensorboard")
+    return out
+
+
+def test_event_files_hold_what_the_csv_holds_for_each_member(logged):
+    found = [same(logged, member) for member in range(2)]
+    assert {step for _, step in found[0]} == {0, 12, 24, 36, 48}
+    assert ("loss", 0) not in found[0] and ("loss", 48) in found[0]  # nothing learned yet: no value
+    assert found[0]["loss", 48] != found[1]["loss", 48]
+    told = [events(logged / "tensorboard" / f"member_{m:03d}")[1].summary.value[0] for m in range(2)]
+    texts = [value.tensor.string_val[0].decode() for value in told]
+    assert '"seed": 0' in texts[0] and '"seed": 1' in texts[1] and '"algorithm": "avf-vdn"' in texts[1]
+    config = json.loads((logged / "config.json").read_text())
+    assert config["log"] == ["tensorboard"]
+
+
+def test_a_resumed_run_has_every_row_once(logged, tmp_path):
+    shutil.copytree(logged, tmp_path / "run")
+    as_if_killed(tmp_path / "run", 9)
+    before = [scalars(logged / "tensorboard" / f"member_{member:03d}") for member in range(2)]
+    jaxmac.resume(tmp_path / "run", env=Asynchronous(), progress=False)
+    for member in range(2):
+        after = same(tmp_path / "run", member)
+        clock = {key for key in after if key[0] == "wall_seconds"}
+        assert after.keys() == before[member].keys()
+        for key in after.keys() - clock:  # rows that stay are read from the CSV, which has seven digits
+            assert after[key] == pytest.approx(before[member][key], rel=1e-6)
+
+
+def test_overwriting_a_run_leaves_no_old_events(logged, tmp_path):
+    shutil.copytree(logged, tmp_path / "run")
+    RunDirectory(tmp_path / "run").create({}, [], overwrite=True, needed_bytes=0)
+    assert not (tmp_path / "run" / "tensorboard").exists()
+
+
+@pytest.fixture
+def keyless(monkeypatch, tmp_path):
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    return tmp_path / "netrc"
+
+
+def test_what_cannot_be_logged_to_is_refused_before_anything_is_written(keyless, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("jaxmac.training.program.Program.compile", lambda self: pytest.fail("compiled"))
+    monkeypatch.setattr("jaxmac.cli.main.use_cpu_devices", lambda count: None)
+    out = tmp_path / "run"
+    train = ["train", *SMALL, "--episodes", "8", "--out", str(out), "--log"]
+    assert "unknown log 'tensorbord'; did you mean tensorboard?" in refused(capsys, *train, "tensorbord")
+    assert "known: tensorboard, wandb (metrics.csv is always" in refused(capsys, *train, "tensorboard,xyz")
+    said = refused(capsys, *train, "tensorboard,wandb")
+    assert "no key for api.wandb.ai" in said and "wandb login" in said and "WANDB_MODE=offline" in said
+    with pytest.raises(ValueError, match=r"log=tensorboard needs a run directory: pass out="):
+        jaxmac.train("avf-vdn", "BoxPushing-4", log=("tensorboard",))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install 'jaxmac[tensorboard]'" in refused(capsys, *train, "tensorboard")
+    assert not out.exists()
+
+
+def test_a_key_may_be_in_the_environment_or_in_netrc_and_offline_needs_none(keyless, monkeypatch):
+    keyless.write_text("machine elsewhere login user password secret\n")
+    with pytest.raises(ValueError, match="no key"):
+        sinks.sink_names("wandb")
+    keyless.write_text("machine api.wandb.ai login user password secret\n")
+    assert sinks.sink_names(" wandb, tensorboard,wandb") == ["wandb", "tensorboard"]
+    keyless.unlink()
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    assert sinks.sink_names(["wandb"]) == ["wandb"]
+    monkeypatch.delenv("WANDB_API_KEY")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert sinks.sink_names(["wandb"]) == ["wandb"]
+    assert sinks.sink_names("") == sinks.sink_names(()) == []
+
+
+def test_wandb_has_a_run_per_member_that_a_resumed_run_finds_again(tmp_path, monkeypatch):
+    opened, logs, finished = [], [], []
+
+    class Run:
+        def __init__(self, **settings):
+            opened.append(settings)
+            self.id = settings["id"]
+
+        def log(self, values, step):
+            logs.append((self.id, step, values))
+
+        def finish(self):
+            finished.append(self.id)
+
+    stub = SimpleNamespace(init=Run, Settings=dict, errors=SimpleNamespace(Error=RuntimeError))
+    monkeypatch.setitem(sys.modules, "wandb", stub)
+    names = ("algorithm", "env", "env_options", "preset", "episodes", "versions", "settings")
+    config = {key: {} for key in names} | {
+        "log": ["wandb"],
+        "log_id": sinks.new_log_id(),
+        "settings": {"gamma": 0.1},
+    }
+    members = [{"seed": 3, "gamma": 0.9}, {"seed": 4, "gamma": 0.9}]
+    row = dict.fromkeys(COLUMNS, 1.5) | {"member": 1, "episodes": 8, "loss": float("nan")}
+    for fresh in (row, {name: str(value).replace("nan", "") for name, value in row.items()}):  # from the CSV
+        (sink,) = sinks.open_sinks(tmp_path, config, members)
+        sink.write(fresh)
+        sink.close()
+    assert logs[0] == logs[1] == (opened[1]["id"], 8, {name: 1.5 for name in METRICS if name != "loss"})
+    assert [settings["id"] for settings in opened] == finished and opened[:2] == opened[2:]
+    assert opened[0]["id"] != opened[1]["id"] and opened[0]["group"] == opened[1]["group"]
+    assert opened[1]["config"]["gamma"] == 0.9 and opened[1]["config"]["seed"] == 4
+    assert sinks.new_log_id() != config["log_id"]
+
+    def broken(**settings):
+        raise RuntimeError("the key is\nwrong")
+
+    stub.init = broken
+    with pytest.raises(OSError, match="Weights & Biases: the key is wrong"):
+        sinks.open_sinks(tmp_path, config, members)
+
+
+def records(file):
+    """Records of a .wandb file: after a header of 7 bytes LevelDB's log format, blocks of 32 KiB."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, position, whole = file.read_bytes(), 7, b""
+    while position < len(data):
+        left = 32768 - position % 32768
+        if left < 7:
+            position += left
+            continue
+        length, kind = struct.unpack("<HB", data[position + 4 : position + 7])
+        whole += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # a whole record, or the last part of one
+            yield Record.FromString(whole)
+            whole = b""
+
+
+@pytest.mark.slow
+def test_wandb_offline(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    out = tmp_path / "run"
+    tiny(out, log=["wandb"])
+    files = sorted((out / "wandb").glob("offline-run-*/*.wandb"), key=lambda file: file.name)
+    log_id = json.loads((out / "config.json").read_text())["log_id"]
+    assert [file.name for file in files] == [f"run-{log_id}-{member:03d}.wandb" for member in range(2)]
+    for member, file in enumerate(files):
+        found, settings = {}, {}
+        for record in records(file):
+            settings |= {item.key: item.value_json for item in record.run.config.update}
+            items = {item.key or item.nested_key[0]: json.loads(item.value_json) for item in record.history.item}
+            found |= {(name, items["_step"]): value for name, value in items.items() if name in METRICS}
+        assert found == pytest.approx(written(out, member), rel=1e-5)
+        assert settings["seed"] == str(member) and settings["algorithm"] == '"avf-vdn"'

@@ -1,0 +1,61 @@
+"""Run directories as `train` leaves them, with made-up metrics and without training."""
+
+import jax
+import numpy as np
+
+from jaxmac import envs
+from jaxmac.algorithms import entry
+from jaxmac.config import hyper_arrays
+from jaxmac.runs.directory import COLUMNS, FORMAT, RunDirectory, tabulate, versions
+from jaxmac.runs.members import make_members
+from jaxmac.runs.result import Result
+
+EVALUATIONS = 14
+
+
+def made(
+    out, algorithm="avf-qmix", env="BoxPushing-4", level=90.0, seeds=4, sweep=None, env_options=None, **settings
+):
+    """A run directory as `train` leaves it, with returns around `level`, without training."""
+    environment = envs.make(env, **(env_options or {}))
+    specs = make_members(algorithm, environment, "tuned", settings, seeds, sweep)
+    config = {
+        "format": FORMAT,
+        "status": "finished",
+        "algorithm": algorithm,
+        "env": env,
+        "env_options": env_options or {},
+        "env_rebuildable": True,
+        "preset": "tuned",
+        "seeds": list(range(seeds)),
+        "episodes": 100 * (EVALUATIONS - 1),
+        "sweep": sweep or {},
+        "hyperparameters": settings,
+        "settings": vars(specs[0].config),
+        "optimal_return": environment.optimal_return,
+        "versions": versions(),
+        "backend": "cpu",
+    }
+    directory = RunDirectory(out)
+    directory.create(config, list(sweep or {}), False, 0)
+    noise = np.random.default_rng(int(level)).normal(size=(EVALUATIONS, len(specs)))
+    rows = []
+    for e in range(EVALUATIONS):
+        values = level * min(1, e / 5) + noise[e]
+        for i, spec in enumerate(specs):
+            row = dict.fromkeys(COLUMNS, 0.0) | {"member": i, "seed": spec.seed, "episodes": 100 * e}
+            row |= {"eval_return": values[i], "env_steps": 1000 * e + i, "wall_seconds": 0.5 * e, **spec.swept}
+            rows.append(row)
+    directory.append(rows)
+    table = tabulate(rows, [spec.swept for spec in specs])
+    members = [{"seed": spec.seed, **spec.swept} for spec in specs]
+    return Result(table, members, config, environment, out, "finished", specs, {})
+
+
+def fresh_learners(result):
+    """Learners of the one group of a made-up run as they begin: the last ones and, others, the best ones."""
+    algorithm = entry(result.config["algorithm"]).make(result.env, result.specs[0].config)
+    hyper = hyper_arrays([spec.config for spec in result.specs])
+    init = jax.jit(jax.vmap(algorithm.init))
+    keys = [jax.random.split(jax.random.key(seed), len(result.specs)) for seed in (1, 2)]
+    return {0: init(keys[0], hyper), (0, "best"): init(keys[1], hyper)}

@@ -1,0 +1,18 @@
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "mixers.npz", allow_pickle=False)
+
+
+def mlp(prefix, layers):
+    """Recorded layers `prefix.0, prefix.2, ..` (or `prefix` alone where there is one) as our `MLP`."""
+    names = [prefix] if layers == 1 else [f"{prefix}.{2 * i}" for i in range(layers)]
+    return {f"linear_{i}": linear(name) for i, name in enumerate(names)}
+
+
+def golden_inputs():
+    q_all = jnp.array(GOLDEN["q_all"])
+    action, hidden, state = (jnp.array(GOLDEN[name]) for name in ("action", "hidden", "state"))
+    return q_all, action, jnp.ones(q_all.shape, bool), hidden, state

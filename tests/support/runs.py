@@ -1,0 +1,46 @@
+import json
+import shutil
+
+from support.probes import Asynchronous
+
+import jaxmac
+
+TINY = {
+    "num_envs": 4,
+    "batch_size": 8,
+    "replay_episodes": 64,
+    "replay_tournament": 4,
+    "learning_starts": 16,
+    "train_freq": 6,
+    "trajectory": 5,
+    "max_rows": 0,
+    "hidden_size": 8,
+    "hidden_layers": 1,
+    "eval_every": 10,
+    "eval_episodes": 4,
+}
+
+
+ON_POLICY = {"num_envs": 4, "hidden_size": 4, "layer_size": 4, "critic_hidden_size": 4, "critic_layer_size": 4}
+
+
+FAMILIES = {
+    "avf-qplex": TINY,
+    "tomacvf-qmix": {**TINY, "attention_width": 4},
+    "parallel-mac-dec-ddrqn": {**TINY, "sampling": "episodes", "target_steps": 12},
+    "mac-iaicc": {**ON_POLICY, "eval_episodes": 4, "target_episodes": 8},
+}
+
+
+def tiny(out, **options):
+    values = {"episodes": 48, "progress": False, "checkpoint_every": 1, **TINY, **options}
+    return jaxmac.train("avf-vdn", Asynchronous(), seeds=2, out=out, **values)
+
+
+def as_if_killed(run, iteration):
+    """The state of a run's directory when it was killed some time after that checkpoint."""
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"status": "running"}))
+    for found in (run / "checkpoints" / "group_0").iterdir():
+        if found.name.isdigit() and int(found.name) > iteration:
+            shutil.rmtree(found)

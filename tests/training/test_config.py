@@ -1,0 +1,103 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from support.probes import Additive
+
+from jaxmac import make
+from jaxmac.algorithms import configure
+from jaxmac.algorithms.avf import AVFConfig
+from jaxmac.config import build, traced_fields
+from jaxmac.runs.members import group_members, make_members, seed_list
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("learning_rate", -1.0, r"learning_rate=-1.0 is out of range; allowed: > 0 and <= 1"),
+        ("gamma", 1.1, r"gamma=1.1 is out of range; allowed: >= 0 and <= 1"),
+        ("batch_size", 0, r"batch_size=0 is out of range; allowed: >= 1"),
+        ("batch_size", 1.5, r"batch_size=1.5: expected int"),
+        ("batch_size", True, r"batch_size=True: expected int"),
+        ("double_q", 1, r"double_q=1: expected bool"),
+        ("macro_state", "jiont", r"macro_state='jiont' is out of range; allowed: one of joint, real, terminated"),
+        ("learning_rate", float("nan"), r"learning_rate=nan is out of range"),
+        ("lerning_rate", 0.1, r"unknown hyperparameter 'lerning_rate'; did you mean learning_rate"),
+    ],
+)
+def test_bad_values_are_named_with_their_range(name, value, message):
+    with pytest.raises(ValueError, match=message) as error:
+        build(AVFConfig, {name: value})
+    assert "\n" not in str(error.value)
+
+
+def test_later_layers_win_and_integers_serve_as_floats():
+    config = build(AVFConfig, {"gamma": 0.5, "batch_size": 3}, {"gamma": 1})
+    assert (config.gamma, config.batch_size) == (1.0, 3)
+
+
+def test_table_5_of_the_paper():
+    expected = {
+        ("avf-vdn", "BoxPushing-10"): (5e-5, 0.9, 15),
+        ("avf-qmix", "BoxPushing-10"): (5e-5, 0.99, 15),
+        ("avf-qplex", "BoxPushing-10"): (1e-4, 0.99, 15),
+        ("avf-qmix", "BoxPushing-20"): (5e-5, 0.99, 35),
+        ("avf-qplex", "BoxPushing-30"): (1e-4, 0.99, 45),
+    }
+    for (algorithm, env_id), values in expected.items():
+        config = configure(algorithm, "paper", make(env_id), {})
+        assert (config.learning_rate, config.gamma, config.train_freq) == values
+        shared = (config.replay_episodes, config.batch_size, config.trajectory, config.polyak, config.hidden_size)
+        assert shared == (2500, 64, 25, 0.995, 64)
+        assert (config.hidden_layers, config.mixing_embed, config.hypernet_embed, config.kernels) == (2, 32, 32, 4)
+        off = (config.replay_tournament, config.hysteresis, config.explore_fraction, config.reward_scale)
+        assert off == (0, 1.0, 0.0, 1.0)
+
+
+def test_members_are_every_combination_with_seeds_fastest():
+    members = make_members("avf-vdn", Additive(), "paper", {}, [7, 9], {"gamma": [0.9, 0.5], "batch_size": [4, 8]})
+    assert [(m.seed, m.swept["gamma"], m.swept["batch_size"]) for m in members] == [
+        (seed, gamma, batch) for gamma in (0.9, 0.5) for batch in (4, 8) for seed in (7, 9)
+    ]
+    assert [m.index for m in members] == list(range(8))
+    groups = group_members(members)
+    assert [[m.index for m in group] for group in groups] == [[0, 1, 4, 5], [2, 3, 6, 7]]
+
+
+@pytest.mark.parametrize("seeds", [0, -1, [], [1, 1], [-1], True, 2.0, [0.7], ["a"], "ab", np.int64(0)])
+def test_bad_seeds(seeds):
+    with pytest.raises(ValueError, match="seeds="):
+        seed_list(seeds)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "message"),
+    [
+        ({"gama": [1.0]}, "unknown hyperparameter 'gama' in sweep; did you mean gamma"),
+        ({"gamma": 0.9}, "expected a non-empty list"),
+        ({"gamma": []}, "expected a non-empty list"),
+        ({"gamma": [2.0]}, "gamma=2.0 is out of range"),
+        ({"num_envs": [4, 8]}, "num_envs cannot be swept"),
+    ],
+)
+def test_bad_sweeps(sweep, message):
+    with pytest.raises(ValueError, match=message):
+        make_members("avf-vdn", Additive(), "paper", {}, 1, sweep)
+
+
+def test_every_field_says_what_it_means_and_floats_that_sweep_are_traced():
+    for field in dataclasses.fields(AVFConfig):
+        assert field.metadata["help"]
+    assert {"learning_rate", "gamma", "polyak", "reward_scale", "hysteresis"} <= set(traced_fields(AVFConfig))
+    assert "batch_size" not in traced_fields(AVFConfig)
+
+
+@pytest.mark.parametrize("algorithm", ["avf-qmix", "tomacvf-qmix", "mac-dec-q"])
+def test_an_unknown_environment_is_updated_three_times_an_episode(algorithm):
+    """A short episode is no reason for fewer updates; on the environments that `tuned` was tried on it stays."""
+
+    class Unknown(Additive):
+        steps = 30
+
+    assert configure(algorithm, "tuned", Unknown(), {}).train_freq == 10
+    assert configure("avf-qmix", "tuned", make("BoxPushing-6", horizon=30), {}).train_freq == 100
