@@ -8,7 +8,7 @@ from jaxmac.evaluation.comparison import compare
 from jaxmac.evaluation.episodes import evaluate, evaluate_policy
 from jaxmac.export.folder import export_policy
 from jaxmac.processes.joining import initialize_distributed, use_cpu_devices
-from jaxmac.record.rollout import random_policy, scripted_policy
+from jaxmac.record.policy import random_policy, scripted_policy
 from jaxmac.runs.result import Result, load
 from jaxmac.training.loop import train
 from jaxmac.training.resume import resume

@@ -2,19 +2,26 @@
 
 A *traced* field is an array in the compiled program, so it can differ between members and be swept without
 compiling again. A *static* field shapes the program. Everything is checked before anything compiles.
+
+An algorithm's config class holds its own settings. Some of them choose a part (a memory, a sampler); the settings
+of the parts chosen, and those of its mixer, join the config: `compose` makes that class.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
+import functools
 import math
 import numbers
-import typing
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
-import jax.numpy as jnp
 import numpy as np
+
+from jaxmac.errors import nearest
+
+KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
+Config = TypeVar("Config")
 
 
 def setting(
@@ -24,46 +31,118 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
-    choices: tuple[Any, ...] = (),
+    choices: Iterable[str] = (),
+    chooses: str = "",
     traced: bool = False,
 ) -> Any:
-    """A hyperparameter field: its default, meaning and allowed range (`above` is an open lower end)."""
-    metadata = {"help": help, "low": low, "high": high, "above": above, "choices": choices, "traced": traced}
-    return dataclasses.field(default=default, metadata=metadata)
+    """A hyperparameter: a dataclass field with its default, meaning and allowed range.
+
+    Args:
+        default: its value where neither a preset nor the user gives one.
+        help: one clause for `jaxmac list` and `--help`.
+        low, high, above: the allowed range; `above` is an open lower end.
+        choices: the allowed names, for text.
+        chooses: the kind of part ("memory", "sampler") that the value names; `choices` is their registry then, and
+            the settings of the part chosen join the config.
+        traced: an array in the compiled program (float32), which members can differ in and sweeps share.
+    """
+    metadata = {"help": help, "low": low, "high": high, "above": above, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata | {"chooses": chooses, "traced": traced})
 
 
-def nearest(name: str, known: typing.Iterable[str]) -> str:
-    """A phrase for an error message: the known names closest to `name`, or all where none is close."""
-    known = list(known)
-    close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+def settings_of(part: Any) -> dict[str, dataclasses.Field]:
+    """Name -> field of every hyperparameter of a config or part class; parts may have other fields, too."""
+    if not dataclasses.is_dataclass(part):
+        return {}
+    return {field.name: field for field in dataclasses.fields(part) if "traced" in field.metadata}
+
+
+def check_settings(kind: str, name: str, part: Any, may_trace: bool = True) -> None:
+    """Raise a one-line ValueError for a part whose settings cannot be hyperparameters."""
+    for field in settings_of(part).values():
+        label = f"{kind} {name!r}: its setting {field.name}"
+        if _kind_of(field) is None:
+            raise ValueError(f"{label} has type {field.type!r}; allowed: int, float, bool, str")
+        if field.metadata["traced"] and not may_trace:
+            raise ValueError(f"{label} is traced; those of a {kind} are static")
+        if field.metadata["traced"] and _kind_of(field) is not float:
+            raise ValueError(f"{label} is traced, so its type must be float")
+
+
+def _kind_of(field: dataclasses.Field) -> type | None:
+    return KINDS.get(field.type if isinstance(field.type, str) else getattr(field.type, "__name__", ""))
 
 
 def field_types(config_class: type) -> dict[str, type]:
     """Name -> plain type (int, float, bool or str) of every hyperparameter, in order of definition."""
-    hints = typing.get_type_hints(config_class)
-    return {field.name: hints[field.name] for field in dataclasses.fields(config_class)}
+    return {name: _kind_of(field) or str for name, field in settings_of(config_class).items()}
 
 
 def traced_fields(config_class: type) -> tuple[str, ...]:
     """Names of the hyperparameters that are arrays in the compiled program."""
-    return tuple(f.name for f in dataclasses.fields(config_class) if f.metadata.get("traced"))
+    return tuple(name for name, field in settings_of(config_class).items() if field.metadata["traced"])
 
 
-def is_switch(field: dataclasses.Field) -> bool:
-    """A hyperparameter that is on or off."""
-    return isinstance(field.default, bool)
+def part_of(field: dataclasses.Field) -> str:
+    """The part that a setting of a composed config belongs to, such as "mixer qplex"; "": the algorithm's own."""
+    return field.metadata.get("part", "")
+
+
+@functools.lru_cache(maxsize=256)
+def _composed(base: type, parts: tuple[tuple[str, Any], ...]) -> type:
+    fields, owners = [], dict.fromkeys(settings_of(base), "its algorithm")
+    for label, part in parts:
+        for name, field in settings_of(part).items():
+            if name in owners:
+                raise ValueError(f"{label} has a setting {name}, which {owners[name]} has, too: rename it")
+            owners[name] = label
+            metadata = {**field.metadata, "part": label}
+            fields.append((name, _kind_of(field), dataclasses.field(default=field.default, metadata=metadata)))
+    made = dataclasses.make_dataclass(base.__name__, fields, bases=(base,), frozen=True)
+    made.__module__, made.__doc__ = base.__module__, base.__doc__
+    return made
+
+
+def compose(base: type[Config], parts: Mapping[str, Any]) -> type[Config]:
+    """The config class of an algorithm with its parts: `base` and the settings of each part.
+
+    `parts` are classes by label ("mixer qplex"). The same parts give the same class. Raises ValueError if two of
+    them have a setting of one name.
+    """
+    return _composed(base, tuple(parts.items()))
+
+
+def choosing_fields(base: type) -> dict[str, dataclasses.Field]:
+    """Name -> field of the settings that choose a part."""
+    return {name: field for name, field in settings_of(base).items() if field.metadata["chooses"]}
+
+
+def chosen_parts(base: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts that `values` (and the defaults of `base`) choose: "sampler windows" -> its class."""
+    parts = {}
+    for name, field in choosing_fields(base).items():
+        value = values.get(name, field.default)
+        if not isinstance(value, str) or value not in field.metadata["choices"]:
+            close = nearest(value, field.metadata["choices"])
+            raise ValueError(f"{name}={value!r}: unknown {field.metadata['chooses']}; {close}")
+        parts[f"{field.metadata['chooses']} {value}"] = field.metadata["choices"][value]
+    return parts
 
 
 def allowed(field: dataclasses.Field) -> str:
     """The allowed range of a field in words."""
     meta = field.metadata
-    if meta["choices"]:
+    if tuple(meta["choices"]):
         return "one of " + ", ".join(str(choice) for choice in meta["choices"])
     low = f"> {meta['above']:g}" if meta["above"] is not None else ""
     low = f">= {meta['low']:g}" if meta["low"] is not None else low
     high = f"<= {meta['high']:g}" if meta["high"] is not None else ""
     return " and ".join(part for part in (low, high) if part) or ("True or False" if is_switch(field) else "any")
+
+
+def is_switch(field: dataclasses.Field) -> bool:
+    """A hyperparameter that is on or off."""
+    return isinstance(field.default, bool)
 
 
 def _typed(name: str, value: Any, kind: type) -> Any:
@@ -82,20 +161,20 @@ def _typed(name: str, value: Any, kind: type) -> Any:
 
 def check(config: Any) -> None:
     """Raise a one-line ValueError naming field, value and allowed range for the first field out of range."""
-    for field in dataclasses.fields(config):
-        value, meta = getattr(config, field.name), field.metadata
-        bad = bool(meta["choices"]) and value not in meta["choices"]
+    for name, field in settings_of(type(config)).items():
+        value, meta = getattr(config, name), field.metadata
+        bad = bool(tuple(meta["choices"])) and value not in meta["choices"]
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             bad |= not math.isfinite(value)
             bad |= meta["low"] is not None and value < meta["low"]
             bad |= meta["above"] is not None and value <= meta["above"]
             bad |= meta["high"] is not None and value > meta["high"]
         if bad:
-            raise ValueError(f"{field.name}={value!r} is out of range; allowed: {allowed(field)}")
+            raise ValueError(f"{name}={value!r} is out of range; allowed: {allowed(field)}")
 
 
-def build(config_class: type, *layers: dict[str, Any]) -> Any:
-    """A checked config from layers of values, the later ones winning (preset, then the user's own).
+def build(config_class: type[Config], *layers: Mapping[str, Any]) -> Config:
+    """A checked config from layers of values, the later ones winning.
 
     Raises ValueError for an unknown name, a wrong type or a value out of range.
     """
@@ -109,9 +188,3 @@ def build(config_class: type, *layers: dict[str, Any]) -> Any:
     config = config_class(**values)
     check(config)
     return config
-
-
-def hyper_arrays(configs: list[Any]) -> dict[str, jnp.ndarray]:
-    """The traced fields of one config per member as arrays `[members]`."""
-    names = traced_fields(type(configs[0]))
-    return {name: jnp.asarray([getattr(c, name) for c in configs], jnp.float32) for name in names}

@@ -1,4 +1,4 @@
-"""The optimiser of every algorithm, and its step for nets that learn apart."""
+"""The optimiser of every algorithm and its step: for all parameters together, or for networks that learn apart."""
 
 from __future__ import annotations
 
@@ -9,36 +9,48 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool
 
-from jaxmac.algorithms.base import Hyper
+from jaxmac.hyper import Hyper
 
 
-def optimiser(hyper: Hyper, rate: Array | None = None) -> optax.GradientTransformation:
-    """Clipping by global norm, Adam, then the (traced) learning rate, `rate` if given."""
-    norm = hyper["grad_clip"]
+def optimiser(hyper: Hyper, rate: Array | float) -> optax.GradientTransformation:
+    """Clipping by global norm, Adam, then the learning rate, which may be traced."""
+    norm = hyper.grad_clip
     return optax.chain(
         optax.clip_by_global_norm(jnp.where(norm > 0, norm, jnp.inf)),
         optax.scale_by_adam(),
-        optax.scale(-(hyper["learning_rate"] if rate is None else rate)),
+        optax.scale(-rate),
     )
 
 
-def init_each(adam: optax.GradientTransformation, params: Any) -> Any:
-    """Optimiser states of nets stacked along the leading axis of `params`, each with its own step count."""
-    return jax.vmap(adam.init)(params)
+def init_optimiser(hyper: Hyper, params: Any, apart: bool = False) -> Any:
+    """Optimiser state of `params`; `apart`: one for each network stacked along their leading axis."""
+    init = optimiser(hyper, 0.0).init  # the rate is no part of the state
+    return jax.vmap(init)(params) if apart else init(params)
 
 
-def step_each(
-    adam: optax.GradientTransformation, gradient: Any, held: Any, params: Any, learned: Bool[Array, "nets"]
+def gradient_step(
+    hyper: Hyper,
+    rate: Array | float,
+    gradient: Any,
+    opt_state: Any,
+    params: Any,
+    has_rows: Bool[Array, "networks"] | None = None,
 ) -> tuple[Any, Any]:
-    """One step of each of the nets stacked along the leading axis: (parameters, optimiser states).
+    """One step of Adam on `params`: (parameters, optimiser state).
 
-    Norms are clipped net by net. A net without a row to learn from (`learned` False) stays as it is: Adam would
-    move on a gradient of zero.
+    With `has_rows` every leaf has a leading axis of networks that learn apart: their norms are clipped one by one,
+    and a network without a row to learn from stays as it is, where Adam would move on a gradient of zero.
     """
+    adam = optimiser(hyper, rate)
 
-    def one(gradient: Any, held: Any, params: Any, learned: Array) -> tuple[Any, Any]:
-        moves, moved = adam.update(gradient, held, params)
-        new = optax.apply_updates(params, moves), moved
-        return jax.tree.map(lambda new, old: jnp.where(learned, new, old), new, (params, held))
+    def step(gradient: Any, opt_state: Any, params: Any) -> tuple[Any, Any]:
+        moves, opt_state = adam.update(gradient, opt_state, params)
+        return optax.apply_updates(params, moves), opt_state
 
-    return jax.vmap(one)(gradient, held, params, learned)
+    def step_if(learns: Array, gradient: Any, opt_state: Any, params: Any) -> tuple[Any, Any]:
+        stepped = step(gradient, opt_state, params)
+        return jax.tree.map(lambda new, old: jnp.where(learns, new, old), stepped, (params, opt_state))
+
+    if has_rows is None:
+        return step(gradient, opt_state, params)
+    return jax.vmap(step_if)(has_rows, gradient, opt_state, params)

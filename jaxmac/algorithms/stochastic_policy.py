@@ -13,9 +13,9 @@ from jaxtyping import Array, Bool, Float
 from jaxmac.algorithms.value_based import explored
 from jaxmac.envs.environment import TimeStep
 from jaxmac.networks.agent import ActingNets, AgentNetworks
-from jaxmac.networks.choice import NEGATIVE
+from jaxmac.networks.choice import NEGATIVE, masked_argmax
 from jaxmac.networks.joint import Joint
-from jaxmac.record.rollout import Policy
+from jaxmac.record.policy import Policy
 
 SMALLEST = 1e-30  # a probability that is logged
 Choice = Callable[..., Array]  # (key, logits, allowed, timestep, epsilon) -> macro-actions [batch, agents]
@@ -26,8 +26,8 @@ def floored_log_probs(
 ) -> Float[Array, "*rows actors actions"]:
     """log((1 - epsilon) softmax + epsilon / |A|) over each actor's real actions; `NEGATIVE` for padding.
 
-    `counts` are the actors' numbers of real actions; `epsilon` broadcasts against the result (policy-gradient
-    specification, section 2).
+    `counts` are the actors' numbers of real actions; `epsilon` broadcasts against the result
+    (docs/specifications/policy_gradient.md, section 2).
     """
     sizes = jnp.asarray(counts)[:, None]
     real = jnp.arange(logits.shape[-1]) < sizes
@@ -56,23 +56,23 @@ def sampled_policy(
         return split(distrax.Categorical(logits=log_probs).sample(seed=key))
 
     def best(key: Array, logits: Array, allowed: Array, ts: TimeStep, epsilon: Array) -> Array:
-        choice = split(jnp.argmax(allowed_log_probs(logits, allowed, jnp.zeros_like(epsilon)), axis=-1))
+        choice = split(masked_argmax(allowed_log_probs(logits, allowed, jnp.zeros_like(epsilon)), allowed))
         return explored(key, choice, ts, epsilon, coins=1 if joint else choice.shape[-1])
 
     def split(choice: Array) -> Array:
         return joint.split(choice[:, 0]) if joint else choice.astype(jnp.int32)
 
     def apart(choose: Choice, key: Array, hidden: Array, ts: TimeStep, epsilon: Array) -> tuple[Array, Array]:
-        hidden, said = networks.apply(params, hidden, ts.macro_obs[None], ts.macro_action[None], ts.ended[None])
-        return hidden, choose(key, said.q[0], ts.avail, ts, epsilon)
+        hidden, outputs = networks.apply(params, hidden, ts.macro_obs[None], ts.macro_action[None], ts.ended[None])
+        return hidden, choose(key, outputs.q[0], ts.avail, ts, epsilon)
 
     def together(choose: Choice, key: Array, hidden: Array, ts: TimeStep, epsilon: Array) -> tuple[Array, Array]:
         deciding = jnp.any(ts.ended, axis=-1, keepdims=True)
         obs = joint.observation(ts.macro_obs)[None, :, None]
         none = jnp.zeros_like(deciding[None], jnp.int32)
-        hidden, said = networks.apply(params, hidden, obs, none, deciding[None])
+        hidden, outputs = networks.apply(params, hidden, obs, none, deciding[None])
         allowed = joint.allowed(ts.avail, ts.ended, ts.macro_action)[:, None]
-        return hidden, choose(key, said.q[0], allowed, ts, epsilon)
+        return hidden, choose(key, outputs.q[0], allowed, ts, epsilon)
 
     act = together if joint else apart
     nets = ActingNets(networks, params, output="logits", joint=joint)

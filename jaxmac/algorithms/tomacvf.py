@@ -1,47 +1,61 @@
 """ToMacVF: temporal utilities on fresh observations, attention-conditioned mixing, micro- and macro-TD.
 
-Without Mac-SJERT it is AVF on joint rows, without ATPG the mixer sees the state alone, and without both it is
-AVF-QMIX (QPLEX, QTRAN) with the state at the row's start (ToMacVF specification, sections 2 to 8).
+Paper: Wenjing Zhang and Wei Zhang, "ToMacVF: Temporal Macro-action Value Factorization for Asynchronous Multi-Agent
+Reinforcement Learning"; docs/specifications/tomacvf.md, sections 2 to 8. Without Mac-SJERT it is AVF on joint rows,
+without ATPG the mixer sees the state alone, and without both it is AVF with the state at the row's start.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from jaxmac.algorithms import avf
-from jaxmac.algorithms.avf import AVFConfig, AVFState, auxiliary_loss, dueling_of, init_mixer, mixer_of
-from jaxmac.algorithms.base import Algorithm, Hyper, Progress
-from jaxmac.algorithms.optimiser import optimiser
+from jaxmac.algorithms.base import Algorithm, Progress, network_options
+from jaxmac.algorithms.factorised import (
+    FactorisedConfig,
+    Networks,
+    auxiliary_loss,
+    dueling_of,
+    init,
+    joint_value,
+    make_algorithm,
+    mixer_for,
+    mixer_inputs,
+)
+from jaxmac.algorithms.targets import one_step_target, target_rows
 from jaxmac.algorithms.value_based import (
-    collection,
+    LearnerState,
+    agent_networks,
+    episode_errors,
     epsilon_greedy,
     hysteretic,
-    masked_mean_square,
-    scheduled_rate,
-    updated_target,
+    weighted_mean_square,
 )
 from jaxmac.config import setting
 from jaxmac.envs.environment import Environment, TimeStep
-from jaxmac.networks.agent import ActingNets, AgentNetworks, Utilities, make_agent_networks
+from jaxmac.hyper import Hyper
+from jaxmac.networks.agent import ActingNets, Utilities, make_agent_networks
 from jaxmac.networks.attention import AgentContext
-from jaxmac.networks.choice import bootstrapped_target, conditional_argmax, feasible_set
+from jaxmac.networks.choice import conditional_argmax
 from jaxmac.networks.temporal import temporal_encoding
-from jaxmac.record.episode import Episode
+from jaxmac.record.joint_rows import MACRO_STATES
 from jaxmac.record.joint_steps import JointSteps, mac_sjert
-from jaxmac.record.rollout import Policy
+from jaxmac.record.policy import Policy
+from jaxmac.record.replay import Sample
+from jaxmac.record.windows import TRAJECTORY_UNITS
 
 ABLATIONS = ("none", "atpg", "mac-sjert", "both")
 
 
 @dataclass(frozen=True)
-class ToMacVFConfig(AVFConfig):
-    """Hyperparameters of ToMacVF: those of AVF, of which trajectories and macro-states serve an ablation only."""
+class ToMacVFConfig(FactorisedConfig):
+    """Hyperparameters of ToMacVF; trajectories and macro-states serve its ablations only."""
 
     ablation: str = setting("none", "what is left out", choices=ABLATIONS)
     n_step: int = setting(1, "primitive steps of a micro-transition", low=1)
@@ -53,13 +67,9 @@ class ToMacVFConfig(AVFConfig):
     attention_threshold: float = setting(0.1, "attention to another agent below it is cut", low=0.0)
     attention_renormalise: bool = setting(False, "attention that is left sums to one")
     attention_residual: bool = setting(False, "an agent's own encoding is added")
-    b1_abs: bool = setting(True, "QMIX: a non-negative first bias (with ATPG only)")
     stale_obs_at_execution: bool = setting(False, "agents act on macro-observations held since their decision")
-    hypernet_embed: int = setting(64, "hidden width of the hypernetworks", low=1)
-    macro_state: str = setting(
-        "start", "without Mac-SJERT: what the mixer sees", choices=("joint", "real", "terminated", "start")
-    )
-    trajectory_unit: str = setting("episode", "without Mac-SJERT: as in AVF", choices=("steps", "rows", "episode"))
+    macro_state: str = setting("start", "without Mac-SJERT: what the mixer sees", choices=MACRO_STATES)
+    trajectory_unit: str = setting("episode", "without Mac-SJERT: as in AVF", choices=TRAJECTORY_UNITS)
 
 
 def check(env: Environment, config: ToMacVFConfig) -> None:
@@ -79,232 +89,158 @@ def check(env: Environment, config: ToMacVFConfig) -> None:
         )
 
 
-class Parts(NamedTuple):
-    """What the closures of one algorithm share."""
-
-    env: Environment
-    config: ToMacVFConfig
-    networks: AgentNetworks
-    mixer: Any
-    context: AgentContext | None
-
-
-def make_parts(env: Environment, config: ToMacVFConfig, mixer_name: str) -> Parts:
-    """Networks, mixer and context of a config; raises ValueError as `check` does."""
+def make_networks(env: Environment, config: ToMacVFConfig, mixer_name: str) -> Networks:
+    """The networks of ToMacVF; raises ValueError as `check` does."""
     check(env, config)
     attends, on_steps = config.ablation in ("none", "mac-sjert"), config.ablation in ("none", "atpg")
-    given = {"b1_abs": attends and config.b1_abs} if mixer_name == "qmix" else {}
-    if attends and mixer_name == "qmix":
-        given["value_state"] = env.state_size * (1 if on_steps or config.macro_state != "joint" else env.num_agents)
     clocks = 2 * config.encoding_size if on_steps else 0
-    networks = make_agent_networks(
+    dueling = dueling_of(config, mixer_name)
+    agents = make_agent_networks(
         [size + clocks for size in env.obs_sizes],
         env.num_actions,
-        hidden_size=config.hidden_size,
-        layer_size=config.layer_size,
-        decode_size=config.decode_size,
-        hidden_layers=config.hidden_layers,
-        dueling=dueling_of(config, mixer_name),
+        dueling=dueling,
         share_parameters=config.share_parameters,
         obs_last_action=True,
+        **network_options(config),
     )
-    context = AgentContext(
-        tuple(size + clocks + env.max_actions for size in env.obs_sizes),
+    fan_in = tuple(size + clocks + env.max_actions for size in env.obs_sizes)
+    context = _context(config, fan_in) if attends else None
+    state_size = env.state_size if on_steps else avf.macro_state_size(env, config)
+    # What follows the state is for W1 and b1 alone; without attention QMIX is the plain one (section 4).
+    mixer = mixer_for(mixer_name, config, **{"value_state": state_size} if attends else {"b1_abs": False})
+    return Networks(env, config, agents, mixer, context, dueling, state_size, max(fan_in))
+
+
+def _context(config: ToMacVFConfig, fan_in: tuple[int, ...]) -> AgentContext:
+    return AgentContext(
+        fan_in,
         config.attention_width,
         config.attention_heads,
         config.attention_threshold,
         config.attention_renormalise,
         config.attention_residual,
     )
-    return Parts(env, config, networks, mixer_of(mixer_name, config, **given), context if attends else None)
 
 
 def make(env: Environment, config: ToMacVFConfig, mixer_name: str) -> Algorithm:
     """Build ToMacVF with the mixer `mixer_name` for `env`; raises ValueError as `check` does."""
-    parts = make_parts(env, config, mixer_name)
+    networks = make_networks(env, config, mixer_name)
     if config.ablation in ("mac-sjert", "both"):
-        return avf.make(env, config, mixer_name, parts.mixer, parts.context)
+        return avf.from_networks(networks._replace(agents=agent_networks(env, config, networks.dueling)))
 
-    def behaviour(state: AVFState, hyper: Hyper, stream: str) -> Policy:
-        del hyper, stream
-        return temporal_policy(parts, state.params["agents"])
+    def init_of(key: Array, hyper: Hyper) -> LearnerState:
+        return init(networks, *jax.random.split(key, 3), hyper)
 
-    def update(
-        state: AVFState, hyper: Hyper, batches: dict[str, Episode], progress: Progress, key: Array
-    ) -> tuple[AVFState, dict[str, Array]]:
-        del key
-        steps = jax.vmap(lambda episode: _steps(config, hyper, episode), out_axes=1)(batches["main"])
-        value, gradient = jax.value_and_grad(loss, argnums=1)(parts, state.params, state, steps, hyper, progress)
-        adam = optimiser(hyper, scheduled_rate(config, hyper, progress))
-        moves, opt_state = adam.update(gradient, state.optimiser, state.params)
-        params = optax.apply_updates(state.params, moves)
-        target = updated_target(params, state.target, config, hyper, progress, env.horizon)
-        return AVFState(params, target, opt_state), {"loss": value}
-
-    return Algorithm(
-        ("main",),
-        lambda key, hyper: init(parts, key, hyper),
-        behaviour,
-        lambda state, hyper: behaviour(state, hyper, "main"),
-        update,
-        collection(config, env),
-    )
+    cut = partial(steps_of, config)
+    return make_algorithm(networks, init_of, cut, partial(loss, networks), partial(temporal_policy, networks))
 
 
-def _steps(config: ToMacVFConfig, hyper: Hyper, episode: Episode) -> JointSteps:
-    return mac_sjert(
-        episode,
-        discount=hyper["gamma"],
+def steps_of(config: ToMacVFConfig, sample: Sample, hyper: Hyper, key: Array) -> JointSteps:
+    """Micro- and macro-transitions of a batch of whole episodes, `[time, batch, ...]`."""
+    del key
+    cut = partial(
+        mac_sjert,
+        discount=hyper.gamma,
         n_step=config.n_step,
         close_on_terminal=config.close_on_terminal,
         timeout_is_terminal=config.timeout_is_terminal,
     )
+    return jax.vmap(cut, out_axes=1)(sample.episodes)
 
 
-def init(parts: Parts, key: Array, hyper: Hyper) -> AVFState:
-    """Draw all parameters; targets start as copies."""
-    env, config, agents = parts.env, parts.config, parts.env.num_agents
-    agents_key, mixer_key, context_key = jax.random.split(key, 3)
-    attended = agents * config.attention_width if parts.context else 0
-    params = {
-        "agents": parts.networks.init(agents_key),
-        "mixer": init_mixer(parts.mixer, mixer_key, env, config.hidden_size, env.state_size + attended),
-    }
-    if parts.context is not None:
-        tokens = jnp.zeros((1, 1, agents, max(parts.context.fan_in)))
-        params["context"] = parts.context.init(context_key, tokens)
-    return AVFState(params, jax.tree.map(jnp.copy, params), optimiser(hyper).init(params))
-
-
-def with_clocks(obs: Array, clock: Array, elapsed: Array, size: int) -> Array:
-    """Observations with the encodings of the episode's time and of each macro-action's progress appended.
-
-    `obs` is `[..., agents, obs]`, `clock` `[...]`, `elapsed` `[..., agents]`.
-    """
+def with_clocks(
+    obs: Float[Array, "*rows agents obs"],
+    clock: Float[Array, "*rows"],
+    elapsed: Float[Array, "*rows agents"],
+    size: int,
+) -> Float[Array, "*rows agents inputs"]:
+    """Observations with the encodings of the episode's time and of each macro-action's progress appended."""
     time = jnp.broadcast_to(temporal_encoding(clock, size)[..., None, :], (*elapsed.shape, size))
     return jnp.concatenate([obs, time, temporal_encoding(elapsed, size)], axis=-1)
 
 
-def temporal_policy(parts: Parts, params: Any) -> Policy:
+def temporal_policy(networks: Networks, params: Any) -> Policy:
     """Decentralised epsilon-greedy; hidden states move at every primitive step, on what is perceived now."""
-    stale, size = parts.config.stale_obs_at_execution, parts.config.encoding_size
+    stale, size = networks.config.stale_obs_at_execution, networks.config.encoding_size
 
     def act(key: Array, hidden: Array, ts: TimeStep, epsilon: Array) -> tuple[Array, Array]:
         perceived = ts.macro_obs if stale else ts.obs
         clock, elapsed = ts.time.astype(jnp.float32), ts.elapsed.astype(jnp.float32)
         inputs = with_clocks(perceived, clock, elapsed, size)
-        hidden, said = parts.networks.apply(
-            params, hidden, inputs[None], ts.macro_action[None], jnp.ones_like(ts.ended[None])
-        )
-        return hidden, epsilon_greedy(key, said.q[0], ts, epsilon)
+        advance = jnp.ones_like(ts.ended[None])
+        hidden, outputs = networks.agents.apply(params, hidden, inputs[None], ts.macro_action[None], advance)
+        return hidden, epsilon_greedy(key, outputs.q[0], ts, epsilon)
 
-    nets = ActingNets(parts.networks, params, encoding_size=size, perceives="held" if stale else "fresh")
-    return Policy(parts.networks.initial_hidden, act, nets=nets)
-
-
-def outputs(parts: Parts, params: Any, steps: JointSteps) -> tuple[Utilities, Array]:
-    """Utilities `[time+1, batch, agents, actions]` and what the mixer sees `[time+1, batch, mixer]`."""
-    inputs = with_clocks(steps.obs, steps.clock, steps.elapsed, parts.config.encoding_size)
-    hidden = parts.networks.initial_hidden(steps.mask.shape[1])
-    said = parts.networks.apply(params["agents"], hidden, inputs, steps.running, jnp.ones_like(steps.choosing))[1]
-    if parts.context is None:
-        return said, steps.state
-    tokens = jnp.concatenate([inputs, jax.nn.one_hot(steps.running, parts.env.max_actions)], axis=-1)
-    encoded = parts.context.apply(params["context"], tokens)
-    return said, jnp.concatenate([steps.state, encoded.reshape(*steps.clock.shape, -1)], axis=-1)
+    nets = ActingNets(networks.agents, params, encoding_size=size, perceives="held" if stale else "fresh")
+    return Policy(networks.agents.initial_hidden, act, nets=nets)
 
 
-def loss(parts: Parts, params: Any, state: AVFState, steps: JointSteps, hyper: Hyper, progress: Progress) -> Array:
-    """Weighted micro- and macro-TD losses on the same values, and what the mixer adds (section 5)."""
-    said, seen = outputs(parts, params, steps)
-    future = target_values(parts, state, said, steps)
-    now = jax.tree.map(lambda x: x[:-1], said)
-    feasible = feasible_set(steps.avail[:-1], steps.choosing[:-1], steps.macro_action)
-    arguments = (now.q, steps.macro_action, feasible, now.hidden, seen[:-1])
-    value = parts.mixer.apply(params["mixer"], *arguments, steps.avail[:-1])
+def outputs_of(
+    networks: Networks, params: Any, steps: JointSteps
+) -> tuple[Utilities, Float[Array, "time+1 batch mixer"]]:
+    """Utilities `[time+1, batch, agents, actions]` and what the mixer sees at every entry."""
+    inputs = with_clocks(steps.obs, steps.clock, steps.elapsed, networks.config.encoding_size)
+    hidden = networks.agents.initial_hidden(steps.mask.shape[1])
+    advance = jnp.ones_like(steps.choosing)
+    utilities = networks.agents.apply(params["agents"], hidden, inputs, steps.running, advance)[1]
+    if networks.context is None:
+        return utilities, steps.state
+    last_action = jax.nn.one_hot(steps.running, networks.env.max_actions)
+    encoded = networks.context.apply(params["context"], jnp.concatenate([inputs, last_action], axis=-1))
+    return utilities, jnp.concatenate([steps.state, encoded.reshape(*steps.clock.shape, -1)], axis=-1)
+
+
+def loss(
+    networks: Networks,
+    params: Any,
+    state: LearnerState,
+    steps: JointSteps,
+    hyper: Hyper,
+    progress: Progress,
+    weight: Float[Array, "batch"],
+) -> tuple[Float[Array, ""], Float[Array, "batch"]]:
+    """Micro- and macro-TD losses on the same values, and what the mixer adds (section 5 of the specification).
+
+    Returns the loss and each episode's mean |micro error|.
+    """
+    utilities, mixer_state = outputs_of(networks, params, steps)
+    future = target_values(networks, state, utilities, steps, hyper)
+    now = jax.tree.map(lambda x: x[:-1], utilities)
+    situation = steps.avail[:-1], steps.choosing[:-1], steps.macro_action, mixer_state[:-1]
+    inputs = mixer_inputs(networks, now, steps.macro_action, *situation)
+    micro, macro = errors(steps, joint_value(networks, params, hyper, inputs), future, hyper)
 
     def mean_square(error: Array, mask: Array) -> Array:
-        return masked_mean_square(hysteretic(error, parts.config, hyper, progress), mask)
+        return weighted_mean_square(hysteretic(error, networks.config, hyper, progress), mask, weight)
 
-    micro, macro = errors(steps, value, future, hyper)
-    return (
-        hyper["micro_weight"] * mean_square(micro, steps.mask)
-        + hyper["macro_weight"] * mean_square(macro, steps.ended)
-        + auxiliary_loss(parts.mixer, params["mixer"], steps.mask, *arguments)
-    )
+    total = hyper.micro_weight * mean_square(micro, steps.mask)
+    total = total + hyper.macro_weight * mean_square(macro, steps.ended)
+    total = total + auxiliary_loss(networks, params, hyper, inputs, steps.mask, weight)
+    return total, episode_errors(micro, steps.mask)
 
 
-def errors(steps: JointSteps, value: Array, future: Array, hyper: Hyper) -> tuple[Array, Array]:
-    """Micro errors `[time, batch]` and macro errors `[time, batch, agents]`, target minus value.
+def errors(
+    steps: JointSteps, value: Float[Array, "time batch"], future: Float[Array, "time+1 batch"], hyper: Hyper
+) -> tuple[Float[Array, "time batch"], Float[Array, "time batch agents"]]:
+    """Micro errors and macro errors, target minus value.
 
-    `value` `[time, batch]` is that of the macro-actions running, `future` `[time+1, batch]` the target networks'.
+    `value` is that of the macro-actions running, `future` the target networks' at every entry.
     """
-    gamma, scale = hyper["gamma"], hyper["reward_scale"]
     after_micro = jnp.take_along_axis(future, steps.micro_next, axis=0)
-    micro = bootstrapped_target(
-        scale * steps.micro_reward, gamma**steps.micro_steps, steps.micro_terminal, after_micro
-    )
+    micro_rows = target_rows(hyper, steps.micro_reward, steps.micro_steps, steps.micro_terminal, steps.mask)
     at_choice = jnp.take_along_axis(value[..., None], steps.started, axis=0)
     terminal, after_macro = steps.terminal[..., None], future[1:, :, None]
-    macro = bootstrapped_target(scale * steps.own_reward, gamma**steps.duration, terminal, after_macro)
-    return micro - value, macro - at_choice
+    macro_rows = target_rows(hyper, steps.own_reward, steps.duration, terminal, steps.ended)
+    return one_step_target(micro_rows, after_micro) - value, one_step_target(macro_rows, after_macro) - at_choice
 
 
-def target_values(parts: Parts, state: AVFState, online: Utilities, steps: JointSteps) -> Array:
-    """Value of the conditional greedy choice at every entry by the target networks, `[time+1, batch]`."""
-    said, seen = outputs(parts, state.target, steps)
-    chooser = online.q if parts.config.double_q else said.q
+def target_values(
+    networks: Networks, state: LearnerState, online: Utilities, steps: JointSteps, hyper: Hyper
+) -> Float[Array, "time+1 batch"]:
+    """Value of the conditional greedy choice at every entry by the target networks."""
+    utilities, mixer_state = outputs_of(networks, state.target, steps)
+    chooser = online.q if networks.config.double_q else utilities.q
     greedy = conditional_argmax(chooser, steps.avail, steps.choosing, steps.running)
-    feasible = feasible_set(steps.avail, steps.choosing, steps.running)
-    value = parts.mixer.apply(state.target["mixer"], said.q, greedy, feasible, said.hidden, seen, steps.avail)
+    situation = steps.avail, steps.choosing, steps.running, mixer_state
+    value = joint_value(networks, state.target, hyper, mixer_inputs(networks, utilities, greedy, *situation))
     return jax.lax.stop_gradient(value)
-
-
-BOX_PUSHING = {  # grid: learning rate, episodes per iteration, episodes between target copies (Table 2)
-    6: (1e-3, 10, 32),
-    8: (1e-3, 10, 32),
-    10: (1e-3, 14, 48),
-    12: (5e-4, 16, 144),
-    14: (5e-4, 16, 144),
-}
-OVERCOOKED = {"A": (64, 32), "B": (128, 32), "C": (128, 64)}  # map: batch, episodes per iteration (Table 3)
-WAREHOUSE = {  # variant: learning rate, episodes between target copies, last epsilon (Table 4)
-    "D": (5e-4, 32, 0.05),
-    "D1": (5e-4, 32, 0.05),
-    "T": (3e-4, 32, 0.01),
-    "T1": (3e-4, 64, 0.01),
-    "Q": (1e-4, 64, 0.01),
-}
-
-
-def paper(env: Environment, mixer_name: str) -> dict[str, Any]:
-    """Tables 2 to 4 of the ToMacVF paper with the specification's reading of them (section 7).
-
-    Grids larger than 14x14, Warehouse-S and Capture Target, which the paper does not use, take the nearest row.
-    """
-    del mixer_name
-    family, _, variant = env.name.removesuffix("-primitive").partition("-")
-    common = {"hidden_size": 32, "layer_size": 32, "train_freq": 256, "grad_clip": 10.0}
-    if family == "Overcooked":
-        batch, episodes = OVERCOOKED.get(variant, OVERCOOKED["A"])
-        special = {"learning_rate": 3e-4, "batch_size": batch, "num_envs": episodes, "target_episodes": 16}
-        return common | special | _schedule(batch, 20_000.0, 0.05) | {"gamma": 0.99, "n_step": 5}
-    if family == "BoxPushing":
-        rate, episodes, copy = BOX_PUSHING[min(BOX_PUSHING, key=lambda size: abs(size - env.size))]
-        special = {"learning_rate": rate, "batch_size": 128, "num_envs": episodes, "target_episodes": copy}
-        return common | special | _schedule(128, 4_000.0, 0.1) | {"gamma": 0.98}
-    rate, copy, last = WAREHOUSE.get(variant, WAREHOUSE["D"])
-    special = {"learning_rate": rate, "batch_size": 32, "num_envs": 8, "target_episodes": copy, "hidden_size": 64}
-    gamma = 1.0 if family == "Warehouse" else 0.95
-    return common | special | _schedule(32, 10_000.0, last) | {"gamma": gamma, "n_step": min(5, env.horizon)}
-
-
-def _schedule(batch: int, episodes: float, last: float) -> dict[str, Any]:
-    return {"learning_starts": batch, "epsilon_episodes": episodes, "epsilon_end": last}
-
-
-def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
-    """The exploration, replay and step sizes that AVF learns with; what they change: experiments/README.md."""
-    values = {name: value for name, value in avf.tuned(env, mixer_name).items() if name != "max_rows"}
-    # A batch of whole episodes has many more transitions than one of windows; larger steps forgot what they solved.
-    return values | {"n_step": min(5, env.horizon), "learning_rate": 5e-4, "batch_size": 16}

@@ -1,4 +1,4 @@
-"""What every value-based algorithm shares: its settings, epsilon-greedy acting, hysteresis, the optimiser."""
+"""What every value-based algorithm shares: settings, state, epsilon-greedy acting, hysteresis, steps, targets."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int
 
-from jaxmac.algorithms.base import Collection, CommonConfig, Hyper, Progress, linear_schedule
+from jaxmac.algorithms.base import Collection, CommonConfig, Progress, linear_schedule, network_options
+from jaxmac.algorithms.optimiser import gradient_step, init_optimiser
 from jaxmac.config import setting
 from jaxmac.envs.environment import Environment, TimeStep
+from jaxmac.hyper import Hyper
 from jaxmac.networks.agent import ActingNets, AgentNetworks, make_agent_networks
 from jaxmac.networks.choice import conditional_argmax
-from jaxmac.record.joint_rows import REWARD_SCHEMES, TRAJECTORY_UNITS
-from jaxmac.record.replay import SAMPLING, make_replay
-from jaxmac.record.rollout import Policy, uniform_available
+from jaxmac.record.joint_rows import REWARD_SCHEMES
+from jaxmac.record.policy import Policy, uniform_available
+from jaxmac.record.replay import SAMPLERS, make_sampler
+from jaxmac.record.windows import TRAJECTORY_UNITS
 
 
 @dataclass(frozen=True)
 class ValueBasedConfig(CommonConfig):
-    """Hyperparameters of every value-based algorithm; the defaults follow the AVF specification, section 7."""
+    """Hyperparameters of every value-based algorithm; defaults as in docs/specifications/avf.md, section 7."""
 
     learning_rate: float = setting(1e-4, "Adam's step size", above=0.0, high=1.0, traced=True)
     learning_rate_decay: float = setting(
@@ -33,9 +37,11 @@ class ValueBasedConfig(CommonConfig):
     learning_rate_episodes: float = setting(4000.0, "episodes of that linear schedule", above=0.0, traced=True)
     polyak: float = setting(0.995, "share of the old target kept after an update", low=0.0, high=1.0, traced=True)
     target_episodes: int = setting(
-        0, "training episodes between copies of the network to its target (0: polyak)", low=0
+        0, "training episodes between copies of the network to its target (0: use Polyak averaging)", low=0
     )
-    target_steps: int = setting(0, "nominal primitive steps between such copies (0: not so)", low=0)
+    target_steps: int = setting(
+        0, "nominal primitive steps between such copies (0: use target_episodes or Polyak averaging)", low=0
+    )
     double_q: bool = setting(True, "arg max by the online network, value by the target")
     explore_fraction: float = setting(
         0.0, "share of the parallel episodes that act at random throughout", low=0.0, high=1.0, traced=True
@@ -47,17 +53,56 @@ class ValueBasedConfig(CommonConfig):
     hysteresis_episodes: float = setting(9000.0, "episodes of that linear schedule", above=0.0, traced=True)
     learning_starts: int = setting(64, "random episodes before the first update", low=1)
     train_freq: int = setting(15, "nominal primitive steps per update", low=1)
-    replay_episodes: int = setting(2500, "episodes held by the replay", low=1)
+    replay_episodes: int = setting(2500, "episodes that the replay stores", low=1)
     batch_size: int = setting(64, "episodes in a batch", low=1)
-    replay_tournament: int = setting(
-        0, "best of that many uniform episodes, for a share of a batch (0: off)", low=0
-    )
-    tournament_share: float = setting(0.5, "share of a batch chosen by tournament", low=0.0, high=1.0)
-    sampling: str = setting("episodes", "what of the replay is uniform in a batch", choices=SAMPLING)
+    sampling: str = setting("uniform", "rule that samples the replay", choices=SAMPLERS, chooses="sampler")
     trajectory: int = setting(25, "length of a training trajectory in its unit", low=1)
     trajectory_unit: str = setting("steps", "primitive steps, joint rows or episode", choices=TRAJECTORY_UNITS)
     unroll_episode: bool = setting(False, "recurrent history from the episode's start, loss on the window only")
     reward_scheme: str = setting("joint", "how rewards are accumulated in joint rows", choices=REWARD_SCHEMES)
+
+
+@struct.dataclass
+class LearnerState:
+    """Everything a value-based algorithm learns, arrays only."""
+
+    params: Any  # by name of the networks
+    target: Any  # the same, Polyak-averaged or copied periodically
+    opt_state: Any  # of all params together, or by name for networks that learn apart
+
+
+def initial_state(hyper: Hyper, params: dict[str, Any]) -> LearnerState:
+    """New parameters that learn together; targets start as copies."""
+    return LearnerState(params, jax.tree.map(jnp.copy, params), init_optimiser(hyper, params))
+
+
+def learning_rate(config: ValueBasedConfig, hyper: Hyper, progress: Progress) -> Float[Array, ""]:
+    """The learning rate now."""
+    start, end = hyper.learning_rate, hyper.learning_rate * hyper.learning_rate_decay
+    return linear_schedule(progress, config.learning_starts, start, end, hyper.learning_rate_episodes)
+
+
+def descend(
+    state: LearnerState,
+    gradient: Any,
+    config: ValueBasedConfig,
+    hyper: Hyper,
+    progress: Progress,
+    network: str | None = None,
+    has_rows: Bool[Array, "networks"] | None = None,
+) -> LearnerState:
+    """The state after one step of Adam down `gradient`, targets untouched.
+
+    Without `network` all parameters learn together. With it only those of that name do, one by one along their
+    leading axis (see `gradient_step`); `has_rows` says which of them have rows to learn from.
+    """
+    rate = learning_rate(config, hyper, progress)
+    if network is None:
+        params, opt_state = gradient_step(hyper, rate, gradient, state.opt_state, state.params)
+        return state.replace(params=params, opt_state=opt_state)
+    given = gradient, state.opt_state[network], state.params[network]
+    params, opt_state = gradient_step(hyper, rate, *given, has_rows)
+    return state.replace(params=state.params | {network: params}, opt_state=state.opt_state | {network: opt_state})
 
 
 def updates_per_iteration(config: ValueBasedConfig, horizon: int) -> int:
@@ -65,48 +110,47 @@ def updates_per_iteration(config: ValueBasedConfig, horizon: int) -> int:
     return math.ceil(config.num_envs * horizon / config.train_freq)
 
 
-def updated_target(
-    params: Any, target: Any, config: ValueBasedConfig, hyper: Hyper, progress: Progress, horizon: int
-) -> Any:
-    """The target network after an update: moved a little, or copied now and then."""
+def update_target(
+    state: LearnerState, config: ValueBasedConfig, hyper: Hyper, progress: Progress, horizon: int
+) -> LearnerState:
+    """The state with its targets after an update: Polyak-averaged or copied periodically."""
+    params, target = state.params, state.target
     if config.target_steps:
         period = math.ceil(config.target_steps / config.train_freq)
-        return jax.lax.cond((progress.updates + 1) % period == 0, lambda: params, lambda: target)
+        due = (progress.updates + 1) % period == 0
+        return state.replace(target=jax.lax.cond(due, lambda: params, lambda: target))
     if not config.target_episodes:
-        return optax.incremental_update(params, target, 1.0 - hyper["polyak"])
+        return state.replace(target=optax.incremental_update(params, target, 1.0 - hyper.polyak))
     now, before = progress.episodes, progress.episodes - config.num_envs
     due = now // config.target_episodes > before // config.target_episodes
     first = progress.updates % updates_per_iteration(config, horizon) == 0
-    return jax.lax.cond(due & first, lambda: params, lambda: target)
+    return state.replace(target=jax.lax.cond(due & first, lambda: params, lambda: target))
 
 
 def collection(config: ValueBasedConfig, env: Environment) -> Collection:
-    """Epsilon-greedy episodes into a replay; learning starts once `learning_starts` and a batch are stored."""
-    if config.sampling == "windows" and config.trajectory_unit != "steps":
-        raise ValueError(f"sampling='windows' needs trajectory_unit='steps', not {config.trajectory_unit!r}")
-    replay = make_replay(
-        config.replay_episodes,
-        config.batch_size,
-        tournament=config.replay_tournament,
-        tournament_share=config.tournament_share,
-        window=config.trajectory if config.sampling == "windows" else 0,
-    )
-    waits = -(-max(config.learning_starts, config.batch_size) // config.num_envs) - 1
-    return Collection(partial(exploration, config), replay, updates_per_iteration(config, env.horizon), waits)
+    """Epsilon-greedy episodes into a replay; learning starts once `learning_starts` and a batch are stored.
+
+    Raises ValueError, in one line, for a sampler or trajectory that do not go together.
+    """
+    replay = make_sampler(config.sampling, config, config.replay_episodes, config.batch_size, config.trajectory)
+    if replay.chooses_windows and config.trajectory_unit != "steps":
+        raise ValueError(
+            f"sampling={config.sampling!r} needs trajectory_unit='steps', not {config.trajectory_unit!r}"
+        )
+    warmup = -(-max(config.learning_starts, config.batch_size) // config.num_envs) - 1
+    return Collection(partial(exploration, config), replay, updates_per_iteration(config, env.horizon), warmup)
 
 
 def exploration(config: ValueBasedConfig, hyper: Hyper, progress: Progress) -> Float[Array, "envs"]:
-    """Epsilon of each parallel episode: 1 until learning starts, then the schedule; the first
-    `explore_fraction` of them stay at 1."""
+    """Epsilon of each parallel episode: 1 until learning starts, then the schedule.
+
+    The first `explore_fraction` of them stay at 1.
+    """
     scheduled = linear_schedule(
-        progress,
-        config.learning_starts,
-        hyper["epsilon_start"],
-        hyper["epsilon_end"],
-        hyper["epsilon_episodes"],
+        progress, config.learning_starts, hyper.epsilon_start, hyper.epsilon_end, hyper.epsilon_episodes
     )
     scheduled = jnp.where(progress.episodes < config.learning_starts, 1.0, scheduled)
-    always = jnp.arange(config.num_envs) < jnp.round(hyper["explore_fraction"] * config.num_envs)
+    always = jnp.arange(config.num_envs) < jnp.round(hyper.explore_fraction * config.num_envs)
     return jnp.where(always, 1.0, scheduled)
 
 
@@ -117,19 +161,24 @@ def utility_policy(networks: AgentNetworks, params: Any, recurrent: bool = True)
     """
 
     def act(key: Array, hidden: Array, ts: TimeStep, epsilon: Array) -> tuple[Array, Array]:
-        moved, utilities = networks.apply(params, hidden, ts.macro_obs[None], ts.macro_action[None], ts.ended[None])
-        return moved if recurrent else hidden, epsilon_greedy(key, utilities.q[0], ts, epsilon)
+        moved, outputs = networks.apply(params, hidden, ts.macro_obs[None], ts.macro_action[None], ts.ended[None])
+        return moved if recurrent else hidden, epsilon_greedy(key, outputs.q[0], ts, epsilon)
 
-    return Policy(networks.initial_hidden, act, nets=ActingNets(networks, params) if recurrent else None)
+    nets = ActingNets(networks, params) if recurrent else None
+    return Policy(networks.initial_hidden, act, nets=nets)
 
 
-def epsilon_greedy(key: Array, q: Array, ts: TimeStep, epsilon: Float[Array, "batch"]) -> Array:
-    """Each agent's own greedy macro-action, or with probability epsilon a random one, int32 `[batch, agents]`."""
+def epsilon_greedy(
+    key: Array, q: Float[Array, "batch agents actions"], ts: TimeStep, epsilon: Float[Array, "batch"]
+) -> Int[Array, "batch agents"]:
+    """Each agent's own greedy macro-action, or with probability epsilon a random one."""
     greedy = conditional_argmax(q, ts.avail, ts.ended, ts.macro_action)
     return explored(key, greedy, ts, epsilon, coins=greedy.shape[-1])
 
 
-def explored(key: Array, greedy: Array, ts: TimeStep, epsilon: Float[Array, "batch"], coins: int) -> Array:
+def explored(
+    key: Array, greedy: Int[Array, "batch agents"], ts: TimeStep, epsilon: Float[Array, "batch"], coins: int
+) -> Int[Array, "batch agents"]:
     """`greedy` macro-actions, or with probability epsilon random available ones.
 
     `coins`: number of agents to decide it for each of them, 1 to decide it for all at once.
@@ -139,31 +188,39 @@ def explored(key: Array, greedy: Array, ts: TimeStep, epsilon: Float[Array, "bat
     return jnp.where(explore, uniform_available(random_key, ts.avail), greedy)
 
 
-def hysteretic(error: Array, config: ValueBasedConfig, hyper: Hyper, progress: Progress) -> Array:
+def hysteretic(
+    error: Float[Array, "..."], config: ValueBasedConfig, hyper: Hyper, progress: Progress
+) -> Float[Array, "..."]:
     """Negative errors (target below estimate) scaled by the scheduled factor; 1 leaves them as they are."""
     factor = linear_schedule(
-        progress,
-        config.learning_starts,
-        hyper["hysteresis"],
-        hyper["hysteresis_end"],
-        hyper["hysteresis_episodes"],
+        progress, config.learning_starts, hyper.hysteresis, hyper.hysteresis_end, hyper.hysteresis_episodes
     )
     return jnp.maximum(factor * error, error)
 
 
-def masked_mean_square(error: Float[Array, "..."], mask: Bool[Array, "..."]) -> Float[Array, ""]:
-    """Mean of error^2 over the entries of `mask`; 0 when there is none."""
-    return jnp.sum(jnp.where(mask, error, 0.0) ** 2) / jnp.maximum(jnp.sum(mask), 1)
+def weighted_mean_square(
+    error: Float[Array, "rows batch *rest"],
+    mask: Bool[Array, "rows batch *rest"],
+    weight: Float[Array, "batch"],
+    axis: tuple[int, ...] | None = None,
+) -> Float[Array, "..."]:
+    """Sum over `mask` of weight * error^2, divided by the number of rows in `mask`; 0 when there is none.
+
+    `weight` is that of each episode of the batch; `axis` are the axes of the sum (None: all).
+    """
+    weight = weight.reshape(-1, *(1,) * (error.ndim - 2))
+    square = jnp.sum(weight * jnp.where(mask, error, 0.0) ** 2, axis=axis)
+    return square / jnp.maximum(jnp.sum(mask, axis=axis), 1)
 
 
-def scheduled_rate(config: ValueBasedConfig, hyper: Hyper, progress: Progress) -> Array:
-    """The learning rate now."""
-    start, episodes = hyper["learning_rate"], hyper["learning_rate_episodes"]
-    return linear_schedule(progress, config.learning_starts, start, start * hyper["learning_rate_decay"], episodes)
+def episode_errors(error: Float[Array, "rows batch *rest"], mask: Bool[Array, "rows batch *rest"]) -> Array:
+    """Mean absolute error of each episode's rows `[batch]`, which a sampler may choose by."""
+    axes = (0, *range(2, error.ndim))
+    return jnp.sum(jnp.where(mask, jnp.abs(error), 0.0), axis=axes) / jnp.maximum(jnp.sum(mask, axis=axes), 1)
 
 
 def window_options(config: ValueBasedConfig) -> dict[str, Any]:
-    """What `jaxmac.record.joint_rows.trajectory_of` asks for, from a config."""
+    """The arguments of `jaxmac.record.windows.trajectory_of`, from a config."""
     names = (
         "trajectory",
         "trajectory_unit",
@@ -180,11 +237,8 @@ def agent_networks(env: Environment, config: ValueBasedConfig, dueling: str = "n
     return make_agent_networks(
         env.obs_sizes,
         env.num_actions,
-        hidden_size=config.hidden_size,
-        layer_size=config.layer_size,
-        decode_size=config.decode_size,
-        hidden_layers=config.hidden_layers,
         dueling=dueling,
         share_parameters=config.share_parameters,
         obs_last_action=config.obs_last_action,
+        **network_options(config),
     )

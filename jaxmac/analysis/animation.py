@@ -11,7 +11,8 @@ from pathlib import Path
 import jax
 
 from jaxmac.envs.environment import Environment
-from jaxmac.record.rollout import Policy, play
+from jaxmac.record.policy import Policy
+from jaxmac.record.rollout import play
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from jaxtyping import Array
 import jaxmac
 from jaxmac.bench.timing import compiled, timed
 from jaxmac.envs.environment import Environment, TimeStep
-from jaxmac.record.rollout import uniform_available
+from jaxmac.record.policy import uniform_available
 
 PARALLEL = (1, 4, 16, 64, 256, 1024, 4096, 16384)
 QUICK_PARALLEL = (1, 64, 1024)

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from jaxmac import envs
 from jaxmac.cli.parsing import documented, env_options_class, given_env_options, parse, peek
-from jaxmac.record.rollout import BASELINES, baseline_policy
+from jaxmac.record.policy import BASELINES, baseline_policy
 
 
 def _eval_class(env_id: str | None) -> type:

@@ -21,10 +21,11 @@ from jaxmac.cli.eval import command_eval
 from jaxmac.cli.export import command_export
 from jaxmac.cli.parsing import documented, env_options_class, given_env_options, parse, peek
 from jaxmac.cli.plot import command_plot
-from jaxmac.config import allowed, field_types, nearest
+from jaxmac.config import allowed, field_types
+from jaxmac.errors import nearest
 from jaxmac.processes.collective import is_first
 from jaxmac.processes.joining import end, use_cpu_devices
-from jaxmac.record.rollout import BASELINES, baseline_policy
+from jaxmac.record.policy import BASELINES, baseline_policy
 from jaxmac.runs.sinks import SINKS
 from jaxmac.training.loop import TrainingError, train
 

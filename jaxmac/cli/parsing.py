@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_args, get_origin
 import tyro
 
 from jaxmac import envs
-from jaxmac.config import nearest
+from jaxmac.errors import nearest
 
 
 def parse(command: str, arguments_class: type, arguments: Sequence[str]) -> Any:

@@ -15,7 +15,8 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxmac import envs
 from jaxmac.envs.environment import Environment
 from jaxmac.record.episode import Episode, discounted_return, mark
-from jaxmac.record.rollout import Policy, rollout_to_end
+from jaxmac.record.policy import Policy
+from jaxmac.record.rollout import rollout_to_end
 from jaxmac.runs.result import Result, load
 
 LARGEST_BATCH = 500  # episodes played together, so that any number of them fits in memory

@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmac.envs.environment import Environment
-from jaxmac.networks.agent import LEAK, ActingNets, UtilityNetwork
+from jaxmac.networks.agent import ActingNets, UtilityNetwork
 from jaxmac.networks.choice import conditional_argmax
 from jaxmac.networks.joint import Joint
+from jaxmac.networks.layers import LEAK
 from jaxmac.networks.temporal import temporal_encoding
 
 PLATFORMS = ("cpu", "cuda", "tpu")

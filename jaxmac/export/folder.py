@@ -22,7 +22,7 @@ import numpy as np
 
 from jaxmac.envs.environment import Environment
 from jaxmac.export.description import parts_of, serialised, weights_of
-from jaxmac.record.rollout import Policy
+from jaxmac.record.policy import Policy
 from jaxmac.runs.result import Result, load
 
 FORMAT = 1  # of an exported policy

@@ -4,39 +4,34 @@ from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
+from jaxmac.config import setting
+from jaxmac.mixers.base import MixerInputs, register_mixer
 from jaxmac.networks.choice import take_chosen
 from jaxmac.networks.layers import MLP, Linear
 
 
 class QMIX(nn.Module):
-    """Q_tot = elu(q^T |W1(s)| + b1(s)) . |w2(s)| + v(s) (mixer specification, section 2).
+    """Q_tot = elu(q^T |W1(s)| + b1(s)) . |w2(s)| + v(s) (docs/specifications/mixers.md, section 2).
 
     `mixing_embed` is the mixing width E; `hypernet_layers` (1 or more) and `hypernet_embed` shape the networks
     that produce W1 and w2. The absolute values make dQ_tot/dQ_i >= 0. With `value_state` only the first entries
-    of the mixer state produce w2 and v; `b1_abs` takes |b1| (both: ToMacVF specification, section 4).
+    of the mixer state produce w2 and v; `b1_abs` takes |b1| (both: docs/specifications/tomacvf.md, section 4).
     """
 
-    mixing_embed: int = 32
-    hypernet_layers: int = 2
-    hypernet_embed: int = 32
+    mixing_embed: int = setting(32, "mixing width", low=1)
+    hypernet_layers: int = setting(2, "layers of the hypernetworks", low=1, high=2)
+    hypernet_embed: int = setting(32, "hidden width of the hypernetworks", low=1)
+    b1_abs: bool = setting(False, "a non-negative first bias")
     value_state: int | None = None
-    b1_abs: bool = False
     factorised: ClassVar[bool] = True
 
     @nn.compact
-    def __call__(
-        self,
-        q_all: Float[Array, "*rows agents actions"],
-        chosen: Int[Array, "*rows agents"],
-        feasible: Bool[Array, "*rows agents actions"],
-        hidden: Float[Array, "*rows agents features"],
-        mixer_state: Float[Array, "*rows state"],
-        available: Bool[Array, "*rows agents actions"] | None = None,
-    ) -> Float[Array, "*rows"]:
-        """Joint value of the running macro-actions; arguments as in `jaxmac.mixers`."""
-        q = take_chosen(q_all, chosen)
+    def __call__(self, inputs: MixerInputs) -> Float[Array, "*rows"]:
+        """Joint value of the running macro-actions."""
+        mixer_state = inputs.mixer_state
+        q = take_chosen(inputs.q_all, inputs.chosen)
         shape = (self.hypernet_embed, self.hypernet_layers)
         w1 = jnp.abs(MLP(q.shape[-1] * self.mixing_embed, *shape, name="w1")(mixer_state))
         w1 = w1.reshape(*q.shape, self.mixing_embed)
@@ -47,3 +42,6 @@ class QMIX(nn.Module):
         v = MLP(1, self.mixing_embed, name="v")(mixer_state)[..., 0]
         mixed = nn.elu(jnp.einsum("...n,...ne->...e", q, w1) + b1)
         return jnp.sum(mixed * w2, axis=-1) + v
+
+
+register_mixer("qmix", QMIX)

@@ -5,8 +5,10 @@ from typing import ClassVar, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
+from jaxmac.config import setting
+from jaxmac.mixers.base import MixerInputs, register_mixer
 from jaxmac.networks.choice import feasible_max, is_action, take_chosen
 from jaxmac.networks.layers import MLP, StackedMLP
 
@@ -24,42 +26,36 @@ class Terms(NamedTuple):
 
 
 class QPLEX(nn.Module):
-    """Q_tot = sum_i (w_i Q_i + b_i) + sum_i (lambda_i - 1) sg(w_i (Q_i - V_i)); specification, section 3.
+    """Q_tot = sum_i (w_i Q_i + b_i) + sum_i (lambda_i - 1) sg(w_i (Q_i - V_i)).
+
+    docs/specifications/mixers.md, section 3.
 
     V_i is the maximum of Q_i over the agent's feasible set (section 5). `v_over_feasible=False` takes it over
     `available` even while a macro-action runs, which breaks the conditional IGM and is there for comparison.
     `weighted_head=False` sets w = 1, b = 0; `is_minus_one=False` drops the "- 1"; `kernels` is K.
     """
 
-    kernels: int = 4
-    hypernet_embed: int = 32
-    advantage_layers: int = 2
-    advantage_embed: int = 32
+    kernels: int = setting(4, "attention heads", low=1)
+    hypernet_embed: int = setting(32, "hidden width of the hypernetworks", low=1)
+    advantage_layers: int = setting(2, "layers of the advantage weights", low=1, high=3)
+    advantage_embed: int = setting(32, "hidden width of the advantage weights", low=1)
+    v_over_feasible: bool = setting(True, "V over the feasible set (False breaks the conditional IGM)")
     weighted_head: bool = True
     is_minus_one: bool = True
-    v_over_feasible: bool = True
     factorised: ClassVar[bool] = True
 
-    def __call__(
-        self,
-        q_all: Float[Array, "*rows agents actions"],
-        chosen: Int[Array, "*rows agents"],
-        feasible: Bool[Array, "*rows agents actions"],
-        hidden: Float[Array, "*rows agents features"],
-        mixer_state: Float[Array, "*rows state"],
-        available: Bool[Array, "*rows agents actions"] | None = None,
-        value: Float[Array, "*rows agents"] | None = None,
-    ) -> Float[Array, "*rows"]:
-        """Joint value of the running macro-actions; arguments as in `jaxmac.mixers`.
+    def __call__(self, inputs: MixerInputs) -> Float[Array, "*rows"]:
+        """Joint value of the running macro-actions.
 
-        `value` replaces V_i, for dueling utilities fed in raw: advantages may then be positive and the IGM fails.
-        Raises ValueError if `v_over_feasible` is False and `available` is missing.
+        `inputs.value` replaces V_i, for raw dueling utilities: advantages may then be positive and the IGM fails.
+        Raises ValueError if `v_over_feasible` is False and `inputs.available` is missing.
         """
-        if not self.v_over_feasible and available is None:
+        if not self.v_over_feasible and inputs.available is None:
             raise ValueError("available=None: QPLEX with v_over_feasible=False needs the availability mask")
+        value = inputs.value
         if value is None:
-            value = feasible_max(q_all, feasible if self.v_over_feasible else available)
-        terms = self.terms(q_all, chosen, value, mixer_state)
+            value = feasible_max(inputs.q_all, inputs.feasible if self.v_over_feasible else inputs.available)
+        terms = self.terms(inputs.q_all, inputs.chosen, value, inputs.mixer_state)
         factor = terms.importance - 1 if self.is_minus_one else terms.importance
         return jnp.sum(terms.utility + factor * terms.advantage, axis=-1)
 
@@ -95,3 +91,6 @@ class QPLEX(nn.Module):
         of_agents = nn.sigmoid(heads("agents", agents, mixer_state))
         of_action = nn.sigmoid(heads("action", agents, state_action))
         return jnp.sum(key * of_agents * of_action, axis=-2)
+
+
+register_mixer("qplex", QPLEX, dueling="centred")

@@ -6,36 +6,30 @@ from typing import ClassVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
-from jaxmac.networks.choice import NEGATIVE, feasible_max, is_action, take_chosen
+from jaxmac.config import setting
+from jaxmac.mixers.base import MixerInputs, register_mixer
+from jaxmac.networks.choice import feasible_max, is_action, masked_argmax, take_chosen
 from jaxmac.networks.layers import MLP
 
 
 class QTRAN(nn.Module):
-    """Q_jt = MLP([s, sum_i MLP([h_i, onehot(m_i)])]) and V = MLP(s) (mixer specification, section 4).
+    """Q_jt = MLP([s, sum_i MLP([h_i, onehot(m_i)])]) and V = MLP(s) (docs/specifications/mixers.md, section 4).
 
     Q_jt itself does not factorise; what the agents act on is the sum of their utilities, which `auxiliary` ties
     to it. `critic_embed` is the width of its networks, `critic_layers` the number of their layers.
     """
 
-    critic_embed: int = 64
-    critic_layers: int = 3
-    opt_weight: float = 1.0
-    nopt_weight: float = 0.1
+    critic_embed: int = setting(64, "hidden width of the joint critic", low=1)
+    critic_layers: int = setting(3, "layers of the joint critic", low=2, high=8)
+    opt_weight: float = setting(1.0, "weight of the loss at the greedy choice", low=0.0)
+    nopt_weight: float = setting(0.1, "weight of the loss at the choice taken", low=0.0)
     factorised: ClassVar[bool] = False
 
-    def __call__(
-        self,
-        q_all: Float[Array, "*rows agents actions"],
-        chosen: Int[Array, "*rows agents"],
-        feasible: Bool[Array, "*rows agents actions"],
-        hidden: Float[Array, "*rows agents features"],
-        mixer_state: Float[Array, "*rows state"],
-        available: Bool[Array, "*rows agents actions"] | None = None,
-    ) -> Float[Array, "*rows"]:
-        """Joint value Q_jt of the running macro-actions; arguments as in `jaxmac.mixers`."""
-        return self.values((chosen,), hidden, mixer_state, q_all.shape[-1])[0][0]
+    def __call__(self, inputs: MixerInputs) -> Float[Array, "*rows"]:
+        """Joint value Q_jt of the running macro-actions."""
+        return self.values((inputs.chosen,), inputs.hidden, inputs.mixer_state, inputs.q_all.shape[-1])[0][0]
 
     @nn.compact
     def values(
@@ -53,25 +47,22 @@ class QTRAN(nn.Module):
         value = MLP(1, self.critic_embed, self.critic_layers, name="value")(mixer_state)[..., 0]
         return [critic(joint_action) for joint_action in joint_actions], value
 
-    def losses(
-        self,
-        q_all: Float[Array, "*rows agents actions"],
-        chosen: Int[Array, "*rows agents"],
-        feasible: Bool[Array, "*rows agents actions"],
-        hidden: Float[Array, "*rows agents features"],
-        mixer_state: Float[Array, "*rows state"],
-    ) -> tuple[Float[Array, "*rows"], Float[Array, "*rows"]]:
+    def losses(self, inputs: MixerInputs) -> tuple[Float[Array, "*rows"], Float[Array, "*rows"]]:
         """The squares (opt, nopt) of each row: at the conditional greedy choice, and at the one taken.
 
         Their gradient moves utilities and V only, never Q_jt.
         """
-        greedy = jnp.argmax(jnp.where(feasible, q_all, NEGATIVE), axis=-1)
+        q_all, chosen, feasible, hidden, mixer_state, *_ = inputs
+        greedy = masked_argmax(q_all, feasible)
         (taken, best), value = self.values((chosen, greedy), hidden, mixer_state, q_all.shape[-1])
         opt = jnp.sum(feasible_max(q_all, feasible), axis=-1) - jax.lax.stop_gradient(best) + value
         nopt = jnp.sum(take_chosen(q_all, chosen), axis=-1) - jax.lax.stop_gradient(taken) + value
         return opt**2, jnp.minimum(nopt, 0.0) ** 2
 
-    def auxiliary(self, *arguments: Array) -> Float[Array, "*rows"]:
+    def auxiliary(self, inputs: MixerInputs) -> Float[Array, "*rows"]:
         """The weighted sum of `losses`, to be added to the temporal-difference loss."""
-        opt, nopt = self.losses(*arguments)
+        opt, nopt = self.losses(inputs)
         return self.opt_weight * opt + self.nopt_weight * nopt
+
+
+register_mixer("qtran", QTRAN)

@@ -1,1 +1,5 @@
-"""Networks: layers, agent utilities, critics."""
+"""Networks: layers, recurrent memories, agents' utilities, critics, attention, and the masks of their outputs."""
+
+from jaxmac.networks.memory import GRU, MEMORIES, register_memory
+
+__all__ = ["GRU", "MEMORIES", "register_memory"]

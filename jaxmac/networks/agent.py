@@ -1,7 +1,8 @@
 """Recurrent utility networks: one per agent with its own weights, or one shared with an agent id.
 
-Architecture (AVF specification, section 3): two leaky-ReLU layers, a GRU, one more leaky-ReLU layer, utilities.
-The hidden state of an agent moves only where it decides; elsewhere hidden state and utilities are held.
+Architecture (docs/specifications/avf.md, section 3): leaky-ReLU layers, a recurrent layer, one more leaky-ReLU
+layer, utilities. The hidden state of an agent moves only where it decides; elsewhere hidden state and utilities
+stay.
 """
 
 from __future__ import annotations
@@ -16,67 +17,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxmac.networks.joint import Joint
-from jaxmac.networks.layers import symmetric_uniform
-
-LEAK = 0.01
-GAIN = (2.0 / (1.0 + LEAK**2)) ** 0.5  # of a leaky-ReLU layer
-
-
-def xavier(gain: float = 1.0) -> Callable[..., Array]:
-    """Uniform in +-gain * sqrt(6 / (fan_in + fan_out))."""
-    return nn.initializers.variance_scaling(gain**2, "fan_avg", "uniform")
-
-
-def leaky_relu(x: Float[Array, "*rows"]) -> Float[Array, "*rows"]:
-    """PyTorch's: at 0, where an observation of zeros puts a new net, the gradient is the slope of the left side."""
-    return jnp.where(x > 0, x, LEAK * x)
-
-
-class HeldGRU(nn.Module):
-    """PyTorch's GRU cell (two bias vectors, both trained) that moves only where `advance` holds.
-
-    The input projection runs once over the whole sequence; only the hidden projection is inside the scan.
-    """
-
-    size: int
-
-    @nn.compact
-    def __call__(
-        self,
-        hidden: Float[Array, "batch h"],
-        inputs: Float[Array, "time batch i"],
-        advance: Bool[Array, "time batch"],
-    ) -> tuple[Float[Array, "batch h"], Float[Array, "time batch h"]]:
-        """Return the final hidden state and the hidden state after every entry."""
-        init = symmetric_uniform(self.size**-0.5)
-        weight_ih = self.param("weight_ih", init, (inputs.shape[-1], 3 * self.size))
-        weight_hh = self.param("weight_hh", init, (self.size, 3 * self.size))
-        bias_ih = self.param("bias_ih", init, (3 * self.size,))
-        bias_hh = self.param("bias_hh", init, (3 * self.size,))
-        # One array per gate: cutting a joint one inside the scan costs 2.5 times the scan on CPU.
-        flat = inputs.reshape(-1, inputs.shape[-1])
-        gates = zip(jnp.split(weight_ih, 3, axis=-1), jnp.split(bias_ih, 3), strict=True)
-        projected = tuple((flat @ weight + bias).reshape(*advance.shape, self.size) for weight, bias in gates)
-
-        def step(hidden: Array, entry: tuple[tuple[Array, Array, Array], Array]) -> tuple[Array, Array]:
-            (reset_i, update_i, new_i), moves = entry
-            reset_h, update_h, new_h = jnp.split(hidden @ weight_hh + bias_hh, 3, axis=-1)
-            reset, update = nn.sigmoid(reset_i + reset_h), nn.sigmoid(update_i + update_h)
-            new = nn.tanh(new_i + reset * new_h)
-            hidden = jnp.where(moves[..., None], (1.0 - update) * new + update * hidden, hidden)
-            return hidden, hidden
-
-        if inputs.shape[0] == 1:  # acting: no loop
-            hidden, out = step(hidden, (tuple(gate[0] for gate in projected), advance[0]))
-            return hidden, out[None]
-        return jax.lax.scan(step, hidden, (projected, advance))
+from jaxmac.networks.layers import GAIN, leaky_relu, xavier
+from jaxmac.networks.memory import GRU, carry_size
 
 
 class UtilityNetwork(nn.Module):
     """Utilities of one agent. `dueling`: "none", "centred" (V + A - mean A over real actions) or "raw" (V + A).
 
     `hidden_size` is the width of the recurrent layer, `layer_size` that of the layers before it, `decode_size` that
-    of the one after it.
+    of the one after it; `memory` makes the recurrent layer.
     """
 
     actions: int
@@ -85,22 +34,23 @@ class UtilityNetwork(nn.Module):
     decode_size: int = 64
     layers: int = 2
     dueling: str = "none"
+    memory: Callable[..., nn.Module] = GRU
 
     @nn.compact
     def __call__(
         self,
-        hidden: Float[Array, "batch h"],
+        hidden: Float[Array, "batch carry"],
         inputs: Float[Array, "time batch i"],
         advance: Bool[Array, "time batch"],
         real: Bool[Array, "actions"],
     ) -> tuple[Array, Float[Array, "time batch actions"], Float[Array, "time batch h"], Float[Array, "time batch"]]:
-        """Return (final hidden, utilities, hidden after every entry, state value V of a dueling head or 0)."""
+        """(final hidden state, utilities, the memory's outputs, state value V of a dueling head or 0)."""
         x = inputs.reshape(-1, inputs.shape[-1])  # one long batch: gradients over two axes are slower
         for index in range(self.layers):
             x = leaky_relu(nn.Dense(self.layer_size, kernel_init=xavier(GAIN), name=f"encode_{index}")(x))
         x = x.reshape(*advance.shape, -1)
-        hidden, hiddens = HeldGRU(self.hidden_size, name="memory")(hidden, x, advance)
-        x = hiddens.reshape(-1, self.hidden_size)
+        hidden, remembered = self.memory(self.hidden_size, name="memory")(hidden, x, advance)
+        x = remembered.reshape(-1, self.hidden_size)
         x = leaky_relu(nn.Dense(self.decode_size, kernel_init=xavier(GAIN), name="decode")(x))
         utilities = nn.Dense(self.actions, kernel_init=xavier(), name="utilities")(x).reshape(*advance.shape, -1)
         value = jnp.zeros(utilities.shape[:-1])
@@ -110,11 +60,11 @@ class UtilityNetwork(nn.Module):
                 mean = jnp.sum(jnp.where(real, utilities, 0.0), -1, keepdims=True) / jnp.sum(real)
                 utilities = utilities - mean
             utilities = utilities + value[..., None]
-        return hidden, utilities, hiddens, value
+        return hidden, utilities, remembered, value
 
 
 class Utilities(NamedTuple):
-    """What the agents' networks say about a sequence."""
+    """The outputs of the agents' networks over a sequence."""
 
     q: Float[Array, "time batch agents actions"]
     hidden: Float[Array, "time batch agents h"]
@@ -144,12 +94,12 @@ class AgentNetworks(NamedTuple):
 
 
 class ActingNets(NamedTuple):
-    """What a policy consists of, as data: whoever plays it elsewhere needs no more.
+    """The networks behind a policy, as data: all that is needed to run it outside jaxmac.
 
     Attributes:
         networks: one per agent, or a single one for the team.
         params: theirs.
-        output: what they say: "utilities" to maximise, or "logits" to draw from.
+        output: the meaning of their outputs: "utilities" to maximise, or "logits" to draw from.
         encoding_size: of each of the two clocks that follow the observation (0: none, and hidden states move at
             decisions; else at every primitive step).
         perceives: with clocks, "fresh" observations or those "held" since the last decision.
@@ -175,6 +125,7 @@ def make_agent_networks(
     dueling: str = "none",
     share_parameters: bool = False,
     obs_last_action: bool = False,
+    memory: Callable[..., nn.Module] = GRU,
 ) -> AgentNetworks:
     """Build the networks of a team of possibly unequal agents.
 
@@ -183,13 +134,14 @@ def make_agent_networks(
     advance [time, batch, agents]) -> (hidden, Utilities)`. With own weights every parameter has a leading axis of
     agents; a shared network also sees the agent's one-hot id. Observations are zero-padded on the right.
     Layers before the recurrent one are `layer_size` wide (0: as wide as it), that after it `decode_size` (0: as
-    wide as those before).
+    wide as those before). `memory` makes the recurrent layer of a given size.
     """
     agents, obs_size, actions = len(obs_sizes), max(obs_sizes), max(num_actions)
     real = jnp.arange(actions) < jnp.asarray(num_actions)[:, None]
     layer_size = layer_size or hidden_size
     decode_size = decode_size or layer_size
-    sizes = (actions, hidden_size, layer_size, decode_size, hidden_layers, dueling)
+    sizes = (actions, hidden_size, layer_size, decode_size, hidden_layers, dueling, memory)
+    carry = carry_size(memory, hidden_size)
     network = nn.vmap(
         UtilityNetwork,
         variable_axes={"params": None if share_parameters else 0},
@@ -211,19 +163,19 @@ def make_agent_networks(
     ) -> tuple[Array, Utilities]:
         chex.assert_equal_shape([last_action, advance])
         chex.assert_shape(obs, (*advance.shape[:2], agents, obs_size))
-        chex.assert_shape(hidden, (advance.shape[1], agents, hidden_size))
+        chex.assert_shape(hidden, (advance.shape[1], agents, carry))
         inputs = jnp.moveaxis(inputs_of(obs, last_action), -2, 0)
-        hidden, q, hiddens, value = network.apply(
+        hidden, q, remembered, value = network.apply(
             params, jnp.moveaxis(hidden, -2, 0), inputs, jnp.moveaxis(advance, -1, 0), real
         )
-        utilities = Utilities(jnp.moveaxis(q, 0, -2), jnp.moveaxis(hiddens, 0, -2), jnp.moveaxis(value, 0, -1))
+        utilities = Utilities(jnp.moveaxis(q, 0, -2), jnp.moveaxis(remembered, 0, -2), jnp.moveaxis(value, 0, -1))
         return jnp.moveaxis(hidden, 0, -2), utilities
 
     def init(key: Array) -> Any:
         width = inputs_of(jnp.zeros((1, 1, agents, obs_size)), jnp.zeros((1, 1, agents), jnp.int32)).shape[-1]
         params = network.init(
             key,
-            jnp.zeros((agents, 1, hidden_size)),
+            jnp.zeros((agents, 1, carry)),
             jnp.zeros((agents, 1, 1, width)),
             jnp.ones((agents, 1, 1), bool),
             real,
@@ -236,7 +188,7 @@ def make_agent_networks(
         return _rescaled(params, {"encode_0": first, "utilities": last})
 
     def initial_hidden(batch: int) -> Array:
-        return jnp.zeros((batch, agents, hidden_size))
+        return jnp.zeros((batch, agents, carry))
 
     layout = Layout(tuple(obs_sizes), tuple(num_actions), UtilityNetwork(*sizes), share_parameters, obs_last_action)
     return AgentNetworks(init, initial_hidden, apply, layout)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmac.networks.agent import GAIN, leaky_relu, xavier
+from jaxmac.networks.layers import GAIN, leaky_relu, xavier
 
 
 class StateCritic(nn.Module):

@@ -1,11 +1,26 @@
-"""Layers shared by networks and mixers, initialised as PyTorch initialises a linear layer."""
+"""Layers and activations shared by networks and mixers, initialised as PyTorch initialises them."""
 
 import math
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+LEAK = 0.01
+GAIN = (2.0 / (1.0 + LEAK**2)) ** 0.5  # of a leaky-ReLU layer
+
+
+def xavier(gain: float = 1.0) -> Callable[..., Array]:
+    """Uniform in +-gain * sqrt(6 / (fan_in + fan_out))."""
+    return nn.initializers.variance_scaling(gain**2, "fan_avg", "uniform")
+
+
+def leaky_relu(x: Float[Array, "*rows"]) -> Float[Array, "*rows"]:
+    """max(x, 0.01 x). At 0, where an observation of zeros puts a new network, the slope is that of the left side,
+    as in PyTorch (JAX takes the right one)."""
+    return jnp.where(x > 0, x, LEAK * x)
 
 
 def symmetric_uniform(bound: float) -> nn.initializers.Initializer:

@@ -1,7 +1,7 @@
 """The raw record of what happened, and the marks every cut derives from it.
 
-With `ts[0]` from reset and `ts[t + 1]` from step `t`: fields seen before a step have T + 1 entries, fields of a
-step have T. Nothing derived is stored: no next observation, no accumulated reward, no discount.
+With `ts[0]` from reset and `ts[t + 1]` from step `t`: what is known before a step has T + 1 entries, what a step
+brings has T. Nothing derived is stored: no next observation, no accumulated reward, no discount.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ class Episode:
     terminal: Bool[Array, "time"]  # the environment ended the episode
     truncated: Bool[Array, "time"]  # the time limit ended it
     mask: Bool[Array, "time"]  # the step was taken
-    window_start: Int[Array, ""] | None = None  # first step of the window to learn from, where the replay chose one
 
     @property
     def length(self) -> Int[Array, ""]:
@@ -48,7 +47,7 @@ class Marks(NamedTuple):
 
     ended: Bool[Array, "time agents"]  # the macro-action closes on this step and yields a row
     started: Int[Array, "time agents"]  # step at which the running macro-action was chosen
-    following: Int[Array, "time agents"]  # step at which the one running at time + 1 was or will be chosen
+    next_start: Int[Array, "time agents"]  # step at which the one running at time + 1 was or will be chosen
 
     @property
     def duration(self) -> Int[Array, "time agents"]:
@@ -71,8 +70,7 @@ def mark(episode: Episode, *, close_on_terminal: bool) -> Marks:
         ended = ended | episode.terminal[:, None]
     ended = ended & episode.mask[:, None]
     started = steps[:, None] - episode.elapsed[:-1].astype(jnp.int32)
-    following = jnp.where(ended, steps[:, None] + 1, started)
-    return Marks(ended, started, following)
+    return Marks(ended, started, next_start=jnp.where(ended, steps[:, None] + 1, started))
 
 
 def discounted_return(episode: Episode, discount: Float[Array, ""] | float) -> Float[Array, ""]:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.record.episode import Episode, mark
-from jaxmac.record.joint_rows import accumulate_reward
+from jaxmac.record.windows import accumulate_reward
 
 
 class JointSteps(NamedTuple):

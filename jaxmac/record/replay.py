@@ -1,29 +1,95 @@
-"""Episodes in, minibatches out. Storage is flashbax's ring buffer, one entry an episode."""
+"""Replays: episodes in, minibatches out. Which rule samples them is a registered part.
+
+The rules of the library are in `jaxmac.record.samplers`.
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import flashbax
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
+from jaxmac.config import check_settings, settings_of
 from jaxmac.record.episode import Episode
+from jaxmac.registry import Registry
+
+
+class Sample(NamedTuple):
+    """A minibatch of whole episodes, and what the rule that chose them says about each."""
+
+    episodes: Episode  # [batch, time, ...]
+    window_start: Int[Array, "batch"] | None  # first primitive step of the window to learn from; None: anywhere
+    index: Int[Array, "batch"]  # where the episodes are stored, for `Replay.feedback`
+    weight: Float[Array, "batch"]  # factor on the losses of each episode's rows, 1 where all count alike
 
 
 class Replay(NamedTuple):
-    """Pure functions over a ring buffer of whole raw episodes."""
+    """Storage of whole raw episodes and a rule that samples them, as pure functions.
 
-    init: Callable[[Episode], Any]  # a single episode (its shapes and dtypes) -> empty storage
-    add: Callable[[Any, Episode], Any]  # (storage, batch of episodes) -> storage
-    size: Callable[[Any], Array]  # number of episodes held
-    sample: Callable[[Array, Any], Episode]  # (key, storage) -> batch of episodes
-    capacity: int  # episodes
+    Attributes:
+        init: a single episode (its shapes and dtypes) -> empty storage.
+        add: (storage, episodes `[number, time, ...]`) -> storage; the oldest ones make room.
+        size: storage -> number of episodes in it.
+        sample: (key, storage) -> Sample.
+        capacity: most episodes in it.
+        feedback: (storage, index `[batch]`, errors `[batch]`) -> storage, called after each update with the mean
+            absolute temporal-difference error of each sampled episode; None where the rule does not use it.
+        chooses_windows: whether samples have a `window_start`.
+    """
+
+    init: Callable[[Episode], Any]
+    add: Callable[[Any, Episode], Any]
+    size: Callable[[Any], Array]
+    sample: Callable[[Array, Any], Sample]
+    capacity: int
+    feedback: Callable[[Any, Array, Array], Any] | None = None
+    chooses_windows: bool = False
 
 
-SAMPLING = ("episodes", "windows")
+SAMPLERS: Registry[Callable[..., Any]] = Registry("sampler")
+
+
+def register_sampler(name: str, factory: Callable[..., Any]) -> None:
+    """Add a sampling rule: hyperparameter `sampling="NAME"` of every algorithm with a replay.
+
+    Args:
+        name: the rule's name.
+        factory: a frozen dataclass whose fields made with `jaxmac.setting` are its hyperparameters and whose
+            instances are called with `(capacity, batch_size, window)`; or a function of these three. `capacity` is
+            the number of episodes to store, `batch_size` that of a minibatch, `window` the length in primitive
+            steps of a training window. It returns a `Replay`.
+
+    Raises ValueError, in one line, for a name that is taken or a factory of the wrong kind.
+    """
+    method = factory.__call__ if inspect.isclass(factory) else factory
+    if (
+        not callable(factory)
+        or not callable(method)
+        or (inspect.isclass(factory) and "__call__" not in vars(factory))
+    ):
+        raise ValueError(f"sampler {name!r} is {factory!r}; expected a callable dataclass or a function")
+    check_settings("sampler", name, factory, may_trace=False)
+    SAMPLERS.register(name, factory)
+
+
+def make_sampler(name: str, config: Any, capacity: int, batch_size: int, window: int) -> Replay:
+    """The replay of the rule `name` with its settings from `config`.
+
+    Raises ValueError, in one line, where a batch is larger than the replay or the rule gives something else.
+    """
+    if batch_size > capacity:
+        raise ValueError(f"batch_size={batch_size} is larger than the replay; allowed: <= {capacity}")
+    factory = SAMPLERS[name]
+    if inspect.isclass(factory):
+        factory = factory(**{setting: getattr(config, setting) for setting in settings_of(factory)})
+    replay = factory(capacity, batch_size, window)
+    if not isinstance(replay, Replay):
+        raise ValueError(f"sampler {name!r} made a {type(replay).__name__}; expected a jaxmac.record.Replay")
+    return replay
 
 
 def fresh_episodes(count: int) -> Replay:
@@ -32,87 +98,8 @@ def fresh_episodes(count: int) -> Replay:
     def init(example: Episode) -> Episode:
         return jax.tree.map(lambda x: jnp.zeros((count, *x.shape), x.dtype), example)
 
-    return Replay(init, lambda state, episodes: episodes, lambda state: count, lambda key, state: state, count)
+    def sample(key: Array, state: Episode) -> Sample:
+        del key
+        return Sample(state, None, jnp.arange(count), jnp.ones(count))
 
-
-def make_replay(
-    capacity: int, batch_size: int, *, tournament: int = 0, tournament_share: float = 0.5, window: int = 0
-) -> Replay:
-    """A replay of `capacity` episodes that gives batches of `batch_size`.
-
-    Without a tournament the episodes of a batch are distinct and uniform over those held. With `tournament` = n,
-    the first `round(tournament_share * batch_size)` are instead each the best by undiscounted return of n drawn
-    uniformly; the remaining ones stay uniform and distinct.
-
-    With `window` = n > 0 it is windows of n primitive steps that are distinct and uniform over all that are held:
-    an episode of L steps has L + n - 1 of them, the first beginning n - 1 steps before it. Episodes come with
-    `window_start` then; those chosen by tournament begin anywhere.
-
-    Raises:
-        ValueError: the batch is larger than the replay.
-    """
-    if batch_size > capacity:
-        raise ValueError(f"batch_size={batch_size} is larger than the replay; allowed: <= {capacity}")
-    storage = flashbax.make_item_buffer(capacity, 1, 1, add_batches=True)
-    winners = round(tournament_share * batch_size) if tournament else 0
-
-    def init(example: Episode) -> Any:
-        return storage.init((example, example.undiscounted_return, example.length))
-
-    def add(state: Any, episodes: Episode) -> Any:
-        return storage.add(state, (episodes, episodes.undiscounted_return, episodes.length))
-
-    def size(state: Any) -> Array:
-        return jnp.where(state.is_full, capacity, state.current_index)
-
-    def sample(key: Array, state: Any) -> Episode:
-        held, returns, lengths = jax.tree.map(lambda x: x[0], state.experience)
-        uniform_key, tournament_key = jax.random.split(key)
-        if window:
-            counts = jnp.where(jnp.arange(capacity) < size(state), lengths + window - 1, 0)
-            index, rank = _windows(uniform_key, counts, batch_size - winners)
-        else:
-            index = _distinct(uniform_key, size(state), capacity, batch_size - winners)
-        if winners:
-            drawn = jax.random.randint(tournament_key, (winners, tournament), 0, size(state))
-            best = jnp.argmax(returns[drawn], axis=-1)[:, None]
-            chosen = jnp.take_along_axis(drawn, best, -1)[:, 0]
-            index = jnp.concatenate([chosen, index])
-        batch = jax.tree.map(lambda x: x[index], held)
-        if not window:
-            return batch
-        if winners:
-            share = jax.random.uniform(jax.random.fold_in(tournament_key, 1), (winners,))
-            rank = jnp.concatenate([(share * counts[chosen]).astype(rank.dtype), rank])
-        return batch.replace(window_start=rank + 1 - window)
-
-    return Replay(init, add, size, sample, capacity)
-
-
-def _windows(key: Array, counts: Int[Array, "episodes"], number: int) -> tuple[Array, Array]:
-    """`number` distinct windows, uniform over all: episode and rank within it. `counts`: windows of each episode.
-
-    Floyd's way to draw a subset; with fewer than `number` windows some come again.
-    """
-    before = jnp.cumsum(counts)
-    total = before[-1]
-
-    def draw(chosen: Array, entry: tuple[Array, Array]) -> tuple[Array, None]:
-        place, share = entry
-        last = jnp.maximum(total - number, 0) + place
-        candidate = jnp.minimum((share * (last + 1)).astype(jnp.int32), last)
-        pick = jnp.where(jnp.any(chosen == candidate), last, candidate)
-        return chosen.at[place].set(pick), None
-
-    places = jnp.arange(number), jax.random.uniform(key, (number,))
-    chosen, _ = jax.lax.scan(draw, jnp.full(number, -1, jnp.int32), places)
-    chosen = chosen % jnp.maximum(total, 1)
-    episode = jnp.sum(before <= chosen[:, None], axis=-1)
-    return episode, chosen - (before - counts)[episode]
-
-
-def _distinct(key: Array, size: Array, capacity: int, count: int) -> Array:
-    """`count` distinct integers, uniform over [0, size); with fewer than `count` available the rest repeat them."""
-    score = jnp.where(jnp.arange(capacity) < size, jax.random.uniform(key, (capacity,)), -1.0)
-    _, index = jax.lax.top_k(score, count)
-    return jnp.where(index < size, index, index % jnp.maximum(size, 1))
+    return Replay(init, lambda state, episodes: episodes, lambda state: jnp.int32(count), sample, count)

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxmac.algorithms import configure, entry
-from jaxmac.config import build, nearest, traced_fields
+from jaxmac.config import build, traced_fields
 from jaxmac.envs.environment import Environment
+from jaxmac.errors import nearest
 
 
 class MemberSpec(NamedTuple):

@@ -16,7 +16,7 @@ from jaxmac.algorithms import Algorithm, entry
 from jaxmac.analysis.animation import Animation, animate
 from jaxmac.config import hyper_arrays
 from jaxmac.envs.environment import Environment
-from jaxmac.record.rollout import Policy
+from jaxmac.record.policy import Policy
 from jaxmac.runs.checkpoint import read
 from jaxmac.runs.directory import RunDirectoryError, read_config, read_rows, tabulate
 from jaxmac.runs.members import MemberSpec, group_members, restore_members

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
 
-from jaxmac.config import nearest
+from jaxmac.errors import nearest
 from jaxmac.runs.directory import COLUMNS, number
 
 METRICS = COLUMNS[COLUMNS.index("episodes") + 1 :]

@@ -21,7 +21,8 @@ from jaxmac.algorithms.base import Algorithm, Collection, Hyper, Progress
 from jaxmac.envs.environment import Environment
 from jaxmac.processes.collective import place
 from jaxmac.record.episode import Episode, discounted_return
-from jaxmac.record.rollout import Policy, rollout
+from jaxmac.record.policy import Policy
+from jaxmac.record.rollout import rollout
 
 EVALUATION = 0x7FFFFFFF  # folded into a member's key: evaluation draws share nothing with training
 INIT = 0x7FFFFFFE

@@ -9,7 +9,8 @@ from jaxmac import envs
 from jaxmac.algorithms import Progress, configure, entry
 from jaxmac.algorithms.value_based import exploration, hysteretic, masked_mean_square
 from jaxmac.config import hyper_arrays
-from jaxmac.record.rollout import random_policy, rollout
+from jaxmac.record.policy import random_policy
+from jaxmac.record.rollout import rollout
 
 SMALL = {"batch_size": 8, "hidden_size": 8, "hidden_layers": 1, "max_rows": 0, "replay_tournament": 0}
 NOW = Progress(jnp.int32(0), jnp.int32(100), jnp.int32(0))

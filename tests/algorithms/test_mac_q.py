@@ -15,8 +15,9 @@ from jaxmac.algorithms.mac_q import MacQState
 from jaxmac.config import hyper_arrays
 from jaxmac.envs.environment import Environment
 from jaxmac.networks.joint import joint_of
-from jaxmac.record.joint_rows import own_rows, trajectory_of
-from jaxmac.record.rollout import Policy
+from jaxmac.record.own_rows import own_rows
+from jaxmac.record.policy import Policy
+from jaxmac.record.windows import trajectory_of
 
 SQUEEZE = json.loads((GOLDEN / "value_based_squeeze.json").read_text())
 SIZES, ACTIONS = SQUEEZE["obs_size"], SQUEEZE["n_action"]

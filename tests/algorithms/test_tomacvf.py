@@ -16,7 +16,8 @@ from jaxmac.config import hyper_arrays
 from jaxmac.networks.attention import AgentContext
 from jaxmac.networks.choice import conditional_argmax, feasible_set
 from jaxmac.record.joint_steps import mac_sjert
-from jaxmac.record.rollout import random_policy, rollout
+from jaxmac.record.policy import random_policy
+from jaxmac.record.rollout import rollout
 
 SMALL = {
     "batch_size": 8,

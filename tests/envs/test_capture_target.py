@@ -13,7 +13,8 @@ from support.capture_target_play import jitted, situation
 from jaxmac import envs
 from jaxmac.envs.capture_target.environment import MOVE_TO_TARGET, Noise
 from jaxmac.envs.rendering import frame
-from jaxmac.record.rollout import random_policy, rollout_to_end, scripted_policy
+from jaxmac.record.policy import random_policy, scripted_policy
+from jaxmac.record.rollout import rollout_to_end
 
 QUICK_COMPILE = {"xla_backend_optimization_level": 0}
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("capture_target_*.npz"))

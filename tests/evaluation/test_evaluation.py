@@ -16,7 +16,8 @@ from jaxmac import envs, evaluation
 from jaxmac.algorithms import configure, entry
 from jaxmac.cli.main import main
 from jaxmac.config import hyper_arrays
-from jaxmac.record.rollout import Policy, random_policy, rollout, rollout_to_end
+from jaxmac.record.policy import Policy, random_policy
+from jaxmac.record.rollout import rollout, rollout_to_end
 
 GO_SMALL, GO_LEFT, PUSH, STAY = 0, 2, 4, 7
 

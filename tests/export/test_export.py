@@ -20,7 +20,7 @@ import jaxmac
 from jaxmac import envs
 from jaxmac.cli.main import main
 from jaxmac.export.folder import RUNNER, export_policy, write_policy
-from jaxmac.record.rollout import random_policy
+from jaxmac.record.policy import random_policy
 from jaxmac.runs.directory import RunDirectoryError
 
 

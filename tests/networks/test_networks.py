@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmac.networks.agent import HeldGRU, make_agent_networks
+from jaxmac.networks.agent import make_agent_networks
+from jaxmac.networks.memory import GRU
 
 
 def sequence(seed, steps=6, batch=3, sizes=(4, 2)):
@@ -25,7 +26,7 @@ def nets(request):
 
 def test_gru_is_pytorchs():
     """Gates by hand, in PyTorch's order r, z, n, with both bias vectors."""
-    gru, h, x = HeldGRU(3), np.ones((1, 3), np.float32) * 0.3, np.array([[[0.5, -1.0]]], np.float32)
+    gru, h, x = GRU(3), np.ones((1, 3), np.float32) * 0.3, np.array([[[0.5, -1.0]]], np.float32)
     params = gru.init(jax.random.key(1), h, x, np.ones((1, 1), bool))
     p = {k: np.asarray(v, np.float64) for k, v in params["params"].items()}
     gi, gh = x[0, 0] @ p["weight_ih"] + p["bias_ih"], h[0] @ p["weight_hh"] + p["bias_hh"]

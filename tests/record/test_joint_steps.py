@@ -10,9 +10,10 @@ import pytest
 from support.records import make_episode, worked_example
 
 from jaxmac import envs
-from jaxmac.record.joint_rows import accumulate_reward
 from jaxmac.record.joint_steps import mac_sjert
-from jaxmac.record.rollout import random_policy, rollout
+from jaxmac.record.policy import random_policy
+from jaxmac.record.rollout import rollout
+from jaxmac.record.windows import accumulate_reward
 
 EXAMPLE = json.loads((Path(__file__).parents[1] / "golden" / "pg_example.json").read_text())
 GAMMA = EXAMPLE["gamma"]

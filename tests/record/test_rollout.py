@@ -5,7 +5,8 @@ import pytest
 
 from jaxmac import envs
 from jaxmac.record.episode import mark
-from jaxmac.record.rollout import Policy, play, random_policy, rollout, scripted_policy, uniform_available
+from jaxmac.record.policy import Policy, random_policy, scripted_policy, uniform_available
+from jaxmac.record.rollout import play, rollout
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,8 @@ from conftest import GOLDEN
 from support.records import make_episode, recorded_squeeze
 
 from jaxmac.record.episode import discounted_return, mark
-from jaxmac.record.joint_rows import (
-    MACRO_STATES,
-    REWARD_SCHEMES,
-    TIME_MAJOR,
-    accumulate_reward,
-    joint_row_steps,
-    joint_trajectory,
-    mac_jert,
-    pack,
-    window,
-)
+from jaxmac.record.joint_rows import MACRO_STATES, REWARD_SCHEMES, TIME_MAJOR, joint_trajectory, mac_jert
+from jaxmac.record.windows import accumulate_reward, joint_row_steps, pack, window
 
 FIG2 = json.loads((GOLDEN / "avf_fig2.json").read_text())
 SQUEEZE = json.loads((GOLDEN / "value_based_squeeze.json").read_text())

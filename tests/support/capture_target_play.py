@@ -6,6 +6,9 @@ import jax.numpy as jnp
 from jaxmac import envs
 
 
+QUICK_COMPILE = {"xla_backend_optimization_level": 0}
+
+
 @functools.cache
 def jitted(env_id, **options):
     env = envs.make(env_id, **options)

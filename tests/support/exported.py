@@ -12,7 +12,7 @@ from jaxmac import envs
 from jaxmac.algorithms import configure, entry
 from jaxmac.config import hyper_arrays
 from jaxmac.export.folder import write_policy
-from jaxmac.record.rollout import uniform_available
+from jaxmac.record.policy import uniform_available
 
 SHARED = {"share_parameters": True, "obs_last_action": True}
 CASES = {  # algorithm, environment, hyperparameters

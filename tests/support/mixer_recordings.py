@@ -6,6 +6,10 @@ import numpy as np
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "mixers.npz", allow_pickle=False)
 
 
+def linear(prefix):
+    return {"kernel": GOLDEN[f"{prefix}.weight"].T, "bias": GOLDEN[f"{prefix}.bias"]}
+
+
 def mlp(prefix, layers):
     """Recorded layers `prefix.0, prefix.2, ..` (or `prefix` alone where there is one) as our `MLP`."""
     names = [prefix] if layers == 1 else [f"{prefix}.{2 * i}" for i in range(layers)]

@@ -13,7 +13,7 @@ import jaxmac
 from jaxmac.algorithms import ALGORITHMS, Algorithm, Entry
 from jaxmac.algorithms.value_based import ValueBasedConfig, collection
 from jaxmac.processes import collective
-from jaxmac.record.rollout import Policy, uniform_available
+from jaxmac.record.policy import Policy, uniform_available
 
 SETTINGS = {"num_envs": 4, "batch_size": 4, "replay_episodes": 16, "learning_starts": 8, "train_freq": 6}
 SETTINGS |= {"eval_every": 8, "eval_episodes": 4}

@@ -1,4 +1,5 @@
-"""The reference's hyperparameters of the actor-critics, per environment (policy-gradient specification, section 9).
+"""The reference's hyperparameters of the actor-critics, per environment (docs/specifications/policy_gradient.md,
+section 9).
 
 Grids and maps for which no script was published take the nearest row. Each row: actor's and critic's learning rate,
 episodes per iteration, episodes between target copies, n-step.

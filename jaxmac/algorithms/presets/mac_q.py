@@ -1,4 +1,4 @@
-"""The reference's hyperparameters of the value-based baselines, per environment (value-based specification, 8).
+"""Presets of the value-based baselines: the reference program's (docs/specifications/value_based.md, section 8).
 
 Grids and maps for which no script was published take the nearest row. The reference collects one episode at a time
 and updates every `train_freq` primitive steps; here 16 episodes run in parallel at the same ratio. Its replays of
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxmac.algorithms import avf
+from jaxmac.algorithms.presets import avf
 from jaxmac.envs.environment import Environment
 
 # grid: batch, train_freq = window, learning rate, episodes of the schedules
@@ -94,7 +94,7 @@ def _schedule(episodes: float, last: float, beta: bool = False) -> dict[str, Any
 
 
 def _episodes(held: int, starts: int) -> dict[str, Any]:
-    unit = {"sampling": "episodes", "trajectory_unit": "episode"}
+    unit = {"sampling": "uniform", "trajectory_unit": "episode"}
     return unit | {"replay_episodes": held, "learning_starts": starts}
 
 
@@ -109,6 +109,6 @@ def tuned(env: Environment, kind: str) -> dict[str, Any]:
     keep += ("epsilon_start", "epsilon_end", "epsilon_episodes", "train_freq", "batch_size", "max_rows")
     keep += ("learning_rate", "learning_rate_decay", "learning_rate_episodes", "polyak", "hidden_size")
     values = {name: value for name, value in avf.tuned(env, "vdn").items() if name in keep}
-    values |= {"target_steps": 0, "sampling": "episodes", "trajectory": 25, "trajectory_unit": "steps"}
+    values |= {"target_steps": 0, "sampling": "tournament", "trajectory": 25, "trajectory_unit": "steps"}
     values |= {"grad_clip": 10.0, "close_on_terminal": True, "recurrent_exploration": True}
     return values | ({"hidden_size": 64} if kind == "mac-cen-q" else {})

@@ -1,0 +1,150 @@
+"""What AVF and ToMacVF share: utilities mixed into one joint value, and the update of all their networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxmac.algorithms.base import Algorithm, Progress
+from jaxmac.algorithms.value_based import (
+    LearnerState,
+    ValueBasedConfig,
+    collection,
+    descend,
+    initial_state,
+    update_target,
+)
+from jaxmac.config import setting
+from jaxmac.envs.environment import Environment
+from jaxmac.hyper import Hyper
+from jaxmac.mixers import MIXERS
+from jaxmac.mixers.base import DUELING, MixerInputs, auxiliary_losses, init_mixer, mixer_of, with_traced
+from jaxmac.networks.agent import AgentNetworks, Utilities
+from jaxmac.networks.attention import AgentContext
+from jaxmac.networks.choice import feasible_set
+from jaxmac.record.joint_rows import MACRO_STATES
+from jaxmac.record.policy import Policy
+from jaxmac.record.replay import Sample
+
+
+@dataclass(frozen=True)
+class FactorisedConfig(ValueBasedConfig):
+    """Hyperparameters of algorithms with a mixer, without those of the mixer itself."""
+
+    macro_state: str = setting("joint", "what the mixer sees", choices=MACRO_STATES)
+    dueling: str = setting(
+        "auto", "dueling utilities (auto: centred for QPLEX, else none)", choices=("auto", *DUELING)
+    )
+
+
+class Networks(NamedTuple):
+    """The networks of one algorithm, with the environment and the (static) config that they are built for."""
+
+    env: Environment
+    config: Any
+    agents: AgentNetworks
+    mixer: nn.Module
+    context: AgentContext | None  # encodes the agents' histories for the mixer
+    dueling: str
+    state_size: int  # of the global state or macro-state that the mixer sees
+    tokens: int  # width of the context's inputs
+
+
+def dueling_of(config: FactorisedConfig, mixer_name: str) -> str:
+    """The kind of dueling head that `auto` stands for with this mixer."""
+    return MIXERS[mixer_name].dueling if config.dueling == "auto" else config.dueling
+
+
+def mixer_for(mixer_name: str, config: Any, **fields: Any) -> nn.Module:
+    """The mixer of a config; those of its fields that are in `fields` have that value instead."""
+    known = MIXERS[mixer_name].module.__dataclass_fields__
+    return mixer_of(mixer_name, config, **{name: value for name, value in fields.items() if name in known})
+
+
+def init(networks: Networks, agents_key: Array, mixer_key: Array, context_key: Array, hyper: Hyper) -> LearnerState:
+    """Draw all parameters; targets start as copies."""
+    env, context = networks.env, networks.context
+    size = networks.state_size + (env.num_agents * context.width if context is not None else 0)
+    mixer = with_traced(networks.mixer, hyper)
+    params = {
+        "agents": networks.agents.init(agents_key),
+        "mixer": init_mixer(mixer, mixer_key, env.num_agents, env.max_actions, networks.config.hidden_size, size),
+    }
+    if context is not None:
+        params["context"] = context.init(context_key, jnp.zeros((1, 1, env.num_agents, networks.tokens)))
+    return initial_state(hyper, params)
+
+
+def mixer_inputs(
+    networks: Networks,
+    utilities: Utilities,
+    chosen: Int[Array, "rows batch agents"],
+    avail: Bool[Array, "rows batch agents actions"],
+    choosing: Bool[Array, "rows batch agents"],
+    running: Int[Array, "rows batch agents"],
+    mixer_state: Float[Array, "rows batch state"],
+) -> MixerInputs:
+    """The mixer's inputs where `choosing` agents may choose among `avail` and the others run `running`."""
+    feasible = feasible_set(avail, choosing, running)
+    value = utilities.value if networks.dueling == "raw" else None
+    return MixerInputs(utilities.q, chosen, feasible, utilities.hidden, mixer_state, avail, value)
+
+
+def joint_value(networks: Networks, params: Any, hyper: Hyper, inputs: MixerInputs) -> Float[Array, "rows batch"]:
+    """Q_tot of each row."""
+    return with_traced(networks.mixer, hyper).apply(params["mixer"], inputs)
+
+
+def auxiliary_loss(
+    networks: Networks,
+    params: Any,
+    hyper: Hyper,
+    inputs: MixerInputs,
+    mask: Bool[Array, "rows batch"],
+    weight: Float[Array, "batch"],
+) -> Float[Array, ""] | float:
+    """Mean over `mask` of what the mixer adds to the loss, weighted by episode; 0 for most."""
+    mixer = with_traced(networks.mixer, hyper)
+    if not hasattr(mixer, "auxiliary"):
+        return 0.0
+    rows = auxiliary_losses(mixer, params["mixer"], inputs)
+    return jnp.sum(weight * jnp.where(mask, rows, 0.0)) / jnp.maximum(jnp.sum(mask), 1)
+
+
+Loss = Callable[..., tuple[Array, Array]]
+"""(params, state, rows, hyper, progress, weight [batch]) -> (loss, errors of the episodes [batch])."""
+
+
+def make_algorithm(
+    networks: Networks,
+    init_of: Callable[[Array, Hyper], LearnerState],
+    rows_of: Callable[[Sample, Hyper, Array], Any],
+    loss: Loss,
+    policy: Callable[[Any], Policy],
+) -> Algorithm:
+    """The algorithm that cuts samples with `rows_of`, descends `loss` and acts with `policy(agent parameters)`."""
+    config, env = networks.config, networks.env
+
+    def update(
+        state: LearnerState, hyper: Hyper, samples: dict[str, Sample], progress: Progress, key: Array
+    ) -> tuple[LearnerState, dict[str, Any]]:
+        sample = samples["main"]
+        rows = rows_of(sample, hyper, key)
+        differentiate = jax.value_and_grad(loss, has_aux=True)
+        (value, errors), gradient = differentiate(state.params, state, rows, hyper, progress, sample.weight)
+        state = descend(state, gradient, config, hyper, progress)
+        state = update_target(state, config, hyper, progress, env.horizon)
+        dropped = jnp.sum(rows.dropped) if hasattr(rows, "dropped") else 0
+        return state, {"loss": value, "dropped_rows": dropped, "errors": {"main": errors}}
+
+    def behaviour(state: LearnerState, hyper: Hyper, stream: str = "main") -> Policy:
+        del hyper, stream
+        return policy(state.params["agents"])
+
+    return Algorithm(("main",), init_of, behaviour, behaviour, update, collection(config, env))

@@ -1,0 +1,58 @@
+"""Presets of ToMacVF: `paper` and `tuned`. A value for a part that is not chosen does not apply."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxmac.algorithms.presets import avf
+from jaxmac.envs.environment import Environment
+
+MIXER = {"hypernet_embed": 64, "b1_abs": True}  # docs/specifications/tomacvf.md, section 4
+BOX_PUSHING = {  # grid: learning rate, episodes per iteration, episodes between target copies (Table 2)
+    6: (1e-3, 10, 32),
+    8: (1e-3, 10, 32),
+    10: (1e-3, 14, 48),
+    12: (5e-4, 16, 144),
+    14: (5e-4, 16, 144),
+}
+OVERCOOKED = {"A": (64, 32), "B": (128, 32), "C": (128, 64)}  # map: batch, episodes per iteration (Table 3)
+WAREHOUSE = {  # variant: learning rate, episodes between target copies, last epsilon (Table 4)
+    "D": (5e-4, 32, 0.05),
+    "D1": (5e-4, 32, 0.05),
+    "T": (3e-4, 32, 0.01),
+    "T1": (3e-4, 64, 0.01),
+    "Q": (1e-4, 64, 0.01),
+}
+
+
+def paper(env: Environment, mixer_name: str) -> dict[str, Any]:
+    """Tables 2 to 4 of the ToMacVF paper read as in docs/specifications/tomacvf.md, section 7.
+
+    Grids larger than 14x14, Warehouse-S and Capture Target, which the paper does not use, take the nearest row.
+    """
+    del mixer_name
+    family, _, variant = env.name.removesuffix("-primitive").partition("-")
+    common = MIXER | {"hidden_size": 32, "layer_size": 32, "train_freq": 256, "grad_clip": 10.0}
+    if family == "Overcooked":
+        batch, episodes = OVERCOOKED.get(variant, OVERCOOKED["A"])
+        special = {"learning_rate": 3e-4, "batch_size": batch, "num_envs": episodes, "target_episodes": 16}
+        return common | special | _schedule(batch, 20_000.0, 0.05) | {"gamma": 0.99, "n_step": 5}
+    if family == "BoxPushing":
+        rate, episodes, copy = BOX_PUSHING[min(BOX_PUSHING, key=lambda size: abs(size - env.size))]
+        special = {"learning_rate": rate, "batch_size": 128, "num_envs": episodes, "target_episodes": copy}
+        return common | special | _schedule(128, 4_000.0, 0.1) | {"gamma": 0.98}
+    rate, copy, last = WAREHOUSE.get(variant, WAREHOUSE["D"])
+    special = {"learning_rate": rate, "batch_size": 32, "num_envs": 8, "target_episodes": copy, "hidden_size": 64}
+    gamma = 1.0 if family == "Warehouse" else 0.95
+    return common | special | _schedule(32, 10_000.0, last) | {"gamma": gamma, "n_step": min(5, env.horizon)}
+
+
+def _schedule(batch: int, episodes: float, last: float) -> dict[str, Any]:
+    return {"learning_starts": batch, "epsilon_episodes": episodes, "epsilon_end": last}
+
+
+def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
+    """The exploration, replay and step sizes that AVF learns with; what they change: experiments/README.md."""
+    values = {name: value for name, value in avf.tuned(env, mixer_name).items() if name != "max_rows"}
+    # A batch of whole episodes has many more transitions than one of windows; larger steps forgot what they solved.
+    return values | MIXER | {"n_step": min(5, env.horizon), "learning_rate": 5e-4, "batch_size": 16}

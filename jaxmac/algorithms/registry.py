@@ -1,0 +1,212 @@
+"""Algorithms by id, their presets, and the configs composed of their settings and those of their parts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from jaxmac.algorithms.base import Algorithm
+from jaxmac.config import build, choosing_fields, chosen_parts, compose, settings_of
+from jaxmac.envs.environment import Environment
+from jaxmac.errors import nearest
+from jaxmac.hyper import static_view
+from jaxmac.mixers import MIXERS, MixerSpec
+from jaxmac.networks.memory import MEMORIES, check_memory
+from jaxmac.record.replay import SAMPLERS
+from jaxmac.registry import Registry, is_outside
+
+Preset = Callable[[Environment], dict[str, Any]]
+PARTS: dict[str, Registry] = {"mixer": MIXERS, "memory": MEMORIES, "sampler": SAMPLERS}
+
+
+class AlgorithmSpec(NamedTuple):
+    """A registered algorithm.
+
+    Attributes:
+        config: frozen dataclass of its hyperparameters, a subclass of `jaxmac.algorithms.CommonConfig`.
+        make: (environment, static config) -> Algorithm; raises a one-line ValueError for settings that do not fit.
+        presets: name -> (environment -> values); "tuned" is the default of `jaxmac.train`. A value for a setting
+            of a part that is not chosen does not apply.
+        parts: the parts that its id fixes, such as {"mixer qplex": QPLEX}; their settings join the config.
+    """
+
+    config: type
+    make: Callable[[Environment, Any], Algorithm]
+    presets: Mapping[str, Preset]
+    parts: Mapping[str, Any] = {}
+
+
+class MixerFamily(NamedTuple):
+    """Algorithms that differ in their mixer: `NAME-MIXER` for every mixer that the family takes."""
+
+    spec: Callable[[str], AlgorithmSpec]  # mixer name -> spec
+    takes: Callable[[MixerSpec], bool]
+
+
+class AlgorithmRegistry(Registry[AlgorithmSpec]):
+    """Algorithms by id: the ids of mixer families are derived from the mixers, the others are registered."""
+
+    def __init__(self) -> None:
+        super().__init__("algorithm")
+        self.families: dict[str, MixerFamily] = {}
+
+    def register_family(self, name: str, family: MixerFamily) -> None:
+        """Add the algorithms `NAME-MIXER`; raises ValueError for a name that is taken."""
+        if name in self.families:
+            raise ValueError(f"algorithm family {name!r} is registered already: choose another name")
+        self.families[name] = family
+
+    def derived(self) -> dict[str, tuple[MixerFamily, str]]:
+        """Id -> (family, mixer name) of all derived algorithms."""
+        return {
+            f"{name}-{mixer}": (family, mixer)
+            for name, family in self.families.items()
+            for mixer, spec in MIXERS.items()
+            if family.takes(spec)
+        }
+
+    def register(self, name: str, part: AlgorithmSpec, defined_in: str | None = None) -> None:
+        """As of `Registry`; ids that are derived from mixers are taken, too."""
+        if name in self.derived():
+            raise ValueError(
+                f"algorithm {name!r} is derived from the mixer {name.partition('-')[2]}: choose another name"
+            )
+        super().register(name, part, defined_in)
+
+    def origin(self, name: str) -> str:
+        """As of `Registry`; that of a derived id is its mixer's."""
+        derived = self.derived()
+        return MIXERS.origin(derived[name][1]) if name in derived else super().origin(name)
+
+    def __getitem__(self, name: str) -> AlgorithmSpec:
+        derived = self.derived()
+        if name in derived:
+            family, mixer = derived[name]
+            return family.spec(mixer)
+        if name not in self._parts:
+            raise ValueError(f"unknown algorithm {name!r}; {nearest(name, self)}")
+        return self._parts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self.derived(), *super().__iter__()))
+
+    def __len__(self) -> int:
+        return len(tuple(iter(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in tuple(iter(self))
+
+
+ALGORITHMS = AlgorithmRegistry()
+
+
+def register_algorithm(name: str, spec: AlgorithmSpec) -> None:
+    """Add an algorithm under the id `name`.
+
+    Raises ValueError, in one line, for a name that is taken or a spec of the wrong kind.
+    """
+    if not isinstance(spec, AlgorithmSpec):
+        raise ValueError(f"algorithm {name!r} is {spec!r}; expected a jaxmac.AlgorithmSpec(config, make, presets)")
+    if not dataclasses.is_dataclass(spec.config) or "num_envs" not in settings_of(spec.config):
+        raise ValueError(f"algorithm {name!r}: its config is {spec.config!r}; expected a subclass of CommonConfig")
+    if not callable(spec.make) or not spec.presets or not all(map(callable, spec.presets.values())):
+        raise ValueError(
+            f"algorithm {name!r}: expected make(env, config) and presets such as {{'tuned': lambda env: {{}}}}"
+        )
+    ALGORITHMS.register(
+        name, spec, spec.make.__module__ if hasattr(spec.make, "__module__") else spec.config.__module__
+    )
+
+
+def list_algorithms() -> tuple[str, ...]:
+    """Known algorithm ids."""
+    return tuple(ALGORITHMS)
+
+
+def make_algorithm(name: str, env: Environment, config: Any) -> Algorithm:
+    """The algorithm `name` built for an environment and the static part of a config.
+
+    Raises ValueError, in one line, for settings that do not fit each other or the environment.
+    """
+    memory = getattr(config, "memory", None)
+    if memory is not None and is_outside(MEMORIES.origin(memory)):
+        check_memory(memory, config, config.hidden_size)
+    return ALGORITHMS[name].make(env, static_view(config))
+
+
+def configure(name: str, preset: str, env: Environment, overrides: Mapping[str, Any]) -> Any:
+    """The checked config of algorithm `name` on `env`: preset values, then `overrides`.
+
+    Raises ValueError, in one line, for an unknown algorithm, preset or hyperparameter, a setting of another part,
+    or a value out of range.
+    """
+    spec = ALGORITHMS[name]
+    if preset not in spec.presets:
+        raise ValueError(f"unknown preset {preset!r} of {name}; {nearest(preset, spec.presets)}")
+    return build_config(name, spec.presets[preset](env), overrides)
+
+
+def build_config(name: str, defaults: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+    """The checked config of algorithm `name`.
+
+    Of `defaults`, settings of parts that are not chosen do not apply; among `values` they are an error.
+    """
+    config_class = config_class_of(name, {**defaults, **values})
+    known = settings_of(config_class)
+    for setting in values:
+        if setting not in known:
+            raise ValueError(refusal(name, setting, config_class))
+    for setting in defaults:
+        if setting not in known and not owners_of(setting):
+            raise ValueError(f"unknown hyperparameter {setting!r} in a preset of {name}; {nearest(setting, known)}")
+    return build(config_class, {k: v for k, v in defaults.items() if k in known}, values)
+
+
+def config_class_of(name: str, values: Mapping[str, Any]) -> type:
+    """The config class of algorithm `name` with the parts that `values` choose."""
+    spec = ALGORITHMS[name]
+    return compose(spec.config, {**spec.parts, **chosen_parts(spec.config, values)})
+
+
+def owners_of(setting: str) -> list[str]:
+    """Who has a setting of that name: parts ("mixer qplex"), or algorithms by id."""
+    parts = [
+        f"{kind} {name}"
+        for kind, registry in PARTS.items()
+        for name, part in registry.items()
+        if setting in settings_of(part.module if isinstance(part, MixerSpec) else part)
+    ]
+    return parts or [name for name, spec in ALGORITHMS.items() if setting in settings_of(spec.config)]
+
+
+def refusal(name: str, setting: str, config_class: type) -> str:
+    """Why algorithm `name` does not take a setting, in one line: whose it is, or what is near."""
+    owners = owners_of(setting)
+    if not owners:
+        return f"unknown hyperparameter {setting!r}; {nearest(setting, settings_of(config_class))}"
+    kind = owners[0].partition(" ")[0]
+    if kind not in PARTS:
+        listed = ", ".join(owners[:4]) + (f" and {len(owners) - 4} more" if len(owners) > 4 else "")
+        return f"{setting} is a setting of {listed}; {name} does not have it"
+    whose = f"{setting} is a setting of {kind} {' and '.join(owner.partition(' ')[2] for owner in owners)}"
+    return f"{whose}; {name} has {parts_in_words(name, kind, config_class)}"
+
+
+def parts_in_words(name: str, kind: str, config_class: type) -> str:
+    """The part of a kind that an algorithm has: "mixer vdn", or "no mixer"."""
+    fixed = [label for label in ALGORITHMS[name].parts if label.startswith(f"{kind} ")]
+    if fixed:
+        return fixed[0]
+    for setting, field in choosing_fields(config_class).items():
+        if field.metadata["chooses"] == kind:
+            return f"{kind} {getattr(config_class, setting)}, unless {setting} chooses another"
+    return f"no {kind}"
+
+
+def plugins_of(name: str, config: Any) -> list[str]:
+    """Modules outside the library that an algorithm and its parts come from."""
+    origins = [ALGORITHMS.origin(name)]
+    for setting, field in choosing_fields(type(config)).items():
+        origins.append(PARTS[field.metadata["chooses"]].origin(getattr(config, setting)))
+    return list(dict.fromkeys(module for module in origins if is_outside(module)))

@@ -1,0 +1,128 @@
+"""What a mixer is: from the utilities of all agents to one joint value. Mixers are found by name in a registry."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxmac.config import check_settings, settings_of
+from jaxmac.errors import first_line, nearest
+from jaxmac.hyper import Hyper
+from jaxmac.registry import Registry
+
+DUELING = ("none", "centred", "raw")
+
+
+class MixerInputs(NamedTuple):
+    """What a mixer is called with; the leading axes (time, batch) are any, and rows do not mix."""
+
+    q_all: Float[Array, "*rows agents actions"]  # utilities Q_i(h_i, .)
+    chosen: Int[Array, "*rows agents"]  # running macro-actions of all agents, new or ongoing
+    feasible: Bool[Array, "*rows agents actions"]  # F_i: what is available if the agent chooses, else what it runs
+    hidden: Float[Array, "*rows agents features"]  # outputs of the agents' recurrent layers
+    mixer_state: Float[Array, "*rows state"]  # what conditions the mixing, for example the joint macro-state
+    available: Bool[Array, "*rows agents actions"] | None = None  # availability, whoever chooses
+    value: Float[Array, "*rows agents"] | None = None  # V_i of raw dueling heads, in place of the maximum over F_i
+
+
+class MixerSpec(NamedTuple):
+    """A registered mixer."""
+
+    module: type[nn.Module]
+    dueling: str = "none"  # what `dueling="auto"` means with it
+    reads_state: bool = True  # it conditions on `mixer_state`
+
+
+MIXERS: Registry[MixerSpec] = Registry("mixer")
+
+
+def register_mixer(name: str, module: type[nn.Module], *, dueling: str = "none", reads_state: bool = True) -> None:
+    """Add a mixer: it gives the algorithms `avf-NAME` and, where it reads the mixer state, `tomacvf-NAME`.
+
+    Args:
+        name: its name.
+        module: a flax module class, called with `MixerInputs` `[..., agents, ...]`, that returns Q_tot `[...]`.
+            Fields made with `jaxmac.setting` are its hyperparameters; traced ones are arrays. The class attribute
+            `factorised` (default True) promises that the greedy joint macro-action of Q_tot is the tuple of the
+            agents' own, in its conditional form where some agents do not choose (IGM). A method `auxiliary(inputs)
+            -> [...]` adds a loss to the temporal-difference error's. A field `value_state: int | None` is set to
+            the number of leading entries of the mixer state that are global state where more follows them.
+        dueling: the utilities' head under `dueling="auto"`: "none", "centred" or "raw".
+        reads_state: whether it conditions on `mixer_state`.
+
+    Raises ValueError, in one line, for a name that is taken or a module of the wrong kind. `jaxmac.check_mixer`
+    tests what it promises.
+    """
+    if not inspect.isclass(module) or not issubclass(module, nn.Module):
+        raise ValueError(f"mixer {name!r} is {module!r}; expected a flax.linen module class")
+    if dueling not in DUELING:
+        raise ValueError(f"mixer {name!r}: dueling={dueling!r}; allowed: {', '.join(DUELING)}")
+    check_settings("mixer", name, module)
+    MIXERS.register(name, MixerSpec(module, dueling, reads_state))
+    MIXERS._origins[name] = MIXERS._origins[name] if MIXERS._origins[name] != "?" else module.__module__
+
+
+def make_mixer(name: str, **options: Any) -> nn.Module:
+    """Build the mixer `name`; `options` are fields of its class.
+
+    Raises ValueError, in one line, for an unknown name or option, or a size below 1.
+    """
+    module = MIXERS[name].module
+    known = [f for f in module.__dataclass_fields__ if f not in ("parent", "name")]
+    for option, value in options.items():
+        if option not in known:
+            raise ValueError(f"unknown option {option!r} of mixer {name!r}; {nearest(option, known)}")
+        if isinstance(value, int) and not isinstance(value, bool) and value < 1:
+            raise ValueError(f"{option}={value} of mixer {name!r}: must be at least 1")
+    return module(**options)
+
+
+def mixer_of(name: str, config: Any, **fields: Any) -> nn.Module:
+    """The mixer `name` with its static settings from `config`; `fields` win over them."""
+    module = MIXERS[name].module
+    static = {s: getattr(config, s) for s, field in settings_of(module).items() if not field.metadata["traced"]}
+    return module(**static | fields)
+
+
+def with_traced(mixer: nn.Module, hyper: Hyper) -> nn.Module:
+    """The mixer with its traced settings from `hyper`."""
+    traced = {s: hyper[s] for s, field in settings_of(type(mixer)).items() if field.metadata["traced"]}
+    return mixer.clone(**traced) if traced else mixer
+
+
+def init_mixer(mixer: nn.Module, key: Array, agents: int, actions: int, hidden_size: int, state_size: int) -> Any:
+    """Initial parameters of a mixer for teams of this size.
+
+    Raises ValueError, in one line, where the mixer fails on such inputs or does not give one value a row.
+    """
+    inputs = MixerInputs(
+        jnp.zeros((1, agents, actions)),
+        jnp.zeros((1, agents), jnp.int32),
+        jnp.ones((1, agents, actions), bool),
+        jnp.zeros((1, agents, hidden_size)),
+        jnp.zeros((1, state_size)),
+        jnp.ones((1, agents, actions), bool),
+    )
+    name = type(mixer).__name__
+    try:
+        shape = jax.eval_shape(lambda: mixer.init_with_output(key, inputs)[0]).shape
+    except Exception as error:
+        raise ValueError(f"mixer {name} raised {type(error).__name__}: {first_line(error)}") from error
+    if shape != (1,):
+        raise ValueError(f"mixer {name} returns shape {shape} for one row; expected (1,)")
+    return mixer.init(key, inputs)
+
+
+def auxiliary_losses(mixer: nn.Module, params: Any, inputs: MixerInputs) -> Float[Array, "*rows"] | float:
+    """What a mixer adds to the loss of each row; 0 for most."""
+    return mixer.apply(params, inputs, method="auxiliary") if hasattr(mixer, "auxiliary") else 0.0
+
+
+def is_factorised(mixer: nn.Module | type[nn.Module]) -> bool:
+    """Whether a mixer promises that agents can choose by their own utilities."""
+    return bool(getattr(mixer, "factorised", True))

@@ -1,0 +1,134 @@
+"""The library's sampling rules: uniform, return tournaments, uniform windows. Storage is flashbax's ring buffer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import flashbax
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from jaxmac.config import setting
+from jaxmac.record.episode import Episode
+from jaxmac.record.replay import Replay, Sample, register_sampler
+
+TOURNAMENT = "best by undiscounted return of that many uniform episodes, for a share of a batch (0: all uniform)"
+SHARE = "share of a batch chosen by tournament"
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Distinct episodes, uniform over those stored."""
+
+    def __call__(self, capacity: int, batch_size: int, window: int) -> Replay:
+        """See `jaxmac.register_sampler`."""
+        del window
+        return tournament_replay(capacity, batch_size)
+
+
+@dataclass(frozen=True)
+class Tournament:
+    """A share of a batch are winners: each the best, by undiscounted return, of several uniform episodes."""
+
+    replay_tournament: int = setting(64, TOURNAMENT, low=0)
+    tournament_share: float = setting(0.5, SHARE, low=0.0, high=1.0)
+
+    def __call__(self, capacity: int, batch_size: int, window: int) -> Replay:
+        """See `jaxmac.register_sampler`."""
+        del window
+        return tournament_replay(capacity, batch_size, self.replay_tournament, self.tournament_share)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of primitive steps, distinct and uniform over all that are stored.
+
+    An episode of L steps has L + n - 1 windows of n steps, the first beginning n - 1 steps before it. Those of
+    episodes chosen by tournament, if any, begin anywhere (docs/specifications/value_based.md, section 3).
+    """
+
+    replay_tournament: int = setting(0, TOURNAMENT, low=0)
+    tournament_share: float = setting(0.5, SHARE, low=0.0, high=1.0)
+
+    def __call__(self, capacity: int, batch_size: int, window: int) -> Replay:
+        """See `jaxmac.register_sampler`."""
+        return tournament_replay(capacity, batch_size, self.replay_tournament, self.tournament_share, window)
+
+
+register_sampler("uniform", Uniform)
+register_sampler("tournament", Tournament)
+register_sampler("windows", Windows)
+
+
+def tournament_replay(
+    capacity: int, batch_size: int, tournament: int = 0, share: float = 0.5, window: int = 0
+) -> Replay:
+    """A ring of `capacity` episodes that gives batches of `batch_size`.
+
+    With `tournament` = n the first `round(share * batch_size)` of a batch are each the best by undiscounted return
+    of n drawn uniformly; the others are distinct and uniform. With `window` = n it is windows of n primitive steps
+    that are distinct and uniform over all that are stored.
+    """
+    storage = flashbax.make_item_buffer(capacity, 1, 1, add_batches=True)
+    winners = round(share * batch_size) if tournament else 0
+
+    def init(example: Episode) -> Any:
+        return storage.init((example, example.undiscounted_return, example.length))
+
+    def add(state: Any, episodes: Episode) -> Any:
+        return storage.add(state, (episodes, episodes.undiscounted_return, episodes.length))
+
+    def size(state: Any) -> Int[Array, ""]:
+        return jnp.where(state.is_full, capacity, state.current_index)
+
+    def sample(key: Array, state: Any) -> Sample:
+        episodes, returns, lengths = jax.tree.map(lambda x: x[0], state.experience)
+        uniform_key, tournament_key = jax.random.split(key)
+        counts = jnp.where(jnp.arange(capacity) < size(state), lengths + window - 1, 0)
+        if window:
+            index, rank = _distinct_windows(uniform_key, counts, batch_size - winners)
+        else:
+            index, rank = _distinct(uniform_key, size(state), capacity, batch_size - winners), None
+        if winners:
+            drawn = jax.random.randint(tournament_key, (winners, tournament), 0, size(state))
+            best = jnp.argmax(returns[drawn], axis=-1)[:, None]
+            chosen = jnp.take_along_axis(drawn, best, -1)[:, 0]
+            index = jnp.concatenate([chosen, index])
+            if rank is not None:
+                anywhere = jax.random.uniform(jax.random.fold_in(tournament_key, 1), (winners,))
+                rank = jnp.concatenate([(anywhere * counts[chosen]).astype(rank.dtype), rank])
+        start = None if rank is None else rank + 1 - window
+        return Sample(jax.tree.map(lambda x: x[index], episodes), start, index, jnp.ones(batch_size))
+
+    return Replay(init, add, size, sample, capacity, chooses_windows=window > 0)
+
+
+def _distinct_windows(key: Array, counts: Int[Array, "episodes"], number: int) -> tuple[Array, Array]:
+    """`number` distinct windows, uniform over all: episode and rank within it. `counts`: windows of each episode.
+
+    Floyd's way to draw a subset; with fewer than `number` windows some come again.
+    """
+    before = jnp.cumsum(counts)
+    total = before[-1]
+
+    def draw(chosen: Array, entry: tuple[Array, Array]) -> tuple[Array, None]:
+        place, share = entry
+        last = jnp.maximum(total - number, 0) + place
+        candidate = jnp.minimum((share * (last + 1)).astype(jnp.int32), last)
+        pick = jnp.where(jnp.any(chosen == candidate), last, candidate)
+        return chosen.at[place].set(pick), None
+
+    places = jnp.arange(number), jax.random.uniform(key, (number,))
+    chosen, _ = jax.lax.scan(draw, jnp.full(number, -1, jnp.int32), places)
+    chosen = chosen % jnp.maximum(total, 1)
+    episode = jnp.sum(before <= chosen[:, None], axis=-1)
+    return episode, chosen - (before - counts)[episode]
+
+
+def _distinct(key: Array, size: Array, capacity: int, count: int) -> Int[Array, "count"]:
+    """`count` distinct integers, uniform over [0, size); with fewer than `count` available the rest repeat them."""
+    score = jnp.where(jnp.arange(capacity) < size, jax.random.uniform(key, (capacity,)), -1.0)
+    _, index = jax.lax.top_k(score, count)
+    return jnp.where(index < size, index, index % jnp.maximum(size, 1))

@@ -1,0 +1,122 @@
+"""What of an episode is learned from: its window, and which rows of it fit.
+
+Marks, durations and rewards are taken from the whole episode, then the window is chosen, then rows are packed:
+a row at the edge of a window keeps its full reward and duration. Everything here is about a *single* episode.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxmac.record.episode import Episode, Marks, mark
+
+TRAJECTORY_UNITS = ("steps", "rows", "episode")
+
+
+def accumulate_reward(
+    reward: Float[Array, "time"], started: Int[Array, "time"], last: Int[Array, "rows"], discount: Array | float
+) -> Float[Array, "rows"]:
+    """Discounted reward of the segments that close on the steps `last`: sum of discount^(t - first) r_t.
+
+    `started` is the first step of the segment that each step belongs to, so `first` is `started[last]`.
+    """
+    steps = jnp.arange(reward.shape[0])
+    discounted = reward * jnp.power(jnp.asarray(discount, jnp.float32), (steps - started).astype(jnp.float32))
+    inside = (steps >= started[last][:, None]) & (steps <= last[:, None])
+    return jnp.sum(jnp.where(inside, discounted, 0.0), axis=-1)
+
+
+def row_duration(last: Array, first: Array) -> Array:
+    """Primitive steps of the rows from the steps `first` to the steps `last`, both included."""
+    return (last - first + 1).astype(jnp.float32)
+
+
+def pack(keep: Bool[Array, "time"], size: int) -> tuple[Int[Array, "size"], Bool[Array, "size"], Array]:
+    """Indices of the last `size` True entries of `keep`, packed to the front.
+
+    Returns indices (0 where there is none), a mask of the real ones and the number that did not fit. Keeping the
+    last ones makes a full cap the same as a window that starts later, and never loses a terminal reward.
+    """
+    order = jnp.cumsum(keep)
+    dropped = jnp.maximum(order[-1] - size, 0)
+    wanted = dropped + 1 + jnp.arange(size)
+    index = jnp.sum(order < wanted[:, None], axis=-1)
+    valid = wanted <= order[-1]
+    return jnp.where(valid, index, 0), valid, dropped
+
+
+def joint_row_steps(marks: Marks) -> Bool[Array, "time"]:
+    """Steps that close a joint row: somebody's macro-action ended."""
+    return jnp.any(marks.ended, axis=-1)
+
+
+def window(
+    key: Array, rows: Bool[Array, "time"], length: Array, size: int, unit: str, start: Array | None = None
+) -> Bool[Array, "time"]:
+    """Which steps lie in a random window (AVF specification, section 5).
+
+    Args:
+        key: random key for the position.
+        rows: steps that close a joint row.
+        length: steps taken in the episode.
+        size: window length in `unit`s.
+        unit: "steps" (primitive steps), "rows" (joint rows) or "episode" (everything).
+        start: its first step where that is decided already.
+
+    The window may begin before the first entry: its start is uniform in [1 - size, length - 1].
+    """
+    steps = jnp.arange(rows.shape[0])
+    if unit == "episode":
+        return steps >= 0
+    position = steps if unit == "steps" else jnp.cumsum(rows) - rows
+    extent = length if unit == "steps" else jnp.sum(rows)
+    if start is None:
+        start = jax.random.randint(key, (), 1 - size, jnp.maximum(extent, 1))
+    return (position >= start) & (position < start + size)
+
+
+class Trajectory(NamedTuple):
+    """The part of a single episode that is learned from, before it is cut."""
+
+    episode: Episode
+    marks: Marks
+    keep: Bool[Array, "time"]  # steps whose rows are kept, some for the recurrent history only
+    counted: Bool[Array, "time"]  # steps whose rows count
+    size: int  # rows that fit
+
+
+def trajectory_of(
+    key: Array,
+    episode: Episode,
+    window_start: Int[Array, ""] | None = None,
+    *,
+    trajectory: int,
+    trajectory_unit: str = "steps",
+    unroll_episode: bool = False,
+    max_rows: int = 0,
+    close_on_terminal: bool = True,
+    timeout_is_terminal: bool = False,
+) -> Trajectory:
+    """Choose the window of a single episode that is learned from.
+
+    It begins at `window_start` where the replay's sampler chose that, else anywhere (with `key`). With
+    `unroll_episode` the rows before the window are kept for the recurrent history and masked out of the loss.
+    `max_rows` caps the rows (0: as many as the window or episode can hold): the last ones up to the window's end.
+    A capped "episode" is a window of that many joint rows.
+    """
+    if trajectory_unit == "episode" and max_rows:
+        trajectory, trajectory_unit = max_rows, "rows"
+    steps = episode.mask.shape[0]
+    marks = mark(episode, close_on_terminal=close_on_terminal)
+    if timeout_is_terminal:
+        episode = episode.replace(terminal=episode.terminal | episode.truncated)
+    inside = window(key, joint_row_steps(marks), episode.length, trajectory, trajectory_unit, window_start)
+    whole = unroll_episode or trajectory_unit == "episode"
+    until_window_ends = jnp.cumsum(inside[::-1])[::-1] > 0
+    size = steps if whole else min(trajectory, steps)
+    size = min(size, max_rows) if max_rows else size
+    return Trajectory(episode, marks, until_window_ends if whole else inside, inside, size)

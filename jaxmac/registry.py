@@ -1,0 +1,127 @@
+"""Registries of parts by name, and the plugins that add to them.
+
+A part (environment, mixer, memory, sampler, algorithm, sink) is found by its name in the registry of its kind.
+Parts from outside are registered by a module that the user imports, names with `--plugin MODULE`, or installs with
+an entry point of the group `jaxmac.plugins`. A run remembers the modules that its parts came from.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from jaxmac.errors import first_line, nearest
+
+ENTRY_POINTS = "jaxmac.plugins"
+Part = TypeVar("Part")
+
+_loading: list[str] = []  # modules that are being imported as plugins, the innermost last
+_entry_points_loaded = False
+
+
+class Registry(Mapping[str, Part], Generic[Part]):
+    """The parts of one kind by name, in the order of their registration."""
+
+    def __init__(self, kind: str):
+        self.kind = kind  # "mixer", "memory", ...: the word for error messages
+        self._parts: dict[str, Part] = {}
+        self._origins: dict[str, str] = {}
+
+    def register(self, name: str, part: Part, defined_in: str | None = None) -> None:
+        """Add a part; `defined_in` is the module that it comes from.
+
+        Raises ValueError, in one line, for a name that is taken or is no name.
+        """
+        if not isinstance(name, str) or not name or any(c.isspace() or c in ",=/" for c in name):
+            raise ValueError(f"{self.kind} {name!r}: a name is a word without spaces, commas, '=' and '/'")
+        if name in self._parts:
+            taken = self._origins[name]
+            raise ValueError(f"{self.kind} {name!r} is registered already, by {taken}: choose another name")
+        self._parts[name] = part
+        self._origins[name] = _loading[-1] if _loading else defined_in or getattr(part, "__module__", "?")
+
+    def unregister(self, name: str) -> None:
+        """Remove a part again, for tests and notebooks that register one twice."""
+        self[name]
+        del self._parts[name], self._origins[name]
+
+    def origin(self, name: str) -> str:
+        """The module that a part comes from: the plugin it was registered by, or the one that defines it."""
+        self[name]
+        return self._origins[name]
+
+    def __getitem__(self, name: str) -> Part:
+        if name not in self._parts:
+            load_entry_points()
+        if name not in self._parts:
+            raise UnknownNameError(f"unknown {self.kind} {name!r}; {nearest(name, self._parts)}")
+        return self._parts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        load_entry_points()
+        return iter(tuple(self._parts))
+
+    def __len__(self) -> int:
+        load_entry_points()
+        return len(self._parts)
+
+    def __contains__(self, name: object) -> bool:
+        if name not in self._parts:
+            load_entry_points()
+        return name in self._parts
+
+
+class UnknownNameError(ValueError, KeyError):
+    """A name that no registry entry has; the message is one line and names the nearest ones."""
+
+    __str__ = ValueError.__str__
+
+
+def load_plugins(modules: Sequence[str]) -> None:
+    """Import modules that register parts; the current directory is searched, too.
+
+    Raises ValueError, in one line, for a module that is missing or raises while it is imported.
+    """
+    if modules and str(Path.cwd()) not in sys.path and "" not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    for module in modules:
+        _import(module, lambda module=module: importlib.import_module(module))
+
+
+def load_entry_points() -> None:
+    """Import, once, the modules that installed packages name in the entry-point group `jaxmac.plugins`."""
+    global _entry_points_loaded
+    if _entry_points_loaded:
+        return
+    _entry_points_loaded = True
+    for found in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        _import(found.module, found.load)
+
+
+def _import(module: str, load: Callable[[], Any]) -> None:
+    _loading.append(module)
+    try:
+        load()
+    except ModuleNotFoundError as error:
+        missing = "there is no such module" if error.name == module else f"it needs the module {error.name}"
+        raise ValueError(f"plugin {module!r} cannot be imported: {missing}") from error
+    except Exception as error:
+        told = f"{type(error).__name__}: {first_line(error)}"
+        raise ValueError(f"plugin {module!r} cannot be imported: it raised {told}") from error
+    finally:
+        _loading.pop()
+
+
+def is_outside(module: str) -> bool:
+    """Whether a part defined in `module` is none of the library's own."""
+    return module.partition(".")[0] != "jaxmac"
+
+
+def missing_plugins(modules: Sequence[str]) -> list[str]:
+    """Those of the modules that a run needs which nobody has imported yet; installed ones are loaded first."""
+    load_entry_points()
+    return [module for module in modules if module not in sys.modules]
