@@ -23,7 +23,7 @@ from jaxmac.cli.parsing import documented, env_options_class, given_env_options,
 from jaxmac.cli.plot import command_plot
 from jaxmac.config import allowed, field_types
 from jaxmac.errors import nearest
-from jaxmac.processes.collective import is_first
+from jaxmac.processes.collective import is_main_process
 from jaxmac.processes.joining import end, use_cpu_devices
 from jaxmac.record.policy import BASELINES, baseline_policy
 from jaxmac.runs.sinks import SINKS
@@ -150,7 +150,7 @@ def command_train(arguments: Sequence[str]) -> int:
 def _report(result: Any, out: Path) -> None:
     from jaxmac.analysis.curves import final_returns
 
-    if not is_first():
+    if not is_main_process():
         return
     if len(result.metrics["episodes"]):
         final = final_returns(result.metrics["eval_return"])

@@ -18,25 +18,25 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
-from jaxmac.runs.directory import first_line
+from jaxmac.errors import first_line
 
-PIECE = 2**26  # bytes of a large array that are on a device more than once while it is gathered
+GATHER_PIECE_BYTES = 2**26  # bytes of a large array that are on a device more than once while it is gathered
 SAID = (ValueError, MemoryError, OSError)  # errors that are told to the other processes
 
 
-def several() -> bool:
+def is_distributed() -> bool:
     """Whether this is one of several processes; starts nothing."""
     return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
-def is_first() -> bool:
+def is_main_process() -> bool:
     """Whether this process writes and speaks."""
-    return not several() or jax.process_index() == 0
+    return not is_distributed() or jax.process_index() == 0
 
 
 def exchange(text: str = "") -> list[str]:
     """What every process says, by number. All must call it; one collective if nobody says anything."""
-    if not several():
+    if not is_distributed():
         return [text]
     data = np.frombuffer(text.encode(), np.uint8)
     with _others():
@@ -53,15 +53,15 @@ def any_process(flag: bool) -> bool:
     return any(exchange("1" if flag else ""))
 
 
-def everywhere(error: BaseException) -> BaseException:
+def mark_shared(error: BaseException) -> BaseException:
     """Mark an error that all processes raise at the same point."""
-    error.is_everywhere = True  # type: ignore[attr-defined]
+    error.is_shared = True  # type: ignore[attr-defined]
     return error
 
 
-def is_everywhere(error: BaseException | None) -> bool:
+def is_shared(error: BaseException | None) -> bool:
     """Whether all processes raise this error (or none), so that they can still do something together."""
-    while error is not None and several() and not getattr(error, "is_everywhere", False):
+    while error is not None and is_distributed() and not getattr(error, "is_shared", False):
         if error.__cause__ is None:
             return False
         error = error.__cause__
@@ -69,7 +69,7 @@ def is_everywhere(error: BaseException | None) -> bool:
 
 
 @contextlib.contextmanager
-def agreement() -> Iterator[None]:
+def raise_on_all() -> Iterator[None]:
     """All processes leave the block or none: an error of one (ValueError, MemoryError, OSError) is raised by all.
 
     Inside, nothing may wait for other processes.
@@ -78,21 +78,21 @@ def agreement() -> Iterator[None]:
     try:
         yield
     except SAID as error:
-        if not several():
+        if not is_distributed():
             raise
         own = error
     said = exchange("" if own is None else json.dumps([_kind(own), str(own)]))
     if own is not None:
-        raise everywhere(own)
+        raise mark_shared(own)
     for number, text in enumerate(said):
         if text:
             kind, message = json.loads(text)
-            raise everywhere(next(k for k in SAID if k.__name__ == kind)(f"process {number}: {message}"))
+            raise mark_shared(next(k for k in SAID if k.__name__ == kind)(f"process {number}: {message}"))
 
 
 def refuse_differences(arguments: dict[str, Any]) -> None:
     """Raise a one-line ValueError, on every process, unless all were given the same arguments."""
-    if not several():
+    if not is_distributed():
         return
     given = [_flat(json.loads(text)) for text in exchange(json.dumps(arguments, default=str))]
     for number, other in enumerate(given):
@@ -104,7 +104,7 @@ def refuse_differences(arguments: dict[str, Any]) -> None:
         if differing:
             more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
             text = f"process {number} was given other arguments: {', '.join(differing[:3])}{more}"
-            raise everywhere(ValueError(text))
+            raise mark_shared(ValueError(text))
 
 
 def _flat(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -118,11 +118,11 @@ def _flat(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def gather(tree: Any, *, to_all: bool = True) -> Any:
     """Arrays of all processes on the host; without `to_all` on process 0 only, None elsewhere. All must call it."""
-    if not several():
+    if not is_distributed():
         return jax.device_get(tree)
-    here = to_all or is_first()
+    here = to_all or is_main_process()
     leaves, structure = jax.tree.flatten(tree)
-    large = [leaf.nbytes > PIECE for leaf in leaves]
+    large = [leaf.nbytes > GATHER_PIECE_BYTES for leaf in leaves]
     with _others():
         small = iter(_replicated([leaf for leaf, is_large in zip(leaves, large, strict=True) if not is_large]))
         found = [
@@ -153,7 +153,7 @@ def _gather_in_pieces(x: jax.Array, here: bool) -> np.ndarray | None:
     """A large array piece by piece along its longest axis but the first: a device never holds it whole."""
     axis = 1 + int(np.argmax(x.shape[1:]))
     length = x.shape[axis]
-    width = max(1, length // -(-x.nbytes // PIECE))
+    width = max(1, length // -(-x.nbytes // GATHER_PIECE_BYTES))
     whole = np.empty(x.shape, x.dtype) if here else None
     for start in [*range(0, length - width, width), length - width]:
         piece = _replicated(_slice(x, np.int32(start), width, axis))

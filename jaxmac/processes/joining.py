@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 
-from jaxmac.processes.collective import exchange, is_everywhere, is_first, several
+from jaxmac.processes.collective import exchange, is_distributed, is_main_process, is_shared
 
 _hosts: list[str] = []  # of every process
 
@@ -102,9 +102,9 @@ def check_cluster(coordinator: str, processes: int | None, process: int | None, 
         raise ValueError(f"process={process} is out of range; allowed: 0 to {processes - 1}")
 
 
-def processes_here() -> int:
+def processes_on_host() -> int:
     """How many processes of this run share this host's memory."""
-    return max(1, _hosts.count(socket.gethostname())) if several() else 1
+    return max(1, _hosts.count(socket.gethostname())) if is_distributed() else 1
 
 
 def end(error: BaseException, status: int) -> int:
@@ -112,8 +112,8 @@ def end(error: BaseException, status: int) -> int:
 
     A process that others do not know to stop ends here: it would wait for them, and they for it.
     """
-    shared = is_everywhere(error)
-    if not shared or is_first():
+    shared = is_shared(error)
+    if not shared or is_main_process():
         text = "interrupted" if isinstance(error, KeyboardInterrupt) else f"error: {error}"
         print(f"jaxmac: {text}", file=sys.stderr, flush=True)
     if not shared:
@@ -156,9 +156,9 @@ def _give_up(text: str) -> None:
 
 def _end_at_once(kind: type[BaseException], error: BaseException, trace: Any) -> None:
     """For `sys.excepthook`: leaving would wait for the other processes, which wait for this one."""
-    if not is_everywhere(error) or is_first():
+    if not is_shared(error) or is_main_process():
         traceback.print_exception(kind, error, trace)
-    if not is_everywhere(error):
+    if not is_shared(error):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)

@@ -16,10 +16,11 @@ from typing import Any
 
 import jax
 
-from jaxmac.processes.collective import several
-from jaxmac.runs.directory import RunDirectoryError, first_line
+from jaxmac.errors import first_line
+from jaxmac.processes.collective import is_distributed
+from jaxmac.runs.directory import RunDirectoryError
 
-KEEP = 2  # checkpoints of a group
+KEPT_CHECKPOINTS = 2  # checkpoints of a group
 
 
 def folder_of(run: Path, group: int) -> Path:
@@ -28,11 +29,13 @@ def folder_of(run: Path, group: int) -> Path:
 
 
 def _alone() -> Any:
-    """Of several processes this one reads or writes by itself, on its host's arrays, and waits for no other."""
+    """Orbax options for a process that reads or writes arrays of its own host and waits for no other process."""
     import orbax.checkpoint as ocp
 
+    if not is_distributed():
+        return ocp.options.MultiprocessingOptions()
     own = jax.process_index()
-    return ocp.options.MultiprocessingOptions(own, {own}) if several() else ocp.options.MultiprocessingOptions()
+    return ocp.options.MultiprocessingOptions(own, {own})
 
 
 @contextlib.contextmanager
@@ -58,14 +61,14 @@ def _manager(folder: Path, keep: int | None = None) -> Iterator[Any]:
         manager.close()
 
 
-def save(run: Path, group: int, iteration: int, items: dict[str, Any]) -> None:
+def save_checkpoint(run: Path, group: int, iteration: int, items: dict[str, Any]) -> None:
     """Write a checkpoint after `iteration` iterations and drop the oldest ones."""
     import orbax.checkpoint as ocp
 
     folder = folder_of(run, group)
     kinds = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
     try:
-        with _manager(folder, KEEP) as manager:
+        with _manager(folder, KEPT_CHECKPOINTS) as manager:
             manager.save(iteration, args=ocp.args.Composite(**kinds))
     except Exception as error:  # orbax and tensorstore raise many kinds
         raise RunDirectoryError(
@@ -89,7 +92,7 @@ def drop_after(run: Path, group: int, iteration: int) -> None:
             shutil.rmtree(folder_of(run, group) / str(later))
 
 
-def read(run: Path, group: int, item: str, shapes: Any, iteration: int | None = None) -> Any:
+def read_checkpoint(run: Path, group: int, item: str, shapes: Any, iteration: int | None = None) -> Any:
     """One item of a checkpoint (of the last one) as a tree of arrays with these shapes.
 
     Raises RunDirectoryError where there is none, where it is damaged (naming the one before), or where it does not

@@ -153,11 +153,6 @@ def _reason(error: OSError) -> str:
     return error.args[1] if len(error.args) > 1 else str(error)
 
 
-def first_line(error: BaseException) -> str:
-    """What an error of a library says, short enough for a message of one line."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
 def versions() -> dict[str, str]:
     """Versions of what decides the numbers of a run."""
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}

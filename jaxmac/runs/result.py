@@ -17,7 +17,7 @@ from jaxmac.analysis.animation import Animation, animate
 from jaxmac.config import hyper_arrays
 from jaxmac.envs.environment import Environment
 from jaxmac.record.policy import Policy
-from jaxmac.runs.checkpoint import read
+from jaxmac.runs.checkpoint import read_checkpoint
 from jaxmac.runs.directory import RunDirectoryError, read_config, read_rows, tabulate
 from jaxmac.runs.members import MemberSpec, group_members, restore_members
 
@@ -71,7 +71,7 @@ class Result:
                 why = "best learners are kept on disk only" if best else "the run was interrupted before"
                 raise RunDirectoryError(f"member {member} is not there: {why}")
             shapes = _learner_shapes(algorithm, members)
-            self.learners[name] = read(self.path, group, "best" if best else "learners", shapes)
+            self.learners[name] = read_checkpoint(self.path, group, "best" if best else "learners", shapes)
         row = members.index(self.specs[member])
         learner = jax.tree.map(lambda x: jnp.asarray(x[row]), self.learners[name])
         return Learned(group, algorithm, learner, _hyper(self.specs[member]))

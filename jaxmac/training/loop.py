@@ -15,15 +15,15 @@ from rich.console import Console
 from jaxmac import envs
 from jaxmac.envs.environment import Environment
 from jaxmac.processes.collective import (
-    agreement,
     any_process,
-    everywhere,
-    is_everywhere,
-    is_first,
+    is_distributed,
+    is_main_process,
+    is_shared,
+    mark_shared,
+    raise_on_all,
     refuse_differences,
-    several,
 )
-from jaxmac.runs.checkpoint import KEEP, save, saved_iterations
+from jaxmac.runs.checkpoint import KEPT_CHECKPOINTS, save_checkpoint, saved_iterations
 from jaxmac.runs.directory import FORMAT, RunDirectory, tabulate, versions
 from jaxmac.runs.members import MemberSpec, group_members, is_integer, make_members, seed_list
 from jaxmac.runs.result import Result, environment_sizes
@@ -88,14 +88,14 @@ def train(
         TrainingError: the disk filled up while training.
     """
     console = progress_console(progress)
-    with agreement():
+    with raise_on_all():
         environment = _environment(env, env_options)
         check_positive("episodes", episodes)
         check_positive("chunk", 1 if chunk is None else chunk)
         check_positive("checkpoint_every", checkpoint_every)
         specs = make_members(algorithm, environment, preset, hyperparameters, seeds, sweep)
         _check_sizes(specs)
-        sinks = check_sinks(log, out) if is_first() else []
+        sinks = check_sinks(log, out) if is_main_process() else []
         programs = [Program(algorithm, environment, group, None) for group in group_members(specs)]
         on_disk = announce(console, algorithm, environment, specs, programs, episodes, checkpoint_replay)
     config = {
@@ -122,8 +122,8 @@ def train(
     }
     asked = {"chunk": chunk, "log": log, "log_id": None, "hyperparameters": None}  # these are among the settings
     refuse_differences(config | asked)
-    directory = RunDirectory(out, is_first())
-    with agreement():
+    directory = RunDirectory(out, is_main_process())
+    with raise_on_all():
         directory.create(config, list(config["sweep"]), overwrite, on_disk)
     members = [{"seed": spec.seed, **spec.swept} for spec in specs]
     result = Result({}, members, config, environment, directory.path, "running", specs, {})
@@ -166,7 +166,7 @@ def announce(
     """Say what will run and how much memory it takes; refuse what cannot fit. Returns bytes needed on disk."""
     footprints = [program.footprint() for program in programs]
     largest, program = max(zip(footprints, programs, strict=True), key=lambda pair: pair[0].total)
-    processes = f" of {jax.process_count()} processes" if several() else ""
+    processes = f" of {jax.process_count()} processes" if is_distributed() else ""
     console.print(
         f"{algorithm} on {env.name}: {len(specs)} members, {episodes} episodes each, "
         f"{jax.device_count()} {jax.default_backend()} device(s){processes}, {_size(largest.total)} of memory"
@@ -179,7 +179,7 @@ def announce(
     learners = sum(footprint.learners for footprint in footprints)
     replays = sum(f.replay * program.padded for f, program in zip(footprints, programs, strict=True))
     # The last checkpoints and the one being written; replays compress well, learners do not.
-    return (KEEP + 1) * (learners + (replays // 4 if replay else 0)) + 10**7
+    return (KEPT_CHECKPOINTS + 1) * (learners + (replays // 4 if replay else 0)) + 10**7
 
 
 def _size(count: int) -> str:
@@ -202,7 +202,7 @@ def train_groups(
     rows = [] if rows is None else rows
     status, sinks = "failed", []
     try:
-        with agreement():
+        with raise_on_all():
             sinks += open_sinks(directory.path if directory.writes else None, result.config, result.members)
             _log(rows, sinks)
         for number, program in enumerate(programs):
@@ -214,7 +214,7 @@ def train_groups(
                     program.restore(found[number])
                 _train_group(program, number, result, chunk, directory, rows, sinks, console)
             finally:
-                if is_everywhere(sys.exception()):
+                if is_shared(sys.exception()):
                     _checkpoint(result, number, program)
                     learners = program.finish()
                     if learners is not None:
@@ -222,7 +222,7 @@ def train_groups(
         status = "finished"
     except KeyboardInterrupt as error:
         status = "interrupted"
-        if not is_everywhere(error):
+        if not is_shared(error):
             raise
         console.print("interrupted: what was learned and the metrics up to the last evaluation are kept")
     except NonFiniteLossError:
@@ -246,21 +246,21 @@ def _checkpoint(result: Result, group: int, program: Program) -> None:
     """Write down where a group stands, unless that is written already."""
     if result.path is None:
         return
-    with agreement():
-        written = is_first() and saved_iterations(result.path, group)[-1:] == [program.done]
+    with raise_on_all():
+        written = is_main_process() and saved_iterations(result.path, group)[-1:] == [program.done]
     if any_process(written):
         return
     items = program.snapshot(result.config["checkpoint_replay"])
-    with agreement():
-        if items is not None and is_first():
-            save(result.path, group, program.done, items)
+    with raise_on_all():
+        if items is not None and is_main_process():
+            save_checkpoint(result.path, group, program.done, items)
 
 
 def _finish(result: Result, rows: list[dict[str, Any]], status: str, directory: RunDirectory) -> None:
     result.status = status
     result.metrics = tabulate(rows, [spec.swept for spec in result.specs])
     result.config |= {"status": status, "finished": time.strftime("%Y-%m-%dT%H:%M:%S")}
-    with agreement() if status == "finished" else contextlib.suppress(OSError):
+    with raise_on_all() if status == "finished" else contextlib.suppress(OSError):
         directory.write_config(result.config)
         if directory.writes and rows:
             result.plot(result.path / "curve.png")
@@ -292,7 +292,7 @@ def _train_group(
             done = program.done
             if program.evaluated < done and (done % interval == 0 or done == total):
                 fresh = program.evaluate(done)
-                with agreement():
+                with raise_on_all():
                     directory.append(fresh)
                     rows.extend(fresh)
                     _log(fresh, sinks)
@@ -321,4 +321,4 @@ def _refuse_non_finite(program: Program, directory: RunDirectory) -> None:
             kept = f"; what was written stays in {directory.path}" if directory.path else ""
             values = "".join(f", {name}={value}" for name, value in spec.swept.items())
             text = f"member {spec.index} (seed {spec.seed}{values}): loss is not finite at update {update}{kept}"
-            raise everywhere(NonFiniteLossError(text))
+            raise mark_shared(NonFiniteLossError(text))

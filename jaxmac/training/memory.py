@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import psutil
 
-from jaxmac.processes.joining import processes_here
+from jaxmac.processes.joining import processes_on_host
 
 SLACK = 1.25  # allocator overhead and what the estimate cannot see
 
@@ -34,7 +34,7 @@ def available_bytes() -> int:
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return sum(d.memory_stats()["bytes_limit"] for d in jax.local_devices())
-    return psutil.virtual_memory().available // processes_here()
+    return psutil.virtual_memory().available // processes_on_host()
 
 
 def refuse_if_too_large(needed: int, members: int, config: Any, stored: int) -> None:

@@ -19,12 +19,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from jaxmac.processes.collective import any_process, everywhere, is_first
+from jaxmac.processes.collective import any_process, is_main_process, mark_shared
 
 
 def progress_console(wanted: bool) -> Console:
     """Where progress is shown: stderr of the first process, if it is wanted."""
-    return Console(stderr=True, quiet=not (wanted and is_first()), highlight=False, soft_wrap=True)
+    return Console(stderr=True, quiet=not (wanted and is_main_process()), highlight=False, soft_wrap=True)
 
 
 class CtrlC:
@@ -52,7 +52,7 @@ class CtrlC:
     def check(self) -> None:
         """Raise KeyboardInterrupt if Ctrl-C was pressed, in this process or another one of the run."""
         if any_process(self.asked):
-            raise everywhere(KeyboardInterrupt())
+            raise mark_shared(KeyboardInterrupt())
 
 
 class Reporter:

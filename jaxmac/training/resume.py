@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxmac.envs.environment import Environment
-from jaxmac.processes.collective import agreement, is_first, refuse_differences
-from jaxmac.runs.checkpoint import drop_after, read, saved_iterations
+from jaxmac.processes.collective import is_main_process, raise_on_all, refuse_differences
+from jaxmac.runs.checkpoint import drop_after, read_checkpoint, saved_iterations
 from jaxmac.runs.directory import RunDirectory, RunDirectoryError, versions
 from jaxmac.runs.members import group_members
 from jaxmac.runs.result import Result, load
@@ -44,11 +44,11 @@ def resume(
         Others as `train` does.
     """
     console = progress_console(progress)
-    with agreement():
+    with raise_on_all():
         held = load(path, env, need_rows=False)
         config, total = held.config, held.config["episodes"] if episodes is None else episodes
         _check_arguments(path, config, total, chunk)
-        if is_first():
+        if is_main_process():
             check_sinks(config.get("log", ()), path)
         programs = [Program(config["algorithm"], held.env, group, None) for group in group_members(held.specs)]
         found = _checkpoints_to_continue(Path(path), programs, iteration)
@@ -62,7 +62,7 @@ def resume(
     config = config | {"episodes": int(total)}
     refuse_differences(config | {"chunk": chunk, "from": iteration, "versions": versions()})
     result = Result({}, held.members, config, held.env, Path(path), "running", held.specs, {})
-    directory = RunDirectory(path, is_first())
+    directory = RunDirectory(path, is_main_process())
     starts = [items["state"]["counters"] if items else None for items in found]
     reached = {
         spec.index: int(start["evaluated"]) * program.config.num_envs
@@ -70,8 +70,8 @@ def resume(
         if start is not None
         for spec in program.specs
     }
-    with agreement():
-        for group in range(len(programs)) if iteration is not None and is_first() else ():
+    with raise_on_all():
+        for group in range(len(programs)) if iteration is not None and is_main_process() else ():
             if iteration in saved_iterations(Path(path), group):
                 drop_after(Path(path), group, iteration)
         rows = directory.reopen(config | {"status": "running"}, list(config["sweep"]), reached)
@@ -100,7 +100,7 @@ def _checkpoints_to_continue(path: Path, programs: list[Program], iteration: int
         if saved[group]:
             shapes = program.shapes()
             last = iteration if iteration in saved[group] or nowhere else None
-            found.append({name: read(path, group, name, shapes[name], last) for name in shapes})
+            found.append({name: read_checkpoint(path, group, name, shapes[name], last) for name in shapes})
         else:
             found.append(None)
     if not any(found):

@@ -10,7 +10,7 @@ from support.made_runs import fresh_learners, made
 from support.runs import TINY
 
 from jaxmac.cli.main import main
-from jaxmac.runs.checkpoint import save
+from jaxmac.runs.checkpoint import save_checkpoint
 
 TEXT = (Path(__file__).parents[2] / "docs" / "results.md").read_text()
 BLOCKS = re.findall(r"^```(python|sh)\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
         out = folder / "runs" / algorithm[4:]
         run = made(out, algorithm, "BoxPushing-6", env_options={"horizon": 12}, seeds=2, **TINY)
         learners = fresh_learners(run)
-        save(out, 0, 1, {"learners": learners[0], "best": learners[0, "best"]})
+        save_checkpoint(out, 0, 1, {"learners": learners[0], "best": learners[0, "best"]})
     return folder
 
 

@@ -50,6 +50,6 @@ if __name__ == "__main__":
     jaxmac.use_cpu_devices(int(devices))
     jaxmac.initialize_distributed(coordinator, int(processes), int(process), timeout=120)
     ALGORITHMS["table"] = TABLE
-    collective.PIECE = 512  # so that replays are gathered in pieces, as large ones are
+    collective.GATHER_PIECE_BYTES = 512  # so that replays are gathered in pieces, as large ones are
     result = jaxmac.train("table", Asynchronous(), out=out, learning_rate=0.1, **RUN)
     assert result.status == "finished" and result.metrics["loss"].shape == (4, 3) and result.policy(2)

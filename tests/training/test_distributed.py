@@ -85,7 +85,7 @@ def same_checkpoints(*runs, env=None):
         results[0].config["algorithm"], results[0].env, results[0].specs, jax.local_devices()[:1]
     ).shapes()
     for item in shapes:
-        held = [checkpoint.read(run, 0, item, shapes[item]) for run in runs]
+        held = [checkpoint.read_checkpoint(run, 0, item, shapes[item]) for run in runs]
         if item == "state":
             for state in held:
                 state["counters"].pop("seconds")
@@ -97,8 +97,11 @@ def test_two_processes_with_two_devices_each_are_the_same_run(tmp_path, monkeypa
     monkeypatch.setitem(ALGORITHMS, "table", spread.TABLE)
     run, whole = tmp_path / "run", tmp_path / "whole"
     port = free_port()
-    script = [sys.executable, str(ROOT / "tests" / "spread.py"), f"localhost:{port}", "2"]
-    path = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    script = [sys.executable, str(ROOT / "tests" / "support" / "spread.py"), f"localhost:{port}", "2"]
+    path = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]),
+    }
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": path}
     both = ended([subprocess.Popen([*script, str(i), "2", str(run)], **pipes) for i in range(2)])
     assert both == [(0, "", "")] * 2
@@ -113,24 +116,24 @@ def test_two_processes_with_two_devices_each_are_the_same_run(tmp_path, monkeypa
 
 def pretend(monkeypatch, others):
     """One of several processes, whose exchanges are answered: text of this one -> texts of all."""
-    monkeypatch.setattr(collective, "several", lambda: True)
+    monkeypatch.setattr(collective, "is_distributed", lambda: True)
     monkeypatch.setattr(collective, "exchange", others)
 
 
 def test_an_error_of_another_process_is_raised_here_too(monkeypatch):
     pretend(monkeypatch, lambda own: [own, "", json.dumps(["OSError", "no run directory"])])
-    with pytest.raises(OSError, match=r"^process 2: no run directory$") as caught, collective.agreement():
+    with pytest.raises(OSError, match=r"^process 2: no run directory$") as caught, collective.raise_on_all():
         pass
-    assert collective.is_everywhere(caught.value)
+    assert collective.is_shared(caught.value)
     told = []
     pretend(monkeypatch, lambda own: told.append(own) or [own, ""])
-    with pytest.raises(ValueError, match=r"^mine$") as caught, collective.agreement():
+    with pytest.raises(ValueError, match=r"^mine$") as caught, collective.raise_on_all():
         raise ValueError("mine")
-    assert json.loads(told[0]) == ["ValueError", "mine"] and collective.is_everywhere(caught.value)
-    with pytest.raises(KeyError) as caught, collective.agreement():
+    assert json.loads(told[0]) == ["ValueError", "mine"] and collective.is_shared(caught.value)
+    with pytest.raises(KeyError) as caught, collective.raise_on_all():
         raise KeyError("a mistake of ours, of which the others hear nothing")
-    assert len(told) == 1 and not collective.is_everywhere(caught.value)
-    assert collective.is_everywhere(None)
+    assert len(told) == 1 and not collective.is_shared(caught.value)
+    assert collective.is_shared(None)
 
 
 def test_different_arguments_are_named(monkeypatch):

@@ -70,7 +70,9 @@ def copied(run, tmp_path):
 
 def assert_same_learners(result, out, run, name):
     shapes = Program("avf-vdn", Asynchronous(), result.specs, None).shapes()[name]
-    jax.tree.map(np.testing.assert_array_equal, *(checkpoint.read(path, 0, name, shapes) for path in (out, run)))
+    jax.tree.map(
+        np.testing.assert_array_equal, *(checkpoint.read_checkpoint(path, 0, name, shapes) for path in (out, run))
+    )
 
 
 def test_the_last_two_checkpoints_are_kept(whole):
