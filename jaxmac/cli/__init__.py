@@ -1,5 +1,4 @@
-"""The command line, one file a command."""
+"""The command line: `main` holds the table of commands, and every command is a file of its own.
 
-from jaxmac.cli.main import main
-
-__all__ = ["main"]
+`devices` and `parsing` hold what the commands share. The entry point is `jaxmac.cli.main.main`.
+"""
