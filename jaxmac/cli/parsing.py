@@ -103,3 +103,27 @@ def env_options_class(env_id: str) -> type:
             kind = documented(str if default else str | None, str(kind).replace("typing.", ""))
         fields.append((name, kind, dataclasses.field(default=default)))
     return dataclasses.make_dataclass("EnvOptions", fields, frozen=True)
+
+
+def parse_seeds(text: str) -> int | list[int]:
+    """A number of seeds, or the list of them."""
+    try:
+        return [int(part) for part in text.split(",")] if "," in text else int(text)
+    except ValueError:
+        raise ValueError(f"seeds={text!r}: expected a number or a list such as 3,5,8") from None
+
+
+def parse_sweep(items: Sequence[str], kinds: dict[str, type]) -> dict[str, list[Any]]:
+    """`NAME=VALUE,VALUE ...` as name -> values."""
+    sweep = {}
+    for item in items:
+        name, _, values = item.partition("=")
+        name = name.replace("-", "_")
+        if name not in kinds:
+            raise ValueError(f"unknown hyperparameter {name!r} in --sweep; {nearest(name, kinds)}")
+        parse_one = (lambda v: {"true": True, "false": False}[v.lower()]) if kinds[name] is bool else kinds[name]
+        try:
+            sweep[name] = [parse_one(value) for value in values.split(",")]
+        except (ValueError, KeyError):
+            raise ValueError(f"--sweep {item}: expected {kinds[name].__name__} values") from None
+    return sweep

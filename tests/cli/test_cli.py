@@ -134,7 +134,7 @@ def test_kill_9_leaves_whole_rows(tmp_path):
 )
 def test_bad_input_is_one_line_and_status_2(arguments, message, capsys, tmp_path, monkeypatch):
     if "--devices" not in arguments:  # JAX runs already, with the devices it has
-        monkeypatch.setattr("jaxmac.cli.main.use_cpu_devices", lambda count: None)
+        monkeypatch.setattr("jaxmac.cli.train.use_cpu_devices", lambda count: None)
     monkeypatch.setattr("jaxmac.training.program.Program.compile", lambda self: pytest.fail("compiled"))
     assert message in refused(capsys, "train", *arguments, "--out", str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
@@ -142,11 +142,11 @@ def test_bad_input_is_one_line_and_status_2(arguments, message, capsys, tmp_path
 
 def test_environment_options_that_are_given_win_over_the_preset_even_at_their_default(monkeypatch):
     seen = {}
-    monkeypatch.setattr("jaxmac.cli.main.use_cpu_devices", lambda n: None)
+    monkeypatch.setattr("jaxmac.cli.train.use_cpu_devices", lambda n: None)
     monkeypatch.setattr(
-        "jaxmac.cli.main.train", lambda *a, **k: seen.update(k) or SimpleNamespace(status="finished")
+        "jaxmac.cli.train.train", lambda *a, **k: seen.update(k) or SimpleNamespace(status="finished")
     )
-    monkeypatch.setattr("jaxmac.cli.main._report", lambda result, out: None)
+    monkeypatch.setattr("jaxmac.cli.train.report_result", lambda result, out: None)
     flags = ["--env-options.preset", "neurips22", "--env-options.big-box-reward", "100", "--gamma", "0.5"]
     flags += ["--env-options.no-random-init", "--sweep", "double_q=true,false", "--seeds", "3,5"]
     assert main(["train", *flags]) == 0

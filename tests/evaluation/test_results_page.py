@@ -30,15 +30,15 @@ def folder(tmp_path_factory):
 @pytest.mark.slow
 def test_every_block_runs(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("jaxmac.cli.main.use_cpu_devices", lambda count: None)
+    monkeypatch.setattr("jaxmac.cli.train.use_cpu_devices", lambda count: None)
     asked = []
 
     def train(algorithm, env, **options):  # the page's own runs would take minutes
         asked.append((algorithm, env, options["log"], options["episodes"]))
         return SimpleNamespace(status="finished")
 
-    monkeypatch.setattr("jaxmac.cli.main.train", train)
-    monkeypatch.setattr("jaxmac.cli.main._report", lambda result, out: None)
+    monkeypatch.setattr("jaxmac.cli.train.train", train)
+    monkeypatch.setattr("jaxmac.cli.train.report_result", lambda result, out: None)
     names = {}
     for kind, code in BLOCKS:
         if kind == "python":

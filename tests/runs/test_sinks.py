@@ -102,7 +102,7 @@ def keyless(monkeypatch, tmp_path):
 
 def test_what_cannot_be_logged_to_is_refused_before_anything_is_written(keyless, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("jaxmac.training.program.Program.compile", lambda self: pytest.fail("compiled"))
-    monkeypatch.setattr("jaxmac.cli.main.use_cpu_devices", lambda count: None)
+    monkeypatch.setattr("jaxmac.cli.train.use_cpu_devices", lambda count: None)
     out = tmp_path / "run"
     train = ["train", *SMALL, "--episodes", "8", "--out", str(out), "--log"]
     assert "unknown log 'tensorbord'; did you mean tensorboard?" in refused(capsys, *train, "tensorbord")

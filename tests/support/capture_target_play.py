@@ -5,7 +5,6 @@ import jax.numpy as jnp
 
 from jaxmac import envs
 
-
 QUICK_COMPILE = {"xla_backend_optimization_level": 0}
 
 

@@ -1,0 +1,106 @@
+"""`jaxmac train`: train seeds and swept values together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxmac import envs
+from jaxmac.algorithms import ALGORITHMS, configure, entry
+from jaxmac.cli.devices import DeviceArguments, join_processes
+from jaxmac.cli.parsing import (
+    documented,
+    env_options_class,
+    given_env_options,
+    parse,
+    parse_seeds,
+    parse_sweep,
+    peek,
+)
+from jaxmac.config import allowed, field_types
+from jaxmac.processes.collective import is_main_process
+from jaxmac.processes.joining import use_cpu_devices
+from jaxmac.runs.sinks import SINKS
+from jaxmac.training.loop import train
+
+
+def command_train(arguments: Sequence[str]) -> int:
+    """Train and leave a run directory with metrics, curve, checkpoint and an animation of member 0."""
+    algorithm = peek(arguments, "--algorithm", "avf-qplex")
+    env_id = peek(arguments, "--env", "BoxPushing-10")
+    preset = peek(arguments, "--preset", "tuned")
+    arguments_class, config = _train_class(algorithm, env_id, preset)
+    given = parse("train", arguments_class, arguments)
+    use_cpu_devices(given.devices)
+    join_processes(given)
+    kinds = field_types(type(config))
+    changed = {name: getattr(given, name) for name in kinds if getattr(given, name) != getattr(config, name)}
+    out = given.out or Path("runs") / f"{algorithm}_{env_id}".replace("-", "_").lower()
+    result = train(
+        algorithm,
+        env_id,
+        preset=preset,
+        seeds=parse_seeds(given.seeds),
+        episodes=given.episodes,
+        env_options=given_env_options(env_id, given.env_options, arguments),
+        sweep=parse_sweep(given.sweep, kinds) or None,
+        out=out,
+        overwrite=given.overwrite,
+        chunk=given.chunk,
+        checkpoint_every=given.checkpoint_every,
+        checkpoint_replay=given.checkpoint_replay,
+        log=given.log,
+        **changed,
+    )
+    report_result(result, out)
+    return 0 if result.status == "finished" else 130
+
+
+def _train_class(algorithm: str, env_id: str, preset: str) -> tuple[type, Any]:
+    """The arguments of `jaxmac train` for this algorithm and environment, and the config of its preset."""
+    config = configure(algorithm, preset, envs.make(env_id), {})
+    options = env_options_class(env_id)
+    common = [
+        ("algorithm", documented(str, "one of " + ", ".join(ALGORITHMS)), algorithm),
+        ("env", documented(str, "an environment id (see `jaxmac list`)"), env_id),
+        ("preset", documented(str, "one of " + ", ".join(entry(algorithm).presets)), preset),
+        ("seeds", documented(str, "a number n (seeds 0..n-1) or a list such as 3,5,8"), "8"),
+        ("episodes", documented(int, "training episodes per member"), 5000),
+        ("out", documented(Path | None, "run directory (default: runs/ALGORITHM_ENV)"), None),
+        ("overwrite", documented(bool, "replace a run that is there already"), False),
+        (
+            "sweep",
+            documented(tuple[str, ...], "NAME=VALUE,VALUE ...: every combination runs with every seed"),
+            (),
+        ),
+        ("chunk", documented(int | None, "iterations per compiled call; never changes the numbers"), None),
+        ("checkpoint_every", documented(int, "evaluations between checkpoints"), 10),
+        ("checkpoint_replay", documented(bool, "keep the replay in them, for `jaxmac resume`"), True),
+        ("log", documented(str, "besides metrics.csv: " + ",".join(SINKS)), ""),
+    ]
+    fields: list[Any] = [(name, kind, dataclasses.field(default=default)) for name, kind, default in common]
+    fields.append(("env_options", options, dataclasses.field(default_factory=options)))
+    for field in dataclasses.fields(config):
+        text = f"{field.metadata['help']} ({allowed(field)})"
+        kind = documented(field_types(type(config))[field.name], text)
+        fields.append((field.name, kind, dataclasses.field(default=getattr(config, field.name))))
+    return dataclasses.make_dataclass("Train", fields, bases=(DeviceArguments,), frozen=True), config
+
+
+def report_result(result: Any, out: Path) -> None:
+    """Print final returns and where the files are; render the best member."""
+    from jaxmac.analysis.curves import final_returns
+
+    if not is_main_process():
+        return
+    if len(result.metrics["episodes"]):
+        final = final_returns(result.metrics["eval_return"])
+        best = result.env.optimal_return
+        against = "" if best is None else f" (optimum {best:.1f})"
+        print(f"mean of the last ten evaluations{against}: " + ", ".join(f"{value:.1f}" for value in final))
+        print(f"metrics {out / 'metrics.csv'}, curve {out / 'curve.png'}")
+    if result.status == "finished":
+        best_member = int(final.argmax())
+        print(f"animation {result.render(best_member, out / 'episode.gif')} (member {best_member})")
