@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import jaxmac
-from jaxmac.analysis.curves import final_returns, learning_curve, solved_at, summary_table
+from jaxmac.analysis import final_returns, learning_curve, solved_at, summary_table
 from jaxmac.envs import Environment
 from jaxmac.runs.directory import read_rows, tabulate
 

@@ -91,7 +91,7 @@ def _train_class(algorithm: str, env_id: str, preset: str) -> tuple[type, Any]:
 
 def report_result(result: Any, out: Path) -> None:
     """Print final returns and where the files are; render the best member."""
-    from jaxmac.analysis.curves import final_returns
+    from jaxmac.analysis.returns import final_returns
 
     if not is_main_process():
         return

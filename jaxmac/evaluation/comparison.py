@@ -12,7 +12,8 @@ import numpy as np
 
 from jaxmac import envs
 from jaxmac.analysis import statistics
-from jaxmac.analysis.curves import Panel, final_returns
+from jaxmac.analysis.curves import Panel
+from jaxmac.analysis.returns import final_returns
 from jaxmac.runs.result import Result, load, members_alike
 
 ALL_TASKS = "all tasks"

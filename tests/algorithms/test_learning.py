@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxmac
-from jaxmac.analysis.curves import final_returns
+from jaxmac.analysis import final_returns
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

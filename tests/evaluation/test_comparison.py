@@ -11,7 +11,7 @@ from support.made_runs import EVALUATIONS, made
 
 import jaxmac
 from jaxmac.analysis import statistics
-from jaxmac.analysis.curves import final_returns
+from jaxmac.analysis.returns import final_returns
 from jaxmac.cli.main import main
 from jaxmac.evaluation import comparison
 from jaxmac.evaluation.report import html_report
