@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array
 
-import jaxmac
+from jaxmac import envs
 from jaxmac.bench.timing import compiled, timed
 from jaxmac.envs.environment import Environment, TimeStep
 from jaxmac.record.policy import uniform_available
@@ -77,7 +77,7 @@ def sharded(function: Callable, batch: int) -> tuple[Callable, int]:
 
 def measure(env_id: str, parallel: int, repeats: int) -> dict[str, Any]:
     """Rate of one environment at one number of parallel copies."""
-    env = jaxmac.make(env_id)
+    env = envs.make(env_id)
     steps = max(env.horizon, 20_000 // parallel)  # long enough for the clock
     function, devices = sharded(jax.vmap(partial(random_steps, env, steps=steps)), parallel)
     keys = jax.random.split(jax.random.key(0), parallel)

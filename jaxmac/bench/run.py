@@ -6,20 +6,18 @@ import contextlib
 import dataclasses
 import json
 import os
-import platform
 import sys
 import time
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
-import psutil
 from rich.console import Console
-from rich.table import Table
 
 from jaxmac import envs
 from jaxmac.algorithms import entry
 from jaxmac.bench.environments import bench_environments
+from jaxmac.bench.machine import machine
+from jaxmac.bench.tables import show
 from jaxmac.bench.training import bench_training
 from jaxmac.processes.joining import use_cpu_devices
 from jaxmac.runs.directory import versions
@@ -49,30 +47,6 @@ class BenchArguments:
     """directory for the JSON file"""
     devices: int | None = None
     """CPU devices to spread the work over (default: one per core)"""
-
-
-def cpu_model() -> str:
-    """The processor's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())
-
-
-def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
-    return {
-        "cpu": cpu_model(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "backend": jax.default_backend(),
-        "device": jax.local_devices()[0].device_kind,
-        "devices": len(jax.local_devices()),
-        "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-    }
 
 
 def bench(arguments: BenchArguments) -> int:
@@ -119,41 +93,3 @@ def bench(arguments: BenchArguments) -> int:
     path.write_text(json.dumps(report, indent=2) + "\n")
     console.print(path, soft_wrap=True)
     return 0
-
-
-def spread(rate: dict[str, float]) -> str:
-    """A rate as "median (min to max)"."""
-    return f"{rate['median']:,.0f} ({rate['min']:,.0f} to {rate['max']:,.0f})"
-
-
-def show(report: dict[str, Any], console: Console) -> None:
-    """Print the report as tables."""
-    if "environments" in report:
-        table = Table("environment", "parallel", "devices", "steps/s", "reference alone", "compile s")
-        for row in report["environments"]["rows"]:
-            sizes = str(row["parallel"]), str(row["devices"])
-            rate, reference = spread(row["steps_per_second"]), row["reference_steps_per_second"]
-            bare = f"{reference:,}" if reference else ""
-            table.add_row(row["env"], *sizes, rate, bare, f"{row['compile_seconds']:.1f}")
-        console.print(table)
-    if "training" in report:
-        rates = "updates/s", "live steps/s", "reference", "steps/update", "compile s", "MiB/update"
-        table = Table("algorithm", "size", "members", "devices", *rates)
-        for row in report["training"]["rows"]:
-            rates = spread(row["updates_per_second"]), spread(row["live_env_steps_per_second"])
-            reference = row["reference_env_steps_per_second"]
-            rates += ("" if reference is None else f"{reference:,}",)
-            taken = row["live_env_steps_per_update"]
-            ratio = f"{row['nominal_env_steps_per_update']:g} ({taken:.3g} taken)"
-            sizes = str(row["members"]), str(row["devices"])
-            last = f"{row['compile_seconds']:.1f}", f"{row['update_mib']:g}"
-            table.add_row(row["algorithm"], row["size"], *sizes, *rates, ratio, *last)
-        console.print(table)
-        measured = report["training"]["breakdown"]
-        if not measured:
-            return
-        table = Table("part of an iteration", *(f"{b['algorithm']} {b['size']} x {b['members']}" for b in measured))
-        for name in measured[0]["parts"]:
-            found = [b["parts"][name] for b in measured]
-            table.add_row(name, *(f"{p['milliseconds_per_iteration']:.1f} ms, {p['share']:.0%}" for p in found))
-        console.print(table)

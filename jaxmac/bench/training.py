@@ -8,19 +8,15 @@ be compared; parts compiled apart need not add up to the whole.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-import jaxmac
+from jaxmac import envs
 from jaxmac.algorithms import entry
-from jaxmac.algorithms.base import Progress
-from jaxmac.bench.timing import Timing, compiled, timed
-from jaxmac.record.rollout import rollout
+from jaxmac.bench.breakdown import breakdown, update_memory
+from jaxmac.bench.timing import timed
 from jaxmac.runs.members import make_members
-from jaxmac.training.compiled import episode_means, for_each_member
 from jaxmac.training.program import Program
 
 # The papers' sizes on the tuned preset, and a small replay so that learning starts at once.
@@ -57,8 +53,8 @@ def build(algorithm: str, env_id: str, size: str, members: int) -> Program:
     known = entry(algorithm).config.__dataclass_fields__
     hyper = {name: value for name, value in {**SIZES[size], **EARLY}.items() if name in known}
     preset = "reference" if size in ("reference", "live") else "tuned"
-    specs = make_members(algorithm, jaxmac.make(env_id), preset, hyper, members, None)
-    return Program(algorithm, jaxmac.make(env_id), specs, None)
+    specs = make_members(algorithm, envs.make(env_id), preset, hyper, members, None)
+    return Program(algorithm, envs.make(env_id), specs, None)
 
 
 def throughput(program: Program, algorithm: str, size: str, repeats: int) -> dict[str, Any]:
@@ -102,99 +98,6 @@ def throughput(program: Program, algorithm: str, size: str, repeats: int) -> dic
 
 def _times(rate: float, reference: float | None) -> str:
     return "" if reference is None else f" ({rate / reference:.0f} times the reference)"
-
-
-def update_memory(program: Program) -> float:
-    """Memory that one member's update needs beside its arguments, MiB."""
-    stream = program.algorithm.streams[0]
-    held = program.members.learner, program.hyper, program.members.replay[stream]
-    learner, hyper, storage = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), held)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    parts = part_functions(program)
-    batch = jax.eval_shape(parts["replay_sample"], storage, key)
-    lowered = jax.jit(parts["update"]).lower(learner, hyper, batch, key)
-    return round(lowered.compile().memory_analysis().temp_size_in_bytes / 2**20, 1)
-
-
-def part_functions(program: Program) -> dict[str, Callable]:
-    """The parts of one member's iteration, built as `jaxmac.training` builds them."""
-    env, config, algorithm = program.env, program.config, program.algorithm
-    stream = algorithm.streams[0]
-    progress = Progress(jnp.int32(0), jnp.int32(algorithm.collection.waits * config.num_envs), jnp.int32(0))
-    replay = algorithm.collection.replay
-
-    def collect(learner: Any, hyper: Any, key: Any) -> Any:
-        return rollout(
-            env, algorithm.behaviour(learner, hyper, stream), key, algorithm.collection.epsilon(hyper, progress)
-        )
-
-    def update(learner: Any, hyper: Any, batch: Any, key: Any) -> Any:
-        return algorithm.update(learner, hyper, dict.fromkeys(algorithm.streams, batch), progress, key)
-
-    def evaluate(learner: Any, hyper: Any, key: Any) -> Any:
-        return episode_means(env, algorithm.evaluation(learner, hyper), key, config.eval_episodes, hyper["gamma"])
-
-    return {
-        "rollout": collect,
-        "replay_add": replay.add,
-        "replay_sample": lambda storage, key: replay.sample(key, storage),
-        "update": update,
-        "evaluation": evaluate,
-    }
-
-
-def breakdown(program: Program, algorithm: str, size: str, members: int, repeats: int) -> dict[str, Any]:
-    """Milliseconds and shares of an iteration's parts, for `members` of a run on one device.
-
-    The parts: rollout; replay add; all the iteration's samples; all its updates (squeeze, loss, gradient,
-    optimiser); evaluation, counted as often as it happens per iteration.
-    """
-    config, updates = program.config, float(program.algorithm.collection.updates)
-    run = {name: jax.vmap(function) for name, function in part_functions(program).items()}
-    run["update"] = partial(for_each_member, part_functions(program)["update"])
-    keys = jax.random.split(jax.random.key(0), members)
-    held = program.members.learner, program.hyper, program.members.replay[program.algorithm.streams[0]]
-    learner, hyper, storage = jax.tree.map(lambda x: jnp.asarray(x[:members]), jax.device_get(held))
-    episodes = jax.jit(run["rollout"])(learner, hyper, keys)
-    batch = jax.jit(run["replay_sample"])(storage, keys)
-    calls = {
-        "rollout": ((learner, hyper, keys), 1.0),
-        "replay_sample": ((storage, keys), updates),
-        "update": ((learner, hyper, batch, keys), updates),
-        "evaluation": ((learner, hyper, keys), config.num_envs / config.eval_every),
-    }
-    parts = {}
-    for name, (arguments, times) in calls.items():
-        call, seconds = compiled(run[name], *arguments)
-        timing = timed(partial(call, *arguments), repeats)
-        parts[name] = _part(timing, times, seconds)
-    parts["replay_add"] = _part(_time_add(run["replay_add"], storage, episodes, repeats), 1.0, 0.0)
-    total = sum(part["milliseconds_per_iteration"] for part in parts.values())
-    for part in parts.values():
-        part["share"] = part["milliseconds_per_iteration"] / total
-    return {"algorithm": algorithm, "env": program.env.name, "size": size, "members": members, "parts": parts}
-
-
-def _part(timing: Timing, times: float, compile_seconds: float) -> dict[str, float]:
-    return {
-        "calls_per_iteration": times,
-        "milliseconds_per_iteration": 1e3 * times * timing.median,
-        "min": 1e3 * times * timing.least,
-        "max": 1e3 * times * timing.most,
-        "compile_seconds": compile_seconds,
-    }
-
-
-def _time_add(add: Callable, storage: Any, episodes: Any, repeats: int) -> Timing:
-    """Adding gives its storage away, as training does; without that the copy of the storage would be timed."""
-    run, _ = compiled(add, storage, episodes, donate=(0,))
-
-    def call() -> Any:
-        nonlocal storage
-        storage = run(storage, episodes)
-        return storage
-
-    return timed(call, repeats)
 
 
 def bench_training(
