@@ -1,0 +1,1 @@
+"""The notebooks of the documentation and the script that executes them."""
