@@ -30,8 +30,9 @@ test-all: $(READY) ## everything, slow learning tests included
 bench: $(READY) ## environment and training throughput, written to benchmarks/results
 	$(BIN)/jaxmac bench
 
-lint: $(READY) ## ruff: style, imports, docstrings
+lint: $(READY) ## ruff: style, imports, docstrings, layout
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info

@@ -3,6 +3,8 @@ import numpy as np
 
 from jaxmac.envs import Environment, Outcome
 
+NOOP, RIGHT, LEFT = range(3)
+
 
 class Line(Environment):
     """Two walkers on cells 0 to 9, unequal: agent 1 has no way left and sees the time as well."""
