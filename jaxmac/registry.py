@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from jaxmac import envs
+from jaxmac.envs.environment import Environment
 from jaxmac.errors import first_line, nearest
 
 ENTRY_POINTS = "jaxmac.plugins"
@@ -42,7 +44,7 @@ class Registry(Mapping[str, Part], Generic[Part]):
             taken = self._origins[name]
             raise ValueError(f"{self.kind} {name!r} is registered already, by {taken}: choose another name")
         self._parts[name] = part
-        self._origins[name] = _loading[-1] if _loading else defined_in or getattr(part, "__module__", "?")
+        self._origins[name] = origin_of(part, defined_in)
 
     def unregister(self, name: str) -> None:
         """Remove a part again, for tests and notebooks that register one twice."""
@@ -73,6 +75,34 @@ class Registry(Mapping[str, Part], Generic[Part]):
         if name not in self._parts:
             load_entry_points()
         return name in self._parts
+
+
+def origin_of(part: Any, defined_in: str | None = None) -> str:
+    """The module to import again for a part that is registered now: the plugin, or where the part is defined."""
+    own = defined_in or getattr(part, "__module__", None) or type(part).__module__
+    return _loading[-1] if _loading and is_outside(own) else own
+
+
+_environment_origins: dict[str, str] = {}
+
+
+def register_environment(env_id: str, factory: Callable[..., Environment], **options: Any) -> None:
+    """Add an environment: `jaxmac.make(env_id)` and `--env` find it.
+
+    Args:
+        env_id: its id.
+        factory: makes an `Environment`; its keyword-only arguments are the environment's options.
+        **options: as of `jaxmac.envs.register`.
+
+    Raises ValueError, in one line, for an id that is taken or a factory of the wrong kind.
+    """
+    envs.register(env_id, factory, **options)
+    _environment_origins[env_id] = origin_of(factory)
+
+
+def environment_origin(env_id: str) -> str:
+    """The module that an environment comes from; those registered with `jaxmac.envs.register` are the library's."""
+    return _environment_origins.get(env_id, "jaxmac.envs")
 
 
 class UnknownNameError(ValueError, KeyError):

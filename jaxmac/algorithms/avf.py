@@ -1,6 +1,6 @@
 """AVF, asynchronous value factorization on joint rows: AVF-VDN, AVF-QMIX, AVF-QPLEX, AVF-QTRAN.
 
-Paper: Enrico Marchesini, Yuchen Xiao and Christopher Amato, "Value Factorization for Asynchronous Multi-Agent
+Paper: E. Marchesini, Y. Xiao and C. Amato, "Value Factorization for Asynchronous Multi-Agent
 Reinforcement Learning", 2024; docs/specifications/avf.md, sections 3 to 7. On a `-primitive` environment every
 macro-action lasts one step, and the same code is VDN, QMIX, QPLEX or QTRAN.
 """

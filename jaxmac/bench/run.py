@@ -14,7 +14,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from jaxmac import envs
-from jaxmac.algorithms import entry
+from jaxmac.algorithms import ALGORITHMS
 from jaxmac.bench.environments import bench_environments
 from jaxmac.bench.machine import machine
 from jaxmac.bench.tables import show
@@ -68,7 +68,7 @@ def bench(arguments: BenchArguments) -> int:
     for env_id in env_ids:
         envs.make(env_id)
     for name in arguments.algorithm:
-        entry(name)
+        ALGORITHMS[name]
     arguments.out.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 

@@ -13,9 +13,10 @@ from typing import Any
 import jax
 
 from jaxmac import envs
-from jaxmac.algorithms import entry
+from jaxmac.algorithms import configure
 from jaxmac.bench.breakdown import breakdown, update_memory
 from jaxmac.bench.timing import timed
+from jaxmac.config import settings_of
 from jaxmac.runs.members import make_members
 from jaxmac.training.program import Program
 
@@ -50,11 +51,10 @@ EARLY = {"learning_starts": 128, "replay_episodes": 1024}
 
 def build(algorithm: str, env_id: str, size: str, members: int) -> Program:
     """The program of a run with `members` seeds."""
-    known = entry(algorithm).config.__dataclass_fields__
+    env, preset = envs.make(env_id), "reference" if size in ("reference", "live") else "tuned"
+    known = settings_of(type(configure(algorithm, preset, env, {})))
     hyper = {name: value for name, value in {**SIZES[size], **EARLY}.items() if name in known}
-    preset = "reference" if size in ("reference", "live") else "tuned"
-    specs = make_members(algorithm, envs.make(env_id), preset, hyper, members, None)
-    return Program(algorithm, envs.make(env_id), specs, None)
+    return Program(algorithm, env, make_members(algorithm, env, preset, hyper, members, None), env_id=env_id)
 
 
 def throughput(program: Program, algorithm: str, size: str, repeats: int) -> dict[str, Any]:

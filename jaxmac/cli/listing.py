@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from jaxmac import envs
-from jaxmac.algorithms import ALGORITHMS, configure, entry
+from jaxmac.algorithms import ALGORITHMS, configure
 from jaxmac.cli.parsing import parse
-from jaxmac.config import allowed
+from jaxmac.config import allowed, part_of, settings_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +39,14 @@ def command_list(arguments: Sequence[str]) -> int:
         for name, found in ALGORITHMS.items():
             table.add_row(name, ", ".join(found.presets))
     else:
-        env, presets = envs.make(given.env), list(entry(given.algorithm).presets)
+        env, presets = envs.make(given.env), list(ALGORITHMS[given.algorithm].presets)
         configs = [configure(given.algorithm, preset, env, {}) for preset in presets]
         name = Column("hyperparameter", no_wrap=True)
-        table = Table(name, *presets, "allowed", "swept together", "meaning")
-        for field in dataclasses.fields(configs[0]):
-            values = [str(getattr(config, field.name)) for config in configs]
+        table = Table(name, "part", *presets, "allowed", "swept together", "meaning")
+        fields = {name: field for config in configs for name, field in settings_of(type(config)).items()}
+        for setting, field in fields.items():
+            values = [str(getattr(config, setting, "")) for config in configs]
             traced = "yes" if field.metadata["traced"] else ""
-            table.add_row(field.name, *values, allowed(field), traced, field.metadata["help"])
+            table.add_row(setting, part_of(field), *values, allowed(field), traced, field.metadata["help"])
     console.print(table)
     return 0

@@ -19,7 +19,7 @@ from jaxmac.cli.resume import command_resume
 from jaxmac.cli.train import command_train
 from jaxmac.errors import nearest
 from jaxmac.processes.joining import end
-from jaxmac.training.loop import TrainingError
+from jaxmac.training.session import TrainingError
 
 USAGE = """usage: jaxmac COMMAND ...
 

@@ -7,7 +7,7 @@ import dataclasses
 import io
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, get_args, get_origin
 
 import tyro
@@ -16,7 +16,12 @@ from jaxmac import envs
 from jaxmac.errors import nearest
 
 
-def parse(command: str, arguments_class: type, arguments: Sequence[str]) -> Any:
+def parse(
+    command: str,
+    arguments_class: type,
+    arguments: Sequence[str],
+    explain: Callable[[str], str | None] = lambda flag: None,
+) -> Any:
     """Parse with tyro; an unknown option is a one-line ValueError that names the nearest known ones."""
     said = io.StringIO()
     try:
@@ -28,6 +33,8 @@ def parse(command: str, arguments_class: type, arguments: Sequence[str]) -> Any:
         if not end.code:  # --help
             raise
         raise ValueError(f"{_one_line(said.getvalue())} (`jaxmac {command} --help`)") from None
+    if unknown and (why := explain(unknown[0])):
+        raise ValueError(why)
     if unknown:
         flags = sorted(_flags(arguments_class))
         raise ValueError(f"unknown option {unknown[0]!r} of `jaxmac {command}`; {nearest(unknown[0], flags)}")
@@ -113,14 +120,16 @@ def parse_seeds(text: str) -> int | list[int]:
         raise ValueError(f"seeds={text!r}: expected a number or a list such as 3,5,8") from None
 
 
-def parse_sweep(items: Sequence[str], kinds: dict[str, type]) -> dict[str, list[Any]]:
-    """`NAME=VALUE,VALUE ...` as name -> values."""
-    sweep = {}
+def parse_sweep(
+    items: Sequence[str], kinds: dict[str, type], explain: Callable[[str], str | None] = lambda name: None
+) -> dict[str, list[Any]]:
+    """`NAME=VALUE,VALUE ...` as name -> values; `explain` says why a name is none of `kinds`, if it can."""
+    sweep: dict[str, list[Any]] = {}
     for item in items:
         name, _, values = item.partition("=")
         name = name.replace("-", "_")
         if name not in kinds:
-            raise ValueError(f"unknown hyperparameter {name!r} in --sweep; {nearest(name, kinds)}")
+            raise ValueError(explain(name) or f"unknown hyperparameter {name!r} in --sweep; {nearest(name, kinds)}")
         parse_one = (lambda v: {"true": True, "false": False}[v.lower()]) if kinds[name] is bool else kinds[name]
         try:
             sweep[name] = [parse_one(value) for value in values.split(",")]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxmac import envs
-from jaxmac.algorithms import ALGORITHMS, configure, entry
+from jaxmac.algorithms.registry import ALGORITHMS, configure, owners_of, refusal
 from jaxmac.cli.devices import DeviceArguments, join_processes
 from jaxmac.cli.parsing import (
     documented,
@@ -19,7 +19,7 @@ from jaxmac.cli.parsing import (
     parse_sweep,
     peek,
 )
-from jaxmac.config import allowed, field_types
+from jaxmac.config import allowed, choosing_fields, field_types, part_of, settings_of
 from jaxmac.processes.collective import is_main_process
 from jaxmac.processes.joining import use_cpu_devices
 from jaxmac.runs.sinks import SINKS
@@ -31,12 +31,19 @@ def command_train(arguments: Sequence[str]) -> int:
     algorithm = peek(arguments, "--algorithm", "avf-qplex")
     env_id = peek(arguments, "--env", "BoxPushing-10")
     preset = peek(arguments, "--preset", "tuned")
-    arguments_class, config = _train_class(algorithm, env_id, preset)
-    given = parse("train", arguments_class, arguments)
+    chosen = _chosen_parts(algorithm, arguments)
+    arguments_class, config = _train_class(algorithm, env_id, preset, chosen)
+
+    def explain(flag: str) -> str | None:
+        setting = flag.lstrip("-").partition("=")[0].replace("-", "_").removeprefix("no_")
+        return refusal(algorithm, setting, type(config)) if owners_of(setting) else None
+
+    given = parse("train", arguments_class, arguments, explain)
     use_cpu_devices(given.devices)
     join_processes(given)
     kinds = field_types(type(config))
     changed = {name: getattr(given, name) for name in kinds if getattr(given, name) != getattr(config, name)}
+    changed |= chosen
     out = given.out or Path("runs") / f"{algorithm}_{env_id}".replace("-", "_").lower()
     result = train(
         algorithm,
@@ -45,7 +52,7 @@ def command_train(arguments: Sequence[str]) -> int:
         seeds=parse_seeds(given.seeds),
         episodes=given.episodes,
         env_options=given_env_options(env_id, given.env_options, arguments),
-        sweep=parse_sweep(given.sweep, kinds) or None,
+        sweep=parse_sweep(given.sweep, kinds, explain) or None,
         out=out,
         overwrite=given.overwrite,
         chunk=given.chunk,
@@ -58,14 +65,21 @@ def command_train(arguments: Sequence[str]) -> int:
     return 0 if result.status == "finished" else 130
 
 
-def _train_class(algorithm: str, env_id: str, preset: str) -> tuple[type, Any]:
-    """The arguments of `jaxmac train` for this algorithm and environment, and the config of its preset."""
-    config = configure(algorithm, preset, envs.make(env_id), {})
+def _chosen_parts(algorithm: str, arguments: Sequence[str]) -> dict[str, str]:
+    """The settings on the command line that choose a part, whose own settings are flags then, too."""
+    flags = {name: "--" + name.replace("_", "-") for name in choosing_fields(ALGORITHMS[algorithm].config)}
+    given = {name: peek(arguments, flag, "") for name, flag in flags.items()}
+    return {name: value for name, value in given.items() if value}
+
+
+def _train_class(algorithm: str, env_id: str, preset: str, chosen: dict[str, str]) -> tuple[type, Any]:
+    """The arguments of `jaxmac train` for these parts and this environment, and the config of its preset."""
+    config = configure(algorithm, preset, envs.make(env_id), chosen)
     options = env_options_class(env_id)
     common = [
         ("algorithm", documented(str, "one of " + ", ".join(ALGORITHMS)), algorithm),
         ("env", documented(str, "an environment id (see `jaxmac list`)"), env_id),
-        ("preset", documented(str, "one of " + ", ".join(entry(algorithm).presets)), preset),
+        ("preset", documented(str, "one of " + ", ".join(ALGORITHMS[algorithm].presets)), preset),
         ("seeds", documented(str, "a number n (seeds 0..n-1) or a list such as 3,5,8"), "8"),
         ("episodes", documented(int, "training episodes per member"), 5000),
         ("out", documented(Path | None, "run directory (default: runs/ALGORITHM_ENV)"), None),
@@ -82,10 +96,11 @@ def _train_class(algorithm: str, env_id: str, preset: str) -> tuple[type, Any]:
     ]
     fields: list[Any] = [(name, kind, dataclasses.field(default=default)) for name, kind, default in common]
     fields.append(("env_options", options, dataclasses.field(default_factory=options)))
-    for field in dataclasses.fields(config):
-        text = f"{field.metadata['help']} ({allowed(field)})"
-        kind = documented(field_types(type(config))[field.name], text)
-        fields.append((field.name, kind, dataclasses.field(default=getattr(config, field.name))))
+    kinds = field_types(type(config))
+    for name, field in settings_of(type(config)).items():
+        owner = f"{part_of(field)}: " if part_of(field) else ""
+        kind = documented(kinds[name], f"{owner}{field.metadata['help']} ({allowed(field)})")
+        fields.append((name, kind, dataclasses.field(default=getattr(config, name))))
     return dataclasses.make_dataclass("Train", fields, bases=(DeviceArguments,), frozen=True), config
 
 

@@ -7,6 +7,7 @@ from jaxmac.mixers.base import MIXERS, MixerInputs, MixerSpec, make_mixer, regis
 from jaxmac.mixers.qmix import QMIX
 from jaxmac.mixers.qplex import QPLEX
 from jaxmac.mixers.qtran import QTRAN
+from jaxmac.mixers.testing import MixerError, check_mixer
 from jaxmac.mixers.vdn import VDN
 
 __all__ = [
@@ -15,8 +16,10 @@ __all__ = [
     "QPLEX",
     "QTRAN",
     "VDN",
+    "MixerError",
     "MixerInputs",
     "MixerSpec",
+    "check_mixer",
     "make_mixer",
     "register_mixer",
 ]

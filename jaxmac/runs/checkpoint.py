@@ -19,6 +19,7 @@ import jax
 from jaxmac.errors import first_line
 from jaxmac.processes.collective import is_distributed
 from jaxmac.runs.directory import RunDirectoryError
+from jaxmac.runs.formats import FIELDS, from_old_names, old_names, path_of
 
 KEPT_CHECKPOINTS = 2  # checkpoints of a group
 
@@ -110,15 +111,19 @@ def read_checkpoint(run: Path, group: int, item: str, shapes: Any, iteration: in
         raise RunDirectoryError(f"{run} has no checkpoint at iteration {chosen}; it has: {known}")
     if not (path / item).is_dir():
         raise RunDirectoryError(f"{path} holds no {item}: the run was told to leave the replay out")
-    _refuse_other_shapes(path / item, shapes)
+    stored = _stored_names(path / item)
+    is_old = any(set(name.split("/")) & set(FIELDS) for name in stored)
+    written = old_names(shapes) if is_old else shapes
+    _refuse_other_shapes(path / item, stored, written)
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), written)
     try:
         with _manager(folder_of(run, group)) as manager:
             wanted = ocp.args.Composite(**{item: ocp.args.StandardRestore(target)})
-            return manager.restore(chosen, args=wanted)[item]
+            restored = manager.restore(chosen, args=wanted)[item]
     except Exception as error:  # orbax and tensorstore raise many kinds
         raise damaged(path, found, error) from error
+    return from_old_names(shapes, restored) if is_old else restored
 
 
 def damaged(path: Path, found: list[int], error: Exception) -> RunDirectoryError:
@@ -128,21 +133,25 @@ def damaged(path: Path, found: list[int], error: Exception) -> RunDirectoryError
     return RunDirectoryError(f"the checkpoint {path} is damaged{offer}: {first_line(error)}")
 
 
-def _refuse_other_shapes(path: Path, shapes: Any) -> None:
-    """Compare the shapes on disk with those wanted; the first differences are named."""
+def _stored_names(path: Path) -> dict[str, str]:
+    """Path of every leaf on disk -> its dtype and shape in words."""
     import orbax.checkpoint as ocp
 
     try:
         with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
-            held = _by_name(checkpointer.metadata(path).item_metadata.tree)
+            return _by_name(checkpointer.metadata(path).item_metadata.tree)
     except Exception as error:
         found = [int(p.name) for p in path.parent.parent.iterdir() if p.name.isdigit()]
         raise damaged(path.parent, sorted(found), error) from error
+
+
+def _refuse_other_shapes(path: Path, stored: dict[str, str], shapes: Any) -> None:
+    """Compare the shapes on disk with those wanted; the first differences are named."""
     wanted = _by_name(shapes)
     differing = [
-        f"{name}: {held.get(name, 'none')} there, {wanted.get(name, 'none')} here"
-        for name in sorted(held.keys() | wanted.keys())
-        if held.get(name) != wanted.get(name)
+        f"{name}: {stored.get(name, 'none')} there, {wanted.get(name, 'none')} here"
+        for name in sorted(stored.keys() | wanted.keys())
+        if stored.get(name) != wanted.get(name)
     ]
     if differing:
         more = f" and {len(differing) - 2} more" if len(differing) > 2 else ""
@@ -152,12 +161,7 @@ def _refuse_other_shapes(path: Path, shapes: Any) -> None:
 def _by_name(tree: Any) -> dict[str, str]:
     """Path of every leaf -> its dtype and shape in words; names only, whatever kind of node holds them."""
     leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: hasattr(x, "shape"))
-    keys = ("name", "key", "idx")
-    return {
-        "/".join(str(next(getattr(k, a) for a in keys if hasattr(k, a))) for k in path): _words(leaf)
-        for path, leaf in leaves
-        if hasattr(leaf, "shape")
-    }
+    return {"/".join(path_of(keys)): _words(leaf) for keys, leaf in leaves if hasattr(leaf, "shape")}
 
 
 def _words(leaf: Any) -> str:

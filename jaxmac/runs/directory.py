@@ -30,7 +30,7 @@ COLUMNS = (
     "loss",
     "epsilon",
 )
-FORMAT = 1  # of the run directory
+FORMAT = 2  # of the run directory
 PACKAGES = ("jaxmac", "jax", "jaxlib", "flax", "optax", "flashbax", "numpy")
 
 

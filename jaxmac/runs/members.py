@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmac.algorithms import configure, entry
-from jaxmac.config import build, traced_fields
+from jaxmac.algorithms.registry import build_config, config_class_of, configure
+from jaxmac.config import settings_of
 from jaxmac.envs.environment import Environment
-from jaxmac.errors import nearest
+from jaxmac.hyper import static_view
 
 
 class MemberSpec(NamedTuple):
@@ -54,17 +54,7 @@ def make_members(
 
     Raises ValueError, in one line, for anything unknown or out of range.
     """
-    sweep = dict(sweep or {})
-    known = entry(algorithm).config.__dataclass_fields__
-    for name, values in sweep.items():
-        if name not in known:
-            raise ValueError(f"unknown hyperparameter {name!r} in sweep; {nearest(name, known)}")
-        if name in ("num_envs", "eval_every"):
-            raise ValueError(f"{name} cannot be swept: all members of a run are evaluated at the same episodes")
-        if isinstance(values, np.ndarray):
-            values = sweep[name] = values.tolist()
-        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
-            raise ValueError(f"sweep[{name!r}]={values!r}: expected a non-empty list of values")
+    sweep = {name: _values_of(name, values) for name, values in (sweep or {}).items()}
     chosen_seeds = seed_list(seeds)
     members = []
     for combination in itertools.product(*sweep.values()):
@@ -76,22 +66,45 @@ def make_members(
     return members
 
 
+def _values_of(name: str, values: Any) -> Sequence[Any]:
+    """The values of one swept hyperparameter; a one-line ValueError for none, or for what cannot be swept."""
+    if name in ("num_envs", "eval_every"):
+        raise ValueError(f"{name} cannot be swept: all members of a run are evaluated at the same episodes")
+    if isinstance(values, np.ndarray):
+        values = values.tolist()
+    if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+        raise ValueError(f"sweep[{name!r}]={values!r}: expected a non-empty list of values")
+    return values
+
+
 def restore_members(saved: dict[str, Any]) -> list[MemberSpec]:
     """The members of a run from its config.json: the settings that it ran with, whatever presets say today."""
-    config_class, members = entry(saved["algorithm"]).config, []
+    members: list[MemberSpec] = []
     for combination in itertools.product(*saved["sweep"].values()):
         swept = dict(zip(saved["sweep"], combination, strict=True))
-        config = build(config_class, saved["settings"], swept)
+        config = build_config(
+            saved["algorithm"], saved["settings"], _still_settings(saved["algorithm"], saved, swept)
+        )
         members += [MemberSpec(len(members) + i, seed, swept, config) for i, seed in enumerate(saved["seeds"])]
     return members
 
 
+def _still_settings(algorithm: str, saved: dict[str, Any], swept: dict[str, Any]) -> dict[str, Any]:
+    """Swept values without those that the parts of a run of format 1 never read."""
+    if saved["format"] > 1:
+        return swept
+    known = settings_of(config_class_of(algorithm, {**saved["settings"], **swept}))
+    return {name: value for name, value in swept.items() if name in known}
+
+
 def group_members(members: list[MemberSpec]) -> list[list[MemberSpec]]:
-    """Members of one compiled program each: those whose configs agree on every static field."""
-    traced = set(traced_fields(type(members[0].config)))
-    groups: dict[tuple, list[MemberSpec]] = {}
+    """Members of one compiled program each: those whose configs agree on every static field.
+
+    Values that were swept although nothing reads them (in runs of format 1) make groups, too.
+    """
+    groups: dict[Any, list[MemberSpec]] = {}
     for member in members:
-        values = vars(member.config)
-        static = tuple((name, value) for name, value in values.items() if name not in traced)
-        groups.setdefault(static, []).append(member)
+        known = settings_of(type(member.config))
+        unread = tuple((name, value) for name, value in member.swept.items() if name not in known)
+        groups.setdefault((static_view(member.config), unread), []).append(member)
     return list(groups.values())

@@ -12,14 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmac import envs
-from jaxmac.algorithms import Algorithm, entry
+from jaxmac.algorithms import Algorithm, make_algorithm
 from jaxmac.analysis.animation import Animation, animate
-from jaxmac.config import hyper_arrays
 from jaxmac.envs.environment import Environment
+from jaxmac.hyper import Hyper, hyper_of
 from jaxmac.record.policy import Policy
 from jaxmac.runs.checkpoint import read_checkpoint
 from jaxmac.runs.directory import RunDirectoryError, read_config, read_rows, tabulate
+from jaxmac.runs.formats import upgraded
 from jaxmac.runs.members import MemberSpec, group_members, restore_members
+from jaxmac.runs.plugins import refuse_missing_plugins
 
 
 class Learned(NamedTuple):
@@ -28,7 +30,7 @@ class Learned(NamedTuple):
     group: int  # members of one group share their algorithm
     algorithm: Algorithm
     learner: Any
-    hyper: dict[str, jax.Array]
+    hyper: Hyper
 
 
 @dataclass
@@ -64,7 +66,7 @@ class Result:
         group, members = next(
             (number, found) for number, found in enumerate(group_members(self.specs)) if self.specs[member] in found
         )
-        algorithm = entry(self.config["algorithm"]).make(self.env, members[0].config)
+        algorithm = make_algorithm(self.config["algorithm"], self.env, members[0].config)
         name = (group, "best") if best else group
         if name not in self.learners:
             if self.path is None:
@@ -74,7 +76,7 @@ class Result:
             self.learners[name] = read_checkpoint(self.path, group, "best" if best else "learners", shapes)
         row = members.index(self.specs[member])
         learner = jax.tree.map(lambda x: jnp.asarray(x[row]), self.learners[name])
-        return Learned(group, algorithm, learner, _hyper(self.specs[member]))
+        return Learned(group, algorithm, learner, hyper_of(self.specs[member].config))
 
     def policy(self, member: int = 0, best: bool = False) -> Policy:
         """The evaluation policy of a member; arguments and errors as of `learned`."""
@@ -121,12 +123,8 @@ def curves(result: Result) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     }
 
 
-def _hyper(spec: MemberSpec) -> dict[str, Any]:
-    return {name: values[0] for name, values in hyper_arrays([spec.config]).items()}
-
-
 def _learner_shapes(algorithm: Algorithm, members: list[MemberSpec]) -> Any:
-    one = jax.eval_shape(algorithm.init, jax.random.key(0), _hyper(members[0]))
+    one = jax.eval_shape(algorithm.init, jax.random.key(0), hyper_of(members[0].config))
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct((len(members), *x.shape), x.dtype), one)
 
 
@@ -147,6 +145,8 @@ def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: 
         ValueError: the run used an environment instance and `env` is missing, or `env` has other sizes.
     """
     config = read_config(path)
+    refuse_missing_plugins(path, config)
+    config = upgraded(path, config)
     if env is None:
         if not config["env_rebuildable"]:
             raise ValueError(f"{path} was trained on an environment instance: pass it as env=")

@@ -12,12 +12,13 @@ import math
 import netrc
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlparse
 
 from jaxmac.errors import nearest
+from jaxmac.registry import Registry
 from jaxmac.runs.directory import COLUMNS, number
 
 METRICS = COLUMNS[COLUMNS.index("episodes") + 1 :]
@@ -33,6 +34,33 @@ class Sink(Protocol):
         """Everything is written."""
 
 
+class SinkSpec(NamedTuple):
+    """A registered sink."""
+
+    factory: Callable[..., Sink]
+    package: str | None  # that must be installed for it
+
+
+SINKS: Registry[SinkSpec] = Registry("log")
+
+
+def register_sink(name: str, factory: Callable[..., Sink], *, package: str | None = None) -> None:
+    """Add a destination of metrics: `--log NAME`, in Python `log="NAME"`.
+
+    Args:
+        name: its name.
+        factory: called with `(path, config, members)`, the run directory, the content of config.json and one dict
+            per member with its seed and swept values; returns an object with `write(row)` and `close()` (see
+            `Sink`). A run that is resumed calls it again and writes the rows that stay from the beginning.
+        package: a package that must be installed for it.
+
+    Raises ValueError, in one line, for a name that is taken or a factory of the wrong kind.
+    """
+    if not callable(factory):
+        raise ValueError(f"log {name!r} is {factory!r}; expected a class or function of (path, config, members)")
+    SINKS.register(name, SinkSpec(factory, package), getattr(factory, "__module__", None))
+
+
 def sink_names(log: str | Sequence[str]) -> list[str]:
     """The names in `log`, a sequence or a text with commas; a one-line ValueError for one that cannot be used.
 
@@ -43,9 +71,9 @@ def sink_names(log: str | Sequence[str]) -> list[str]:
     for name in names:
         if name not in SINKS:
             raise ValueError(f"unknown log {name!r}; {nearest(name, SINKS)} (metrics.csv is always written)")
-        module, _ = SINKS[name]
-        if importlib.util.find_spec(module) is None:
-            raise ValueError(f"log={name} needs the package {module}: pip install 'jaxmac[{name}]'")
+        package = SINKS[name].package
+        if package is not None and importlib.util.find_spec(package) is None:
+            raise ValueError(f"log={name} needs the package {package}: pip install 'jaxmac[{name}]'")
     if "wandb" in names:
         _refuse_missing_key()
     return names
@@ -68,7 +96,7 @@ def open_sinks(path: Path | None, config: dict[str, Any], members: Sequence[dict
     """The sinks named in config.json; what a run that goes on has written before is cleared where it can be."""
     if path is None:
         return []
-    return [SINKS[name][1](path, config, members) for name in config.get("log", ())]
+    return [SINKS[name].factory(path, config, members) for name in config.get("log", ())]
 
 
 def _member_config(config: dict[str, Any], member: dict[str, Any]) -> dict[str, Any]:
@@ -165,4 +193,5 @@ def _refuse_missing_key() -> None:
         )
 
 
-SINKS: dict[str, tuple[str, type]] = {"tensorboard": ("tensorboardX", TensorBoard), "wandb": ("wandb", WandB)}
+register_sink("tensorboard", TensorBoard, package="tensorboardX")
+register_sink("wandb", WandB, package="wandb")

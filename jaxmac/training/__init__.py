@@ -1,6 +1,8 @@
-"""Training: the compiled functions, the loop around them, and how a run is continued."""
+"""Training: the pure functions, the compiled programs, the loop around them, and how a run is continued."""
 
-from jaxmac.training.loop import NonFiniteLossError, TrainingError, train
+from jaxmac.training.loop import train
+from jaxmac.training.pure import TrainFunction, make_train
 from jaxmac.training.resume import resume
+from jaxmac.training.session import NonFiniteLossError, TrainingError
 
-__all__ = ["NonFiniteLossError", "TrainingError", "resume", "train"]
+__all__ = ["NonFiniteLossError", "TrainFunction", "TrainingError", "make_train", "resume", "train"]

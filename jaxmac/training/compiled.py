@@ -1,8 +1,9 @@
-"""The compiled part of training: init, iterations (collect, store, update), evaluation, vmapped over members.
+"""The pure functions of training: init, iterations (collect, store, update), evaluation.
 
-Members (seeds x swept values) are one outer axis that no other module sees. The step counter is an unbatched
-argument, so that conditions on it stay conditions. Keys come from `fold_in(member_key, step)`: no generator state
-is stored, and any chunking or sharding of the same members gives the same run.
+They are written for a single member. `Lift` adds the axis of members (seeds x swept values), which no other module
+sees. The step counter is an unbatched argument, so that conditions on it stay conditions. Keys come from
+`fold_in(member_key, step)`: no generator state is stored, and any chunking or sharding of the same members gives
+the same run.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from jaxmac.algorithms.base import Algorithm, Collection, Hyper, Progress
+from jaxmac.algorithms.base import Algorithm, Collection, Progress
 from jaxmac.envs.environment import Environment
-from jaxmac.processes.collective import place
+from jaxmac.hyper import Hyper
 from jaxmac.record.episode import Episode, discounted_return
 from jaxmac.record.policy import Policy
+from jaxmac.record.replay import Sample
 from jaxmac.record.rollout import rollout
 
 EVALUATION = 0x7FFFFFFF  # folded into a member's key: evaluation draws share nothing with training
@@ -32,14 +33,14 @@ INIT = 0x7FFFFFFE
 class Tally:
     """What happened since the last evaluation, per member."""
 
-    env_steps: Int[Array, ""]
-    return_sum: Float[Array, ""]
-    episodes: Int[Array, ""]
-    loss_sum: Float[Array, ""]
-    updates: Int[Array, ""]
-    epsilon: Float[Array, ""]  # mean over the parallel episodes of the last iteration
-    dropped_rows: Int[Array, ""]
-    broken_update: Int[Array, ""]  # number of the first update with a loss that is not finite, -1: none
+    env_steps: Array  # i32
+    return_sum: Array  # of the episodes that ended
+    episodes: Array  # i32
+    loss_sum: Array
+    updates: Array  # i32
+    epsilon: Array  # mean over the parallel episodes of the last iteration
+    dropped_rows: Array  # i32
+    broken_update: Array  # number of the first update with a loss that is not finite, -1: none
 
     @classmethod
     def empty(cls) -> Tally:
@@ -56,7 +57,7 @@ class Member:
     replay: dict[str, Any]  # one storage per stream
     tally: Tally
     best: Any  # the learner at its best evaluation
-    best_return: Float[Array, ""]
+    best_return: Array
 
 
 class Evaluation(NamedTuple):
@@ -67,23 +68,55 @@ class Evaluation(NamedTuple):
     eval_length: Float[Array, ""]
 
 
-class Trainer(NamedTuple):
-    """The compiled-to-be functions of a run, all with a leading axis of members (`progress` excepted).
+class Lift(NamedTuple):
+    """How functions of one member become functions of all.
 
-    init: (keys [members], hyper) -> members
-    advance: (members, keys, hyper, first iteration, last iteration) -> members; iterations first..last - 1
-    evaluate: (members, keys, hyper, iteration) -> (Evaluation, Tally, members with an empty tally)
+    Attributes:
+        together: for light work (acting, storing, sampling): `(function, in_axes) -> function` over members at
+            once.
+        apart: for heavy work (updates): `(function, *arguments) -> results` of all members.
     """
 
-    init: Callable[..., Member]
-    advance: Callable[..., Member]
-    evaluate: Callable[..., tuple[Evaluation, Tally, Member]]
+    together: Callable[..., Callable]
+    apart: Callable[..., Any]
 
 
-def progress_at(collection: Collection, num_envs: int, iteration: Array) -> Progress:
+SINGLE = Lift(lambda function, in_axes=0: function, lambda function, *arguments: function(*arguments))
+"""No axis of members: for `jaxmac.make_train`, whose caller vmaps."""
+
+
+def for_each_member(function: Callable, *arguments: Any) -> Any:
+    """`function` over the leading axis of members: together on an accelerator, one by one on a CPU.
+
+    One member's update keeps a CPU core busy, and its working set stays in the cache.
+    """
+    if jax.default_backend() == "cpu":
+        return jax.lax.map(lambda given: function(*given), arguments)
+    return jax.vmap(function)(*arguments)
+
+
+MEMBERS = Lift(lambda function, in_axes=0: jax.vmap(function, in_axes=in_axes), for_each_member)
+
+
+class TrainingFunctions(NamedTuple):
+    """The functions of a run.
+
+    init: (key, hyper) -> member
+    advance: (members, keys, hyper, first iteration, last iteration) -> members; iterations first..last - 1
+    evaluate: (member, key, hyper, iteration) -> (Evaluation, Tally, member with an empty tally)
+
+    `init` and `evaluate` are of one member; `advance` is of as many as its `Lift` says.
+    """
+
+    init: Callable[[Array, Hyper], Member]
+    advance: Callable[[Member, Array, Hyper, Array, Array], Member]
+    evaluate: Callable[[Member, Array, Hyper, Array], tuple[Evaluation, Tally, Member]]
+
+
+def progress_at(collection: Collection, num_envs: int, iteration: Int[Array, ""] | int) -> Progress:
     """Progress at the start of an iteration, a pure function of its number."""
     iteration = jnp.asarray(iteration, jnp.int32)
-    learning = jnp.maximum(iteration - collection.waits, 0)
+    learning = jnp.maximum(iteration - collection.warmup_iterations, 0)
     return Progress(iteration, iteration * num_envs, learning * collection.updates)
 
 
@@ -103,9 +136,11 @@ def example_episode(env: Environment, policy: Policy) -> Episode:
     return jax.tree.map(lambda x: jnp.zeros(x.shape[1:], x.dtype), shapes)
 
 
-def make_trainer(env: Environment, algorithm: Algorithm, config: Any, mesh: Mesh | None = None) -> Trainer:
-    """Build the functions of a run; with `mesh` (axis "members") members are sharded over its devices."""
-    replay = algorithm.collection.replay
+def training_functions(
+    env: Environment, algorithm: Algorithm, config: Any, lift: Lift = SINGLE
+) -> TrainingFunctions:
+    """Build the functions of a run; `config` may be its static view."""
+    replay, num_envs = algorithm.collection.replay, config.num_envs
 
     def init(key: Array, hyper: Hyper) -> Member:
         learner = algorithm.init(jax.random.fold_in(key, INIT), hyper)
@@ -116,37 +151,25 @@ def make_trainer(env: Environment, algorithm: Algorithm, config: Any, mesh: Mesh
 
     def advance(members: Member, keys: Array, hyper: Hyper, first: Array, last: Array) -> Member:
         def body(iteration: Array, members: Member) -> Member:
-            progress = progress_at(algorithm.collection, config.num_envs, iteration)
-            turn = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, iteration)))(keys)
-            collect = partial(_collect, env, algorithm, config.num_envs)
-            members = jax.vmap(collect, in_axes=(0, 0, 0, None))(members, turn[:, 0], hyper, progress)
-            return _learn(algorithm, config.num_envs, members, turn[:, 1], hyper, progress)
+            progress = progress_at(algorithm.collection, num_envs, iteration)
+            turns = lift.together(lambda key: tuple(jax.random.split(jax.random.fold_in(key, iteration))))(keys)
+            collect = lift.together(partial(_collect, env, algorithm, num_envs), in_axes=(0, 0, 0, None))
+            members = collect(members, turns[0], hyper, progress)
+            return _learn(algorithm, num_envs, lift, members, turns[1], hyper, progress)
 
         return jax.lax.fori_loop(first, last, body, members)
 
     def evaluate(member: Member, key: Array, hyper: Hyper, iteration: Array) -> tuple[Evaluation, Tally, Member]:
         key = jax.random.fold_in(jax.random.fold_in(key, EVALUATION), iteration)
         policy = algorithm.evaluation(member.learner, hyper)
-        means = episode_means(env, policy, key, config.eval_episodes, hyper["gamma"])
+        means = episode_means(env, policy, key, config.eval_episodes, hyper.gamma)
         better = means.eval_return > member.best_return
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), member.learner, member.best)
         best_return = jnp.maximum(means.eval_return, member.best_return)
         after = member.replace(tally=Tally.empty(), best=best, best_return=best_return)
         return means, member.tally, after
 
-    def over_members(function: Callable, batched: int, unbatched: int, donate: bool) -> Callable:
-        if mesh is not None:
-            specs = (PartitionSpec("members"),) * batched + (PartitionSpec(),) * unbatched
-            function = jax.shard_map(
-                function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec("members"), check_vma=False
-            )
-        return jax.jit(function, donate_argnums=(0,) if donate else ())
-
-    return Trainer(
-        over_members(partial(for_each_member, init), 2, 0, donate=False),
-        over_members(advance, 3, 2, donate=True),
-        over_members(jax.vmap(evaluate, in_axes=(0, 0, 0, None)), 3, 1, donate=True),
-    )
+    return TrainingFunctions(init, advance, evaluate)
 
 
 def _collect(
@@ -159,15 +182,16 @@ def _collect(
     progress: Progress,
 ) -> Member:
     """One member's `num_envs` episodes per stream, played and stored."""
-    epsilon, replay = algorithm.collection.epsilon(hyper, progress), algorithm.collection.replay
+    collection = algorithm.collection
+    epsilon = collection.epsilon(hyper, progress)
     tally, storage = member.tally, dict(member.replay)
     for index, stream in enumerate(algorithm.streams):
         policy = algorithm.behaviour(member.learner, hyper, stream)
-        rounds = algorithm.collection.rounds
-        episodes = rollout(env, policy, jax.random.fold_in(key, index), jnp.tile(epsilon, rounds))
-        if rounds > 1:
+        each = jnp.tile(epsilon, collection.episodes_per_env)
+        episodes = rollout(env, policy, jax.random.fold_in(key, index), each)
+        if collection.episodes_per_env > 1:
             episodes = first_finished(episodes, num_envs)
-        storage[stream] = replay.add(storage[stream], episodes)
+        storage[stream] = collection.replay.add(storage[stream], episodes)
         tally = tally.replace(
             env_steps=tally.env_steps + jnp.sum(episodes.length),
             return_sum=tally.return_sum + jnp.sum(episodes.undiscounted_return),
@@ -179,7 +203,7 @@ def _collect(
 def first_finished(episodes: Episode, workers: int) -> Episode:
     """The `workers` episodes that finish first, in the order of their end.
 
-    `episodes` `[rounds * workers, ...]`: each worker plays one after the other without a pause.
+    `episodes` `[turns * workers, ...]`: each worker plays one after the other without a pause.
     """
     lengths = episodes.length.reshape(-1, workers)
     end = jnp.cumsum(lengths, axis=0).reshape(-1)
@@ -190,6 +214,7 @@ def first_finished(episodes: Episode, workers: int) -> Episode:
 def _learn(
     algorithm: Algorithm,
     num_envs: int,
+    lift: Lift,
     members: Member,
     keys: Array,
     hyper: Hyper,
@@ -197,70 +222,49 @@ def _learn(
 ) -> Member:
     """This iteration's updates of all members, once enough is stored."""
     collection = algorithm.collection
+    replay = collection.replay
 
-    def sample(storage: dict[str, Any], key: Array) -> dict[str, Episode]:
+    def sample(storage: dict[str, Any], key: Array) -> dict[str, Sample]:
         streams = enumerate(algorithm.streams)
-        return {
-            stream: collection.replay.sample(jax.random.fold_in(key, i), storage[stream]) for i, stream in streams
-        }
+        return {stream: replay.sample(jax.random.fold_in(key, i), storage[stream]) for i, stream in streams}
 
-    def one_update(number: Array, learned: tuple[Any, Tally]) -> tuple[Any, Tally]:
-        turn = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, number)))(keys)
-        batches = jax.vmap(sample)(members.replay, turn[:, 0])
+    def hear(storage: dict[str, Any], samples: dict[str, Sample], errors: dict[str, Array]) -> dict[str, Any]:
+        return {s: replay.feedback(storage[s], samples[s].index, errors[s]) for s in algorithm.streams}
+
+    # A replay that nobody writes to stays outside of the loop, where it would be copied.
+    fixed = members.replay if replay.feedback is None else None
+
+    def one_update(number: Array, learned: tuple[Any, Tally, Any]) -> tuple[Any, Tally, Any]:
+        learner, tally, storage = learned
+        turns = lift.together(lambda key: tuple(jax.random.split(jax.random.fold_in(key, number))))(keys)
+        samples = lift.together(sample)(storage if fixed is None else fixed, turns[0])
         now = progress._replace(episodes=progress.episodes + num_envs, updates=progress.updates + number)
         update = partial(_update, algorithm, now)
-        return for_each_member(update, *learned, hyper, batches, turn[:, 1])
+        learner, tally, errors = lift.apart(update, learner, tally, hyper, samples, turns[1])
+        if fixed is None:
+            storage = lift.together(hear)(storage, samples, errors)
+        return learner, tally, storage
 
-    learner, tally = jax.lax.cond(
-        progress.iteration >= collection.waits,
+    learner, tally, storage = jax.lax.cond(
+        progress.iteration >= collection.warmup_iterations,
         lambda learned: jax.lax.fori_loop(0, collection.updates, one_update, learned),
         lambda learned: learned,
-        (members.learner, members.tally),
+        (members.learner, members.tally, None if fixed is not None else members.replay),
     )
-    return members.replace(learner=learner, tally=tally)
+    return members.replace(learner=learner, tally=tally, replay=members.replay if fixed is not None else storage)
 
 
 def _update(
-    algorithm: Algorithm, now: Progress, learner: Any, tally: Tally, hyper: Hyper, batches: Any, key: Array
-) -> tuple[Any, Tally]:
-    """One member's update and what is noted of it."""
-    learner, metrics = algorithm.update(learner, hyper, batches, now, key)
+    algorithm: Algorithm, now: Progress, learner: Any, tally: Tally, hyper: Hyper, samples: Any, key: Array
+) -> tuple[Any, Tally, dict[str, Array]]:
+    """One member's update, what is noted of it, and the errors that a sampler may hear of."""
+    learner, metrics = algorithm.update(learner, hyper, samples, now, key)
     broken = ~jnp.isfinite(metrics["loss"]) & (tally.broken_update < 0)
-    return learner, tally.replace(
+    tally = tally.replace(
         loss_sum=tally.loss_sum + metrics["loss"],
         updates=tally.updates + 1,
         dropped_rows=tally.dropped_rows + metrics.get("dropped_rows", 0),
         broken_update=jnp.where(broken, now.updates + 1, tally.broken_update),
     )
-
-
-def for_each_member(function: Callable, *arguments: Any) -> Any:
-    """`function` over the leading axis of members: together on an accelerator, one by one on a CPU.
-
-    One member's update keeps a CPU core busy, and its working set stays in the cache.
-    """
-    if jax.default_backend() == "cpu":
-        return jax.lax.map(lambda given: function(*given), arguments)
-    return jax.vmap(function)(*arguments)
-
-
-def members_mesh(count: int, devices: list[Any] | None = None) -> Mesh | None:
-    """A mesh with axis "members" over as many devices as are useful for `count` members; None for one.
-
-    With several processes, all take part: the first few devices of each.
-    """
-    own: dict[int, list[Any]] = {}
-    for device in devices or jax.devices():
-        own.setdefault(device.process_index, []).append(device)
-    each = 1
-    while sum(len(found[:each]) for found in own.values()) < count and each < max(map(len, own.values())):
-        each += 1
-    chosen = [device for found in own.values() for device in found[:each]]
-    return Mesh(chosen, ("members",)) if len(chosen) > 1 else None
-
-
-def put_members(tree: Any, mesh: Mesh | None) -> Any:
-    """Place arrays with a leading axis of members on the devices of `mesh`."""
-    if mesh is None:
-        return tree
-    return jax.tree.map(partial(place, sharding=NamedSharding(mesh, PartitionSpec("members"))), tree)
+    errors = metrics.get("errors", {}) if algorithm.collection.replay.feedback is not None else {}
+    return learner, tally, errors

@@ -1,46 +1,27 @@
-"""The Python loop around compiled chunks: checks, progress, metrics, interruption."""
+"""`jaxmac.train`: checks, the run's config and directory, then a session."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 from rich.console import Console
 
-from jaxmac import envs
 from jaxmac.envs.environment import Environment
-from jaxmac.processes.collective import (
-    any_process,
-    is_distributed,
-    is_main_process,
-    is_shared,
-    mark_shared,
-    raise_on_all,
-    refuse_differences,
-)
-from jaxmac.runs.checkpoint import KEPT_CHECKPOINTS, save_checkpoint, saved_iterations
-from jaxmac.runs.directory import FORMAT, RunDirectory, tabulate, versions
-from jaxmac.runs.members import MemberSpec, group_members, is_integer, make_members, seed_list
+from jaxmac.processes.collective import is_distributed, is_main_process, raise_on_all, refuse_differences
+from jaxmac.runs.checkpoint import KEPT_CHECKPOINTS
+from jaxmac.runs.directory import FORMAT, RunDirectory, versions
+from jaxmac.runs.members import MemberSpec, group_members, make_members, seed_list
+from jaxmac.runs.plugins import plugins_of_run
 from jaxmac.runs.result import Result, environment_sizes
-from jaxmac.runs.sinks import Sink, check_sinks, new_log_id, open_sinks
+from jaxmac.runs.sinks import check_sinks, new_log_id
+from jaxmac.training.checks import check_positive, check_sizes, environment_of
 from jaxmac.training.memory import refuse_if_too_large
 from jaxmac.training.program import Program
-from jaxmac.training.progress import CtrlC, Reporter, progress_console
-
-UPDATES_PER_CHUNK = 64  # per member: how long Ctrl-C and the progress bar may wait
-
-
-class TrainingError(RuntimeError):
-    """A run that had started could not go on, in one line; what was written stays."""
-
-
-class NonFiniteLossError(TrainingError):
-    """A loss is not finite; the message names member, update and metric."""
+from jaxmac.training.progress import progress_console
+from jaxmac.training.session import Session
 
 
 def train(
@@ -89,29 +70,31 @@ def train(
     """
     console = progress_console(progress)
     with raise_on_all():
-        environment = _environment(env, env_options)
+        environment = environment_of(env, env_options)
         check_positive("episodes", episodes)
         check_positive("chunk", 1 if chunk is None else chunk)
         check_positive("checkpoint_every", checkpoint_every)
         specs = make_members(algorithm, environment, preset, hyperparameters, seeds, sweep)
-        _check_sizes(specs)
+        check_sizes(specs)
         sinks = check_sinks(log, out) if is_main_process() else []
-        programs = [Program(algorithm, environment, group, None) for group in group_members(specs)]
+        env_id = env if isinstance(env, str) else None
+        programs = [Program(algorithm, environment, group, env_id=env_id) for group in group_members(specs)]
         on_disk = announce(console, algorithm, environment, specs, programs, episodes, checkpoint_replay)
     config = {
         "format": FORMAT,
         "status": "running",
         "algorithm": algorithm,
         "env": environment.name,
-        "env_options": dict(environment.options if isinstance(env, Environment) else env_options or {}),
-        "env_rebuildable": not isinstance(env, Environment),
+        "env_options": dict(environment.options if env_id is None else env_options or {}),
+        "env_rebuildable": env_id is not None,
         "env_sizes": environment_sizes(environment),
         "preset": preset,
         "seeds": seed_list(seeds),
         "episodes": int(episodes),
         "sweep": {name: list(dict.fromkeys(spec.swept[name] for spec in specs)) for name in sweep or {}},
         "hyperparameters": {name: vars(specs[0].config)[name] for name in hyperparameters},
-        "settings": vars(specs[0].config),
+        "settings": settings_of_run(specs),
+        "plugins": plugins_of_run(algorithm, [spec.config for spec in specs], env_id, sinks),
         "optimal_return": environment.optimal_return,
         "checkpoint_every": int(checkpoint_every),
         "checkpoint_replay": bool(checkpoint_replay),
@@ -127,31 +110,16 @@ def train(
         directory.create(config, list(config["sweep"]), overwrite, on_disk)
     members = [{"seed": spec.seed, **spec.swept} for spec in specs]
     result = Result({}, members, config, environment, directory.path, "running", specs, {})
-    train_groups(result, programs, chunk, directory, console)
+    Session(result, directory, console, chunk).run(programs)
     return result
 
 
-def _environment(env: str | Environment, env_options: dict[str, Any] | None) -> Environment:
-    if isinstance(env, Environment):
-        if env_options:
-            raise ValueError("env_options go with an environment id, not with an Environment instance")
-        return env
-    return envs.make(env, **(env_options or {}))
-
-
-def check_positive(name: str, value: Any) -> None:
-    """Raise a one-line ValueError unless `value` is a positive integer."""
-    if not is_integer(value) or value < 1:
-        raise ValueError(f"{name}={value!r} is out of range; allowed: >= 1")
-
-
-def _check_sizes(specs: list[MemberSpec]) -> None:
-    for spec in specs:
-        held = spec.config.replay_episodes
-        for name in ("batch_size", "num_envs"):
-            value = getattr(spec.config, name)
-            if value > held:
-                raise ValueError(f"{name}={value} is larger than the replay; allowed: <= {held}")
+def settings_of_run(specs: list[MemberSpec]) -> dict[str, Any]:
+    """All settings of a run by name: the first member's, and what only other members' parts have."""
+    settings: dict[str, Any] = {}
+    for spec in reversed(specs):
+        settings |= vars(spec.config)
+    return settings
 
 
 def announce(
@@ -184,141 +152,3 @@ def announce(
 
 def _size(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
-
-
-def train_groups(
-    result: Result,
-    programs: list[Program],
-    chunk: int | None,
-    directory: RunDirectory,
-    console: Console,
-    rows: list[dict[str, Any]] | None = None,
-    found: list[Any] | None = None,
-) -> None:
-    """Train the groups one after the other and fill in the result, whatever ends it.
-
-    `rows` of metrics are there already, `found` are the items of the checkpoints to continue from.
-    """
-    rows = [] if rows is None else rows
-    status, sinks = "failed", []
-    try:
-        with raise_on_all():
-            sinks += open_sinks(directory.path if directory.writes else None, result.config, result.members)
-            _log(rows, sinks)
-        for number, program in enumerate(programs):
-            label = f"group {number + 1}/{len(programs)}, " if len(programs) > 1 else ""
-            try:
-                console.print(f"{label}compiling ... ", end="")
-                console.print(f"{program.compile():.1f} s")
-                if found and found[number]:
-                    program.restore(found[number])
-                _train_group(program, number, result, chunk, directory, rows, sinks, console)
-            finally:
-                if is_shared(sys.exception()):
-                    _checkpoint(result, number, program)
-                    learners = program.finish()
-                    if learners is not None:
-                        result.learners[number] = learners
-        status = "finished"
-    except KeyboardInterrupt as error:
-        status = "interrupted"
-        if not is_shared(error):
-            raise
-        console.print("interrupted: what was learned and the metrics up to the last evaluation are kept")
-    except NonFiniteLossError:
-        status = "non-finite loss"
-        raise
-    except OSError as error:
-        raise TrainingError(str(error)) from error
-    finally:
-        _finish(result, rows, status, directory)
-        for sink in sinks:
-            sink.close()
-
-
-def _log(rows: list[dict[str, Any]], sinks: list[Sink]) -> None:
-    for sink in sinks:
-        for row in rows:
-            sink.write(row)
-
-
-def _checkpoint(result: Result, group: int, program: Program) -> None:
-    """Write down where a group stands, unless that is written already."""
-    if result.path is None:
-        return
-    with raise_on_all():
-        written = is_main_process() and saved_iterations(result.path, group)[-1:] == [program.done]
-    if any_process(written):
-        return
-    items = program.snapshot(result.config["checkpoint_replay"])
-    with raise_on_all():
-        if items is not None and is_main_process():
-            save_checkpoint(result.path, group, program.done, items)
-
-
-def _finish(result: Result, rows: list[dict[str, Any]], status: str, directory: RunDirectory) -> None:
-    result.status = status
-    result.metrics = tabulate(rows, [spec.swept for spec in result.specs])
-    result.config |= {"status": status, "finished": time.strftime("%Y-%m-%dT%H:%M:%S")}
-    with raise_on_all() if status == "finished" else contextlib.suppress(OSError):
-        directory.write_config(result.config)
-        if directory.writes and rows:
-            result.plot(result.path / "curve.png")
-
-
-def _train_group(
-    program: Program,
-    group: int,
-    result: Result,
-    chunk: int | None,
-    directory: RunDirectory,
-    rows: list[dict[str, Any]],
-    sinks: list[Sink],
-    console: Console,
-) -> None:
-    per_iteration = program.config.num_envs
-    total = -(-result.config["episodes"] // per_iteration)
-    interval = -(-program.config.eval_every // per_iteration)
-    chunk = chunk or max(1, UPDATES_PER_CHUNK // program.algorithm.collection.updates)
-    reporter = Reporter(console, total, per_iteration, program.done)
-    warned = False
-    with reporter, CtrlC(reporter.note) as ctrl_c:
-
-        def after_chunk(iterations: int) -> None:
-            reporter.advance(iterations)
-            ctrl_c.check()
-
-        while True:
-            done = program.done
-            if program.evaluated < done and (done % interval == 0 or done == total):
-                fresh = program.evaluate(done)
-                with raise_on_all():
-                    directory.append(fresh)
-                    rows.extend(fresh)
-                    _log(fresh, sinks)
-                _refuse_non_finite(program, directory)
-                warned = warned or _warn_of_dropped_rows(program, reporter)
-                reporter.update(done, fresh)
-                if done and done // interval % result.config["checkpoint_every"] == 0:
-                    _checkpoint(result, group, program)
-            if done >= total:
-                return
-            program.advance(done, min(done - done % interval + interval, total), chunk, after_chunk)
-
-
-def _warn_of_dropped_rows(program: Program, reporter: Reporter) -> bool:
-    if program.dropped:
-        reporter.note(
-            f"note: max_rows={program.config.max_rows} shortens some windows "
-            f"({program.dropped} early rows left out so far)"
-        )
-    return bool(program.dropped)
-
-
-def _refuse_non_finite(program: Program, directory: RunDirectory) -> None:
-    for spec, update in zip(program.specs, program.broken, strict=True):
-        if update >= 0:
-            kept = f"; what was written stays in {directory.path}" if directory.path else ""
-            values = "".join(f", {name}={value}" for name, value in spec.swept.items())
-            text = f"member {spec.index} (seed {spec.seed}{values}): loss is not finite at update {update}{kept}"
-            raise mark_shared(NonFiniteLossError(text))

@@ -1,12 +1,13 @@
-"""How much memory a run will take, before anything compiles."""
+"""How much memory a run will take: estimated before anything compiles, and told by XLA after that."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import psutil
 
+from jaxmac.config import settings_of
 from jaxmac.processes.joining import processes_on_host
 
 SLACK = 1.25  # allocator overhead and what the estimate cannot see
@@ -15,6 +16,21 @@ SLACK = 1.25  # allocator overhead and what the estimate cannot see
 def tree_bytes(tree: Any) -> int:
     """Bytes of the arrays (or shapes) of a pytree."""
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree) if hasattr(x, "size"))
+
+
+class CompiledBytes(NamedTuple):
+    """Bytes that compiled functions need on each of their devices, by XLA's own figures."""
+
+    total: int  # arguments, results and scratch memory
+    scratch: int  # what they need beside their arguments
+
+
+def compiled_bytes(*functions: Any) -> CompiledBytes:
+    """The largest figures of some compiled functions; 0 where the backend has none."""
+    found = [analysis for function in functions if (analysis := function.memory_analysis()) is not None]
+    scratch = [a.temp_size_in_bytes + a.output_size_in_bytes - a.alias_size_in_bytes for a in found]
+    totals = [beside + a.argument_size_in_bytes for a, beside in zip(found, scratch, strict=True)]
+    return CompiledBytes(max(totals, default=0), max(scratch, default=0))
 
 
 def working_bytes(env: Any, config: Any, episode_bytes: int, joint_outputs: int = 0) -> int:
@@ -37,7 +53,7 @@ def available_bytes() -> int:
     return psutil.virtual_memory().available // processes_on_host()
 
 
-def refuse_if_too_large(needed: int, members: int, config: Any, stored: int) -> None:
+def refuse_if_too_large(needed: int, members: float, config: Any, stored: int) -> None:
     """Raise MemoryError with advice when `needed` bytes are not there.
 
     Args:
@@ -49,16 +65,27 @@ def refuse_if_too_large(needed: int, members: int, config: Any, stored: int) -> 
     available = available_bytes()
     if needed <= available:
         return
-    per_member = needed / members
-    fit = int(available / per_member)
+    fit = int(available / (needed / members))
     without_replay = needed - members * stored * SLACK
     replay = int(config.replay_episodes * (available - without_replay) / (members * stored * SLACK))
     advice = []
     if fit >= 1:
         advice.append(f"at most {fit} members at once")
-    if replay >= config.batch_size and hasattr(config, "replay_tournament"):
+    if replay >= config.batch_size and "replay_episodes" in settings_of(type(config)):
         advice.append(f"replay_episodes={replay}")
     hint = " or ".join(advice) or "a smaller batch_size, num_envs or hidden_size"
-    raise MemoryError(
-        f"this run needs about {needed / 1e9:.2f} GB and {available / 1e9:.2f} GB are free; what would fit: {hint}"
-    )
+    raise MemoryError(f"this run needs about {_gigabytes(needed)} and {_gigabytes(available)} are free; try {hint}")
+
+
+def refuse_if_scratch_is_too_large(scratch: int, members: int) -> None:
+    """Raise MemoryError when the scratch memory that XLA wants for `members` is not there."""
+    available = available_bytes()
+    if scratch > available:
+        raise MemoryError(
+            f"the compiled program of {members} members needs {_gigabytes(scratch)} beside its data and "
+            f"{_gigabytes(available)} are free; try fewer members at once or a smaller batch_size"
+        )
+
+
+def _gigabytes(count: float) -> str:
+    return f"{count / 1e9:.2f} GB"

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxmac.algorithms import entry
-from jaxmac.config import hyper_arrays
+from jaxmac.algorithms import ALGORITHMS, Algorithm, make_algorithm
 from jaxmac.envs.environment import Environment
+from jaxmac.hyper import hyper_arrays, static_view
 from jaxmac.processes.collective import gather, place
 from jaxmac.runs.members import MemberSpec
-from jaxmac.training.compiled import (
-    Trainer,
-    make_trainer,
-    members_mesh,
-    put_members,
+from jaxmac.training.compiled import MEMBERS, for_each_member, training_functions
+from jaxmac.training.memory import (
+    SLACK,
+    CompiledBytes,
+    compiled_bytes,
+    refuse_if_scratch_is_too_large,
+    tree_bytes,
+    working_bytes,
 )
-from jaxmac.training.memory import SLACK, tree_bytes, working_bytes
+
+KEPT_PROGRAMS = 16  # in this process, the last ones used
 
 
 class Footprint(NamedTuple):
@@ -32,17 +40,100 @@ class Footprint(NamedTuple):
     learners: int
 
 
+class MemberFunctions(NamedTuple):
+    """The functions of a run over all members of a program, jitted: see `TrainingFunctions`."""
+
+    algorithm: Algorithm
+    init: Callable[..., Any]
+    advance: Callable[..., Any]
+    evaluate: Callable[..., Any]
+
+
+_programs: OrderedDict[Hashable, tuple[Environment, MemberFunctions]] = OrderedDict()
+
+
+def member_functions(
+    algorithm: str, env: Environment, config: Any, mesh: Mesh | None, env_id: str | None = None
+) -> MemberFunctions:
+    """The jitted functions of a run; the same ones for the same algorithm, environment and static config.
+
+    So a second run that differs in seeds and traced hyperparameters compiles nothing. The last `KEPT_PROGRAMS` are
+    kept; `jax.clear_caches` releases what they compiled. `env_id` names an environment that the registry made,
+    whose options tell which it is; another instance is the same only if it is the same object.
+    """
+    static = static_view(config)
+    same_env = (env_id, json.dumps(env.options, sort_keys=True, default=str)) if env_id else id(env)
+    devices = None if mesh is None else tuple(mesh.devices.flat)
+    make = ALGORITHMS[algorithm].make
+    key = (algorithm, getattr(make, "func", make), same_env, static, devices, jax.default_backend())
+    if key not in _programs:
+        built = make_algorithm(algorithm, env, config)
+        _programs[key] = env, _jitted(env, built, static, mesh)
+    _programs.move_to_end(key)
+    while len(_programs) > KEPT_PROGRAMS:
+        _programs.popitem(last=False)
+    return _programs[key][1]
+
+
+def _jitted(env: Environment, algorithm: Algorithm, config: Any, mesh: Mesh | None) -> MemberFunctions:
+    functions = training_functions(env, algorithm, config, MEMBERS)
+
+    def over_members(function: Callable, batched: int, unbatched: int, donate: bool) -> Callable:
+        if mesh is not None:
+            specs = (PartitionSpec("members"),) * batched + (PartitionSpec(),) * unbatched
+            function = jax.shard_map(
+                function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec("members"), check_vma=False
+            )
+        return jax.jit(function, donate_argnums=(0,) if donate else ())
+
+    return MemberFunctions(
+        algorithm,
+        over_members(partial(for_each_member, functions.init), 2, 0, donate=False),
+        over_members(functions.advance, 3, 2, donate=True),
+        over_members(jax.vmap(functions.evaluate, in_axes=(0, 0, 0, None)), 3, 1, donate=True),
+    )
+
+
+def members_mesh(count: int, devices: list[Any] | None = None) -> Mesh | None:
+    """A mesh with axis "members" over as many devices as are useful for `count` members; None for one.
+
+    With several processes, all take part: the first few devices of each.
+    """
+    own: dict[int, list[Any]] = {}
+    for device in devices or jax.devices():
+        own.setdefault(device.process_index, []).append(device)
+    each = 1
+    while sum(len(found[:each]) for found in own.values()) < count and each < max(map(len, own.values())):
+        each += 1
+    chosen = [device for found in own.values() for device in found[:each]]
+    return Mesh(chosen, ("members",)) if len(chosen) > 1 else None
+
+
+def put_members(tree: Any, mesh: Mesh | None) -> Any:
+    """Place arrays with a leading axis of members on the devices of `mesh`."""
+    if mesh is None:
+        return tree
+    return jax.tree.map(partial(place, sharding=NamedSharding(mesh, PartitionSpec("members"))), tree)
+
+
 class Program:
     """The members of one group on their devices, and the functions that move them on.
 
     The number of members is padded to the devices; a padded member is computed and never reported.
     """
 
-    def __init__(self, algorithm: str, env: Environment, members: list[MemberSpec], devices: list[Any] | None):
+    def __init__(
+        self,
+        algorithm: str,
+        env: Environment,
+        members: list[MemberSpec],
+        devices: list[Any] | None = None,
+        env_id: str | None = None,
+    ):
         self.env, self.specs, self.config = env, members, members[0].config
         self.mesh = members_mesh(len(members), devices)
-        self.algorithm = entry(algorithm).make(env, self.config)
-        self.trainer: Trainer = make_trainer(env, self.algorithm, self.config, self.mesh)
+        self.functions = member_functions(algorithm, env, self.config, self.mesh, env_id)
+        self.algorithm = self.functions.algorithm
         shards = 1 if self.mesh is None else self.mesh.size
         padded = members + [members[-1]] * (-len(members) % shards)
         self.padded = len(padded)
@@ -55,10 +146,11 @@ class Program:
         self.seconds = 0.0
         self.done = 0  # iterations
         self.evaluated = -1  # iteration of the last evaluation
+        self.compiled = CompiledBytes(0, 0)  # what XLA says, once `compile` has run
 
     def footprint(self) -> Footprint:
         """Memory this group will need, from shapes alone."""
-        shapes = jax.eval_shape(self.trainer.init, self.keys, self.hyper)
+        shapes = jax.eval_shape(self.functions.init, self.keys, self.hyper)
         replay = tree_bytes(shapes.replay) // self.padded
         episode_bytes = replay // (self.algorithm.collection.replay.capacity * len(self.algorithm.streams))
         working = self.padded * working_bytes(self.env, self.config, episode_bytes, self.algorithm.joint_outputs)
@@ -68,16 +160,20 @@ class Program:
         """Compile and initialise; returns the seconds it took."""
         began = time.perf_counter()
         # It runs once: not worth optimising, and its many random draws are slow to compile.
-        init = self.trainer.init.lower(self.keys, self.hyper).compile({"xla_backend_optimization_level": 0})
+        init = self.functions.init.lower(self.keys, self.hyper).compile({"xla_backend_optimization_level": 0})
         self.members = init(self.keys, self.hyper)
         zero = jnp.int32(0)
-        self._advance = self.trainer.advance.lower(self.members, self.keys, self.hyper, zero, zero).compile()
-        self._evaluate = self.trainer.evaluate.lower(self.members, self.keys, self.hyper, zero).compile()
+        arguments = self.members, self.keys, self.hyper, zero
+        self._advance = self.functions.advance.lower(*arguments, zero).compile()
+        self._evaluate = self.functions.evaluate.lower(*arguments).compile()
         jax.block_until_ready(self.members)
+        self.compiled = compiled_bytes(self._advance, self._evaluate)
+        devices = 1 if self.mesh is None else len(self.mesh.local_devices)
+        refuse_if_scratch_is_too_large(self.compiled.scratch * devices, self.padded)
         return time.perf_counter() - began
 
     def advance(self, first: int, last: int, chunk: int, then: Callable[[int], None] = lambda done: None) -> None:
-        """Iterations first..last - 1, `chunk` at a time; `then` is told how many are done after each."""
+        """Iterations first..last - 1, `chunk` at a time; `then` is called with the number done after each."""
         for start in range(first, last, chunk):
             began = time.perf_counter()
             end = min(start + chunk, last)
@@ -146,7 +242,7 @@ class Program:
 
     def shapes(self) -> dict[str, Any]:
         """Shapes and dtypes of the items of a checkpoint."""
-        members = jax.eval_shape(self.trainer.init, self.keys, self.hyper)
+        members = jax.eval_shape(self.functions.init, self.keys, self.hyper)
         count = len(self.specs)
         members = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), members)
         counters = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), self._counters())
@@ -163,9 +259,9 @@ class Program:
         )
         extra = self.padded - len(self.specs)  # padded members are copies of the last one
 
-        def placed(held: jax.Array, x: Any) -> jax.Array:
+        def placed(current: jax.Array, x: Any) -> jax.Array:
             x = np.asarray(x)
-            return place(np.concatenate([x, *[x[-1:]] * extra]), held.sharding)
+            return place(np.concatenate([x, *[x[-1:]] * extra]), current.sharding)
 
         self.members = jax.tree.map(placed, self.members, whole)
         counters = jax.tree.map(np.asarray, state["counters"])
@@ -182,4 +278,4 @@ class Program:
     @property
     def first_learning_iteration(self) -> int:
         """Iteration of the first update."""
-        return self.algorithm.collection.waits
+        return self.algorithm.collection.warmup_iterations

@@ -64,6 +64,7 @@ class Reporter:
     def __init__(self, console: Console, iterations: int, episodes_per_iteration: int, start: int = 0):
         self.console, self.iterations, self.per_iteration = console, iterations, episodes_per_iteration
         self.start = start
+        self.warned = False  # of rows that a cap left out
         self.bar = Progress(
             TextColumn("episodes"),
             BarColumn(),

@@ -13,9 +13,11 @@ from jaxmac.runs.directory import RunDirectory, RunDirectoryError, versions
 from jaxmac.runs.members import group_members
 from jaxmac.runs.result import Result, load
 from jaxmac.runs.sinks import check_sinks
-from jaxmac.training.loop import announce, check_positive, train_groups
+from jaxmac.training.checks import check_positive
+from jaxmac.training.loop import announce
 from jaxmac.training.program import Program
 from jaxmac.training.progress import progress_console
+from jaxmac.training.session import Session
 
 
 def resume(
@@ -45,12 +47,14 @@ def resume(
     """
     console = progress_console(progress)
     with raise_on_all():
-        held = load(path, env, need_rows=False)
-        config, total = held.config, held.config["episodes"] if episodes is None else episodes
+        run = load(path, env, need_rows=False)
+        config, total = run.config, run.config["episodes"] if episodes is None else episodes
         _check_arguments(path, config, total, chunk)
         if is_main_process():
             check_sinks(config.get("log", ()), path)
-        programs = [Program(config["algorithm"], held.env, group, None) for group in group_members(held.specs)]
+        env_id = config["env"] if config["env_rebuildable"] else None
+        groups = group_members(run.specs)
+        programs = [Program(config["algorithm"], run.env, group, env_id=env_id) for group in groups]
         found = _checkpoints_to_continue(Path(path), programs, iteration)
         for name, now in versions().items():
             then = config["versions"].get(name)
@@ -58,10 +62,10 @@ def resume(
                 console.print(
                     f"note: {name} is {now}, the run began with {then}: its numbers may differ from here on"
                 )
-        announce(console, config["algorithm"], held.env, held.specs, programs, total, config["checkpoint_replay"])
+        announce(console, config["algorithm"], run.env, run.specs, programs, total, config["checkpoint_replay"])
     config = config | {"episodes": int(total)}
     refuse_differences(config | {"chunk": chunk, "from": iteration, "versions": versions()})
-    result = Result({}, held.members, config, held.env, Path(path), "running", held.specs, {})
+    result = Result({}, run.members, config, run.env, Path(path), "running", run.specs, {})
     directory = RunDirectory(path, is_main_process())
     starts = [items["state"]["counters"] if items else None for items in found]
     reached = {
@@ -75,7 +79,7 @@ def resume(
             if iteration in saved_iterations(Path(path), group):
                 drop_after(Path(path), group, iteration)
         rows = directory.reopen(config | {"status": "running"}, list(config["sweep"]), reached)
-    train_groups(result, programs, chunk, directory, console, rows, found)
+    Session(result, directory, console, chunk, rows).run(programs, found)
     return result
 
 

@@ -17,7 +17,7 @@ from jaxmac.runs import directory as rundir
 from jaxmac.runs.directory import COLUMNS, RunDirectory, RunDirectoryError
 from jaxmac.training import memory
 from jaxmac.training.compiled import first_finished
-from jaxmac.training.loop import NonFiniteLossError, TrainingError
+from jaxmac.training.session import NonFiniteLossError, TrainingError
 from jaxmac.training.program import Program
 
 

@@ -1,0 +1,98 @@
+"""Runs that an older jaxmac wrote: their configs and checkpoints as today's.
+
+Format 1 (jaxmac 0.1.0): every algorithm's config held the settings of all mixers, a replay was sampled by
+`episodes` or `windows`, and some names differed. Format 2: a config holds the settings of the parts chosen, and
+the plugins needed.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+
+from jaxmac.algorithms.registry import ALGORITHMS, config_class_of, owners_of, refusal
+from jaxmac.config import settings_of
+from jaxmac.runs.directory import RunDirectoryError
+
+SETTINGS = {"rounds": "episodes_per_env"}  # format 1 -> format 2
+FIELDS = {"optimiser": "opt_state", "actor_optimiser": "actor_opt_state", "critic_optimiser": "critic_opt_state"}
+
+
+class RunNote(UserWarning):
+    """Something about a run that its reader should know; one line."""
+
+
+def upgraded(path: str | os.PathLike, config: dict[str, Any]) -> dict[str, Any]:
+    """The config of a run in today's format.
+
+    Settings that the run's parts never read are dropped with a `RunNote`. Raises RunDirectoryError, in one line,
+    for settings that no part has.
+    """
+    if config.get("format", 0) >= 2 or config.get("algorithm") not in ALGORITHMS:
+        return config
+    sections = {name: dict(config.get(name, {})) for name in ("settings", "hyperparameters", "sweep")}
+    for section in sections.values():
+        for old, new in SETTINGS.items():
+            if old in section:
+                section[new] = section.pop(old)
+    settings, sweep = sections["settings"], sections["sweep"]
+    tournament = bool(settings.get("replay_tournament")) or "replay_tournament" in sweep
+    rule = "tournament" if tournament else "uniform"
+    for values in (settings, sections["hyperparameters"]):
+        if values.get("sampling") == "episodes":
+            values["sampling"] = rule
+    if "sampling" in sweep:
+        sweep["sampling"] = [rule if value == "episodes" else value for value in sweep["sampling"]]
+    unread = _unread(path, config["algorithm"], settings | {name: values[0] for name, values in sweep.items()})
+    if unread:
+        warnings.warn(
+            f"{path} was written by jaxmac 0.1.0; its algorithm never read {', '.join(unread)}: dropped",
+            RunNote,
+            stacklevel=3,
+        )
+    sections["settings"] = {name: value for name, value in settings.items() if name not in unread}
+    return config | sections | {"format": 1, "plugins": []}
+
+
+def _unread(path: str | os.PathLike, algorithm: str, values: dict[str, Any]) -> list[str]:
+    """The settings that the parts chosen do not have, but others do."""
+    config_class = config_class_of(algorithm, values)
+    unread = [name for name in values if name not in settings_of(config_class)]
+    for name in unread:
+        if not owners_of(name):
+            raise RunDirectoryError(f"{path}/config.json: {refusal(algorithm, name, config_class)}")
+    return unread
+
+
+def path_of(keys: Iterable[Any]) -> tuple[str, ...]:
+    """The names along a path into a pytree, whatever kind of node holds them."""
+    return tuple(str(next(getattr(key, a) for a in ("name", "key", "idx") if hasattr(key, a))) for key in keys)
+
+
+def old_names(shapes: Any) -> Any:
+    """A tree as nested dicts with the names that jaxmac 0.1.0 wrote."""
+    renamed = {new: old for old, new in FIELDS.items()}
+    nested: dict[str, Any] = {}
+    for keys, leaf in jax.tree_util.tree_leaves_with_path(shapes):
+        *path, last = (renamed.get(name, name) for name in path_of(keys))
+        inner = nested
+        for name in path:
+            inner = inner.setdefault(name, {})
+        inner[last] = leaf
+    return nested
+
+
+def from_old_names(shapes: Any, nested: Any) -> Any:
+    """The tree of `shapes` with the leaves of nested dicts as `old_names` makes them."""
+    renamed = {new: old for old, new in FIELDS.items()}
+    leaves = []
+    for keys, _ in jax.tree_util.tree_leaves_with_path(shapes):
+        found = nested
+        for name in path_of(keys):
+            found = found[renamed.get(name, name)]
+        leaves.append(found)
+    return jax.tree.unflatten(jax.tree.structure(shapes), leaves)

@@ -1,0 +1,38 @@
+"""Arguments of training, checked before anything compiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxmac import envs
+from jaxmac.envs.environment import Environment
+from jaxmac.runs.members import MemberSpec, is_integer
+
+
+def environment_of(env: str | Environment, env_options: Mapping[str, Any] | None) -> Environment:
+    """The environment of an id with options, or the instance itself.
+
+    Raises ValueError, in one line, for an unknown id or option, or options of an instance.
+    """
+    if isinstance(env, Environment):
+        if env_options:
+            raise ValueError("env_options go with an environment id, not with an Environment instance")
+        return env
+    return envs.make(env, **(env_options or {}))
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Raise a one-line ValueError unless `value` is a positive integer."""
+    if not is_integer(value) or value < 1:
+        raise ValueError(f"{name}={value!r} is out of range; allowed: >= 1")
+
+
+def check_sizes(specs: list[MemberSpec]) -> None:
+    """Raise a one-line ValueError where a batch or an iteration's episodes do not fit in the replay."""
+    for spec in specs:
+        capacity = spec.config.replay_episodes
+        for name in ("batch_size", "num_envs"):
+            value = getattr(spec.config, name)
+            if value > capacity:
+                raise ValueError(f"{name}={value} is larger than the replay; allowed: <= {capacity}")

@@ -1,0 +1,126 @@
+"""`make_train`: the whole of training as one pure function, for those who `jit`, `vmap` and shard it themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxmac.algorithms import Algorithm, configure, make_algorithm
+from jaxmac.envs.environment import Environment
+from jaxmac.errors import nearest
+from jaxmac.hyper import Hyper, hyper_of, static_view
+from jaxmac.record.policy import Policy
+from jaxmac.training.checks import check_positive, environment_of
+from jaxmac.training.compiled import TrainingFunctions, training_functions
+
+
+class TrainFunction:
+    """`train(key, hyper=None) -> (learner, metrics)`: one member's training, without any side effect.
+
+    Attributes:
+        env: the environment.
+        config: its hyperparameters.
+        algorithm: the algorithm built for both.
+        functions: what training consists of: `init`, `advance` and `evaluate`; `jaxmac.train` runs the same.
+        hyper: the traced hyperparameters with their defaults, a dict of floats.
+        iterations: how many there are, each of `config.num_envs` episodes.
+    """
+
+    def __init__(self, env: Environment, config: Any, algorithm: Algorithm, episodes: int):
+        self.env, self.config, self.algorithm = env, config, algorithm
+        self.functions: TrainingFunctions = training_functions(env, algorithm, static_view(config))
+        self.hyper: dict[str, float] = {name: getattr(config, name) for name in hyper_of(config)}
+        self.iterations = -(-episodes // config.num_envs)
+
+    def __call__(self, key: Array, hyper: Mapping[str, Any] | None = None) -> tuple[Any, dict[str, Array]]:
+        """Train one member.
+
+        Args:
+            key: a typed key; a member of `jaxmac.train` with seed s has `jax.random.key(s)`.
+            hyper: traced hyperparameters by name that replace the defaults: numbers or scalar arrays.
+
+        Returns the learner and the metrics: the columns of metrics.csv from `episodes` on without `wall_seconds`,
+        each `[evaluations]`, the first one before any training.
+
+        Raises ValueError, in one line, for a name that is not a traced hyperparameter.
+        """
+        given = self._hyper(hyper)
+        interval = -(-self.config.eval_every // self.config.num_envs)
+        member = self.functions.init(key, given)
+        member, first = self._evaluate(member, key, given, jnp.int32(0), jnp.zeros(2, jnp.int32))
+        ends = jnp.arange(1, self.iterations // interval + 1, dtype=jnp.int32) * interval
+
+        def until(carry: tuple, end: Array) -> tuple[tuple, dict[str, Array]]:
+            member, totals, start = carry
+            member = self.functions.advance(member, key, given, start, end)
+            member, row = self._evaluate(member, key, given, end, totals)
+            return (member, jnp.stack([row["env_steps"], row["updates"]]), end), row
+
+        carry, rows = jax.lax.scan(until, (member, jnp.zeros(2, jnp.int32), jnp.int32(0)), ends)
+        rows = jax.tree.map(lambda one, more: jnp.concatenate([one[None], more]), first, rows)
+        if self.iterations % interval:
+            carry, last = until(carry, jnp.int32(self.iterations))
+            rows = jax.tree.map(lambda more, one: jnp.concatenate([more, one[None]]), rows, last)
+        return carry[0].learner, rows
+
+    def policy(self, learner: Any, hyper: Mapping[str, Any] | None = None) -> Policy:
+        """The policy of a learner as it is judged: greedy, or sampled for actor-critics."""
+        return self.algorithm.evaluation(learner, self._hyper(hyper))
+
+    def _hyper(self, hyper: Mapping[str, Any] | None) -> Hyper:
+        for name in hyper or {}:
+            if name not in self.hyper:
+                raise ValueError(f"{name!r} is no traced hyperparameter; {nearest(name, self.hyper)}")
+        values = {**self.hyper, **(hyper or {})}
+        return Hyper(**{name: jnp.asarray(value, jnp.float32) for name, value in values.items()})
+
+    def _evaluate(
+        self, member: Any, key: Array, hyper: Hyper, iteration: Array, totals: Array
+    ) -> tuple[Any, dict[str, Array]]:
+        """One evaluation as a row of metrics; `totals` are the environment steps and updates before it."""
+        means, tally, member = self.functions.evaluate(member, key, hyper, iteration)
+        row = {
+            "episodes": iteration * self.config.num_envs,
+            "env_steps": totals[0] + tally.env_steps,
+            "updates": totals[1] + tally.updates,
+            **means._asdict(),
+            "train_return": _mean(tally.return_sum, tally.episodes),
+            "loss": _mean(tally.loss_sum, tally.updates),
+            "epsilon": tally.epsilon,
+        }
+        return member, row
+
+
+def _mean(total: Float[Array, ""], count: Int[Array, ""]) -> Float[Array, ""]:
+    return jnp.where(count > 0, total / jnp.maximum(count, 1), jnp.nan)
+
+
+def make_train(
+    algorithm: str,
+    env: str | Environment = "BoxPushing-10",
+    *,
+    preset: str = "tuned",
+    episodes: int = 5_000,
+    env_options: dict[str, Any] | None = None,
+    **hyperparameters: Any,
+) -> TrainFunction:
+    """The pure function underneath `jaxmac.train`, for one member.
+
+    `jax.vmap(train)(keys)` trains a seed for each key, `jax.vmap(train, in_axes=(None, 0))(key, {"gamma": gammas})`
+    a member for each value of a traced hyperparameter; both can be jitted and sharded. Nothing is printed or written,
+    and losses that are not finite show in the metrics only.
+
+    Args:
+        algorithm, env, preset, env_options, **hyperparameters: as of `jaxmac.train`.
+        episodes: training episodes, rounded up to whole iterations of `num_envs`.
+
+    Raises ValueError, in one line, for anything unknown or out of range.
+    """
+    environment = environment_of(env, env_options)
+    check_positive("episodes", episodes)
+    config = configure(algorithm, preset, environment, hyperparameters)
+    return TrainFunction(environment, config, make_algorithm(algorithm, environment, config), episodes)

@@ -1,0 +1,173 @@
+"""A session of training: one run's result, directory, sinks, console and rows, and the loop over chunks."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+
+from jaxmac.processes.collective import any_process, is_main_process, is_shared, mark_shared, raise_on_all
+from jaxmac.runs.checkpoint import save_checkpoint, saved_iterations
+from jaxmac.runs.directory import RunDirectory, tabulate
+from jaxmac.runs.result import Result
+from jaxmac.runs.sinks import Sink, open_sinks
+from jaxmac.training.program import Program
+from jaxmac.training.progress import CtrlC, Reporter
+
+UPDATES_PER_CHUNK = 64  # per member: how long Ctrl-C and the progress bar may wait
+
+
+class TrainingError(RuntimeError):
+    """A run that had started could not go on, in one line; what was written stays."""
+
+
+class NonFiniteLossError(TrainingError):
+    """A loss is not finite; the message names member, update and metric."""
+
+
+class Session:
+    """What training one run needs besides the compiled programs.
+
+    Attributes:
+        result: is filled in as the run goes on.
+        directory: where it is written, if anywhere.
+        console: where progress is shown.
+        rows: the metrics so far, as written.
+        chunk: iterations per compiled call; None: about `UPDATES_PER_CHUNK` updates.
+        sinks: where rows go besides metrics.csv, once `run` has opened them.
+    """
+
+    def __init__(
+        self,
+        result: Result,
+        directory: RunDirectory,
+        console: Console,
+        chunk: int | None = None,
+        rows: list[dict[str, Any]] | None = None,
+    ):
+        self.result, self.directory, self.console, self.chunk = result, directory, console, chunk
+        self.rows: list[dict[str, Any]] = [] if rows is None else rows
+        self.sinks: list[Sink] = []
+
+    def run(self, programs: list[Program], restored: list[Any] | None = None) -> None:
+        """Train the groups one after the other and fill in the result, whatever ends it.
+
+        `restored` are the items of the checkpoints to continue from, None for a group that starts anew.
+        """
+        status = "failed"
+        try:
+            with raise_on_all():
+                path = self.directory.path if self.directory.writes else None
+                self.sinks += open_sinks(path, self.result.config, self.result.members)
+                self._log(self.rows)
+            for group, program in enumerate(programs):
+                label = f"group {group + 1}/{len(programs)}, " if len(programs) > 1 else ""
+                self._run_group(group, program, label, restored[group] if restored else None)
+            status = "finished"
+        except KeyboardInterrupt as error:
+            status = "interrupted"
+            if not is_shared(error):
+                raise
+            self.console.print("interrupted: what was learned and the metrics up to the last evaluation are kept")
+        except NonFiniteLossError:
+            status = "non-finite loss"
+            raise
+        except OSError as error:
+            raise TrainingError(str(error)) from error
+        finally:
+            self._finish(status)
+            for sink in self.sinks:
+                sink.close()
+
+    def _run_group(self, group: int, program: Program, label: str, items: Any) -> None:
+        """Compile, train and keep the learners of one group."""
+        try:
+            self.console.print(f"{label}compiling ... ", end="")
+            self.console.print(f"{program.compile():.1f} s")
+            if items:
+                program.restore(items)
+            self._train(group, program)
+        finally:
+            if is_shared(sys.exception()):
+                self._checkpoint(group, program)
+                learners = program.finish()
+                if learners is not None:
+                    self.result.learners[group] = learners
+
+    def _train(self, group: int, program: Program) -> None:
+        per_iteration = program.config.num_envs
+        total = -(-self.result.config["episodes"] // per_iteration)
+        interval = -(-program.config.eval_every // per_iteration)
+        chunk = self.chunk or max(1, UPDATES_PER_CHUNK // program.algorithm.collection.updates)
+        reporter = Reporter(self.console, total, per_iteration, program.done)
+        with reporter, CtrlC(reporter.note) as ctrl_c:
+
+            def after_chunk(iterations: int) -> None:
+                reporter.advance(iterations)
+                ctrl_c.check()
+
+            while True:
+                done = program.done
+                if program.evaluated < done and (done % interval == 0 or done == total):
+                    self._evaluate(program, reporter)
+                    if done and done // interval % self.result.config["checkpoint_every"] == 0:
+                        self._checkpoint(group, program)
+                if done >= total:
+                    return
+                program.advance(done, min(done - done % interval + interval, total), chunk, after_chunk)
+
+    def _evaluate(self, program: Program, reporter: Reporter) -> None:
+        """Evaluate a group now; its rows go everywhere."""
+        fresh = program.evaluate(program.done)
+        with raise_on_all():
+            self.directory.append(fresh)
+            self.rows.extend(fresh)
+            self._log(fresh)
+        self._refuse_non_finite(program)
+        if program.dropped and not reporter.warned:
+            reporter.warned = True
+            reporter.note(
+                f"note: max_rows={program.config.max_rows} shortens some windows "
+                f"({program.dropped} early rows left out so far)"
+            )
+        reporter.update(program.done, fresh)
+
+    def _log(self, rows: list[dict[str, Any]]) -> None:
+        for sink in self.sinks:
+            for row in rows:
+                sink.write(row)
+
+    def _checkpoint(self, group: int, program: Program) -> None:
+        """Write down where a group stands, unless that is written already."""
+        path = self.result.path
+        if path is None:
+            return
+        with raise_on_all():
+            written = is_main_process() and saved_iterations(path, group)[-1:] == [program.done]
+        if any_process(written):
+            return
+        items = program.snapshot(self.result.config["checkpoint_replay"])
+        with raise_on_all():
+            if items is not None and is_main_process():
+                save_checkpoint(path, group, program.done, items)
+
+    def _refuse_non_finite(self, program: Program) -> None:
+        for spec, update in zip(program.specs, program.broken, strict=True):
+            if update >= 0:
+                kept = f"; what was written stays in {self.directory.path}" if self.directory.path else ""
+                values = "".join(f", {name}={value}" for name, value in spec.swept.items())
+                member = f"member {spec.index} (seed {spec.seed}{values})"
+                raise mark_shared(NonFiniteLossError(f"{member}: loss is not finite at update {update}{kept}"))
+
+    def _finish(self, status: str) -> None:
+        result = self.result
+        result.status = status
+        result.metrics = tabulate(self.rows, [spec.swept for spec in result.specs])
+        result.config |= {"status": status, "finished": time.strftime("%Y-%m-%dT%H:%M:%S")}
+        with raise_on_all() if status == "finished" else contextlib.suppress(OSError):
+            self.directory.write_config(result.config)
+            if self.directory.writes and self.rows:
+                result.plot(result.path / "curve.png")
