@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from conftest import GOLDEN
 from support.records import make_episode, worked_example
+from support.samples import sample_of
 from support.torch_params import recurrent_net, stacked
 
 from jaxmac.algorithms import Progress, actor_critic, configure
-from jaxmac.config import hyper_arrays
+from jaxmac.algorithms.targets import TargetRows, n_step_target
 from jaxmac.envs.environment import Environment
-from jaxmac.networks.choice import n_step_target
+from jaxmac.hyper import hyper_of
 
 EXAMPLE = json.loads((GOLDEN / "pg_example.json").read_text())
 CASES = {  # recording: algorithm, what critics see, their prefixes
@@ -39,11 +40,7 @@ def small(kind, **overrides):
     values = {"layer_size": 8, "hidden_size": 6, "critic_layer_size": 8, "critic_hidden_size": 6, "gamma": 0.9}
     values |= {"actor_learning_rate": 0.01, "critic_learning_rate": 0.02, "close_on_terminal": False}
     config = configure(kind, "tuned", Recorded(), values | {"num_envs": 3, "critic_decode_size": 0} | overrides)
-    return actor_critic.make_parts(Recorded(), config, kind), hyper_of(config)
-
-
-def hyper_of(config):
-    return jax.tree.map(lambda x: x[0], hyper_arrays([config]))
+    return actor_critic.make_networks(Recorded(), config, kind), hyper_of(config)
 
 
 def recorded_episodes(data, garbage):
@@ -131,7 +128,7 @@ def update(request):
         rows = actor_critic.rows_of(parts, hyper, episodes)
         after, losses = actor_critic.learn(parts, state, rows, hyper, epsilon)
         # Adam's first moment is a tenth of the gradient that it was given.
-        gradient = jax.tree.map(lambda x: 10.0 * x, after.actor_optimiser[1].mu)
+        gradient = jax.tree.map(lambda x: 10.0 * x, after.actor_opt_state[1].mu)
         return after, losses, gradient
 
     after, losses, gradient = run(state, episodes)
@@ -207,8 +204,8 @@ def test_the_worked_example_of_own_rows(example_rows, agent):
     check(bootstrap, mask, told["bootstrap"])
     check(value, mask, told["V_start"])
     for n, expected in told["G"].items():
-        args = (own.reward[..., agent], own.duration[..., agent], own.terminal[..., agent], bootstrap, mask)
-        returns = n_step_target(*args, 0.9, int(n))
+        rows_of_agent = (own.reward[..., agent], 0.9 ** own.duration[..., agent], own.terminal[..., agent], mask)
+        returns = n_step_target(TargetRows(*rows_of_agent), bootstrap, int(n))
         check(returns, mask, expected)
         check(returns - value, mask, told["adv"][n])
 
@@ -221,8 +218,8 @@ def test_the_worked_example_of_joint_rows(example_rows):
     check(target[1:], joint.mask, told["bootstrap"])
     check(online[:-1], joint.mask, told["V"])
     for n, expected in told["G"].items():
-        args = (joint.reward, joint.duration, joint.terminal, target[1:], joint.mask)
-        returns = n_step_target(*args, 0.9, int(n))
+        joint_rows = TargetRows(joint.reward, 0.9**joint.duration, joint.terminal, joint.mask)
+        returns = n_step_target(joint_rows, target[1:], int(n))
         check(returns, joint.mask, expected)
         for agent in (0, 1):
             handed = jnp.take_along_axis(returns - online[:-1], rows.own.closing[..., agent], 0)
@@ -288,7 +285,7 @@ def test_targets_are_copied_once_per_period():
     run = jax.jit(algorithm.update)
     for episodes, copied in ((3, False), (6, True)):
         now = Progress(jnp.int32(0), jnp.int32(episodes), jnp.int32(0))
-        state, metrics = run(state, hyper, {"main": batch}, now, jax.random.key(0))
+        state, metrics = run(state, hyper, {"main": sample_of(batch)}, now, jax.random.key(0))
         same = jax.tree.map(lambda a, b: bool((a == b).all()), state.critics, state.target)
         assert all(jax.tree.leaves(same)) == copied and np.isfinite(metrics["loss"])
 

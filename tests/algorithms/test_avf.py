@@ -4,22 +4,23 @@ import numpy as np
 import pytest
 from support.probes import Asynchronous
 from support.records import fields_of
+from support.samples import sample_of
 
 from jaxmac import envs
-from jaxmac.algorithms import Progress, configure, entry
-from jaxmac.algorithms.value_based import exploration, hysteretic, masked_mean_square
-from jaxmac.config import hyper_arrays
+from jaxmac.algorithms import Progress, configure, make_algorithm
+from jaxmac.algorithms.value_based import episode_errors, exploration, hysteretic, weighted_mean_square
+from jaxmac.hyper import hyper_of
 from jaxmac.record.policy import random_policy
 from jaxmac.record.rollout import rollout
 
-SMALL = {"batch_size": 8, "hidden_size": 8, "hidden_layers": 1, "max_rows": 0, "replay_tournament": 0}
+SMALL = {"batch_size": 8, "hidden_size": 8, "hidden_layers": 1, "max_rows": 0}
 NOW = Progress(jnp.int32(0), jnp.int32(100), jnp.int32(0))
 
 
 def build(name, env, **options):
     config = configure(name, "paper", env, {**SMALL, **options})
-    hyper = {k: v[0] for k, v in hyper_arrays([config]).items()}
-    algorithm = entry(name).make(env, config)
+    hyper = hyper_of(config)
+    algorithm = make_algorithm(name, env, config)
     return algorithm, algorithm.init(jax.random.key(0), hyper), hyper
 
 
@@ -34,7 +35,7 @@ def batch(env):
 
 
 def step(algorithm, state, hyper, batch, key=5):
-    return jax.jit(algorithm.update)(state, hyper, {"main": batch}, NOW, jax.random.key(key))
+    return jax.jit(algorithm.update)(state, hyper, {"main": sample_of(batch)}, NOW, jax.random.key(key))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_target_moves_by_polyak_and_learns_from_nothing_else(name, env, batch):
         float(jnp.abs(a - b).max())
         for a, b in zip(*map(jax.tree.leaves, (state.params, after.params)), strict=True)
     ]
-    assert max(moved) == pytest.approx(float(hyper["learning_rate"]), rel=0.01)  # Adam's first step
+    assert max(moved) == pytest.approx(float(hyper.learning_rate), rel=0.01)  # Adam's first step
 
 
 def test_garbage_after_the_end_of_an_episode_changes_no_update(env, batch):
@@ -156,7 +157,7 @@ def test_exploration_of_the_parallel_episodes_by_episode(env):
         "epsilon_end": 0.2,
     }
     config = configure("avf-vdn", "paper", env, {**values, "epsilon_episodes": 1000.0})
-    hyper = {k: v[0] for k, v in hyper_arrays([config]).items()}
+    hyper = hyper_of(config)
     for episodes, epsilon in ((0, 1.0), (99, 1.0), (100, 0.8), (600, 0.5), (5000, 0.2)):
         now = NOW._replace(episodes=jnp.int32(episodes))
         np.testing.assert_allclose(exploration(config, hyper, now), [1, 1, epsilon, epsilon], rtol=1e-6)
@@ -167,15 +168,15 @@ def test_the_learning_rate_follows_its_schedule(env, batch):
     moved = {}
     for episodes in (0, 64 + 50, 10_000):
         now = NOW._replace(episodes=jnp.int32(episodes))
-        after, _ = jax.jit(algorithm.update)(state, hyper, {"main": batch}, now, jax.random.key(5))
+        after, _ = jax.jit(algorithm.update)(state, hyper, {"main": sample_of(batch)}, now, jax.random.key(5))
         change = jax.tree.map(lambda old, new: float(jnp.abs(new - old).max()), state.params, after.params)
-        moved[episodes] = max(jax.tree.leaves(change)) / float(hyper["learning_rate"])
+        moved[episodes] = max(jax.tree.leaves(change)) / float(hyper.learning_rate)
     np.testing.assert_allclose(list(moved.values()), [1.0, 0.55, 0.1], rtol=0.02)
 
 
 def test_hysteresis_scales_negative_errors_by_its_schedule(env):
     config = configure("avf-vdn", "paper", env, {"hysteresis": 0.2, "hysteresis_end": 0.6, "learning_starts": 100})
-    hyper = {k: v[0] for k, v in hyper_arrays([config]).items()}
+    hyper = hyper_of(config)
     error = jnp.array([-1.0, 2.0])
     for episodes, factor in ((0, 0.2), (100, 0.2), (100 + 4500, 0.4), (100_000, 0.6)):
         now = NOW._replace(episodes=jnp.int32(episodes))
@@ -183,11 +184,31 @@ def test_hysteresis_scales_negative_errors_by_its_schedule(env):
 
 
 def test_rows_outside_the_mask_weigh_nothing():
-    error, mask = jnp.array([1.0, jnp.nan, 3.0]), jnp.array([True, False, True])
-    assert masked_mean_square(error, mask) == 5.0
-    assert masked_mean_square(error, jnp.zeros(3, bool)) == 0.0
-    gradient = jax.grad(lambda e: masked_mean_square(e, mask))(error)
-    np.testing.assert_array_equal(gradient, [1.0, 0.0, 3.0])
+    error, mask = jnp.array([[1.0, jnp.nan, -3.0]]).T, jnp.array([[True, False, True]]).T  # [rows, batch]
+    one = jnp.ones(1)
+    assert weighted_mean_square(error, mask, one) == 5.0
+    assert weighted_mean_square(error, jnp.zeros((3, 1), bool), one) == 0.0
+    gradient = jax.grad(lambda e: weighted_mean_square(e, mask, one))(error)
+    np.testing.assert_array_equal(gradient[:, 0], [1.0, 0.0, -3.0])
+    assert episode_errors(error, mask).tolist() == [2.0]
+
+
+def test_weights_multiply_the_losses_of_an_episodes_rows(env, batch):
+    """Twice the weight of every episode is twice the loss; no weight on all but one is that one's loss."""
+    for name in ("avf-qtran", "mac-dec-ddrqn"):
+        algorithm, state, hyper = build(name, env, trajectory_unit="episode", sampling="uniform")
+        sample = sample_of(batch)
+
+        def loss(weight, algorithm=algorithm, state=state, hyper=hyper, sample=sample):
+            given = {"main": sample._replace(weight=weight)}
+            return algorithm.update(state, hyper, given, NOW, jax.random.key(5))[1]["loss"]
+
+        first, others = jnp.arange(8) == 0, jnp.arange(8) > 0
+        one, twice, apart, rest = jax.jit(jax.vmap(loss))(
+            jnp.stack([jnp.ones(8), jnp.full(8, 2.0), first * 1.0, others * 1.0])
+        )
+        assert twice == pytest.approx(2 * one, rel=1e-5) and one > 0
+        assert apart + rest == pytest.approx(one, rel=1e-5) and 0 < apart < one
 
 
 def test_running_agents_keep_their_macro_action_whatever_the_policy_says(env):

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from conftest import GOLDEN
 from support.records import recorded_squeeze
+from support.samples import sample_of
 from support.torch_params import recurrent_net
 
 from jaxmac.algorithms import Progress, configure, mac_q
-from jaxmac.algorithms.mac_q import MacQState
-from jaxmac.config import hyper_arrays
+from jaxmac.algorithms.mac_q import Batch
+from jaxmac.algorithms.value_based import LearnerState
 from jaxmac.envs.environment import Environment
+from jaxmac.hyper import hyper_of
 from jaxmac.networks.joint import joint_of
 from jaxmac.record.own_rows import own_rows
 from jaxmac.record.policy import Policy
@@ -37,12 +39,13 @@ def recorded_episode(index, horizon=8, garbage=0):
 
 
 def small(kind, **overrides):
-    """Parts, hyperparameters and progress with the recording's sizes, rate, hysteresis and whole episodes."""
-    values = {"layer_size": 8, "hidden_size": 6, "centralised_hidden_size": 6, "gamma": 0.9, "learning_rate": 1e-3}
-    values |= {"hysteresis": 0.3, "hysteresis_end": 0.3, "sampling": "episodes", "trajectory_unit": "episode"}
+    """Networks and hyperparameters with the recording's sizes, rate, hysteresis and whole episodes."""
+    values = {"layer_size": 8, "hidden_size": 6, "gamma": 0.9, "learning_rate": 1e-3}
+    values |= {"centralised_hidden_size": 6} if kind.endswith("ddrqn") else {}
+    values |= {"hysteresis": 0.3, "hysteresis_end": 0.3, "sampling": "uniform", "trajectory_unit": "episode"}
     config = configure(kind, "tuned", Recorded(), values | NEUTRAL | overrides)
-    hyper = jax.tree.map(lambda x: x[0], hyper_arrays([config]))
-    return mac_q.make_parts(Recorded(), config, kind), hyper
+    hyper = hyper_of(config)
+    return mac_q.make_networks(Recorded(), config, kind), hyper
 
 
 NEUTRAL = {"reward_scale": 1.0, "grad_clip": 0.0, "max_rows": 0, "close_on_terminal": False, "target_steps": 5000}
@@ -64,13 +67,18 @@ def recorded_state(parts, hyper, net):
         drawn = mac_q.init(parts, jax.random.key(0), hyper)
         found = {kind: read(kind) for kind in ("policy", "target", "grad", "after")}
     chex.assert_trees_all_equal_shapes_and_dtypes(jax.device_get(drawn.params), found["policy"])
-    return MacQState(found["policy"], found["target"], drawn.optimiser), found
+    return LearnerState(found["policy"], found["target"], drawn.opt_state), found
 
 
 def recorded_rows(parts, hyper, garbage=0, horizon=8):
     episodes = [recorded_episode(i, horizon, garbage) for i in range(len(SQUEEZE["episodes"]))]
     batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *episodes)
-    return mac_q.rows_of(parts.config, hyper, batch, jax.random.key(0))
+    return batch_of(parts, hyper, batch)
+
+
+def batch_of(parts, hyper, episodes):
+    sample = sample_of(episodes)
+    return Batch(*mac_q.rows_of(parts.config, sample, hyper, jax.random.key(0)), sample.weight)
 
 
 CASES = {"mac-dec-q": ("decq", "macdecq"), "mac-cen-q": ("cenq", "maccenq"), "mac-dec-ddrqn": ("dd", "macdecddrqn")}
@@ -78,7 +86,7 @@ CASES = {"mac-dec-q": ("decq", "macdecq"), "mac-cen-q": ("cenq", "maccenq"), "ma
 
 @pytest.fixture(scope="module", params=CASES)
 def update(request):
-    """Parts, the recorded numbers, our losses and the state after one update."""
+    """Networks, the recorded numbers, our losses and the state after one update."""
     parts, hyper = small(request.param)
     net, name = CASES[request.param]
     state, found = recorded_state(parts, hyper, net)
@@ -93,14 +101,14 @@ def update(request):
 
 
 def own_part(update):
-    parts, hyper, _recorded, _found, state, after, _losses, (own, joint) = update
+    parts, hyper, _recorded, _found, state, after, _losses, (own, joint, weight) = update
     choice = None
     if parts.centralised is not None:
         best = mac_q.joint_choice(parts, after.params["centralised"], joint)
         choice = jnp.take_along_axis(parts.joint.split(best), own.closing, axis=0)
 
     def each(params):
-        return mac_q.own_losses(parts, params, state.target["agents"], own, choice, hyper, NOW)
+        return mac_q.own_losses(parts, params, state.target["agents"], own, choice, hyper, NOW, weight)[0]
 
     return each
 
@@ -117,7 +125,7 @@ def test_losses_are_the_recorded_ones(update):
 
 
 def test_gradients_are_the_recorded_ones(update):
-    parts, hyper, _, found, state, _, _, (_, joint) = update
+    parts, hyper, _, found, state, _, _, (_, joint, weight) = update
     if parts.agents is not None:
         each = own_part(update)
         gradient = jax.jit(jax.grad(lambda params: each(params).sum()))(state.params["agents"])
@@ -125,7 +133,7 @@ def test_gradients_are_the_recorded_ones(update):
     if parts.centralised is not None:
         beta = parts.agents is None
         gradient = jax.jit(
-            jax.grad(lambda params: mac_q.joint_loss(parts, params, state.target, joint, hyper, NOW, beta))
+            jax.grad(lambda p: mac_q.joint_loss(parts, p, state.target, joint, hyper, NOW, weight, beta)[0])
         )(state.params)["centralised"]
         chex.assert_trees_all_close(gradient, found["grad"]["centralised"], atol=2e-6, rtol=0)
 
@@ -139,7 +147,7 @@ def test_parameters_after_a_step_are_the_recorded_ones(update):
 
 
 def test_conditional_arg_max_is_the_recorded_one(update):
-    parts, _, recorded, _, state, after, _, (_, joint) = update
+    parts, _, recorded, _, state, after, _, (_, joint, _) = update
     if parts.centralised is None:
         pytest.skip("it has no centralised net")
     keys = ("cond_argmax", None) if parts.agents is None else ("argmax_before", "argmax_after_cen_update")
@@ -180,8 +188,8 @@ def test_windows_keep_the_recorded_rows():
 
     @jax.jit
     def kept(start):
-        windowed = episode.replace(window_start=start)
-        rows = own_rows(trajectory_of(jax.random.key(0), windowed, trajectory=4, close_on_terminal=False), 0.9)
+        chosen = trajectory_of(jax.random.key(0), episode, start, trajectory=4, close_on_terminal=False)
+        rows = own_rows(chosen, 0.9)
         return rows.last_step, rows.mask, rows.reward, rows.obs
 
     for raw, expected in zip(recorded["raw"], recorded["kept"], strict=True):
@@ -284,9 +292,10 @@ def test_the_switch_takes_the_joint_net_with_probability_epsilon():
 def test_each_kind_of_net_learns_from_its_own_stream():
     """Parallel: the decentralised stream without rows stops the decentralised nets alone."""
     parts, hyper = small("parallel-mac-dec-ddrqn")
-    algorithm = mac_q.make(Recorded(), parts.config, parts.kind)
+    algorithm = mac_q.make(Recorded(), parts.config, "parallel-mac-dec-ddrqn")
     full = jax.tree.map(lambda x: x[None], recorded_episode(0))
-    batches = {"centralised": full, "decentralised": full.replace(mask=jnp.zeros_like(full.mask))}
+    empty = full.replace(mask=jnp.zeros_like(full.mask))
+    batches = {"centralised": sample_of(full), "decentralised": sample_of(empty)}
     state = algorithm.init(jax.random.key(0), hyper)
     after = jax.jit(algorithm.update)(state, hyper, batches, NOW, jax.random.key(0))[0]
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), after.params, state.params)
@@ -298,10 +307,11 @@ def test_an_own_row_whose_joint_row_was_capped_away_teaches_nothing():
     """The centralised net has no choice for it."""
     parts, hyper = small("mac-dec-ddrqn")
     state = recorded_state(parts, hyper, "dd")[0]
-    own, joint = recorded_rows(parts, hyper)
+    batch = recorded_rows(parts, hyper)
+    own = batch.own
     first = jnp.zeros_like(own.mask).at[0].set(True)
     learn = jax.jit(
-        lambda own: mac_q.learn(parts, state, (own, joint), (own, joint), hyper, NOW)[1]["agent_losses"]
+        lambda own: mac_q.learn(parts, state, *[batch._replace(own=own)] * 2, hyper, NOW)[1]["agent_losses"]
     )
     capped = learn(own._replace(closing=jnp.where(first, -1, own.closing)))
     assert capped == learn(own._replace(mask=own.mask & ~first)) != learn(own)
@@ -315,7 +325,7 @@ def test_a_net_without_rows_stays_as_it_is():
 
     @jax.jit
     def learn(state):
-        cuts = mac_q.rows_of(parts.config, hyper, batch, jax.random.key(0))
+        cuts = batch_of(parts, hyper, batch)
         return mac_q.learn(parts, state, cuts, cuts, hyper, NOW)
 
     after, losses, _ = learn(state)
@@ -324,7 +334,7 @@ def test_a_net_without_rows_stays_as_it_is():
     )
     assert np.any(jax.tree.leaves(moved), axis=0).tolist() == [True, False, True]
     assert np.isfinite(losses["agent_losses"])
-    steps = jax.tree.leaves(after.optimiser["agents"], is_leaf=lambda x: getattr(x, "dtype", None) == jnp.int32)
+    steps = jax.tree.leaves(after.opt_state["agents"], is_leaf=lambda x: getattr(x, "dtype", None) == jnp.int32)
     assert [x.tolist() for x in steps if x.dtype == jnp.int32] == [[1, 0, 1]]
 
 
@@ -333,7 +343,7 @@ def test_targets_are_copied_every_so_many_primitive_steps():
     parts, hyper = small("mac-dec-q", target_steps=30, train_freq=10)
     state = mac_q.init(parts, jax.random.key(0), hyper)
     batch = jax.tree.map(lambda x: x[None], recorded_episode(0))
-    cuts = mac_q.rows_of(parts.config, hyper, batch, jax.random.key(0))
+    cuts = batch_of(parts, hyper, batch)
     copied = []
 
     @jax.jit
@@ -350,7 +360,7 @@ def test_targets_are_copied_every_so_many_primitive_steps():
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("mac-dec-q", {"centralised_exploration": True}, "centralised_exploration=True is for mac-dec-ddrqn"),
+        ("mac-dec-q", {"centralised_exploration": True}, "a setting of mac-dec-ddrqn; mac-dec-q does not have it"),
         ("mac-dec-ddrqn", {"exploration_switch": True}, "needs centralised_exploration=True"),
     ],
 )

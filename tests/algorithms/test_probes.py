@@ -140,7 +140,7 @@ VALUE_BASED = (
 
 @pytest.mark.parametrize("algorithm", VALUE_BASED)
 def test_value_based_baselines_learn_the_asynchronous_probe(algorithm):
-    options = {"episodes": 1280, "learning_rate": 5e-3, "epsilon_end": 1.0, "sampling": "episodes"}
+    options = {"episodes": 1280, "learning_rate": 5e-3, "epsilon_end": 1.0, "sampling": "uniform"}
     returns = learn(algorithm, probes.Asynchronous(), target_steps=0, **options).metrics["eval_return"][-1]
     assert returns.max() == probes.Asynchronous.best  # nothing is better
     assert (returns == probes.Asynchronous.best).sum() >= 2

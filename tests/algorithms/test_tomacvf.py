@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.records import fields_of
+from support.samples import sample_of
 
 from jaxmac import envs
-from jaxmac.algorithms import Progress, configure, entry, tomacvf
-from jaxmac.algorithms.value_based import updated_target
-from jaxmac.config import hyper_arrays
+from jaxmac.algorithms import Progress, configure, make_algorithm, tomacvf
+from jaxmac.algorithms.value_based import LearnerState, update_target
+from jaxmac.hyper import Hyper, hyper_of
+from jaxmac.mixers import MixerInputs
 from jaxmac.networks.attention import AgentContext
 from jaxmac.networks.choice import conditional_argmax, feasible_set
 from jaxmac.record.joint_steps import mac_sjert
@@ -33,8 +35,8 @@ quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 def build(name, env, **options):
     config = configure(name, "paper", env, {**SMALL, **options})
-    hyper = {k: v[0] for k, v in hyper_arrays([config]).items()}
-    algorithm = entry(name).make(env, config)
+    hyper = hyper_of(config)
+    algorithm = make_algorithm(name, env, config)
     return algorithm, quick(algorithm.init)(jax.random.key(0), hyper), hyper
 
 
@@ -50,22 +52,22 @@ def batch(env):
 
 def step(built, batch, now=NOW):
     algorithm, state, hyper = built
-    return quick(algorithm.update)(state, hyper, {"main": batch}, now, jax.random.key(5))
+    return quick(algorithm.update)(state, hyper, {"main": sample_of(batch)}, now, jax.random.key(5))
 
 
 def parts_of(env, **options):
-    """Parts of ToMacVF-QMIX, a state with larger parameters (so that nothing is nearly uniform), and hyper."""
+    """Networks of ToMacVF-QMIX, a state with larger parameters (so that nothing is nearly uniform), and hyper."""
     _, state, hyper = build("tomacvf-qmix", env, **options)
     config = configure("tomacvf-qmix", "paper", env, {**SMALL, **options})
-    return tomacvf.make_parts(env, config, "qmix"), jax.tree.map(lambda x: 3 * x, state), hyper
+    return tomacvf.make_networks(env, config, "qmix"), jax.tree.map(lambda x: 3 * x, state), hyper
 
 
 def cut(parts, batch, hyper):
-    return quick(jax.vmap(lambda e: tomacvf._steps(parts.config, hyper, e), out_axes=1))(batch)
+    return quick(lambda e: tomacvf.steps_of(parts.config, sample_of(e), hyper, None))(batch)
 
 
 def outputs(parts, params, steps):
-    return quick(lambda p, s: tomacvf.outputs(parts, p, s))(params, steps)
+    return quick(lambda p, s: tomacvf.outputs_of(parts, p, s))(params, steps)
 
 
 def test_garbage_after_the_end_of_an_episode_changes_no_update(env, batch):
@@ -119,7 +121,7 @@ def test_one_step_macro_actions_make_micro_and_macro_coincide():
     parts, state, hyper = parts_of(env, n_step=1, train_freq=256)
     steps = cut(parts, batch, hyper)
     said, _ = outputs(parts, state.params, steps)
-    future = quick(lambda *given: tomacvf.target_values(parts, *given))(state, said, steps)
+    future = quick(lambda *given: tomacvf.target_values(parts, *given))(state, said, steps, hyper)
     micro, macro = quick(tomacvf.errors)(steps, future[:-1], future, hyper)
     assert (steps.ended == steps.mask[..., None]).all() and steps.mask.sum() > 100
     for agent in range(2):
@@ -127,7 +129,7 @@ def test_one_step_macro_actions_make_micro_and_macro_coincide():
     losses, loss = {}, quick(partial(tomacvf.loss, parts))
     for which in ("micro", "macro"):
         weights = {f"{name}_weight": jnp.float32(name == which) for name in ("micro", "macro")}
-        losses[which] = loss(state.params, state, steps, hyper | weights, NOW)
+        losses[which] = loss(state.params, state, steps, Hyper(**{**hyper, **weights}), NOW, jnp.ones(8))[0]
     assert losses["micro"] == pytest.approx(float(losses["macro"]), rel=1e-6) and losses["micro"] > 0
 
 
@@ -161,9 +163,9 @@ def greedy_gaps(env, batch, leak):
         feasible = feasible_set(steps.avail, steps.choosing, steps.running)
         told = seen
         if leak:
-            told = tomacvf.outputs(parts, params, steps._replace(running=joint))[1]
-        arguments = (said.q, joint, feasible, said.hidden, told)
-        return parts.mixer.apply(params["mixer"], *arguments, steps.avail), feasible
+            told = tomacvf.outputs_of(parts, params, steps._replace(running=joint))[1]
+        inputs = MixerInputs(said.q, joint, feasible, said.hidden, told, steps.avail)
+        return parts.mixer.apply(params["mixer"], inputs), feasible
 
     own = conditional_argmax(said.q, steps.avail, steps.choosing, steps.running)
     best = jnp.full(steps.clock.shape, -jnp.inf)
@@ -194,7 +196,7 @@ def test_the_mixer_is_monotone_under_any_context(env, batch):
 
     @quick
     def value(q):
-        return parts.mixer.apply(state.params["mixer"], q, chosen, feasible, said.hidden, seen)
+        return parts.mixer.apply(state.params["mixer"], MixerInputs(q, chosen, feasible, said.hidden, seen))
 
     for agent in range(2):
         raised = value(said.q.at[:, :, agent].add(0.1)) - value(said.q)
@@ -219,8 +221,8 @@ def test_without_both_it_is_avf_on_the_same_rows(mixer, env, batch):
     ours = step(build(f"tomacvf-{mixer}", env, ablation="both", target_episodes=0, **values), batch)
     others = {k: v for k, v in SMALL.items() if k != "attention_width"}
     config = configure(f"avf-{mixer}", "paper", env, {**others, **values})
-    hyper = {k: v[0] for k, v in hyper_arrays([config]).items()}
-    algorithm = entry(f"avf-{mixer}").make(env, config)
+    hyper = hyper_of(config)
+    algorithm = make_algorithm(f"avf-{mixer}", env, config)
     theirs = step((algorithm, quick(algorithm.init)(jax.random.key(0), hyper), hyper), batch)
     assert ours[1]["loss"] == theirs[1]["loss"] > 0
     jax.tree.map(np.testing.assert_array_equal, ours[0].params, theirs[0].params)
@@ -232,7 +234,7 @@ def test_every_option_reaches_the_loss(env, batch):
         parts, state, hyper = parts_of(env, **options)
         steps = cut(parts, batch, hyper)
         learner = state.replace(target=jax.tree.map(lambda x: -x, state.target))  # so that double Q matters
-        return float(quick(partial(tomacvf.loss, parts))(state.params, learner, steps, hyper, NOW))
+        return float(quick(partial(tomacvf.loss, parts))(state.params, learner, steps, hyper, NOW, jnp.ones(8))[0])
 
     losses = {"plain": loss()}
     for options in (
@@ -286,20 +288,17 @@ def test_acting_follows_fresh_observations_at_every_step_or_held_ones(env):
 
 def test_targets_are_copied_when_their_period_of_episodes_is_over(env):
     config = configure("tomacvf-qmix", "paper", env, {**SMALL, "target_episodes": 20, "train_freq": 40})
-    hyper = {"polyak": jnp.float32(0.5)}
+    hyper, state = Hyper(polyak=jnp.float32(0.5)), LearnerState({"w": jnp.ones(())}, {"w": jnp.zeros(())}, None)
     copied = []
     for episodes in range(8, 88, 8):  # after iterations of eight episodes, four updates each
         for update in range(4):
             now = Progress(jnp.int32(0), jnp.int32(episodes), jnp.int32(4 * episodes // 8 + update))
-            target = updated_target({"w": jnp.ones(())}, {"w": jnp.zeros(())}, config, hyper, now, env.horizon)
-            copied.append(float(target["w"]))
+            copied.append(float(update_target(state, config, hyper, now, env.horizon).target["w"]))
     per_iteration = np.array(copied).reshape(-1, 4)
     assert (per_iteration[:, 1:] == 0).all()
     assert per_iteration[:, 0].tolist() == [0, 0, 1, 0, 1, 0, 0, 1, 0, 1]  # 24, 40, 64 and 80 pass a multiple of 20
-    soft = updated_target(
-        {"w": jnp.ones(())}, {"w": jnp.zeros(())}, configure("avf-qmix", "paper", env, {}), hyper, NOW, 20
-    )
-    assert soft["w"] == 0.5
+    soft = update_target(state, configure("avf-qmix", "paper", env, {}), hyper, NOW, 20)
+    assert soft.target["w"] == 0.5
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from support.runs import ON_POLICY, TINY
 
 import jaxmac
 from jaxmac import envs, evaluation
-from jaxmac.algorithms import configure, entry
+from jaxmac.algorithms import configure, make_algorithm
 from jaxmac.cli.main import main
-from jaxmac.config import hyper_arrays
+from jaxmac.hyper import hyper_of
 from jaxmac.record.policy import Policy, random_policy
 from jaxmac.record.rollout import rollout, rollout_to_end
 
@@ -138,8 +138,8 @@ def test_intervals():
 def test_an_actor_critic_is_sampled_or_greedy(algorithm):
     env = Asynchronous()
     config = configure(algorithm, "tuned", env, ON_POLICY)
-    built = entry(algorithm).make(env, config)
-    hyper = {name: values[0] for name, values in hyper_arrays([config]).items()}
+    built = make_algorithm(algorithm, env, config)
+    hyper = hyper_of(config)
     sampled = built.evaluation(jax.jit(built.init)(jax.random.key(0), hyper), hyper)
     greedy = evaluation._mode(sampled, True, algorithm)
     assert evaluation._mode(sampled, False, algorithm) is evaluation._mode(sampled, None, algorithm) is sampled

@@ -1,41 +1,38 @@
 """Recorded values and the properties every mixer must have; a new factorised mixer is found by the table."""
 
 import itertools
-from functools import partial
+from functools import lru_cache, partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
-from support.mixer_properties import (
+from support.mixer_recordings import GOLDEN, close, golden_inputs, linear, mlp
+
+from jaxmac.mixers import MIXERS, QMIX, QPLEX, MixerError, MixerInputs, check_mixer, make_mixer, register_mixer
+from jaxmac.mixers.testing import (
     ACTIONS,
     HIDDEN,
     STATE,
     check_igm,
-    check_ignores_padding,
     check_monotone,
-    check_rows_are_independent,
-    close,
+    check_padding,
+    check_rows,
     for_each,
     igm_gaps,
     quick_jit,
-    random_cases,
+    random_instances,
     utility_gradient,
 )
-from support.mixer_recordings import GOLDEN, golden_inputs, mlp
-
-from jaxmac.mixers import MIXERS, QMIX, QPLEX, make_mixer
 from jaxmac.networks.choice import conditional_argmax, feasible_max
 
-FACTORISED = [name for name, mixer in MIXERS.items() if mixer.factorised]
+FACTORISED = [name for name, mixer in MIXERS.items() if mixer.module.factorised]
+random_cases = lru_cache(partial(random_instances, count=300))
 
 
 # --- recorded values ---------------------------------------------------------------------------------------
-
-
-def linear(prefix):
-    return {"kernel": GOLDEN[f"{prefix}.weight"].T, "bias": GOLDEN[f"{prefix}.bias"]}
 
 
 def stacked_mlp(prefix, layers, kernels=4):
@@ -66,7 +63,7 @@ def qplex_params(layers, grad=""):
 def test_qmix_recording(layers):
     mixer = QMIX(mixing_embed=8, hypernet_layers=layers, hypernet_embed=8)
     params, inputs = {"params": qmix_params(layers)}, golden_inputs()
-    close(mixer.apply(params, *inputs), GOLDEN[f"qmix{layers}.Qtot"])
+    close(mixer.apply(params, inputs), GOLDEN[f"qmix{layers}.Qtot"])
     close(utility_gradient(mixer, params, inputs), GOLDEN[f"qmix{layers}.dQtot_dq"])
 
 
@@ -74,12 +71,12 @@ def test_qmix_recording(layers):
 def test_qplex_recording(layers):
     mixer = QPLEX(kernels=4, hypernet_embed=8, advantage_layers=layers, advantage_embed=8)
     params, inputs = {"params": qplex_params(layers)}, golden_inputs()
-    q_all, chosen, feasible, _, state = inputs
+    q_all, chosen, feasible, _, state, *_ = inputs
     terms = mixer.apply(params, q_all, chosen, feasible_max(q_all, feasible), state, method="terms")
     close(terms.importance, GOLDEN[f"qplex{layers}.lambda"])
     close(terms.utility.sum(-1), GOLDEN[f"qplex{layers}.V_part"])
     close(((terms.importance - 1) * terms.advantage).sum(-1), GOLDEN[f"qplex{layers}.A_part"])
-    close(mixer.apply(params, *inputs), GOLDEN[f"qplex{layers}.Qtot"])
+    close(mixer.apply(params, inputs), GOLDEN[f"qplex{layers}.Qtot"])
     close(utility_gradient(mixer, params, inputs), GOLDEN[f"qplex{layers}.dQtot_dq"])
 
 
@@ -87,7 +84,7 @@ def test_qplex_recording(layers):
 def test_qplex_recorded_parameter_gradients(layers):
     mixer = QPLEX(kernels=4, hypernet_embed=8, advantage_layers=layers, advantage_embed=8)
     params, expected = qplex_params(layers), qplex_params(layers, "grad.")
-    grad = jax.grad(lambda p: mixer.apply({"params": p}, *golden_inputs()).sum())(params)
+    grad = jax.grad(lambda p: mixer.apply({"params": p}, golden_inputs()).sum())(params)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), grad, expected)
 
 
@@ -98,22 +95,26 @@ def test_qplex_recorded_parameter_gradients(layers):
 @pytest.mark.parametrize("agents", [2, 3])
 @pytest.mark.parametrize("name", FACTORISED)
 def test_igm(name, agents, conditional):
-    check_igm(make_mixer(name), agents, conditional)
+    mixer = make_mixer(name)
+    cases = random_cases(mixer, agents, conditional)
+    number = np.asarray(cases.choosing.sum(-1))
+    assert set(number) == (set(range(agents + 1)) if conditional else {agents})
+    check_igm(mixer, cases)
 
 
 @pytest.mark.parametrize("name", FACTORISED)
 def test_monotone(name):
-    check_monotone(make_mixer(name))
+    check_monotone(make_mixer(name), random_cases(make_mixer(name), 3))
 
 
 @pytest.mark.parametrize("name", FACTORISED)
 def test_padding_changes_nothing(name):
-    check_ignores_padding(make_mixer(name))
+    check_padding(make_mixer(name), random_cases(make_mixer(name), 3))
 
 
 @pytest.mark.parametrize("name", FACTORISED)
 def test_rows_are_independent(name):
-    check_rows_are_independent(make_mixer(name))
+    check_rows(make_mixer(name), random_instances(make_mixer(name), 3, count=12))
 
 
 def one_agent_rises(mixer, cases):
@@ -121,7 +122,7 @@ def one_agent_rises(mixer, cases):
 
     def ranked_values(case):
         case = case._replace(available=jnp.ones_like(case.available))
-        return mixer.apply(case.params, *case.inputs(jnp.argsort(case.q_all[0])[:, None]))
+        return mixer.apply(case.params, case.inputs(jnp.argsort(case.q_all[0])[:, None]))
 
     values = for_each(ranked_values, cases)
     return values, np.diff(values, axis=-1) / (1 + np.abs(values[:, 1:]))
@@ -157,9 +158,9 @@ def test_qmix_never_falls_when_a_utility_rises():
 
     def rise(case):
         joint = case.running[None]
-        before = mixer.apply(case.params, *case.inputs(joint))[0]
+        before = mixer.apply(case.params, case.inputs(joint))[0]
         lifted = case.q_all + jnp.eye(3)[:, :, None]
-        after = jax.vmap(lambda q: mixer.apply(case.params, *case._replace(q_all=q).inputs(joint))[0])(lifted)
+        after = jax.vmap(lambda q: mixer.apply(case.params, case._replace(q_all=q).inputs(joint))[0])(lifted)
         return (after - before) / (1 + jnp.abs(before))
 
     rises = for_each(rise, cases)
@@ -178,7 +179,7 @@ def test_every_parameter_learns(name):
     cases = random_cases(mixer, 3, conditional=False)
 
     def gradient(case):
-        return jax.grad(lambda p: mixer.apply(p, *case.inputs(case.running[None]))[0])(case.params)
+        return jax.grad(lambda p: mixer.apply(p, case.inputs(case.running[None]))[0])(case.params)
 
     for grad in jax.tree.leaves(for_each(gradient, cases)):
         assert (np.abs(grad).max(axis=0) > 0).mean() > 0.9
@@ -187,7 +188,7 @@ def test_every_parameter_learns(name):
 def test_qmix_parameter_gradient_by_finite_difference():
     mixer = QMIX(mixing_embed=8, hypernet_embed=8)
     flat, unravel = ravel_pytree(qmix_params(2))
-    value = jax.jit(lambda p: mixer.apply({"params": unravel(p)}, *golden_inputs()).sum())
+    value = jax.jit(lambda p: mixer.apply({"params": unravel(p)}, golden_inputs()).sum())
     for seed in range(5):
         direction = jax.random.normal(jax.random.key(seed), flat.shape)
         slope = (value(flat + 1e-3 * direction) - value(flat - 1e-3 * direction)) / 2e-3
@@ -198,7 +199,7 @@ def test_qmix_parameter_gradient_by_finite_difference():
 
 
 def qplex_terms(mixer, case, joint):
-    q_all, chosen, feasible, _, state, _ = case.inputs(joint)
+    q_all, chosen, feasible, _, state, *_ = case.inputs(joint)
     return mixer.apply(case.params, q_all, chosen, feasible_max(q_all, feasible), state, method="terms")
 
 
@@ -213,7 +214,7 @@ def test_qplex_value_identity():
         terms = qplex_terms(mixer, case, joint)
         value_part = (terms.utility - terms.advantage).sum(-1)  # sum_i w_i V_i + b_i
         advantage_part = (terms.importance * terms.advantage).sum(-1)
-        q_tot = mixer.apply(case.params, *case.inputs(joint))
+        q_tot = mixer.apply(case.params, case.inputs(joint))
         return q_tot, value_part, advantage_part, terms, (other == greedy).all()
 
     q_tot, value_part, advantage_part, terms, same = for_each(parts, cases)
@@ -231,7 +232,7 @@ def test_qplex_gradients():
 
     def gradients(case, joint):
         def value(params, q_all):
-            return mixer.apply(params, *case._replace(q_all=q_all).inputs(joint[None]))[0]
+            return mixer.apply(params, case._replace(q_all=q_all).inputs(joint[None]))[0]
 
         weight = qplex_terms(mixer, case, joint[None]).weight[0]
         return weight, *jax.grad(value, argnums=(0, 1))(case.params, case.q_all)
@@ -252,7 +253,9 @@ def test_unconditional_v_breaks_conditional_igm():
     """The literal form (V over everything available while a macro-action runs) is why V is taken over F_i."""
     literal = QPLEX(v_over_feasible=False)
     assert (igm_gaps(literal, random_cases(literal, 3)) > 1e-3).sum() >= 5
-    check_igm(literal, 3, conditional=False)
+    check_igm(literal, random_cases(literal, 3, conditional=False))
+    with pytest.raises(MixerError, match="some of them choosing, another joint macro-action is better"):
+        check_mixer(literal)
 
 
 def test_everyone_choosing_is_the_primitive_algorithm():
@@ -263,7 +266,7 @@ def test_everyone_choosing_is_the_primitive_algorithm():
     greedy = conditional_argmax(cases.q_all, cases.available, cases.choosing, cases.running)
     np.testing.assert_array_equal(greedy, jnp.where(cases.available, cases.q_all, -1e9).argmax(-1))
     ours, theirs = (
-        jax.vmap(lambda case, m=m: m.apply(case.params, *case.inputs(case.running[None])))(cases)
+        jax.vmap(lambda case, m=m: m.apply(case.params, case.inputs(case.running[None])))(cases)
         for m in (mixer, literal)
     )
     np.testing.assert_array_equal(ours, theirs)
@@ -271,33 +274,33 @@ def test_everyone_choosing_is_the_primitive_algorithm():
 
 def test_qplex_options():
     inputs = golden_inputs()
-    q, chosen, feasible, _, state = inputs
+    q, chosen, feasible, _, state, *_ = inputs
     value = feasible_max(q, feasible)
-    params = quick_jit(QPLEX().init)(jax.random.key(0), *inputs)
+    params = quick_jit(QPLEX().init)(jax.random.key(0), inputs)
     plain = QPLEX(weighted_head=False)
     terms = plain.apply(params, q, chosen, value, state, method="terms")
     assert (terms.weight == 1).all()
     close(terms.utility, np.take_along_axis(GOLDEN["q_all"], GOLDEN["action"][..., None], -1)[..., 0])
-    assert set(jax.eval_shape(plain.init, jax.random.key(0), *inputs)["params"]) == {"key", "agents", "action"}
+    assert set(jax.eval_shape(plain.init, jax.random.key(0), inputs)["params"]) == {"key", "agents", "action"}
     terms = QPLEX().apply(params, q, chosen, value, state, method="terms")
-    difference = QPLEX(is_minus_one=False).apply(params, *inputs) - QPLEX().apply(params, *inputs)
+    difference = QPLEX(is_minus_one=False).apply(params, inputs) - QPLEX().apply(params, inputs)
     close(difference, terms.advantage.sum(-1))
-    close(QPLEX().apply(params, *inputs, value=value), QPLEX().apply(params, *inputs))
-    shifted = QPLEX().apply(params, *inputs, value=value - 1) - QPLEX().apply(params, *inputs)
+    close(QPLEX().apply(params, inputs._replace(value=value)), QPLEX().apply(params, inputs))
+    shifted = QPLEX().apply(params, inputs._replace(value=value - 1)) - QPLEX().apply(params, inputs)
     close(shifted, ((terms.importance - 1) * terms.weight).sum(-1), rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="available"):
-        QPLEX(v_over_feasible=False).apply(params, *inputs)
+        QPLEX(v_over_feasible=False).apply(params, inputs)
 
 
 def empty_inputs(agents, actions, state):
     q_all, chosen = jnp.zeros((1, agents, actions)), jnp.zeros((1, agents), int)
-    return q_all, chosen, q_all == 0, jnp.zeros((1, agents, HIDDEN)), jnp.zeros((1, state))
+    return MixerInputs(q_all, chosen, q_all == 0, jnp.zeros((1, agents, HIDDEN)), jnp.zeros((1, state)))
 
 
 @pytest.mark.parametrize("name", ["qmix", "qplex"])
 def test_initial_parameters_are_uniform_in_one_over_sqrt_fan_in(name):
     inputs = empty_inputs(agents=3, actions=4, state=36)
-    params = quick_jit(make_mixer(name, hypernet_embed=64).init)(jax.random.key(0), *inputs)["params"]
+    params = quick_jit(make_mixer(name, hypernet_embed=64).init)(jax.random.key(0), inputs)["params"]
     layers = jax.tree.leaves(params, is_leaf=lambda x: "kernel" in x)
     assert len(layers) > 4
     for layer in layers:
@@ -310,7 +313,7 @@ def test_initial_parameters_are_uniform_in_one_over_sqrt_fan_in(name):
 
 
 def test_stacked_heads_start_different():
-    params = quick_jit(QPLEX(kernels=4).init)(jax.random.key(0), *golden_inputs())["params"]
+    params = quick_jit(QPLEX(kernels=4).init)(jax.random.key(0), golden_inputs())["params"]
     first = params["action"]["linear_0"]["kernel"].reshape(17, 4, 32)
     second = params["action"]["linear_1"]["kernel"]
     for a, b in itertools.combinations(range(4), 2):
@@ -321,15 +324,55 @@ def test_stacked_heads_start_different():
 def test_parameters_stay_small_on_the_largest_benchmark():
     inputs = empty_inputs(agents=5, actions=9, state=200)
     for name in ("qmix", "qplex"):
-        shapes = jax.eval_shape(make_mixer(name).init, jax.random.key(0), *inputs)
+        shapes = jax.eval_shape(make_mixer(name).init, jax.random.key(0), inputs)
         assert 1e4 < sum(leaf.size for leaf in jax.tree.leaves(shapes)) < 1e5
 
 
 def test_errors_name_the_known():
-    with pytest.raises(ValueError, match=r"'qmx': known mixers are .*qmix, qplex.*vdn"):
+    with pytest.raises(ValueError, match=r"unknown mixer 'qmx'; did you mean qmix"):
         make_mixer("qmx")
-    with pytest.raises(ValueError, match=r"'width' of mixer 'qmix': known: mixing_embed, hypernet_layers"):
+    with pytest.raises(
+        ValueError, match=r"unknown option 'width' of mixer 'qmix'; known: mixing_embed"
+    ):
         make_mixer("qmix", width=3)
     with pytest.raises(ValueError, match="hypernet_layers=0"):
         make_mixer("qmix", hypernet_layers=0)
     assert make_mixer("qmix", mixing_embed=7).mixing_embed == 7
+
+
+def test_check_mixer_names_what_is_broken():
+    class Broken(nn.Module):
+        how: str
+
+        def __call__(self, inputs):
+            q = jnp.take_along_axis(inputs.q_all, inputs.chosen[..., None], -1)[..., 0]
+            return {
+                "shape": lambda: q,
+                "rows": lambda: q.sum(-1) + q.mean(),
+                "padding": lambda: q.sum(-1) + inputs.q_all.sum((-1, -2)),
+                "monotone": lambda: q[..., 0] - q[..., 1] + q[..., 2:].sum(-1),
+                "raises": lambda: q @ q,
+            }[self.how]()
+
+    for how, message in (
+        ("shape", r"mixer 'Broken': 12 rows give values of shape \(12, 3\); expected \(12,\)"),
+        ("rows", "the value of a row depends on the other rows"),
+        ("padding", "an infeasible utility of 100000000.0 changes the value or its gradient"),
+        ("monotone", "the joint value falls as a utility rises"),
+        ("raises", "mixer 'Broken' raised "),
+    ):
+        with pytest.raises(MixerError, match=message) as error:
+            check_mixer(Broken(how), instances=40)
+        assert "\n" not in str(error.value)
+
+
+def test_registration_refuses_what_is_no_mixer():
+    for name, module, options, message in (
+        ("qmix", QMIX, {}, "mixer 'qmix' is registered already, by jaxmac.mixers.qmix"),
+        ("two words", QMIX, {}, "mixer 'two words': a name is a word"),
+        ("mine", QMIX(), {}, "expected a flax.linen module class"),
+        ("mine", dict, {}, "expected a flax.linen module class"),
+        ("mine", QMIX, {"dueling": "centered"}, "dueling='centered'; allowed: none, centred, raw"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            register_mixer(name, module, **options)

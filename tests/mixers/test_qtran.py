@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.mixer_properties import close
-from support.mixer_recordings import GOLDEN, golden_inputs, mlp
+from support.mixer_recordings import GOLDEN, close, golden_inputs, mlp
 
 from jaxmac.mixers import QTRAN
 from jaxmac.networks.choice import feasible_set
@@ -23,20 +22,20 @@ def params():
 
 def test_recording(params):
     inputs = golden_inputs()
-    q_all, chosen, _, hidden, state = inputs
+    q_all, chosen, _, hidden, state, *_ = inputs
     (taken, best), value = MIXER.apply(params, (chosen, q_all.argmax(-1)), hidden, state, 4, method="values")
     close(taken, GOLDEN["qtran.Qjt"])
     close(best, GOLDEN["qtran.Qjt_greedy"])
     close(value, GOLDEN["qtran.V"])
-    close(MIXER.apply(params, *inputs), GOLDEN["qtran.Qjt"])
-    opt, nopt = MIXER.apply(params, *inputs, method="losses")
+    close(MIXER.apply(params, inputs), GOLDEN["qtran.Qjt"])
+    opt, nopt = MIXER.apply(params, inputs, method="losses")
     close(opt.mean(), GOLDEN["qtran.L_opt"])
     close(nopt.mean(), GOLDEN["qtran.L_nopt"])
-    close(MIXER.apply(params, *inputs, method="auxiliary"), opt + 0.1 * nopt)
+    close(MIXER.apply(params, inputs, method="auxiliary"), opt + 0.1 * nopt)
 
 
 def test_initial_parameters_have_the_recorded_shapes(params):
-    drawn = jax.eval_shape(MIXER.init, jax.random.key(0), *golden_inputs())
+    drawn = jax.eval_shape(MIXER.init, jax.random.key(0), golden_inputs())
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a.shape, b.shape), drawn, params)
 
 
@@ -45,7 +44,7 @@ def test_which_loss_moves_what(params):
 
     def gradient(method, argument):
         def total(p, q):
-            out = MIXER.apply(p, q, *inputs[1:], method=method)
+            out = MIXER.apply(p, inputs._replace(q_all=q), method=method)
             return jnp.sum(out)
 
         return jax.grad(total, argnums=argument)(params, inputs[0])
@@ -61,25 +60,27 @@ def test_which_loss_moves_what(params):
 
 def test_the_greedy_choice_is_conditional(params):
     """A running agent's utility counts as it is, whatever else it could have chosen."""
-    q_all, chosen, _, hidden, state = golden_inputs()
+    inputs = golden_inputs()
+    q_all, chosen = inputs.q_all, inputs.chosen
     choosing = jnp.arange(3) != 1
     feasible = feasible_set(jnp.ones(q_all.shape, bool), jnp.broadcast_to(choosing, chosen.shape), chosen)
     losses = partial(MIXER.apply, params, method="losses")
     spoiled = jnp.where(feasible, q_all, 1e6)
     for clean, other in zip(
-        losses(q_all, chosen, feasible, hidden, state),
-        losses(spoiled, chosen, feasible, hidden, state),
+        losses(inputs._replace(feasible=feasible)),
+        losses(inputs._replace(q_all=spoiled, feasible=feasible)),
         strict=True,
     ):
         np.testing.assert_array_equal(clean, other)
     everything = jnp.ones_like(feasible)
     assert not np.allclose(
-        losses(q_all, chosen, everything, hidden, state)[0], losses(q_all, chosen, feasible, hidden, state)[0]
+        losses(inputs._replace(feasible=everything))[0], losses(inputs._replace(feasible=feasible))[0]
     )
 
 
 def test_consistent_utilities_cost_nothing_and_only_underestimates_do(params, monkeypatch):
-    q_all, chosen, feasible, hidden, state = golden_inputs()
+    inputs = golden_inputs()
+    q_all, chosen = inputs.q_all, inputs.chosen
     value = GOLDEN["qtran.V"]
     sums = {"best": q_all.max(-1).sum(-1), "taken": jnp.take_along_axis(q_all, chosen[..., None], -1).sum((-1, -2))}
 
@@ -87,7 +88,7 @@ def test_consistent_utilities_cost_nothing_and_only_underestimates_do(params, mo
         """With Q_jt := sum of utilities + V + shift at the choice taken, 0 at the best."""
         made = ([sums["taken"] + value + shift, sums["best"] + value], value)
         monkeypatch.setattr(QTRAN, "values", lambda *arguments: made)
-        return MIXER.apply(params, q_all, chosen, feasible, hidden, state, method="losses")
+        return MIXER.apply(params, inputs, method="losses")
 
     for shift, expected in ((0.0, 0.0), (-1.0, 0.0), (2.0, 4.0)):
         opt, nopt = losses(shift)

@@ -85,18 +85,3 @@ def test_take_chosen_sends_its_gradient_to_the_chosen_entry():
     q, chosen = jnp.arange(6.0).reshape(2, 3), jnp.array([2, 0])
     grad = jax.grad(lambda q: (targets.take_chosen(q, chosen) * jnp.array([5.0, 7.0])).sum())(q)
     np.testing.assert_array_equal(grad, [[0, 0, 5], [7, 0, 0]])
-
-
-def test_bootstrapped_target():
-    reward, discount = jnp.array([1.0, 1.0, 2.0]), jnp.array([0.9, 0.9, 0.81])
-    terminal, next_value = jnp.array([False, True, False]), jnp.array([10.0, jnp.nan, -10.0])
-    np.testing.assert_allclose(
-        targets.bootstrapped_target(reward, discount, terminal, next_value), [10.0, 1.0, -6.1], rtol=1e-6
-    )
-
-
-def test_no_gradient_flows_into_the_target():
-    def loss(reward, value):
-        return targets.bootstrapped_target(reward, 0.9, False, value) ** 2
-
-    assert jax.grad(loss, argnums=(0, 1))(1.0, 2.0) == (0.0, 0.0)

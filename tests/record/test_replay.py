@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from support.records import make_episode
 
-from jaxmac.record.replay import _windows, fresh_episodes, make_replay
+from jaxmac.record.replay import SAMPLERS, fresh_episodes, make_sampler, register_sampler
+from jaxmac.record.samplers import _distinct_windows, tournament_replay
 
 
 def episodes(values):
@@ -20,12 +21,12 @@ def filled(replay, count):
 
 def draws(replay, state, times):
     keys = jax.random.split(jax.random.key(0), times)
-    sample = jax.jit(jax.vmap(lambda key: replay.sample(key, state).reward[:, 0]))
+    sample = jax.jit(jax.vmap(lambda key: replay.sample(key, state).episodes.reward[:, 0]))
     return np.asarray(sample(keys))
 
 
 def test_batches_hold_distinct_episodes_uniformly_from_those_stored():
-    replay = make_replay(32, 8)
+    replay = tournament_replay(32, 8)
     batches = draws(replay, filled(replay, 20), 2000)
     assert all(len(set(batch)) == 8 for batch in batches)
     share = np.bincount(batches.astype(int).ravel(), minlength=32) / 2000
@@ -34,7 +35,7 @@ def test_batches_hold_distinct_episodes_uniformly_from_those_stored():
 
 
 def test_the_oldest_episodes_make_room():
-    replay = make_replay(8, 8)
+    replay = tournament_replay(8, 8)
     state = filled(replay, 8)
     state = replay.add(state, episodes([100, 101, 102]))
     assert set(draws(replay, state, 1)[0]) == {3, 4, 5, 6, 7, 100, 101, 102}
@@ -42,7 +43,7 @@ def test_the_oldest_episodes_make_room():
 
 
 def test_a_tournament_prefers_good_episodes_for_its_share_only():
-    replay = make_replay(64, 8, tournament=16, tournament_share=0.5)
+    replay = tournament_replay(64, 8, tournament=16, share=0.5)
     batches = draws(replay, filled(replay, 64), 2000)
     winners, rest = batches[:, :4], batches[:, 4:]
     expected = np.mean(np.max(np.random.default_rng(0).integers(0, 64, (4000, 16)), 1))
@@ -52,16 +53,17 @@ def test_a_tournament_prefers_good_episodes_for_its_share_only():
 
 
 def test_storage_keeps_types_and_values():
-    replay = make_replay(4, 2)
+    replay = tournament_replay(4, 2)
     state = filled(replay, 4)
-    batch = replay.sample(jax.random.key(1), state)
-    original = episodes(range(4))
+    sample = replay.sample(jax.random.key(1), state)
+    batch, original = sample.episodes, episodes(range(4))
+    assert sample.window_start is None and sample.weight.tolist() == [1, 1]
     assert batch.macro_action.dtype == original.macro_action.dtype
     assert batch.elapsed.dtype == jnp.int16
     for i in range(2):
         source = jax.tree.map(lambda x, row=int(batch.reward[i, 0]): x[row], original)
-        assert batch.window_start is None
-        for name in vars(source).keys() - {"window_start"}:
+        assert sample.index[i] == int(batch.reward[i, 0])
+        for name in vars(source):
             np.testing.assert_array_equal(getattr(source, name), getattr(batch, name)[i], err_msg=name)
 
 
@@ -74,7 +76,7 @@ def of_lengths(lengths, horizon):
 
 def test_windows_are_distinct_and_uniform_over_all_that_are_held():
     lengths, size = (1, 5, 3), 3
-    replay = make_replay(8, 6, window=size)
+    replay = tournament_replay(8, 6, window=size)
     held = of_lengths(lengths, 6)
     state = replay.add(replay.init(jax.tree.map(lambda x: x[0], held)), held)
     every = {(k, start) for k, length in enumerate(lengths) for start in range(1 - size, length)}
@@ -82,7 +84,7 @@ def test_windows_are_distinct_and_uniform_over_all_that_are_held():
     @jax.jit
     def sample(keys):
         batch = jax.vmap(lambda key: replay.sample(key, state))(keys)
-        return batch.reward[..., 0], batch.window_start
+        return batch.episodes.reward[..., 0], batch.window_start
 
     which, start = jax.device_get(sample(jax.random.split(jax.random.key(0), 3000)))
     drawn = [list(zip(*batch, strict=True)) for batch in zip(which.astype(int), start, strict=True)]
@@ -93,11 +95,11 @@ def test_windows_are_distinct_and_uniform_over_all_that_are_held():
 
 
 def test_what_is_chosen_by_tournament_begins_anywhere():
-    replay = make_replay(4, 4, window=3, tournament=8, tournament_share=0.5)
+    replay = tournament_replay(4, 4, window=3, tournament=8, share=0.5)
     held = of_lengths((2, 6), 6)
     state = replay.add(replay.init(jax.tree.map(lambda x: x[0], held)), held)
     batch = jax.vmap(lambda key: replay.sample(key, state))(jax.random.split(jax.random.key(0), 400))
-    assert (batch.reward[:, :2, 0] == 1).mean() > 0.95  # the longer one pays more
+    assert (batch.episodes.reward[:, :2, 0] == 1).mean() > 0.95  # the longer one pays more
     assert set(np.asarray(batch.window_start[:, :2]).ravel()) == set(range(-2, 6))
 
 
@@ -105,17 +107,29 @@ def test_fresh_episodes_come_back_as_they_were_added():
     replay = fresh_episodes(3)
     state = replay.add(replay.init(jax.tree.map(lambda x: x[0], episodes([0]))), episodes([5, 6, 7]))
     state = replay.add(state, episodes([1, 2, 3]))
-    assert replay.sample(jax.random.key(0), state).reward[:, 0].tolist() == [1, 2, 3]
+    assert replay.sample(jax.random.key(0), state).episodes.reward[:, 0].tolist() == [1, 2, 3]
 
 
 def test_a_batch_larger_than_the_replay_is_refused():
     with pytest.raises(ValueError, match=r"batch_size=9 is larger than the replay; allowed: <= 8"):
-        make_replay(8, 9)
+        make_sampler("uniform", None, 8, 9, 0)
+
+
+def test_a_rule_that_makes_no_replay_is_refused(monkeypatch):
+    monkeypatch.setattr("jaxmac.record.replay.SAMPLERS._parts", dict(SAMPLERS._parts))
+    monkeypatch.setattr("jaxmac.record.replay.SAMPLERS._origins", dict(SAMPLERS._origins))
+    register_sampler("broken", lambda capacity, batch_size, window: [])
+    with pytest.raises(ValueError, match=r"sampler 'broken' made a list; expected a jaxmac.record.Replay"):
+        make_sampler("broken", None, 8, 4, 0)
+    with pytest.raises(ValueError, match=r"sampler 'uniform' is registered already, by jaxmac.record.samplers"):
+        register_sampler("uniform", lambda capacity, batch_size, window: [])
+    with pytest.raises(ValueError, match=r"sampler 'x' is 3; expected a callable dataclass or a function"):
+        register_sampler("x", 3)
 
 
 def test_fewer_windows_than_asked_for_come_again():
     """Never one of an episode that is not there."""
     counts = jnp.array([2, 0, 1, 0])
-    episode, rank = _windows(jax.random.key(0), counts, 8)
+    episode, rank = _distinct_windows(jax.random.key(0), counts, 8)
     pairs = set(zip(episode.tolist(), rank.tolist(), strict=True))
     assert pairs == {(0, 0), (0, 1), (2, 0)}

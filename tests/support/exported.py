@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmac import envs
-from jaxmac.algorithms import configure, entry
-from jaxmac.config import hyper_arrays
+from jaxmac.algorithms import configure, make_algorithm
 from jaxmac.export.folder import write_policy
+from jaxmac.hyper import hyper_of
 from jaxmac.record.policy import uniform_available
 
 SHARED = {"share_parameters": True, "obs_last_action": True}
@@ -48,8 +48,8 @@ def made(name, folder, scale=1.2):
     algorithm, env_id, values = CASES[name]
     env = envs.make(env_id, horizon=HORIZON)
     config = configure(algorithm, "tuned", env, {"hidden_size": 8, **values})
-    hyper = {key: value[0] for key, value in hyper_arrays([config]).items()}
-    found = entry(algorithm).make(env, config)
+    hyper = hyper_of(config)
+    found = make_algorithm(algorithm, env, config)
     # Far from the initial weights, so that choices vary and no bias is zero.
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(found.init, jax.random.key(0), hyper)

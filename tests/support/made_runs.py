@@ -4,8 +4,8 @@ import jax
 import numpy as np
 
 from jaxmac import envs
-from jaxmac.algorithms import entry
-from jaxmac.config import hyper_arrays
+from jaxmac.algorithms import make_algorithm
+from jaxmac.hyper import hyper_arrays
 from jaxmac.runs.directory import COLUMNS, FORMAT, RunDirectory, tabulate, versions
 from jaxmac.runs.members import make_members
 from jaxmac.runs.result import Result
@@ -54,7 +54,7 @@ def made(
 
 def fresh_learners(result):
     """Learners of the one group of a made-up run as they begin: the last ones and, others, the best ones."""
-    algorithm = entry(result.config["algorithm"]).make(result.env, result.specs[0].config)
+    algorithm = make_algorithm(result.config["algorithm"], result.env, result.specs[0].config)
     hyper = hyper_arrays([spec.config for spec in result.specs])
     init = jax.jit(jax.vmap(algorithm.init))
     keys = [jax.random.split(jax.random.key(seed), len(result.specs)) for seed in (1, 2)]

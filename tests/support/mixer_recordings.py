@@ -1,8 +1,12 @@
+from functools import partial
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmac.mixers import MixerInputs
+
+close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "mixers.npz", allow_pickle=False)
 
 
@@ -19,4 +23,4 @@ def mlp(prefix, layers):
 def golden_inputs():
     q_all = jnp.array(GOLDEN["q_all"])
     action, hidden, state = (jnp.array(GOLDEN[name]) for name in ("action", "hidden", "state"))
-    return q_all, action, jnp.ones(q_all.shape, bool), hidden, state
+    return MixerInputs(q_all, action, jnp.ones(q_all.shape, bool), hidden, state)

@@ -27,7 +27,7 @@ ON_POLICY = {"num_envs": 4, "hidden_size": 4, "layer_size": 4, "critic_hidden_si
 FAMILIES = {
     "avf-qplex": TINY,
     "tomacvf-qmix": {**TINY, "attention_width": 4},
-    "parallel-mac-dec-ddrqn": {**TINY, "sampling": "episodes", "target_steps": 12},
+    "parallel-mac-dec-ddrqn": {**TINY, "sampling": "uniform", "target_steps": 12},
     "mac-iaicc": {**ON_POLICY, "eval_episodes": 4, "target_episodes": 8},
 }
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from support.probes import Asynchronous
 
 import jaxmac
-from jaxmac.algorithms import ALGORITHMS, Algorithm, Entry
+from jaxmac.algorithms import Algorithm, AlgorithmSpec, register_algorithm
 from jaxmac.algorithms.value_based import ValueBasedConfig, collection
 from jaxmac.processes import collective
 from jaxmac.record.policy import Policy, uniform_available
@@ -34,22 +34,22 @@ def make(env, config):
         return Policy(lambda batch: (), act)
 
     def update(state, hyper, batches, progress, key):
-        episodes = batches["main"]
+        episodes = batches["main"].episodes
         taken = jax.nn.one_hot(episodes.macro_action, env.max_actions) * episodes.mask[..., None, None]
         error = episodes.undiscounted_return[:, None, None] - state["value"]
-        moved = state["value"] + hyper["learning_rate"] * (taken.mean(axis=1) * error).mean(axis=0)
+        moved = state["value"] + hyper.learning_rate * (taken.mean(axis=1) * error).mean(axis=0)
         return {"value": moved}, {"loss": jnp.mean(error**2)}
 
     return Algorithm(("main",), init, policy, policy, update, collection(config, env))
 
 
-TABLE = Entry(ValueBasedConfig, make, {"tuned": lambda env: {}})
+TABLE = AlgorithmSpec(ValueBasedConfig, make, {"tuned": lambda env: {}})
 
 if __name__ == "__main__":
     coordinator, processes, process, devices, out = sys.argv[1:]
     jaxmac.use_cpu_devices(int(devices))
     jaxmac.initialize_distributed(coordinator, int(processes), int(process), timeout=120)
-    ALGORITHMS["table"] = TABLE
+    register_algorithm("table", TABLE)
     collective.GATHER_PIECE_BYTES = 512  # so that replays are gathered in pieces, as large ones are
     result = jaxmac.train("table", Asynchronous(), out=out, learning_rate=0.1, **RUN)
     assert result.status == "finished" and result.metrics["loss"].shape == (4, 3) and result.policy(2)

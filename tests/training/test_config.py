@@ -49,7 +49,10 @@ def test_table_5_of_the_paper():
         assert (config.learning_rate, config.gamma, config.train_freq) == values
         shared = (config.replay_episodes, config.batch_size, config.trajectory, config.polyak, config.hidden_size)
         assert shared == (2500, 64, 25, 0.995, 64)
-        assert (config.hidden_layers, config.mixing_embed, config.hypernet_embed, config.kernels) == (2, 32, 32, 4)
+        assert config.hidden_layers == 2
+        mixer = {"avf-vdn": {}, "avf-qmix": {"mixing_embed": 32, "hypernet_embed": 32}}.get(algorithm)
+        mixer = {"kernels": 4, "hypernet_embed": 32} if mixer is None else mixer
+        assert {name: getattr(config, name) for name in mixer} == mixer
         off = (config.replay_tournament, config.hysteresis, config.explore_fraction, config.reward_scale)
         assert off == (0, 1.0, 0.0, 1.0)
 
@@ -73,7 +76,8 @@ def test_bad_seeds(seeds):
 @pytest.mark.parametrize(
     ("sweep", "message"),
     [
-        ({"gama": [1.0]}, "unknown hyperparameter 'gama' in sweep; did you mean gamma"),
+        ({"gama": [1.0]}, "unknown hyperparameter 'gama'; did you mean gamma"),
+        ({"kernels": [2, 4]}, "kernels is a setting of mixer qplex; avf-vdn has mixer vdn"),
         ({"gamma": 0.9}, "expected a non-empty list"),
         ({"gamma": []}, "expected a non-empty list"),
         ({"gamma": [2.0]}, "gamma=2.0 is out of range"),

@@ -17,8 +17,8 @@ from jaxmac.runs import directory as rundir
 from jaxmac.runs.directory import COLUMNS, RunDirectory, RunDirectoryError
 from jaxmac.training import memory
 from jaxmac.training.compiled import first_finished
-from jaxmac.training.session import NonFiniteLossError, TrainingError
 from jaxmac.training.program import Program
+from jaxmac.training.session import NonFiniteLossError, TrainingError
 
 
 def tiny(seeds, **options):
