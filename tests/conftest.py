@@ -1,19 +1,14 @@
 import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support import compilation_cache
 
-# Most of a test's time is compiling small programs: half of it without LLVM's optimisation. Before JAX starts.
+# Before JAX starts. Most of a test's time is compiling small programs: half of it without LLVM's optimisation.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-# Many tests compile the same programs: compiled once, they are shared between tests, processes and commands.
-OWN_CACHE = None if "JAX_COMPILATION_CACHE_DIR" in os.environ else tempfile.mkdtemp(prefix="jaxmac-tests-")
-if OWN_CACHE:
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = OWN_CACHE
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+CACHE = compilation_cache.use()
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -30,6 +25,10 @@ def golden():
     return read
 
 
-def pytest_unconfigure():
-    if OWN_CACHE:
-        shutil.rmtree(OWN_CACHE, ignore_errors=True)
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):  # not in the processes that pytest-xdist starts
+        compilation_cache.prune(CACHE)
+
+
+def pytest_warning_recorded(warning_message):
+    compilation_cache.forget_damaged(CACHE, str(warning_message.message))
