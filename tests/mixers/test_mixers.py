@@ -331,9 +331,7 @@ def test_parameters_stay_small_on_the_largest_benchmark():
 def test_errors_name_the_known():
     with pytest.raises(ValueError, match=r"unknown mixer 'qmx'; did you mean qmix"):
         make_mixer("qmx")
-    with pytest.raises(
-        ValueError, match=r"unknown option 'width' of mixer 'qmix'; known: mixing_embed"
-    ):
+    with pytest.raises(ValueError, match=r"unknown option 'width' of mixer 'qmix'; known: mixing_embed"):
         make_mixer("qmix", width=3)
     with pytest.raises(ValueError, match="hypernet_layers=0"):
         make_mixer("qmix", hypernet_layers=0)

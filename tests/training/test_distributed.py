@@ -94,7 +94,8 @@ def same_checkpoints(*runs, env=None):
 
 def test_two_processes_with_two_devices_each_are_the_same_run(tmp_path, monkeypatch):
     """Three members, one of four devices is padded; what two processes began one goes on with."""
-    monkeypatch.setitem(ALGORITHMS, "table", spread.TABLE)
+    monkeypatch.setitem(ALGORITHMS._parts, "table", spread.TABLE)
+    monkeypatch.setitem(ALGORITHMS._origins, "table", "support.spread")
     run, whole = tmp_path / "run", tmp_path / "whole"
     port = free_port()
     script = [sys.executable, str(ROOT / "tests" / "support" / "spread.py"), f"localhost:{port}", "2"]

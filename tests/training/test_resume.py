@@ -31,7 +31,7 @@ from jaxmac.training.program import Program
 def test_restoring_a_snapshot_changes_no_bit_of_what_follows(algorithm):
     values = {name: value for name, value in FAMILIES[algorithm].items() if name != "max_rows"}
     env = Asynchronous()
-    program = Program(algorithm, env, make_members(algorithm, env, "tuned", values, 2, None), None)
+    program = Program(algorithm, env, make_members(algorithm, env, "tuned", values, 2, None))
     program.compile()
     program.advance(0, 6, 3)
     program.evaluate(6)
@@ -69,7 +69,7 @@ def copied(run, tmp_path):
 
 
 def assert_same_learners(result, out, run, name):
-    shapes = Program("avf-vdn", Asynchronous(), result.specs, None).shapes()[name]
+    shapes = Program("avf-vdn", Asynchronous(), result.specs).shapes()[name]
     jax.tree.map(
         np.testing.assert_array_equal, *(checkpoint.read_checkpoint(path, 0, name, shapes) for path in (out, run))
     )

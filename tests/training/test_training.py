@@ -11,7 +11,6 @@ from support.probes import Additive, Asynchronous
 from support.runs import TINY
 
 import jaxmac
-from jaxmac.algorithms import ALGORITHMS
 from jaxmac.record.episode import Episode
 from jaxmac.runs import directory as rundir
 from jaxmac.runs.directory import COLUMNS, RunDirectory, RunDirectoryError
@@ -199,7 +198,7 @@ def test_swept_switches_keep_their_type(tmp_path):
 
 def test_loading_uses_the_settings_of_the_run_not_todays_presets(finished, monkeypatch):
     _, out = finished
-    monkeypatch.setitem(ALGORITHMS, "avf-qmix", ALGORITHMS["avf-qmix"]._replace(presets={}))
+    monkeypatch.setattr("jaxmac.algorithms.presets.avf.tuned", lambda env, mixer_name: {"hidden_size": 3})
     loaded = jaxmac.load(out)
     assert loaded.specs[0].config.hidden_size == 8
     assert loaded.policy(0) is not None
@@ -314,7 +313,7 @@ def test_an_unknown_algorithm_names_the_nearest():
 
 
 def test_the_episodes_that_finish_first_are_kept():
-    lengths = np.array([[5, 2], [1, 2], [1, 9]])  # [rounds, workers]: ends at 5, 6, 7 and at 2, 4, 13
+    lengths = np.array([[5, 2], [1, 2], [1, 9]])  # [turns, workers]: ends at 5, 6, 7 and at 2, 4, 13
     steps = jnp.zeros((6, 9))
     episodes = Episode(
         **dict.fromkeys(
@@ -331,7 +330,7 @@ def test_the_episodes_that_finish_first_are_kept():
 def test_learning_from_the_first_to_finish_takes_shorter_episodes():
     small = {"num_envs": 8, "eval_every": 8, "episodes": 64, "progress": False, "env_options": {"horizon": 30}}
     steps = [
-        jaxmac.train("mac-iac", "BoxPushing-4", seeds=1, rounds=rounds, **small).metrics["env_steps"][-1]
-        for rounds in (1, 3)
+        jaxmac.train("mac-iac", "BoxPushing-4", seeds=1, episodes_per_env=turns, **small).metrics["env_steps"][-1]
+        for turns in (1, 3)
     ]
     assert steps[1] < 0.8 * steps[0]
