@@ -74,7 +74,8 @@ def refuse_if_too_large(needed: int, members: float, config: Any, stored: int) -
     if replay >= config.batch_size and "replay_episodes" in settings_of(type(config)):
         advice.append(f"replay_episodes={replay}")
     hint = " or ".join(advice) or "a smaller batch_size, num_envs or hidden_size"
-    raise MemoryError(f"this run needs about {_gigabytes(needed)} and {_gigabytes(available)} are free; try {hint}")
+    sizes = f"{_gigabytes(needed)} and {_gigabytes(available)} are free"
+    raise MemoryError(f"this run needs about {sizes}; what would fit: {hint}")
 
 
 def refuse_if_scratch_is_too_large(scratch: int, members: int) -> None:

@@ -110,9 +110,9 @@ def make_train(
 ) -> TrainFunction:
     """The pure function underneath `jaxmac.train`, for one member.
 
-    `jax.vmap(train)(keys)` trains a seed for each key, `jax.vmap(train, in_axes=(None, 0))(key, {"gamma": gammas})`
-    a member for each value of a traced hyperparameter; both can be jitted and sharded. Nothing is printed or written,
-    and losses that are not finite show in the metrics only.
+    `jax.vmap(train)(keys)` trains a seed for each key, and `jax.vmap(train, in_axes=(None, 0))(key, {"gamma": g})`
+    a member for each value of a traced hyperparameter; both can be jitted and sharded. Nothing is printed or
+    written, and losses that are not finite show in the metrics only.
 
     Args:
         algorithm, env, preset, env_options, **hyperparameters: as of `jaxmac.train`.

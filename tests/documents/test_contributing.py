@@ -78,7 +78,7 @@ def test_the_command_trains_the_example(section, workshop, capsys, monkeypatch):
 
 
 def test_a_run_with_a_plugin_goes_through_every_command(workshop, capsys, monkeypatch):
-    """An outside mixer is trained, resumed, evaluated, rendered, exported; without it one line says what is missing."""
+    """An outside mixer is trained, resumed, evaluated, rendered, exported; without it one line names the module."""
     for module in ("train", "resume"):
         monkeypatch.setattr(f"jaxmac.cli.{module}.use_cpu_devices", lambda count: None)
     with registered_only_here():

@@ -53,8 +53,8 @@ def test_table_5_of_the_paper():
         mixer = {"avf-vdn": {}, "avf-qmix": {"mixing_embed": 32, "hypernet_embed": 32}}.get(algorithm)
         mixer = {"kernels": 4, "hypernet_embed": 32} if mixer is None else mixer
         assert {name: getattr(config, name) for name in mixer} == mixer
-        off = (config.replay_tournament, config.hysteresis, config.explore_fraction, config.reward_scale)
-        assert off == (0, 1.0, 0.0, 1.0)
+        off = (config.sampling, config.hysteresis, config.explore_fraction, config.reward_scale)
+        assert off == ("uniform", 1.0, 0.0, 1.0)
 
 
 def test_members_are_every_combination_with_seeds_fastest():

@@ -1,0 +1,74 @@
+"""Runs of format 1 (jaxmac 0.1.0) open, go on, and say what of them is dropped."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from conftest import GOLDEN
+from support.commands import refused
+
+import jaxmac
+from jaxmac.runs.formats import RunNote, upgraded
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run of AVF-QMIX that 0.1.0 wrote: two seeds, Box Pushing 4x4, 64 episodes."""
+    with zipfile.ZipFile(GOLDEN / "run_format_1.zip") as archive:
+        archive.extractall(tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_it_loads_with_a_note_about_settings_that_nothing_reads(run):
+    with pytest.warns(RunNote, match="never read .*kernels.*critic_embed") as notes:
+        result = jaxmac.load(run)
+    assert len(notes) == 1 and "mixing_embed" not in str(notes[0].message)
+    config = result.specs[0].config
+    assert (config.sampling, config.replay_tournament, config.mixing_embed, config.memory) == (
+        "tournament",
+        64,
+        4,
+        "gru",
+    )
+    assert not hasattr(config, "kernels")
+    assert result.metrics["eval_return"].shape == (3, 2)
+
+
+@pytest.mark.filterwarnings("ignore::jaxmac.runs.formats.RunNote")
+def test_its_learners_play_and_it_goes_on(run):
+    best = jaxmac.evaluate(run, episodes=2, best=True)
+    assert len(best) == 2 and np.isfinite(best[0]["mean"])
+    longer = jaxmac.resume(run, episodes=96, progress=False)
+    assert longer.metrics["episodes"][:, 0].tolist() == [0, 32, 64, 96]
+    assert np.isfinite(longer.metrics["loss"][-1]).all()
+    assert jaxmac.load(run).learned(0).learner.opt_state is not None
+
+
+def test_a_setting_that_no_part_has_is_refused(run, capsys):
+    config = json.loads((run / "config.json").read_text())
+    config["settings"]["kernals"] = 3
+    (run / "config.json").write_text(json.dumps(config))
+    said = refused(capsys, "eval", str(run))
+    assert "config.json: unknown hyperparameter 'kernals'; did you mean" in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "sweep", "expected"),
+    [
+        ({"sampling": "episodes", "replay_tournament": 0}, {}, "uniform"),
+        ({"sampling": "episodes", "replay_tournament": 8}, {}, "tournament"),
+        ({"sampling": "episodes", "replay_tournament": 0}, {"replay_tournament": [0, 4]}, "tournament"),
+        ({"sampling": "windows", "replay_tournament": 0}, {}, "windows"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::jaxmac.runs.formats.RunNote")
+def test_the_rule_that_samples_has_a_name_of_its_own(settings, sweep, expected):
+    config = {"format": 1, "algorithm": "avf-vdn", "settings": settings, "sweep": sweep, "hyperparameters": {}}
+    assert upgraded("run", config)["settings"]["sampling"] == expected
+
+
+def test_names_that_changed_are_translated():
+    config = {"format": 1, "algorithm": "mac-iac", "settings": {"rounds": 3}, "sweep": {"rounds": [1, 3]}}
+    found = upgraded("run", config)
+    assert found["settings"] == {"episodes_per_env": 3} and found["sweep"] == {"episodes_per_env": [1, 3]}
