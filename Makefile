@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PARALLEL := -n 2 --dist loadfile
 READY := $(VENV)/.ready
 
-.PHONY: help install train test test-all bench lint clean
+.PHONY: help install train test test-all bench lint types clean
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
 
@@ -34,5 +34,11 @@ lint: $(READY) ## ruff: style, imports, docstrings, layout
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+types: $(READY) ## mypy on jaxmac/ and envs/, put together as they are installed
+	rm -rf build/types && mkdir -p build/types/jaxmac
+	ln -s $(CURDIR)/jaxmac/* build/types/jaxmac/
+	ln -sfn $(CURDIR)/envs build/types/jaxmac/envs
+	$(BIN)/mypy
+
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) build .pytest_cache .ruff_cache .mypy_cache *.egg-info
