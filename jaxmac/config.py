@@ -100,6 +100,7 @@ def _composed(base: type, parts: tuple[tuple[str, Any], ...]) -> type:
             fields.append((name, _kind_of(field), dataclasses.field(default=field.default, metadata=metadata)))
     made = dataclasses.make_dataclass(base.__name__, fields, bases=(base,), frozen=True)
     made.__module__, made.__doc__ = base.__module__, base.__doc__
+    made.__parts__ = tuple(label for label, _ in parts)  # type: ignore[attr-defined]
     return made
 
 
@@ -110,6 +111,11 @@ def compose(base: type[Config], parts: Mapping[str, Any]) -> type[Config]:
     them have a setting of one name.
     """
     return _composed(base, tuple(parts.items()))
+
+
+def part_labels(config_class: type) -> tuple[str, ...]:
+    """The parts of a composed config class, such as ("mixer qplex", "memory gru")."""
+    return getattr(config_class, "__parts__", ())
 
 
 def choosing_fields(base: type) -> dict[str, dataclasses.Field]:

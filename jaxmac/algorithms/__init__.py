@@ -61,6 +61,4 @@ ALGORITHMS.register_family("avf", MixerFamily(avf_spec, lambda mixer: True))
 # Without a mixer state there is nothing for its attention to condition.
 ALGORITHMS.register_family("tomacvf", MixerFamily(tomacvf_spec, lambda mixer: mixer.reads_state))
 _register_baselines(mac_q.make, mac_q_presets, mac_q.CONFIGS)
-_register_baselines(
-    actor_critic.make, actor_critic_presets, dict.fromkeys(actor_critic.KINDS, actor_critic.ActorCriticConfig)
-)
+_register_baselines(actor_critic.make, actor_critic_presets, actor_critic.CONFIGS)

@@ -19,7 +19,16 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float
 
-from jaxmac.algorithms.base import Algorithm, Collection, CommonConfig, Progress, linear_schedule, network_options
+from jaxmac.algorithms.base import (
+    Algorithm,
+    Collection,
+    CommonConfig,
+    LastActionConfig,
+    Progress,
+    RowsConfig,
+    linear_schedule,
+    network_options,
+)
 from jaxmac.algorithms.optimiser import gradient_step, init_optimiser
 from jaxmac.algorithms.stochastic_policy import floored_log_probs, sampled_policy
 from jaxmac.algorithms.targets import TargetRows, n_step_target, target_rows
@@ -37,12 +46,27 @@ from jaxmac.record.policy import Policy
 from jaxmac.record.replay import Sample, fresh_episodes
 from jaxmac.record.windows import trajectory_of
 
-KINDS = ("mac-iac", "mac-cac", "mac-niacc", "mac-iaicc")
+
+@dataclass(frozen=True)
+class HistoryCriticConfig:
+    """Hyperparameters of critics that see a history of observations."""
+
+    critic_decode_size: int = setting(
+        0, "width of the critics' layer after the recurrent one (0: as before)", low=0
+    )
 
 
 @dataclass(frozen=True)
-class ActorCriticConfig(CommonConfig):
-    """Hyperparameters of the actor-critics; the defaults are the reference's."""
+class StateCriticConfig:
+    """Critics that see the global state have no hyperparameters of their own."""
+
+
+CRITICS = {"history": HistoryCriticConfig, "state": StateCriticConfig}
+
+
+@dataclass(frozen=True)
+class JointActorCriticConfig(RowsConfig, CommonConfig):
+    """Hyperparameters of Mac-CAC; the defaults are the reference program's."""
 
     actor_learning_rate: float = setting(3e-4, "Adam's step size of the actors", above=0.0, high=1.0, traced=True)
     critic_learning_rate: float = setting(3e-3, "that of the critics", above=0.0, high=1.0, traced=True)
@@ -60,7 +84,7 @@ class ActorCriticConfig(CommonConfig):
         high=16,
     )
     n_step: int = setting(0, "rows summed before the bootstrap (0 or 1: one)", low=0)
-    critic: str = setting("history", "what critics see", choices=("history", "state"))
+    critic: str = setting("history", "what critics see", choices=CRITICS, chooses="critic")
     close_on_terminal: bool = setting(False, "an environment termination ends every running macro-action")
     weight_at_decision: bool = setting(False, "policy gradient weighted by the discount at the choice, not the end")
     conditional_log_prob: bool = setting(False, "mac-cac: probability among the choices that were allowed")
@@ -68,7 +92,6 @@ class ActorCriticConfig(CommonConfig):
     layer_size: int = setting(32, "width of their layers before it (0: as the recurrent one)", low=0)
     critic_hidden_size: int = setting(32, "width of the critics' recurrent (state: third) layer", low=1)
     critic_layer_size: int = setting(32, "width of their layers before it", low=1)
-    critic_decode_size: int = setting(0, "history critics: width of their layer after it (0: as before)", low=0)
 
     # An iteration's fresh episodes are the batch.
     @property
@@ -80,6 +103,19 @@ class ActorCriticConfig(CommonConfig):
     def replay_episodes(self) -> int:
         """Episodes held."""
         return self.num_envs
+
+
+@dataclass(frozen=True)
+class ActorCriticConfig(LastActionConfig, JointActorCriticConfig):
+    """Hyperparameters of the actor-critics whose agents have an actor each."""
+
+
+CONFIGS = {
+    "mac-iac": ActorCriticConfig,
+    "mac-cac": JointActorCriticConfig,
+    "mac-niacc": ActorCriticConfig,
+    "mac-iaicc": ActorCriticConfig,
+}
 
 
 @struct.dataclass
@@ -97,7 +133,7 @@ class Networks(NamedTuple):
     """The networks of one algorithm, with the environment and the (static) config that they are built for."""
 
     env: Environment
-    config: ActorCriticConfig
+    config: Any
     kind: str
     actors: AgentNetworks
     critics: AgentNetworks | Critics
@@ -112,24 +148,22 @@ class Rows(NamedTuple):
     joint: JointRows
 
 
-def make_networks(env: Environment, config: ActorCriticConfig, kind: str) -> Networks:
+def make_networks(env: Environment, config: JointActorCriticConfig, kind: str) -> Networks:
     """Actors and critics of `kind`; raises a one-line ValueError for settings that do not fit."""
     if config.n_step > env.horizon:
         raise ValueError(f"n_step={config.n_step} is longer than the horizon; allowed: <= {env.horizon}")
-    if config.share_parameters:
-        raise ValueError(f"share_parameters=True: {kind} has actors and critics of their own only")
     if config.critic == "state" and not env.state_size:
         raise ValueError(f"critic='state': {env.name} has no global state; allowed: history")
     sizes = Joint(tuple(env.num_actions), tuple(env.obs_sizes))
     joint = joint_of(env.num_actions, env.obs_sizes) if kind == "mac-cac" else None
     observed, actions = ([sum(env.obs_sizes)], [joint.size]) if joint else (env.obs_sizes, env.num_actions)
     actors = make_agent_networks(
-        observed, actions, obs_last_action=config.obs_last_action and not joint, **network_options(config)
+        observed, actions, obs_last_action=not joint and config.obs_last_action, **network_options(config)
     )
     return Networks(env, config, kind, actors, _critics(env, config, kind), joint, sizes)
 
 
-def _critics(env: Environment, config: ActorCriticConfig, kind: str) -> AgentNetworks | Critics:
+def _critics(env: Environment, config: JointActorCriticConfig, kind: str) -> AgentNetworks | Critics:
     count = env.num_agents if kind in ("mac-iac", "mac-iaicc") else 1
     if config.critic == "state":
         widths = {"layer_size": config.critic_layer_size, "middle_size": config.critic_hidden_size}
@@ -141,8 +175,8 @@ def _critics(env: Environment, config: ActorCriticConfig, kind: str) -> AgentNet
     )
 
 
-def make(env: Environment, config: ActorCriticConfig, kind: str) -> Algorithm:
-    """Build the algorithm `kind` (one of KINDS) for `env`; raises ValueError as `make_networks` does."""
+def make(env: Environment, config: JointActorCriticConfig, kind: str) -> Algorithm:
+    """Build the algorithm `kind` (one of CONFIGS) for `env`; raises ValueError as `make_networks` does."""
     networks = make_networks(env, config, kind)
 
     def update(

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxmac.algorithms.base import Algorithm, Progress
+from jaxmac.algorithms.base import Algorithm, LastActionConfig, Progress
 from jaxmac.algorithms.factorised import (
     FactorisedConfig,
     Networks,
@@ -30,6 +30,7 @@ from jaxmac.algorithms.factorised import (
 from jaxmac.algorithms.targets import one_step_target, target_rows
 from jaxmac.algorithms.value_based import (
     LearnerState,
+    WindowsConfig,
     agent_networks,
     episode_errors,
     hysteretic,
@@ -37,25 +38,28 @@ from jaxmac.algorithms.value_based import (
     weighted_mean_square,
     window_options,
 )
+from jaxmac.config import setting
 from jaxmac.envs.environment import Environment
 from jaxmac.hyper import Hyper
 from jaxmac.networks.agent import Utilities
 from jaxmac.networks.choice import conditional_argmax
-from jaxmac.record.joint_rows import TIME_MAJOR, JointRows, joint_trajectory
+from jaxmac.record.joint_rows import MACRO_STATES, TIME_MAJOR, JointRows, joint_trajectory
 from jaxmac.record.replay import Sample
 
 
 @dataclass(frozen=True)
-class AVFConfig(FactorisedConfig):
+class AVFConfig(WindowsConfig, LastActionConfig, FactorisedConfig):
     """Hyperparameters of AVF; those of its mixer, memory and sampler join them."""
 
+    macro_state: str = setting("joint", "what the mixer sees", choices=MACRO_STATES)
 
-def macro_state_size(env: Environment, config: FactorisedConfig) -> int:
+
+def macro_state_size(env: Environment, config: Any) -> int:
     """Entries of the macro-state: the joint one holds the state at every agent's last decision."""
     return env.state_size * (env.num_agents if config.macro_state == "joint" else 1)
 
 
-def make_networks(env: Environment, config: FactorisedConfig, mixer_name: str) -> Networks:
+def make_networks(env: Environment, config: Any, mixer_name: str) -> Networks:
     """The networks of AVF with the mixer `mixer_name`."""
     dueling, size = dueling_of(config, mixer_name), macro_state_size(env, config)
     tokens = env.obs_size + env.max_actions
@@ -63,7 +67,7 @@ def make_networks(env: Environment, config: FactorisedConfig, mixer_name: str) -
     return Networks(env, config, agents, mixer, None, dueling, size, tokens)
 
 
-def make(env: Environment, config: FactorisedConfig, mixer_name: str) -> Algorithm:
+def make(env: Environment, config: AVFConfig, mixer_name: str) -> Algorithm:
     """Build AVF with the mixer `mixer_name` for `env`."""
     return from_networks(make_networks(env, config, mixer_name))
 
@@ -79,7 +83,7 @@ def from_networks(networks: Networks) -> Algorithm:
     return make_algorithm(networks, init_of, cut, partial(loss, networks), policy)
 
 
-def rows_of(config: FactorisedConfig, sample: Sample, hyper: Hyper, key: Array) -> JointRows:
+def rows_of(config: Any, sample: Sample, hyper: Hyper, key: Array) -> JointRows:
     """Joint rows of a batch of windows, `[rows, batch, ...]`."""
     cut = partial(
         joint_trajectory,

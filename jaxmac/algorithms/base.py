@@ -47,7 +47,6 @@ class CommonConfig:
     grad_clip: float = setting(10.0, "largest global norm of the gradient (0: no clipping)", low=0.0, traced=True)
     reward_scale: float = setting(1.0, "factor on rewards in the loss (never in reports)", above=0.0, traced=True)
     num_envs: int = setting(16, "parallel episodes per member and iteration", low=1)
-    max_rows: int = setting(0, "most rows of a trajectory, the last ones are kept (0: no cap)", low=0)
     close_on_terminal: bool = setting(True, "an environment termination ends every running macro-action")
     timeout_is_terminal: bool = setting(False, "no bootstrap at the time limit")
     memory: str = setting("gru", "recurrent layer of the agents' networks", choices=MEMORIES, chooses="memory")
@@ -55,10 +54,29 @@ class CommonConfig:
     layer_size: int = setting(0, "width of their layers before it (0: as the recurrent one)", low=0)
     decode_size: int = setting(0, "width of their layer after it (0: as those before)", low=0)
     hidden_layers: int = setting(2, "layers before the recurrent one", low=1, high=8)
-    share_parameters: bool = setting(False, "one network for all agents, told apart by a one-hot id")
-    obs_last_action: bool = setting(False, "the last macro-action is part of an agent's input")
     eval_every: int = setting(100, "training episodes between evaluations", low=1)
     eval_episodes: int = setting(32, "episodes per evaluation", low=1)
+
+
+@dataclass(frozen=True)
+class RowsConfig:
+    """Hyperparameters of algorithms that learn from rows, joint or own."""
+
+    max_rows: int = setting(0, "most rows of a trajectory, the last ones are kept (0: no cap)", low=0)
+
+
+@dataclass(frozen=True)
+class SharedAgentsConfig:
+    """Hyperparameters of algorithms whose agents may share one network."""
+
+    share_parameters: bool = setting(False, "one network for all agents, told apart by a one-hot id")
+
+
+@dataclass(frozen=True)
+class LastActionConfig:
+    """Hyperparameters of algorithms whose agents may see their last macro-action."""
+
+    obs_last_action: bool = setting(False, "the last macro-action is part of an agent's input")
 
 
 def network_options(config: CommonConfig) -> dict[str, Any]:

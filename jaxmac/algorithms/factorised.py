@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmac.algorithms.base import Algorithm, Progress
+from jaxmac.algorithms.base import Algorithm, Progress, SharedAgentsConfig
 from jaxmac.algorithms.value_based import (
     LearnerState,
     ValueBasedConfig,
@@ -28,16 +28,14 @@ from jaxmac.mixers.base import DUELING, MixerInputs, auxiliary_losses, init_mixe
 from jaxmac.networks.agent import AgentNetworks, Utilities
 from jaxmac.networks.attention import AgentContext
 from jaxmac.networks.choice import feasible_set
-from jaxmac.record.joint_rows import MACRO_STATES
 from jaxmac.record.policy import Policy
 from jaxmac.record.replay import Sample
 
 
 @dataclass(frozen=True)
-class FactorisedConfig(ValueBasedConfig):
+class FactorisedConfig(SharedAgentsConfig, ValueBasedConfig):
     """Hyperparameters of algorithms with a mixer, without those of the mixer itself."""
 
-    macro_state: str = setting("joint", "what the mixer sees", choices=MACRO_STATES)
     dueling: str = setting(
         "auto", "dueling utilities (auto: centred for QPLEX, else none)", choices=("auto", *DUELING)
     )

@@ -20,12 +20,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxmac.algorithms.base import Algorithm, Progress, network_options
+from jaxmac.algorithms.base import Algorithm, LastActionConfig, Progress, SharedAgentsConfig, network_options
 from jaxmac.algorithms.optimiser import init_optimiser
 from jaxmac.algorithms.targets import one_step_target, target_rows
 from jaxmac.algorithms.value_based import (
     LearnerState,
     ValueBasedConfig,
+    WindowsConfig,
     agent_networks,
     collection,
     descend,
@@ -52,8 +53,8 @@ from jaxmac.record.windows import trajectory_of
 
 
 @dataclass(frozen=True)
-class MacQConfig(ValueBasedConfig):
-    """Hyperparameters of MacDec-Q; the defaults are the reference program's."""
+class MacQConfig(WindowsConfig, ValueBasedConfig):
+    """Hyperparameters of all of them; the defaults are the reference program's."""
 
     learning_rate: float = setting(1e-3, "Adam's step size", above=0.0, high=1.0, traced=True)
     grad_clip: float = setting(
@@ -72,6 +73,11 @@ class MacQConfig(ValueBasedConfig):
 
 
 @dataclass(frozen=True)
+class MacDecQConfig(SharedAgentsConfig, LastActionConfig, MacQConfig):
+    """Hyperparameters of MacDec-Q."""
+
+
+@dataclass(frozen=True)
 class MacCenQConfig(MacQConfig):
     """Hyperparameters of MacCen-Q."""
 
@@ -79,7 +85,7 @@ class MacCenQConfig(MacQConfig):
 
 
 @dataclass(frozen=True)
-class ParallelDDRQNConfig(MacCenQConfig):
+class ParallelDDRQNConfig(SharedAgentsConfig, LastActionConfig, MacCenQConfig):
     """Hyperparameters of Parallel-MacDec-DDRQN."""
 
     centralised_hidden_size: int = setting(64, "width of the centralised network's recurrent layer", low=1)
@@ -96,7 +102,7 @@ class DDRQNConfig(ParallelDDRQNConfig):
 
 
 CONFIGS: dict[str, type[MacQConfig]] = {
-    "mac-dec-q": MacQConfig,
+    "mac-dec-q": MacDecQConfig,
     "mac-cen-q": MacCenQConfig,
     "mac-dec-ddrqn": DDRQNConfig,
     "parallel-mac-dec-ddrqn": ParallelDDRQNConfig,
@@ -165,7 +171,7 @@ def init(networks: Networks, key: Array, hyper: Hyper) -> LearnerState:
 
 def _is_single(networks: Networks, name: str) -> bool:
     """Whether the parameters of that name are those of one network, without a leading axis."""
-    return name == "agents" and networks.config.share_parameters
+    return name == "agents" and networks.agents is not None and networks.config.share_parameters
 
 
 def _stacked(networks: Networks, name: str, params: Any) -> Any:

@@ -7,17 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from jaxmac.algorithms.base import Algorithm
-from jaxmac.config import build, choosing_fields, chosen_parts, compose, settings_of
+from jaxmac.config import build, choosing_fields, chosen_parts, compose, part_labels, settings_of
 from jaxmac.envs.environment import Environment
 from jaxmac.errors import nearest
 from jaxmac.hyper import static_view
 from jaxmac.mixers import MIXERS, MixerSpec
 from jaxmac.networks.memory import MEMORIES, check_memory
-from jaxmac.record.replay import SAMPLERS
 from jaxmac.registry import Registry, is_outside
 
 Preset = Callable[[Environment], dict[str, Any]]
-PARTS: dict[str, Registry] = {"mixer": MIXERS, "memory": MEMORIES, "sampler": SAMPLERS}
 
 
 class AlgorithmSpec(NamedTuple):
@@ -169,13 +167,20 @@ def config_class_of(name: str, values: Mapping[str, Any]) -> type:
     return compose(spec.config, {**spec.parts, **chosen_parts(spec.config, values)})
 
 
+def parts_by_kind() -> dict[str, Mapping[str, Any]]:
+    """Kind -> name -> class of all parts that some algorithm can have."""
+    kinds: dict[str, Mapping[str, Any]] = {"mixer": {name: spec.module for name, spec in MIXERS.items()}}
+    for spec in ALGORITHMS.values():
+        for field in choosing_fields(spec.config).values():
+            kinds[field.metadata["chooses"]] = field.metadata["choices"]
+    return kinds
+
+
 def owners_of(setting: str) -> list[str]:
     """Who has a setting of that name: parts ("mixer qplex"), or algorithms by id."""
+    kinds = parts_by_kind().items()
     parts = [
-        f"{kind} {name}"
-        for kind, registry in PARTS.items()
-        for name, part in registry.items()
-        if setting in settings_of(part.module if isinstance(part, MixerSpec) else part)
+        f"{kind} {name}" for kind, named in kinds for name, part in named.items() if setting in settings_of(part)
     ]
     return parts or [name for name, spec in ALGORITHMS.items() if setting in settings_of(spec.config)]
 
@@ -186,27 +191,24 @@ def refusal(name: str, setting: str, config_class: type) -> str:
     if not owners:
         return f"unknown hyperparameter {setting!r}; {nearest(setting, settings_of(config_class))}"
     kind = owners[0].partition(" ")[0]
-    if kind not in PARTS:
+    if kind not in parts_by_kind():
         listed = ", ".join(owners[:4]) + (f" and {len(owners) - 4} more" if len(owners) > 4 else "")
         return f"{setting} is a setting of {listed}; {name} does not have it"
     whose = f"{setting} is a setting of {kind} {' and '.join(owner.partition(' ')[2] for owner in owners)}"
-    return f"{whose}; {name} has {parts_in_words(name, kind, config_class)}"
+    return f"{whose}; {name} has {parts_in_words(kind, config_class)}"
 
 
-def parts_in_words(name: str, kind: str, config_class: type) -> str:
+def parts_in_words(kind: str, config_class: type) -> str:
     """The part of a kind that an algorithm has: "mixer vdn", or "no mixer"."""
-    fixed = [label for label in ALGORITHMS[name].parts if label.startswith(f"{kind} ")]
-    if fixed:
-        return fixed[0]
-    for setting, field in choosing_fields(config_class).items():
-        if field.metadata["chooses"] == kind:
-            return f"{kind} {getattr(config_class, setting)}, unless {setting} chooses another"
-    return f"no {kind}"
+    label = next((label for label in part_labels(config_class) if label.startswith(f"{kind} ")), f"no {kind}")
+    chooser = [s for s, field in choosing_fields(config_class).items() if field.metadata["chooses"] == kind]
+    return f"{label} here; {chooser[0]} chooses it" if chooser else label
 
 
 def plugins_of(name: str, config: Any) -> list[str]:
     """Modules outside the library that an algorithm and its parts come from."""
     origins = [ALGORITHMS.origin(name)]
     for setting, field in choosing_fields(type(config)).items():
-        origins.append(PARTS[field.metadata["chooses"]].origin(getattr(config, setting)))
+        if isinstance(field.metadata["choices"], Registry):
+            origins.append(field.metadata["choices"].origin(getattr(config, setting)))
     return list(dict.fromkeys(module for module in origins if is_outside(module)))

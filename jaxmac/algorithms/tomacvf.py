@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxmac.algorithms import avf
-from jaxmac.algorithms.base import Algorithm, Progress, network_options
+from jaxmac.algorithms.base import Algorithm, LastActionConfig, Progress, network_options
 from jaxmac.algorithms.factorised import (
     FactorisedConfig,
     Networks,
@@ -31,6 +31,7 @@ from jaxmac.algorithms.factorised import (
 from jaxmac.algorithms.targets import one_step_target, target_rows
 from jaxmac.algorithms.value_based import (
     LearnerState,
+    WindowsConfig,
     agent_networks,
     episode_errors,
     epsilon_greedy,
@@ -50,14 +51,28 @@ from jaxmac.record.policy import Policy
 from jaxmac.record.replay import Sample
 from jaxmac.record.windows import TRAJECTORY_UNITS
 
-ABLATIONS = ("none", "atpg", "mac-sjert", "both")
+
+@dataclass(frozen=True)
+class OnSteps:
+    """With Mac-SJERT there are no rows to cut: whole episodes, step by step."""
+
+
+@dataclass(frozen=True)
+class OnJointRows(WindowsConfig, LastActionConfig):
+    """Hyperparameters of the ablations without Mac-SJERT, which learn from joint rows as AVF does."""
+
+    macro_state: str = setting("start", "what the mixer sees", choices=MACRO_STATES)
+    trajectory_unit: str = setting("episode", "primitive steps, joint rows or episode", choices=TRAJECTORY_UNITS)
+
+
+ABLATIONS = {"none": OnSteps, "atpg": OnSteps, "mac-sjert": OnJointRows, "both": OnJointRows}
 
 
 @dataclass(frozen=True)
 class ToMacVFConfig(FactorisedConfig):
-    """Hyperparameters of ToMacVF; trajectories and macro-states serve its ablations only."""
+    """Hyperparameters of ToMacVF; those of its mixer, memory and sampler join them."""
 
-    ablation: str = setting("none", "what is left out", choices=ABLATIONS)
+    ablation: str = setting("none", "what is left out", choices=ABLATIONS, chooses="ablation")
     n_step: int = setting(1, "primitive steps of a micro-transition", low=1)
     micro_weight: float = setting(1.0, "weight of the micro-TD loss", low=0.0, traced=True)
     macro_weight: float = setting(1.0, "weight of the macro-TD loss", low=0.0, traced=True)
@@ -68,8 +83,6 @@ class ToMacVFConfig(FactorisedConfig):
     attention_renormalise: bool = setting(False, "attention that is left sums to one")
     attention_residual: bool = setting(False, "an agent's own encoding is added")
     stale_obs_at_execution: bool = setting(False, "agents act on macro-observations held since their decision")
-    macro_state: str = setting("start", "without Mac-SJERT: what the mixer sees", choices=MACRO_STATES)
-    trajectory_unit: str = setting("episode", "without Mac-SJERT: as in AVF", choices=TRAJECTORY_UNITS)
 
 
 def check(env: Environment, config: ToMacVFConfig) -> None:

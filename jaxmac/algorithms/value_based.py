@@ -13,7 +13,14 @@ import optax
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmac.algorithms.base import Collection, CommonConfig, Progress, linear_schedule, network_options
+from jaxmac.algorithms.base import (
+    Collection,
+    CommonConfig,
+    Progress,
+    RowsConfig,
+    linear_schedule,
+    network_options,
+)
 from jaxmac.algorithms.optimiser import gradient_step, init_optimiser
 from jaxmac.config import setting
 from jaxmac.envs.environment import Environment, TimeStep
@@ -56,6 +63,12 @@ class ValueBasedConfig(CommonConfig):
     replay_episodes: int = setting(2500, "episodes that the replay stores", low=1)
     batch_size: int = setting(64, "episodes in a batch", low=1)
     sampling: str = setting("uniform", "rule that samples the replay", choices=SAMPLERS, chooses="sampler")
+
+
+@dataclass(frozen=True)
+class WindowsConfig(RowsConfig):
+    """Hyperparameters of algorithms that learn from the rows of windows of episodes."""
+
     trajectory: int = setting(25, "length of a training trajectory in its unit", low=1)
     trajectory_unit: str = setting("steps", "primitive steps, joint rows or episode", choices=TRAJECTORY_UNITS)
     unroll_episode: bool = setting(False, "recurrent history from the episode's start, loss on the window only")
@@ -132,11 +145,10 @@ def collection(config: ValueBasedConfig, env: Environment) -> Collection:
 
     Raises ValueError, in one line, for a sampler or trajectory that do not go together.
     """
-    replay = make_sampler(config.sampling, config, config.replay_episodes, config.batch_size, config.trajectory)
-    if replay.chooses_windows and config.trajectory_unit != "steps":
-        raise ValueError(
-            f"sampling={config.sampling!r} needs trajectory_unit='steps', not {config.trajectory_unit!r}"
-        )
+    window, unit = getattr(config, "trajectory", env.horizon), getattr(config, "trajectory_unit", "episode")
+    replay = make_sampler(config.sampling, config, config.replay_episodes, config.batch_size, window)
+    if replay.chooses_windows and unit != "steps":
+        raise ValueError(f"sampling={config.sampling!r} needs trajectory_unit='steps', not {unit!r}")
     warmup = -(-max(config.learning_starts, config.batch_size) // config.num_envs) - 1
     return Collection(partial(exploration, config), replay, updates_per_iteration(config, env.horizon), warmup)
 
@@ -219,7 +231,7 @@ def episode_errors(error: Float[Array, "rows batch *rest"], mask: Bool[Array, "r
     return jnp.sum(jnp.where(mask, jnp.abs(error), 0.0), axis=axes) / jnp.maximum(jnp.sum(mask, axis=axes), 1)
 
 
-def window_options(config: ValueBasedConfig) -> dict[str, Any]:
+def window_options(config: Any) -> dict[str, Any]:
     """The arguments of `jaxmac.record.windows.trajectory_of`, from a config."""
     names = (
         "trajectory",
@@ -232,7 +244,7 @@ def window_options(config: ValueBasedConfig) -> dict[str, Any]:
     return {name: getattr(config, name) for name in names}
 
 
-def agent_networks(env: Environment, config: ValueBasedConfig, dueling: str = "none") -> AgentNetworks:
+def agent_networks(env: Environment, config: Any, dueling: str = "none") -> AgentNetworks:
     """The utility networks of `config` for the agents of `env`."""
     return make_agent_networks(
         env.obs_sizes,

@@ -82,7 +82,7 @@ def throughput(program: Program, algorithm: str, size: str, repeats: int) -> dic
         "size": size,
         "members": members,
         "devices": 1 if program.mesh is None else program.mesh.size,
-        **{name: getattr(config, name) for name in ("num_envs", "batch_size", "max_rows", "hidden_size")},
+        **{name: getattr(config, name, 0) for name in ("num_envs", "batch_size", "max_rows", "hidden_size")},
         "nominal_env_steps_per_update": config.num_envs * program.env.horizon / updates,
         "live_env_steps_per_update": steps / made,
         "updates_per_iteration_and_member": made / members,

@@ -19,7 +19,7 @@ import jax
 from jaxmac.errors import first_line
 from jaxmac.processes.collective import is_distributed
 from jaxmac.runs.directory import RunDirectoryError
-from jaxmac.runs.formats import FIELDS, from_old_names, old_names, path_of
+from jaxmac.runs.formats import from_old_names, is_old, old_names, path_of
 
 KEPT_CHECKPOINTS = 2  # checkpoints of a group
 
@@ -111,9 +111,9 @@ def read_checkpoint(run: Path, group: int, item: str, shapes: Any, iteration: in
         raise RunDirectoryError(f"{run} has no checkpoint at iteration {chosen}; it has: {known}")
     if not (path / item).is_dir():
         raise RunDirectoryError(f"{path} holds no {item}: the run was told to leave the replay out")
-    stored = _stored_names(path / item)
-    is_old = any(set(name.split("/")) & set(FIELDS) for name in stored)
-    written = old_names(shapes) if is_old else shapes
+    stored = _stored_tree(path / item)
+    old = is_old(stored)
+    written = old_names(shapes) if old else shapes
     _refuse_other_shapes(path / item, stored, written)
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), written)
@@ -123,7 +123,7 @@ def read_checkpoint(run: Path, group: int, item: str, shapes: Any, iteration: in
             restored = manager.restore(chosen, args=wanted)[item]
     except Exception as error:  # orbax and tensorstore raise many kinds
         raise damaged(path, found, error) from error
-    return from_old_names(shapes, restored) if is_old else restored
+    return from_old_names(shapes, restored) if old else restored
 
 
 def damaged(path: Path, found: list[int], error: Exception) -> RunDirectoryError:
@@ -133,21 +133,21 @@ def damaged(path: Path, found: list[int], error: Exception) -> RunDirectoryError
     return RunDirectoryError(f"the checkpoint {path} is damaged{offer}: {first_line(error)}")
 
 
-def _stored_names(path: Path) -> dict[str, str]:
-    """Path of every leaf on disk -> its dtype and shape in words."""
+def _stored_tree(path: Path) -> Any:
+    """The tree of an item on disk, shapes and dtypes for arrays."""
     import orbax.checkpoint as ocp
 
     try:
         with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
-            return _by_name(checkpointer.metadata(path).item_metadata.tree)
+            return checkpointer.metadata(path).item_metadata.tree
     except Exception as error:
         found = [int(p.name) for p in path.parent.parent.iterdir() if p.name.isdigit()]
         raise damaged(path.parent, sorted(found), error) from error
 
 
-def _refuse_other_shapes(path: Path, stored: dict[str, str], shapes: Any) -> None:
+def _refuse_other_shapes(path: Path, tree: Any, shapes: Any) -> None:
     """Compare the shapes on disk with those wanted; the first differences are named."""
-    wanted = _by_name(shapes)
+    stored, wanted = _by_name(tree), _by_name(shapes)
     differing = [
         f"{name}: {stored.get(name, 'none')} there, {wanted.get(name, 'none')} here"
         for name in sorted(stored.keys() | wanted.keys())

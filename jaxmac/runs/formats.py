@@ -16,6 +16,7 @@ import jax
 
 from jaxmac.algorithms.registry import ALGORITHMS, config_class_of, owners_of, refusal
 from jaxmac.config import settings_of
+from jaxmac.record.episode import Episode
 from jaxmac.runs.directory import RunDirectoryError
 
 SETTINGS = {"rounds": "episodes_per_env"}  # format 1 -> format 2
@@ -73,26 +74,33 @@ def path_of(keys: Iterable[Any]) -> tuple[str, ...]:
     return tuple(str(next(getattr(key, a) for a in ("name", "key", "idx") if hasattr(key, a))) for key in keys)
 
 
-def old_names(shapes: Any) -> Any:
-    """A tree as nested dicts with the names that jaxmac 0.1.0 wrote."""
-    renamed = {new: old for old, new in FIELDS.items()}
-    nested: dict[str, Any] = {}
-    for keys, leaf in jax.tree_util.tree_leaves_with_path(shapes):
-        *path, last = (renamed.get(name, name) for name in path_of(keys))
-        inner = nested
-        for name in path:
-            inner = inner.setdefault(name, {})
-        inner[last] = leaf
-    return nested
+def is_old(stored: Any) -> bool:
+    """Whether a checkpoint, by the names in its metadata, is one that jaxmac 0.1.0 wrote."""
+    if isinstance(stored, dict):
+        return bool({*FIELDS, "window_start"} & set(stored)) or any(map(is_old, stored.values()))
+    return isinstance(stored, list | tuple) and any(map(is_old, stored))
 
 
-def from_old_names(shapes: Any, nested: Any) -> Any:
-    """The tree of `shapes` with the leaves of nested dicts as `old_names` makes them."""
+def _is_episode(node: Any) -> bool:
+    return isinstance(node, Episode)
+
+
+def old_names(item: Any) -> Any:
+    """An item of a checkpoint with the fields that jaxmac 0.1.0 wrote: of learners, and of stored episodes."""
     renamed = {new: old for old, new in FIELDS.items()}
-    leaves = []
-    for keys, _ in jax.tree_util.tree_leaves_with_path(shapes):
-        found = nested
-        for name in path_of(keys):
-            found = found[renamed.get(name, name)]
-        leaves.append(found)
-    return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+    if hasattr(item, "target"):
+        return {renamed.get(name, name): value for name, value in vars(item).items()}
+    return jax.tree.map(
+        lambda x: {**vars(x), "window_start": None} if _is_episode(x) else x, item, is_leaf=_is_episode
+    )
+
+
+def from_old_names(item: Any, restored: Any) -> Any:
+    """What `old_names` made of an item, restored, as an item of today."""
+    if hasattr(item, "target"):
+        return item.replace(**{FIELDS.get(name, name): value for name, value in restored.items()})
+
+    def episode_of(like: Any, found: Any) -> Any:
+        return Episode(**{name: found[name] for name in vars(like)}) if _is_episode(like) else found
+
+    return jax.tree.map(episode_of, item, restored, is_leaf=_is_episode)

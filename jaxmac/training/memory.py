@@ -36,7 +36,7 @@ def compiled_bytes(*functions: Any) -> CompiledBytes:
 def working_bytes(env: Any, config: Any, episode_bytes: int, joint_outputs: int = 0) -> int:
     """Upper estimate of one member's transient memory: fresh episodes twice, a batch, and its activations."""
     windows = getattr(config, "trajectory_unit", "episode") != "episode" and not config.unroll_episode
-    rows = config.max_rows or (config.trajectory if windows else env.horizon)
+    rows = getattr(config, "max_rows", 0) or (config.trajectory if windows else env.horizon)
     widths = config.hidden_size * (10 + 2 * config.hidden_layers) + 4 * env.num_agents * env.state_size
     widths += 6 * joint_outputs  # of a centralised net, forward and backward
     activations = 4 * config.batch_size * (rows + 1) * env.num_agents * widths

@@ -204,8 +204,8 @@ def test_weights_multiply_the_losses_of_an_episodes_rows(env, batch):
             return algorithm.update(state, hyper, given, NOW, jax.random.key(5))[1]["loss"]
 
         first, others = jnp.arange(8) == 0, jnp.arange(8) > 0
-        one, twice, apart, rest = jax.jit(jax.vmap(loss))(
-            jnp.stack([jnp.ones(8), jnp.full(8, 2.0), first * 1.0, others * 1.0])
+        one, twice, apart, rest = map(
+            float, jax.jit(jax.vmap(loss))(jnp.stack([jnp.ones(8), jnp.full(8, 2.0), first * 1.0, others * 1.0]))
         )
         assert twice == pytest.approx(2 * one, rel=1e-5) and one > 0
         assert apart + rest == pytest.approx(one, rel=1e-5) and 0 < apart < one

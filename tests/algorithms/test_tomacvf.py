@@ -306,7 +306,7 @@ def test_targets_are_copied_when_their_period_of_episodes_is_over(env):
     [
         ({"attention_width": 30, "attention_heads": 4}, "attention_width=30 is not divisible by attention_heads=4"),
         ({"n_step": 21}, "n_step=21 is longer than the horizon; allowed: <= 20"),
-        ({"ablation": "atgp"}, "ablation='atgp' is out of range; allowed: one of none, atpg, mac-sjert, both"),
+        ({"ablation": "atgp"}, "ablation='atgp': unknown ablation; did you mean atpg"),
         ({"encoding_size": 5}, "encoding_size=5 is out of range; allowed: even numbers"),
         ({"micro_weight": -1.0}, "micro_weight=-1.0 is out of range"),
     ],

@@ -50,7 +50,7 @@ def test_a_setting_that_no_part_has_is_refused(run, capsys):
     config["settings"]["kernals"] = 3
     (run / "config.json").write_text(json.dumps(config))
     said = refused(capsys, "eval", str(run))
-    assert "config.json: unknown hyperparameter 'kernals'; did you mean" in said
+    assert "config.json: unknown hyperparameter 'kernals'" in said
 
 
 @pytest.mark.parametrize(

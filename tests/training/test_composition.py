@@ -49,7 +49,7 @@ def test_a_config_has_the_settings_of_its_parts_and_no_others():
             {"sampling": "uniform", "replay_tournament": 4},
             "of sampler tournament and windows; avf-qmix has",
         ),
-        ("mac-iac", {"sampling": "uniform"}, "sampling is a setting of avf-vdn.*; mac-iac does not have it"),
+        ("mac-iac", {"sampling": "uniform"}, "sampling is a setting of avf-q.*; mac-iac does not have it"),
         ("avf-qmix", {"memory": "lstm"}, "memory='lstm': unknown memory; known: gru"),
         ("avf-qmix", {"sampling": "episodes"}, "sampling='episodes': unknown sampler; known: uniform, tournament"),
         ("avf-qmix", {"learning_rat": 1.0}, "unknown hyperparameter 'learning_rat'; did you mean learning_rate"),
@@ -95,9 +95,7 @@ def test_traced_settings_are_read_from_hyper_and_static_ones_from_the_config():
     config = config_of("avf-qplex", learning_rate=0.5)
     static, hyper = static_view(config), hyper_of(config)
     assert static.kernels == 4 and float(hyper.learning_rate) == 0.5
-    with pytest.raises(
-        AttributeError, match="learning_rate is traced, so members may differ in it: read it from hyper"
-    ):
+    with pytest.raises(AttributeError, match="learning_rate is traced, so members may differ in it: read"):
         static.learning_rate  # noqa: B018
     with pytest.raises(AttributeError, match="kernels is not traced, read it from the config"):
         hyper.kernels  # noqa: B018
