@@ -140,8 +140,8 @@ def _import(module: str, load: Callable[[], Any]) -> None:
         missing = "there is no such module" if error.name == module else f"it needs the module {error.name}"
         raise ValueError(f"plugin {module!r} cannot be imported: {missing}") from error
     except Exception as error:
-        told = f"{type(error).__name__}: {first_line(error)}"
-        raise ValueError(f"plugin {module!r} cannot be imported: it raised {told}") from error
+        raised = f"{type(error).__name__}: {first_line(error)}"
+        raise ValueError(f"plugin {module!r} cannot be imported: it raised {raised}") from error
     finally:
         _loading.pop()
 

@@ -101,7 +101,7 @@ class JointActorCriticConfig(RowsConfig, CommonConfig):
 
     @property
     def replay_episodes(self) -> int:
-        """Episodes held."""
+        """Episodes that the replay stores."""
         return self.num_envs
 
 
@@ -272,7 +272,7 @@ def values(networks: Networks, params: Any, rows: Rows) -> tuple[Array, Array]:
 
 
 def _over(networks: AgentNetworks, params: Any, obs: Array, last_action: Array | None = None) -> Array:
-    """Outputs of recurrent nets that move at every entry, `[rows, batch, nets, outputs]`."""
+    """Outputs of recurrent networks that move at every entry, `[rows, batch, networks, outputs]`."""
     advance = jnp.ones(obs.shape[:-1], bool)
     last_action = advance.astype(jnp.int32) if last_action is None else last_action
     return networks.apply(params, networks.initial_hidden(obs.shape[1]), obs, last_action, advance)[1].q

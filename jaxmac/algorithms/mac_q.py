@@ -162,9 +162,9 @@ def init(networks: Networks, key: Array, hyper: Hyper) -> LearnerState:
     """Draw all parameters; targets start as copies. Every network has an optimiser of its own."""
     params, opt_state = {}, {}
     for index, name in enumerate(("agents", "centralised")):
-        net = getattr(networks, name)
-        if net is not None:
-            params[name] = net.init(jax.random.fold_in(key, index))
+        part = getattr(networks, name)
+        if part is not None:
+            params[name] = part.init(jax.random.fold_in(key, index))
             opt_state[name] = init_optimiser(hyper, _stacked(networks, name, params[name]), apart=True)
     return LearnerState(params, jax.tree.map(jnp.copy, params), opt_state)
 

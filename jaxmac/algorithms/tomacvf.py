@@ -82,7 +82,7 @@ class ToMacVFConfig(FactorisedConfig):
     attention_threshold: float = setting(0.1, "attention to another agent below it is cut", low=0.0)
     attention_renormalise: bool = setting(False, "attention that is left sums to one")
     attention_residual: bool = setting(False, "an agent's own encoding is added")
-    stale_obs_at_execution: bool = setting(False, "agents act on macro-observations held since their decision")
+    stale_obs_at_execution: bool = setting(False, "agents act on macro-observations of their last decision")
 
 
 def check(env: Environment, config: ToMacVFConfig) -> None:
@@ -212,7 +212,8 @@ def loss(
     progress: Progress,
     weight: Float[Array, "batch"],
 ) -> tuple[Float[Array, ""], Float[Array, "batch"]]:
-    """Micro- and macro-TD losses on the same values, and what the mixer adds (section 5 of the specification).
+    """Micro- and macro-TD losses on the same values, and what the mixer adds (docs/specifications/tomacvf.md,
+    section 5).
 
     Returns the loss and each episode's mean |micro error|.
     """

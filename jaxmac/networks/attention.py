@@ -1,7 +1,8 @@
 """The attention of ToMacVF's parameter generator: over the past of each agent, then across agents.
 
 What comes out conditions the mixer together with the state. It never sees the macro-action that is being
-maximised: weights that depend on it break the individual-global-max property (ToMacVF specification, section 9.1).
+maximised: weights that depend on it break the individual-global-max property (docs/specifications/tomacvf.md,
+section 9.1).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""State critics: the value of a global state, without memory (policy-gradient specification, section 2)."""
+"""State critics: the value of a global state (docs/specifications/policy_gradient.md, section 2)."""
 
 from __future__ import annotations
 

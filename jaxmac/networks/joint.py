@@ -47,7 +47,8 @@ class Joint(NamedTuple):
     ) -> Bool[Array, "*rows joint"]:
         """Joint macro-actions that are available to every agent and leave alone those that do not choose.
 
-        Availability binds agents that do not choose, too, as in the reference (value-based specification, 5.2).
+        Availability binds agents that do not choose, too, as in the reference program
+        (docs/specifications/value_based.md, section 5.2).
         """
         free = available & (choosing[..., None] | is_action(running, available.shape[-1]))
         joint = free[..., 0, : self.num_actions[0]]
@@ -62,7 +63,7 @@ def joint_of(num_actions: tuple[int, ...], obs_sizes: tuple[int, ...]) -> Joint:
     if joint.size > LARGEST:
         product = " x ".join(map(str, num_actions))
         raise ValueError(
-            f"{joint.size:,} joint macro-actions ({product}) are too many for one net; allowed: <= {LARGEST:,}. "
+            f"{joint.size:,} joint macro-actions ({product}) are too many for a network; allowed: <= {LARGEST:,}. "
             "Without a joint output: mac-dec-q, mac-iac, mac-niacc, mac-iaicc, avf-*, tomacvf-*"
         )
     return joint

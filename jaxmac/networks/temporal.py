@@ -5,7 +5,7 @@ from jaxtyping import Array, Float
 
 
 def temporal_encoding(steps: Float[Array, "*rows"], size: int) -> Float[Array, "*rows size"]:
-    """sin and cos of `steps` / 10000^(2j/size), interleaved (ToMacVF specification, section 2).
+    """sin and cos of `steps` / 10000^(2j/size), interleaved (docs/specifications/tomacvf.md, section 2).
 
     Raises ValueError unless `size` is even and at least 2.
     """

@@ -20,13 +20,15 @@ REWARD_SCHEMES = ("joint", "own", "max", "min", "mean")
 
 
 class JointRows(NamedTuple):
-    """Mac-JERT: one row per step on which at least one agent's macro-action ended (AVF specification, section 1).
+    """Mac-JERT: one row per step on which at least one agent's macro-action ended.
 
-    The recurrent nets run over `rows + 1` entries: entry 0 is what was perceived at the first row, entry k + 1 is
-    what is known after row k. So row k's utilities are output k, and those of its successor output k + 1.
+    docs/specifications/avf.md, section 1.
+
+    The recurrent networks run over `rows + 1` entries: entry 0 is what was perceived at the first row, entry k + 1
+    is what is known after row k. So row k's utilities are output k, and those of its successor output k + 1.
     """
 
-    obs: Float[Array, "rows+1 agents obs"]  # macro-observations, held while a macro-action runs
+    obs: Float[Array, "rows+1 agents obs"]  # macro-observations, those of the last decision
     last_action: Int[Array, "rows+1 agents"]  # the macro-action that ended before it, -1: none
     advance: Bool[Array, "rows+1 agents"]  # the agent decides here, so its hidden state moves
     macro_action: Int[Array, "rows agents"]  # running during the row
@@ -51,7 +53,7 @@ TIME_MAJOR = JointRows(*(1,) * (len(JointRows._fields) - 1), dropped=0)
 def _row_reward(
     episode: Episode, scheme: str, discount: Array | float, last: Array, marks: Marks
 ) -> tuple[Float[Array, "rows"], Float[Array, "rows"]]:
-    """Reward and duration of each row under a reward scheme (AVF specification, section 1)."""
+    """Reward and duration of each row under a reward scheme (docs/specifications/avf.md, section 1)."""
     if scheme == "joint":
         started = jnp.max(marks.started, axis=-1)
         return accumulate_reward(episode.reward, started, last, discount), row_duration(last, started[last])
@@ -69,7 +71,7 @@ def _row_reward(
 def _macro_state(
     episode: Episode, mode: str, last: Array, started: Array, next_start: Array, ended: Array
 ) -> tuple[Array, Array]:
-    """Macro-state before and after each row, `[rows, mixer]` (AVF specification, section 2)."""
+    """Macro-state before and after each row, `[rows, mixer]` (docs/specifications/avf.md, section 2)."""
     if mode == "real":
         return episode.state[last], episode.state[last + 1]
     if mode == "start":  # of the row, whoever chose there

@@ -1,7 +1,8 @@
 """Mac-SJERT: every primitive step of an episode with fresh observations, and each agent's own segments in it.
 
-The joint trajectory is there once; the N buffers of the paper are N ways to mark the segments (ToMacVF
-specification, section 1). The cut takes a *single* episode; `vmap` it with `out_axes=1` for time-major batches.
+The joint trajectory is there once; the N buffers of the paper are N ways to mark the segments
+(docs/specifications/tomacvf.md, section 1). The cut takes a *single* episode; `vmap` it with `out_axes=1` for
+time-major batches.
 """
 
 from __future__ import annotations
@@ -68,32 +69,32 @@ def mac_sjert(
     steps, entries = jnp.arange(mask.shape[0]), jnp.arange(mask.shape[0] + 1)
     real = entries <= length
 
-    def seen(x: Array) -> Array:
+    def real_entries(x: Array) -> Array:
         return jnp.where(real.reshape(-1, *(1,) * (x.ndim - 1)), x, jnp.zeros_like(x))
 
-    def taken(x: Array) -> Array:
+    def real_steps(x: Array) -> Array:
         return jnp.where(mask.reshape(-1, *(1,) * (x.ndim - 1)), x, jnp.zeros_like(x))
 
-    episode = episode.replace(reward=taken(episode.reward), elapsed=seen(episode.elapsed))
-    macro_action = taken(episode.macro_action).astype(jnp.int32)
-    terminal = taken(episode.terminal | (episode.truncated if timeout_is_terminal else False))
+    episode = episode.replace(reward=real_steps(episode.reward), elapsed=real_entries(episode.elapsed))
+    macro_action = real_steps(episode.macro_action).astype(jnp.int32)
+    terminal = real_steps(episode.terminal | (episode.truncated if timeout_is_terminal else False))
     marks = mark(episode, close_on_terminal=close_on_terminal)
     per_agent = jax.vmap(accumulate_reward, in_axes=(None, 1, None, None), out_axes=1)
     reward, count, after = _n_step(episode.reward, length, discount, n_step)
     return JointSteps(
-        obs=seen(episode.obs).astype(jnp.float32),
-        state=seen(episode.state),
-        avail=seen(episode.avail),
-        choosing=seen(episode.elapsed == 0),
+        obs=real_entries(episode.obs).astype(jnp.float32),
+        state=real_entries(episode.state),
+        avail=real_entries(episode.avail),
+        choosing=real_entries(episode.elapsed == 0),
         running=jnp.concatenate([jnp.full_like(macro_action[:1], -1), macro_action]),
         elapsed=episode.elapsed.astype(jnp.float32),
-        clock=seen(entries).astype(jnp.float32),
+        clock=real_entries(entries).astype(jnp.float32),
         macro_action=macro_action,
         mask=mask,
         micro_reward=reward,
         micro_steps=count,
         micro_next=after,
-        micro_terminal=taken(terminal[jnp.maximum(after - 1, 0)]),
+        micro_terminal=real_steps(terminal[jnp.maximum(after - 1, 0)]),
         ended=marks.ended,
         started=jnp.where(mask[:, None], marks.started, 0),
         own_reward=per_agent(episode.reward, marks.started, steps, discount),

@@ -17,9 +17,11 @@ from jaxmac.record.windows import Trajectory, accumulate_reward, joint_row_steps
 
 
 class OwnRows(NamedTuple):
-    """Mac-CERT: for each agent one row per macro-action of its own that ended (value-based specification, 3.3).
+    """Mac-CERT: for each agent one row per macro-action of its own that ended.
 
-    Agents have their rows packed apart, so row k of two agents need not be of the same time. The recurrent nets
+    docs/specifications/value_based.md, section 3.3.
+
+    Agents have their rows packed apart, so row k of two agents need not be of the same time. The recurrent networks
     run over `rows + 1` entries as in `JointRows`; every entry advances them.
     """
 

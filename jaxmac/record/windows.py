@@ -57,7 +57,7 @@ def joint_row_steps(marks: Marks) -> Bool[Array, "time"]:
 def window(
     key: Array, rows: Bool[Array, "time"], length: Array, size: int, unit: str, start: Array | None = None
 ) -> Bool[Array, "time"]:
-    """Which steps lie in a random window (AVF specification, section 5).
+    """Which steps lie in a random window (docs/specifications/avf.md, section 5).
 
     Args:
         key: random key for the position.

@@ -152,8 +152,8 @@ def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: 
             raise ValueError(f"{path} was trained on an environment instance: pass it as env=")
         env = envs.make(config["env"], **config["env_options"])
     elif environment_sizes(env) != config.get("env_sizes", environment_sizes(env)):
-        told = f"{config['env']} with {config['env_sizes']}, but env= is {env.name} with {environment_sizes(env)}"
-        raise ValueError(f"{path} was trained on {told}")
+        both = f"{config['env']} with {config['env_sizes']}, but env= is {env.name} with {environment_sizes(env)}"
+        raise ValueError(f"{path} was trained on {both}")
     specs = restore_members(config)
     metrics = tabulate(read_rows(Path(path) / "metrics.csv"), [spec.swept for spec in specs])
     if need_rows and not len(metrics["episodes"]):

@@ -43,11 +43,11 @@ def reference(env: Environment, kind: str) -> dict[str, Any]:
     if family == "BoxPushing":
         return _box_pushing(env, kind)
     if family == "Overcooked":
-        batch, held, rate = (OVERCOOKED_CEN if centralised else OVERCOOKED_DEC)["A" if variant == "A" else "B"]
+        batch, stored, rate = (OVERCOOKED_CEN if centralised else OVERCOOKED_DEC)["A" if variant == "A" else "B"]
         wide = {"layer_size": 128, "decode_size": 64, "hidden_size": 64} if centralised else {}
         values = {"batch_size": batch, "learning_rate": rate, "gamma": 0.99, "train_freq": 64}
         values |= {"recurrent_exploration": True}
-        return values | _episodes(held, held) | _schedule(20_000.0, 0.05) | wide
+        return values | _episodes(stored, stored) | _schedule(20_000.0, 0.05) | wide
     if family == "Warehouse" and kind in ("mac-dec-q", "mac-cen-q") and variant != "S":
         table = WAREHOUSE_CEN if centralised else WAREHOUSE_DEC
         train_freq, rate, beta = table.get(variant, table["T"])
@@ -63,14 +63,14 @@ def reference(env: Environment, kind: str) -> dict[str, Any]:
 
 def _box_pushing(env: Environment, kind: str) -> dict[str, Any]:
     if kind in ("mac-dec-q", "mac-cen-q"):
-        table, starts, held, last = BOX_PUSHING_CEN, 500, 100_000, 0.05
+        table, starts, stored, last = BOX_PUSHING_CEN, 500, 100_000, 0.05
         if kind == "mac-dec-q":
             table = BOX_PUSHING_DEC
     else:
-        table, starts, held, last = BOX_PUSHING_DDRQN, 2, 80_000, 0.1
+        table, starts, stored, last = BOX_PUSHING_DDRQN, 2, 80_000, 0.1
     batch, window, rate, episodes = table[min(table, key=lambda size: abs(size - env.size))]
     values = {"batch_size": batch, "learning_rate": rate, "gamma": 0.98, "train_freq": window}
-    values |= {"learning_starts": starts} | _windows(env, held, window)
+    values |= {"learning_starts": starts} | _windows(env, stored, window)
     values |= {"hidden_size": 64} if kind == "mac-cen-q" else {}
     values |= {"centralised_exploration": True} if kind == "mac-dec-ddrqn" else {}
     return values | _schedule(float(episodes), last, kind == "mac-dec-q")
@@ -93,13 +93,13 @@ def _schedule(episodes: float, last: float, beta: bool = False) -> dict[str, Any
     return values | {"hysteresis": 0.2, "hysteresis_end": 0.4, "hysteresis_episodes": episodes} if beta else values
 
 
-def _episodes(held: int, starts: int) -> dict[str, Any]:
+def _episodes(stored: int, starts: int) -> dict[str, Any]:
     unit = {"sampling": "uniform", "trajectory_unit": "episode"}
-    return unit | {"replay_episodes": held, "learning_starts": starts}
+    return unit | {"replay_episodes": stored, "learning_starts": starts}
 
 
-def _windows(env: Environment, held: int, window: int) -> dict[str, Any]:
-    episodes = -(-held // (env.horizon + window - 1))
+def _windows(env: Environment, stored: int, window: int) -> dict[str, Any]:
+    episodes = -(-stored // (env.horizon + window - 1))
     return {"sampling": "windows", "trajectory": window, "trajectory_unit": "steps", "replay_episodes": episodes}
 
 
