@@ -44,7 +44,6 @@ KNOWN_LONG_FILES = {
     "envs/warehouse/environment.py",
     "jaxmac/algorithms/mac_q.py",
     "tests/algorithms/test_mac_q.py",
-    "tests/training/test_distributed.py",
 }
 KNOWN_LONG_FUNCTIONS: set[str] = set()
 KNOWN_FLAX_MODULES = {"jaxmac.algorithms.factorised"}

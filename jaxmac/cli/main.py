@@ -18,7 +18,7 @@ from jaxmac.cli.render import command_render
 from jaxmac.cli.resume import command_resume
 from jaxmac.cli.train import command_train
 from jaxmac.errors import nearest
-from jaxmac.processes.joining import end
+from jaxmac.processes.joining import report_error
 from jaxmac.training.session import TrainingError
 
 USAGE = """usage: jaxmac COMMAND ...
@@ -47,11 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(f"unknown command {name!r}; {nearest(name, COMMANDS)}")
         return COMMANDS[name](rest)
     except (ValueError, MemoryError, OSError) as error:
-        return end(error, 2)
+        return report_error(error, 2)
     except TrainingError as error:
-        return end(error, 1)
+        return report_error(error, 1)
     except KeyboardInterrupt as error:
-        return end(error, 130)
+        return report_error(error, 130)
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {

@@ -1,7 +1,8 @@
-"""Devices of one process, and several processes (on one host or many) that train one run together.
+"""The CPU devices of a process, and joining several processes, on one host or many, that train one run together.
 
-Every process runs the same program on its share of the members (`jax.distributed`); process 0 alone writes and
-speaks. What one process meets (an error, Ctrl-C) is told to all at fixed points, so that all go on or all stop.
+Every process runs the same program on its share of the members (`jax.distributed`), and process 0 alone writes
+files and prints. An error or Ctrl-C in one process is passed on to all of them at fixed points of the program, so
+that either all continue or all stop.
 """
 
 from __future__ import annotations
@@ -12,19 +13,23 @@ import sys
 import threading
 import time
 import traceback
-from typing import Any
+import types
 
 import jax
 
 from jaxmac.processes.collective import exchange, is_distributed, is_main_process, is_shared
 
-_hosts: list[str] = []  # of every process
+_hosts: list[str] = []  # the host name of every process, once they are joined
 
 
 def use_cpu_devices(count: int | None = None) -> None:
-    """Split the CPU into `count` JAX devices, over which members are spread; None: one per core, which is best.
+    """Split the CPU into `count` JAX devices, over which the members of a run are spread.
 
-    Call it before anything else touches JAX. Raises RuntimeError when JAX has already started.
+    Call it before anything else uses JAX. None stands for one device per core, which is the fastest.
+
+    Raises:
+        ValueError: `count` is not positive.
+        RuntimeError: JAX has already started with another number of CPU devices.
     """
     if count is None:
         count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -43,48 +48,48 @@ def use_cpu_devices(count: int | None = None) -> None:
 def initialize_distributed(
     coordinator: str = "auto", processes: int | None = None, process: int | None = None, timeout: int = 300
 ) -> None:
-    """Join the other processes of a run; every one calls it, then `jaxmac.train` with the same arguments.
+    """Join the other processes of a run. Every process calls this, then `jaxmac.train` with the same arguments.
 
-    Call it before anything else touches JAX, after `use_cpu_devices`. An exception that nobody catches then ends
-    its process at once instead of waiting for the others.
+    Call it after `use_cpu_devices` and before anything else uses JAX. From then on an exception that is not caught
+    ends its process at once, without waiting for the others. If some processes do not join in time, the others exit
+    with status 2 and one line on stderr.
 
     Args:
-        coordinator: HOST:PORT on which process 0 listens, or "auto" to ask the cluster (SLURM, Open MPI, ...).
-        processes: how many there are; only without "auto".
-        process: which one this is, from 0; only without "auto".
-        timeout: seconds to wait for all of them.
+        coordinator: HOST:PORT at which process 0 listens, or "auto" to ask the cluster (SLURM, Open MPI, ...).
+        processes: the number of processes; left out with "auto".
+        process: the number of this process, from 0; left out with "auto".
+        timeout: seconds to wait for all processes.
 
     Raises:
         ValueError: an argument is out of range, or "auto" finds no cluster.
-        OSError: nobody listens there in time, or process 0 cannot listen there.
-        RuntimeError: JAX has already started, or this is the second call.
-
-    Where some of the processes do not come in time, the others end with status 2 and a line on stderr.
+        OSError: process 0 cannot listen at that address, or does not listen there in time.
+        RuntimeError: JAX has already started, or the process has joined before.
     """
     check_cluster(coordinator, processes, process, timeout)
     if jax.distributed.is_initialized():
         raise RuntimeError("this process has already joined the others: call initialize_distributed once")
     deadline = time.monotonic() + timeout
     if coordinator != "auto":
-        _try_port(coordinator) if process == 0 else _reach(coordinator, deadline, timeout)
+        _check_port(coordinator) if process == 0 else _wait_for_coordinator(coordinator, deadline, timeout)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     address = None if coordinator == "auto" else coordinator
-    text = f"not all of the {processes or ''} processes joined at coordinator={coordinator!r} in {timeout} s"
-    watch = threading.Timer(max(1.0, deadline - time.monotonic()), _give_up, [text])
-    watch.daemon = True
-    watch.start()
+    count = f"the {processes}" if processes else "the"
+    text = f"not all of {count} processes joined at coordinator={coordinator!r} in {timeout} s"
+    watchdog = threading.Timer(max(1.0, deadline - time.monotonic()), _exit_with_error, [text])
+    watchdog.daemon = True
+    watchdog.start()
     try:
         jax.distributed.initialize(address, processes, process, initialization_timeout=timeout + 60)
     except ValueError as error:
         raise ValueError("coordinator='auto' found no cluster: give HOST:PORT, processes and process") from error
     finally:
-        watch.cancel()
-    sys.excepthook = _end_at_once
+        watchdog.cancel()
+    sys.excepthook = _exit_at_once
     _hosts[:] = exchange(socket.gethostname())
 
 
 def check_cluster(coordinator: str, processes: int | None, process: int | None, timeout: int) -> None:
-    """Raise a one-line ValueError for what `initialize_distributed` cannot use."""
+    """Raise a one-line ValueError for arguments that `initialize_distributed` cannot use."""
     if timeout < 1:
         raise ValueError(f"timeout={timeout} is out of range; allowed: >= 1 second")
     if coordinator == "auto":
@@ -95,7 +100,9 @@ def check_cluster(coordinator: str, processes: int | None, process: int | None, 
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise ValueError(f"coordinator={coordinator!r}: expected HOST:PORT such as node1:12345, or auto")
     if processes is None or process is None:
-        raise ValueError(f"coordinator={coordinator!r} needs the number of processes and this one's, from 0")
+        raise ValueError(
+            f"coordinator={coordinator!r} needs processes (their number) and process (which one this is)"
+        )
     if processes < 1:
         raise ValueError(f"processes={processes} is out of range; allowed: >= 1")
     if not 0 <= process < processes:
@@ -103,14 +110,15 @@ def check_cluster(coordinator: str, processes: int | None, process: int | None, 
 
 
 def processes_on_host() -> int:
-    """How many processes of this run share this host's memory."""
+    """The number of processes of this run on this host, which share its memory."""
     return max(1, _hosts.count(socket.gethostname())) if is_distributed() else 1
 
 
-def end(error: BaseException, status: int) -> int:
-    """Say an error on stderr (process 0 for all, if all have it); returns the exit status.
+def report_error(error: BaseException, status: int) -> int:
+    """Print an error as one line on stderr and return the exit status.
 
-    A process that others do not know to stop ends here: it would wait for them, and they for it.
+    An error that all processes share is printed by process 0 alone. For any other error this process exits here: a
+    regular exit would wait for the other processes, which in turn wait for this one.
     """
     shared = is_shared(error)
     if not shared or is_main_process():
@@ -122,8 +130,8 @@ def end(error: BaseException, status: int) -> int:
     return status
 
 
-def _try_port(coordinator: str) -> None:
-    """See that process 0 can listen there, where JAX would crash if it cannot."""
+def _check_port(coordinator: str) -> None:
+    """Raise OSError if process 0 cannot listen at its port; JAX itself would crash."""
     port = int(coordinator.rpartition(":")[2])
     try:
         socket.create_server(("", port)).close()
@@ -133,31 +141,31 @@ def _try_port(coordinator: str) -> None:
         ) from error
 
 
-def _reach(coordinator: str, deadline: float, timeout: int) -> None:
-    """Wait until process 0 listens, where JAX would abort the program if it never does."""
+def _wait_for_coordinator(coordinator: str, deadline: float, timeout: int) -> None:
+    """Wait until process 0 listens; OSError after the deadline, where JAX itself would abort the program."""
     host, _, port = coordinator.rpartition(":")
     while True:
         try:
             return socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
         except OSError as error:
             if time.monotonic() > deadline:
-                why = error.strerror or "no answer"
+                reason = error.strerror or "no answer"
                 raise OSError(
-                    f"process 0 cannot be reached at coordinator={coordinator!r} in {timeout} s: {why}"
+                    f"process 0 cannot be reached at coordinator={coordinator!r} in {timeout} s: {reason}"
                 ) from error
         time.sleep(0.2)
 
 
-def _give_up(text: str) -> None:
-    """End this process, which JAX would do with a stack trace."""
+def _exit_with_error(text: str) -> None:
+    """Exit with one line on stderr; JAX would print a stack trace."""
     print(f"jaxmac: error: {text}", file=sys.stderr, flush=True)
     os._exit(2)
 
 
-def _end_at_once(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """For `sys.excepthook`: leaving would wait for the other processes, which wait for this one."""
+def _exit_at_once(error_type: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
+    """For `sys.excepthook`: exit at once, since a regular exit would wait for processes that wait for this one."""
     if not is_shared(error) or is_main_process():
-        traceback.print_exception(kind, error, trace)
+        traceback.print_exception(error_type, error, trace)
     if not is_shared(error):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""The run directory: config.json, metrics.csv (tidy, appended as it comes), checkpoints/, curve.png."""
+"""The run directory: config.json, metrics.csv (tidy, appended after every evaluation), checkpoints/, curve.png."""
 
 from __future__ import annotations
 
@@ -30,38 +30,48 @@ COLUMNS = (
     "loss",
     "epsilon",
 )
-FORMAT = 2  # of the run directory
-PACKAGES = ("jaxmac", "jax", "jaxlib", "flax", "optax", "flashbax", "numpy")
+FORMAT = 2  # version of the layout of run directories
+VERSIONED_PACKAGES = ("jaxmac", "jax", "jaxlib", "flax", "optax", "flashbax", "numpy")
 
 
 class RunDirectoryError(OSError):
-    """A run directory that cannot be used; the message is one line and says what to do."""
+    """A run directory that cannot be read or written. The message is one line and says what to do."""
 
 
-def cell(value: Any) -> Any:
-    """A value as written in the CSV: NaN is empty, floats keep seven digits."""
+def csv_cell(value: Any) -> Any:
+    """A value as written to metrics.csv: NaN becomes an empty cell, other floats keep seven digits."""
     if isinstance(value, (float, np.floating)):
         return "" if np.isnan(value) else f"{float(value):.7g}"
     return value
 
 
 class RunDirectory:
-    """Writes one run. With `path=None`, or in a process that leaves it to another, nothing is written."""
+    """Writes the files of one run.
+
+    Nothing is written with `path=None` or `writes=False`: of several processes only process 0 writes.
+    """
 
     def __init__(self, path: str | os.PathLike | None, writes: bool = True):
         self.path = None if path is None else Path(path)
         self.writes = writes and path is not None
 
     def create(self, config: dict[str, Any], swept: list[str], overwrite: bool, needed_bytes: int) -> None:
-        """Make the directory and prove that it can hold the run.
+        """Make the directory, with config.json and the header of metrics.csv.
 
-        Raises RunDirectoryError if it already holds a run (without `overwrite`), holds something else, cannot be
-        written or lies on a disk without `needed_bytes` of space.
+        Args:
+            config: the content of config.json.
+            swept: names of the swept hyperparameters, which become the last columns of metrics.csv.
+            overwrite: replace a run that the directory holds.
+            needed_bytes: the free space that the run needs.
+
+        Raises:
+            RunDirectoryError: the directory already holds a run (without `overwrite`) or other files, cannot be
+                written, or lies on a disk with less than `needed_bytes` free.
         """
         if not self.writes:
             return
         try:
-            self._make_room(overwrite)
+            self._prepare(overwrite)
             free = shutil.disk_usage(self.path).free
             if free < needed_bytes:
                 raise OSError(errno.ENOSPC, f"{free / 1e6:.0f} MB free, {needed_bytes / 1e6:.0f} MB needed")
@@ -73,7 +83,8 @@ class RunDirectory:
         except OSError as error:
             raise RunDirectoryError(f"cannot write the run directory {self.path}: {_reason(error)}") from error
 
-    def _make_room(self, overwrite: bool) -> None:
+    def _prepare(self, overwrite: bool) -> None:
+        """Make an empty directory, or remove the files of the run that is replaced."""
         path = self.path
         if path.exists() and not path.is_dir():
             raise RunDirectoryError(f"{path} is a file, not a directory: choose another --out")
@@ -92,16 +103,22 @@ class RunDirectory:
         path.mkdir(parents=True, exist_ok=True)
 
     def reopen(self, config: dict[str, Any], swept: list[str], reached: dict[int, int]) -> list[dict[str, Any]]:
-        """Go on with a run that is there; returns the metrics rows that stay.
+        """Open the directory of a run that is continued and return the rows of metrics.csv that are kept.
 
-        `reached`: member -> episodes of its last evaluation before the checkpoint; later rows, those of members
-        without one, and a torn last line are dropped in one atomic move.
+        Args:
+            config: the new content of config.json.
+            swept: names of the swept hyperparameters.
+            reached: member -> training episodes at its last evaluation before the checkpoint. Later rows, rows of
+                members that are not in `reached`, and an incomplete last line are removed in one atomic move.
+
+        Raises:
+            RunDirectoryError: metrics.csv is missing, or the directory cannot be written.
         """
         self.columns = [*COLUMNS, *swept]
         kept = []
         for row in read_rows(self.path / "metrics.csv"):
-            whole = None not in row.values() and None not in row
-            if whole and int(row["episodes"]) <= reached.get(int(row["member"]), -1):
+            complete = None not in row.values() and None not in row
+            if complete and int(row["episodes"]) <= reached.get(int(row["member"]), -1):
                 kept.append(row)
         if not self.writes:
             return kept
@@ -117,15 +134,15 @@ class RunDirectory:
         return kept
 
     def write_config(self, config: dict[str, Any]) -> None:
-        """(Re)write config.json in one atomic move."""
+        """Write config.json in one atomic move."""
         if not self.writes:
             return
         _replace(self.path / "config.json", json.dumps(config, indent=2, default=str) + "\n")
 
     def append(self, rows: list[dict[str, Any]]) -> None:
-        """Append one row per member to metrics.csv, in one write that reaches the disk before it returns."""
+        """Append rows to metrics.csv in one write, which is on disk when this returns."""
         if self.writes:
-            self._append_lines([[cell(row[column]) for column in self.columns] for row in rows], mode="a")
+            self._append_lines([[csv_cell(row[column]) for column in self.columns] for row in rows], mode="a")
 
     def _append_lines(self, lines: list[list[Any]], mode: str) -> None:
         text = io.StringIO()
@@ -140,7 +157,7 @@ class RunDirectory:
 
 
 def _replace(file: Path, text: str) -> None:
-    """Write a file in one atomic move, its content on disk before its name."""
+    """Replace a file in one atomic move, after the new content has reached the disk."""
     draft = file.with_name(file.name + ".part")
     with draft.open("w") as stream:
         stream.write(text)
@@ -150,16 +167,20 @@ def _replace(file: Path, text: str) -> None:
 
 
 def _reason(error: OSError) -> str:
+    """The message of an OSError without its number and path."""
     return error.args[1] if len(error.args) > 1 else str(error)
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides the numbers of a run."""
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
+    """Versions of Python and of the packages that determine the numbers of a run."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in VERSIONED_PACKAGES}}
 
 
 def read_config(path: str | os.PathLike) -> dict[str, Any]:
-    """config.json of a run; RunDirectoryError where there is none or its format is newer."""
+    """The content of config.json.
+
+    Raises RunDirectoryError if it is missing or damaged, or if its format is newer than this jaxmac.
+    """
     file = Path(path) / "config.json"
     try:
         config = json.loads(file.read_text())
@@ -175,7 +196,7 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def read_rows(file: Path) -> list[dict[str, str]]:
-    """The rows of a metrics.csv as text; RunDirectoryError where there is none."""
+    """The rows of a metrics.csv, column -> text. Raises RunDirectoryError if the file is missing."""
     try:
         with file.open() as stream:
             return list(csv.DictReader(stream))
@@ -184,21 +205,23 @@ def read_rows(file: Path) -> list[dict[str, str]]:
 
 
 def tabulate(rows: Sequence[dict[str, Any]], swept: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Metrics rows as arrays `[evaluations, members]`, keyed by the columns from `episodes` on.
+    """Rows of metrics.csv as arrays: column, from `episodes` on -> `[evaluations, members]`.
+
+    Only evaluations that every member with rows has reached are kept; a member without rows is NaN throughout.
 
     Args:
-        rows: as written or as read; an empty cell is NaN.
-        swept: for each member its swept values, which become columns of their own type.
-
-    Kept are the evaluations that every member with any row has reached; a member without a row is NaN throughout.
+        rows: with numbers, or with text as read from the file, where an empty cell is NaN.
+        swept: the swept values of each member, which become columns with the type of the values.
     """
-    found: list[list[dict[str, Any]]] = [[] for _ in swept]
+    rows_of: list[list[dict[str, Any]]] = [[] for _ in swept]
     for row in rows:
-        found[int(row["member"])].append(row)
-    evaluations = min((len(member) for member in found if member), default=0)
+        rows_of[int(row["member"])].append(row)
+    evaluations = min((len(own) for own in rows_of if own), default=0)
     empty = dict.fromkeys(COLUMNS, "")
     table = {
-        name: np.array([[number((m[e] if m else empty)[name]) for m in found] for e in range(evaluations)])
+        name: np.array(
+            [[to_number((own[e] if own else empty)[name]) for own in rows_of] for e in range(evaluations)]
+        )
         for name in COLUMNS[2:]
     }
     names = list(swept[0]) if swept else []
@@ -206,6 +229,6 @@ def tabulate(rows: Sequence[dict[str, Any]], swept: Sequence[dict[str, Any]]) ->
     return table | {name: np.tile(values, (evaluations, 1)) for name, values in columns.items()}
 
 
-def number(cell: Any) -> float:
-    """A cell as a number; an empty one is NaN."""
+def to_number(cell: Any) -> float:
+    """A cell of metrics.csv as a number; an empty cell is NaN."""
     return float("nan") if cell == "" else float(cell)

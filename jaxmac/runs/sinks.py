@@ -1,7 +1,7 @@
-"""Where metrics go besides metrics.csv: TensorBoard and Weights & Biases, one run per member.
+"""Destinations of metrics besides metrics.csv: TensorBoard, Weights & Biases and registered ones.
 
-Rows are written from the Python loop between chunks, never from the device. metrics.csv stays the truth: a run that
-goes on rewrites its event files from it.
+Rows are written by the Python loop between compiled chunks, never from the device. metrics.csv is the reference:
+when a run is continued, its rows that are kept are written to every sink again.
 """
 
 from __future__ import annotations
@@ -18,53 +18,61 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlparse
 
 from jaxmac.errors import nearest
-from jaxmac.registry import Registry
-from jaxmac.runs.directory import COLUMNS, number
+from jaxmac.registry import Registry, is_outside
+from jaxmac.runs.directory import COLUMNS, to_number
 
 METRICS = COLUMNS[COLUMNS.index("episodes") + 1 :]
 
 
 class Sink(Protocol):
-    """One destination of the rows of all members."""
+    """One destination of the metrics of all members of a run."""
 
     def write(self, row: dict[str, Any]) -> None:
-        """One member's row of metrics, as for metrics.csv."""
+        """Receive one row of metrics.csv: column -> value of one member at one evaluation."""
 
     def close(self) -> None:
-        """Everything is written."""
+        """Write what is left and release everything; no row follows."""
 
 
 class SinkSpec(NamedTuple):
-    """A registered sink."""
+    """A registered sink; the fields are the arguments of `register_sink`."""
 
-    factory: Callable[..., Sink]
-    package: str | None  # that must be installed for it
+    factory: Callable[[Path, dict[str, Any], Sequence[dict[str, Any]]], Sink]
+    package: str | None = None
+    check: Callable[[], None] | None = None
 
 
 SINKS: Registry[SinkSpec] = Registry("log")
 
 
-def register_sink(name: str, factory: Callable[..., Sink], *, package: str | None = None) -> None:
-    """Add a destination of metrics: `--log NAME`, in Python `log="NAME"`.
+def register_sink(
+    name: str,
+    factory: Callable[[Path, dict[str, Any], Sequence[dict[str, Any]]], Sink],
+    *,
+    package: str | None = None,
+    check: Callable[[], None] | None = None,
+) -> None:
+    """Add a destination of metrics: `--log NAME` on the command line, `log="NAME"` in `jaxmac.train`.
 
     Args:
-        name: its name.
-        factory: called with `(path, config, members)`, the run directory, the content of config.json and one dict
-            per member with its seed and swept values; returns an object with `write(row)` and `close()` (see
-            `Sink`). A run that is resumed calls it again and writes the rows that stay from the beginning.
-        package: a package that must be installed for it.
+        name: the name of the sink.
+        factory: `factory(run_directory, config, members)` returns a `Sink`; it is called when a run is started or
+            continued. `config` is the content of config.json, and `members` holds one dict per member with its
+            seed and swept values. A run that is continued writes the rows that are kept to the new sink again.
+        package: a Python package that must be installed.
+        check: called before anything is compiled or written; raises ValueError where the sink cannot be used.
 
-    Raises ValueError, in one line, for a name that is taken or a factory of the wrong kind.
+    Raises ValueError, in one line, for a name that is taken or a factory that cannot be called.
     """
     if not callable(factory):
         raise ValueError(f"log {name!r} is {factory!r}; expected a class or function of (path, config, members)")
-    SINKS.register(name, SinkSpec(factory, package), getattr(factory, "__module__", None))
+    SINKS.register(name, SinkSpec(factory, package, check), getattr(factory, "__module__", None))
 
 
 def sink_names(log: str | Sequence[str]) -> list[str]:
-    """The names in `log`, a sequence or a text with commas; a one-line ValueError for one that cannot be used.
+    """The sinks named in `log`, which is a sequence of names or a text with commas, each once.
 
-    That is an unknown one, one whose package is missing, or Weights & Biases online without a key.
+    Raises ValueError, in one line, for an unknown name or a sink that cannot be used here.
     """
     given = log.split(",") if isinstance(log, str) else log
     names = list(dict.fromkeys(name.strip() for name in given if name.strip()))
@@ -73,14 +81,16 @@ def sink_names(log: str | Sequence[str]) -> list[str]:
             raise ValueError(f"unknown log {name!r}; {nearest(name, SINKS)} (metrics.csv is always written)")
         package = SINKS[name].package
         if package is not None and importlib.util.find_spec(package) is None:
-            raise ValueError(f"log={name} needs the package {package}: pip install 'jaxmac[{name}]'")
-    if "wandb" in names:
-        _refuse_missing_key()
+            wanted = package if is_outside(SINKS.origin(name)) else f"'jaxmac[{name}]'"
+            raise ValueError(f"log={name} needs the package {package}: pip install {wanted}")
+    for check in (SINKS[name].check for name in names):
+        if check is not None:
+            check()
     return names
 
 
-def check_sinks(log: str | Sequence[str], out: Any) -> list[str]:
-    """`sink_names`, which need a run directory `out` to be written to."""
+def check_sinks(log: str | Sequence[str], out: str | os.PathLike | None) -> list[str]:
+    """`sink_names` of a run in the directory `out`; ValueError also where there are sinks but no directory."""
     names = sink_names(log)
     if names and out is None:
         raise ValueError(f"log={','.join(names)} needs a run directory: pass out=")
@@ -88,31 +98,39 @@ def check_sinks(log: str | Sequence[str], out: Any) -> list[str]:
 
 
 def new_log_id() -> str:
-    """What the Weights & Biases ids of a run's members begin with, so that a resumed run finds them again."""
+    """A random prefix of the Weights & Biases ids of a run's members, by which a resumed run finds them again."""
     return secrets.token_hex(4)
 
 
 def open_sinks(path: Path | None, config: dict[str, Any], members: Sequence[dict[str, Any]]) -> list[Sink]:
-    """The sinks named in config.json; what a run that goes on has written before is cleared where it can be."""
-    if path is None:
-        return []
-    return [SINKS[name].factory(path, config, members) for name in config.get("log", ())]
+    """Open the sinks that config.json names; none without a run directory.
+
+    Raises ValueError, in one line, for a factory that returns something else than a `Sink`.
+    """
+    sinks = []
+    for name in config.get("log", ()) if path is not None else ():
+        sink = SINKS[name].factory(path, config, members)
+        if not all(callable(getattr(sink, method, None)) for method in ("write", "close")):
+            expected = "expected an object with write(row) and close()"
+            raise ValueError(f"log {name!r} made a {type(sink).__name__}; {expected}")
+        sinks.append(sink)
+    return sinks
 
 
 def _member_config(config: dict[str, Any], member: dict[str, Any]) -> dict[str, Any]:
-    """What one member ran with."""
+    """The settings of one member, its seed included."""
     named = {name: config[name] for name in ("algorithm", "env", "env_options", "preset", "episodes", "versions")}
     return {**named, **config["settings"], **member}
 
 
-def _finite(row: dict[str, Any]) -> dict[str, float]:
-    """The metrics of a row, fresh or read from the CSV, that apply: the others are NaN or empty."""
-    values = {name: number(row[name]) for name in METRICS}
+def _finite_metrics(row: dict[str, Any]) -> dict[str, float]:
+    """The metrics of a row that have a finite value; the cells may be numbers or text from metrics.csv."""
+    values = {name: to_number(row[name]) for name in METRICS}
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 class TensorBoard:
-    """Event files in RUN/tensorboard/member_000 and so on, steps are training episodes."""
+    """Event files in RUN/tensorboard/member_000 and so on. The step axis counts training episodes."""
 
     def __init__(self, path: Path, config: dict[str, Any], members: Sequence[dict[str, Any]]):
         from tensorboardX import SummaryWriter
@@ -120,28 +138,28 @@ class TensorBoard:
         self.writers = []
         for index, member in enumerate(members):
             folder = Path(path) / "tensorboard" / f"member_{index:03d}"
-            for before in folder.glob("events.out.tfevents.*"):
-                before.unlink()  # the rows that stay are written again
+            for old_file in folder.glob("events.out.tfevents.*"):
+                old_file.unlink()  # the rows that are kept are written again
             writer = SummaryWriter(str(folder))
             settings = json.dumps(_member_config(config, member), indent=4, default=str)
             writer.add_text("config", "".join(f"    {line}\n" for line in settings.splitlines()), 0)
             self.writers.append(writer)
 
     def write(self, row: dict[str, Any]) -> None:
-        """The row as scalars."""
+        """Write the metrics of a row as scalars."""
         writer = self.writers[int(row["member"])]
-        for name, value in _finite(row).items():
+        for name, value in _finite_metrics(row).items():
             writer.add_scalar(name, value, int(row["episodes"]))
         writer.flush()
 
     def close(self) -> None:
-        """Close all files."""
+        """Close the event files."""
         for writer in self.writers:
             writer.close()
 
 
 class WandB:
-    """One Weights & Biases run per member in a group of their own; online or offline by WANDB_MODE."""
+    """One Weights & Biases run per member, grouped by the training run; WANDB_MODE=offline keeps them local."""
 
     def __init__(self, path: Path, config: dict[str, Any], members: Sequence[dict[str, Any]]):
         import wandb
@@ -149,13 +167,13 @@ class WandB:
         self.runs = []
         name = Path(path).name
         for index, member in enumerate(members):
-            told = ", ".join(f"{key} {value}" for key, value in member.items())
+            description = ", ".join(f"{key} {value}" for key, value in member.items())
             try:
                 run = wandb.init(
                     project=os.environ.get("WANDB_PROJECT", "jaxmac"),
                     group=f"{name}-{config['log_id']}",
                     id=f"{config['log_id']}-{index:03d}",
-                    name=f"{name}: {told}",
+                    name=f"{name}: {description}",
                     config=_member_config(config, member),
                     dir=str(path),
                     resume="allow",
@@ -168,25 +186,26 @@ class WandB:
             self.runs.append(run)
 
     def write(self, row: dict[str, Any]) -> None:
-        """The row as one step; steps are training episodes, those the service knows already are ignored there."""
-        self.runs[int(row["member"])].log(_finite(row), step=int(row["episodes"]))
+        """Log the metrics of a row at the step of its training episodes. The service ignores steps it has."""
+        self.runs[int(row["member"])].log(_finite_metrics(row), step=int(row["episodes"]))
 
     def close(self) -> None:
-        """Finish all runs."""
+        """Finish the runs."""
         for run in self.runs:
             run.finish()
 
 
 def _refuse_missing_key() -> None:
+    """Raise ValueError if Weights & Biases is to be used online and there is no API key."""
     if os.environ.get("WANDB_MODE", "online") not in ("online", "run") or os.environ.get("WANDB_API_KEY"):
         return
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
     file = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
     try:
-        known = netrc.netrc(file).authenticators(host)
+        login = netrc.netrc(file).authenticators(host)
     except (OSError, netrc.NetrcParseError):
-        known = None
-    if known is None:
+        login = None
+    if login is None:
         raise ValueError(
             f"log=wandb: no key for {host} in WANDB_API_KEY or {file}; "
             "run `wandb login`, or set WANDB_MODE=offline to keep the logs on this machine"
@@ -194,4 +213,4 @@ def _refuse_missing_key() -> None:
 
 
 register_sink("tensorboard", TensorBoard, package="tensorboardX")
-register_sink("wandb", WandB, package="wandb")
+register_sink("wandb", WandB, package="wandb", check=_refuse_missing_key)

@@ -207,3 +207,45 @@ def test_wandb_offline(tmp_path, monkeypatch):
             found |= {(name, items["_step"]): value for name, value in items.items() if name in METRICS}
         assert found == pytest.approx(written(out, member), rel=1e-5)
         assert settings["seed"] == str(member) and settings["algorithm"] == '"avf-vdn"'
+
+
+@pytest.fixture
+def registered():
+    """Sinks that a test registers are removed afterwards."""
+    known = set(sinks.SINKS)
+    yield
+    for name in set(sinks.SINKS) - known:
+        sinks.SINKS.unregister(name)
+
+
+def test_a_registered_sink_gets_every_row_of_metrics_csv(registered, tmp_path):
+    class Rows:
+        def __init__(self, path, config, members):
+            self.path, self.rows, self.name = path, [], f"{config['algorithm']} x {len(members)}"
+
+        def write(self, row):
+            self.rows.append([row["member"], row["episodes"], row["eval_return"]])
+
+        def close(self):
+            (self.path / "rows.json").write_text(json.dumps([self.name, self.rows]))
+
+    sinks.register_sink("rows", Rows)
+    tiny(tmp_path / "run", log="rows")
+    name, rows = json.loads((tmp_path / "run" / "rows.json").read_text())
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        expected = [[int(row["member"]), int(row["episodes"])] for row in csv.DictReader(file)]
+    assert name == "avf-vdn x 2" and [row[:2] for row in rows] == expected
+    assert all(isinstance(row[2], float) for row in rows)
+
+
+def test_sinks_of_the_wrong_kind_are_refused(registered, tmp_path):
+    with pytest.raises(ValueError, match=r"^log 'wandb' is registered already"):
+        sinks.register_sink("wandb", print)
+    with pytest.raises(ValueError, match=r"^log 'none' is None; expected a class or function"):
+        sinks.register_sink("none", None)
+    sinks.register_sink("list", lambda path, config, members: [])
+    with pytest.raises(ValueError, match=r"^log 'list' made a list; expected an object with write"):
+        sinks.open_sinks(tmp_path, {"log": ["list"]}, [])
+    sinks.register_sink("missing", list, package="no_such_package")
+    with pytest.raises(ValueError, match=r"^log=missing needs the package no_such_package"):
+        sinks.sink_names("missing")

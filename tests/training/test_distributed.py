@@ -22,7 +22,6 @@ from support.runs import TINY
 
 import jaxmac
 from jaxmac.algorithms import ALGORITHMS
-from jaxmac.processes import collective
 from jaxmac.runs import checkpoint
 from jaxmac.training.program import Program
 
@@ -113,55 +112,6 @@ def test_two_processes_with_two_devices_each_are_the_same_run(tmp_path, monkeypa
         jaxmac.resume(path, env=Asynchronous(), episodes=40, progress=False)
     assert table(run) == table(whole) and len(table(run)) == 6 * 3
     assert len({row["loss"] for row in table(run)[-3:]}) == 3
-
-
-def pretend(monkeypatch, others):
-    """One of several processes, whose exchanges are answered: text of this one -> texts of all."""
-    monkeypatch.setattr(collective, "is_distributed", lambda: True)
-    monkeypatch.setattr(collective, "exchange", others)
-
-
-def test_an_error_of_another_process_is_raised_here_too(monkeypatch):
-    pretend(monkeypatch, lambda own: [own, "", json.dumps(["OSError", "no run directory"])])
-    with pytest.raises(OSError, match=r"^process 2: no run directory$") as caught, collective.raise_on_all():
-        pass
-    assert collective.is_shared(caught.value)
-    told = []
-    pretend(monkeypatch, lambda own: told.append(own) or [own, ""])
-    with pytest.raises(ValueError, match=r"^mine$") as caught, collective.raise_on_all():
-        raise ValueError("mine")
-    assert json.loads(told[0]) == ["ValueError", "mine"] and collective.is_shared(caught.value)
-    with pytest.raises(KeyError) as caught, collective.raise_on_all():
-        raise KeyError("a mistake of ours, of which the others hear nothing")
-    assert len(told) == 1 and not collective.is_shared(caught.value)
-    assert collective.is_shared(None)
-
-
-def test_different_arguments_are_named(monkeypatch):
-    there = {"seeds": [0, 1], "settings": {"gamma": 0.9, "num_envs": 4}}
-    pretend(monkeypatch, lambda own: [own, own, json.dumps(there)])
-    collective.refuse_differences(there)
-    with pytest.raises(ValueError, match=r"process 2 was given other .*: settings.gamma=0.9 \(process 0: 0.5\)$"):
-        collective.refuse_differences({"seeds": [0, 1], "settings": {"gamma": 0.5, "num_envs": 4}})
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (("node1",), "coordinator='node1': expected HOST:PORT such as node1:12345, or auto"),
-        (("node1:x", 2, 0), "coordinator='node1:x': expected HOST:PORT"),
-        ((":99999", 2, 0), "coordinator=':99999': expected HOST:PORT"),
-        (("node1:1", 2), "coordinator='node1:1' needs the number of processes and this one's, from 0"),
-        (("node1:1", 0, 0), "processes=0 is out of range; allowed: >= 1"),
-        (("node1:1", 2, 2), "process=2 is out of range; allowed: 0 to 1"),
-        (("node1:1", 2, -1), "process=-1 is out of range; allowed: 0 to 1"),
-        (("auto", 2, None), "coordinator='auto' asks the cluster: leave out processes and process"),
-        (("node1:1", 2, 0, 0), "timeout=0 is out of range; allowed: >= 1 second"),
-    ],
-)
-def test_a_cluster_that_cannot_be_is_refused_at_once(given, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        jaxmac.initialize_distributed(*given)
 
 
 def succeeded(processes):

@@ -181,7 +181,9 @@ def test_a_checkpoint_of_another_config_says_what_differs(whole, tmp_path):
     config = json.loads((run / "config.json").read_text())
     config["settings"]["hidden_size"] = 5
     (run / "config.json").write_text(json.dumps(config))
-    with pytest.raises(RunDirectoryError, match=r"of another config: .*\[2, 2, .*8\] there, .*\[2, 2, .*5\] here"):
+    with pytest.raises(
+        RunDirectoryError, match=r"of another config: .*\[2, 2, .*8\] there and .*\[2, 2, .*5\] here"
+    ):
         jaxmac.resume(run, env=Asynchronous(), progress=False)
 
 
@@ -203,7 +205,7 @@ def test_what_cannot_be_continued(whole, tmp_path):
     with pytest.raises(RunDirectoryError, match="no checkpoint at iteration 5; it has: 9"):
         jaxmac.resume(run, env=Asynchronous(), iteration=5, progress=False)
     shutil.rmtree(run / "checkpoints" / "group_0" / "9" / "state")
-    with pytest.raises(RunDirectoryError, match="holds no state: the run was told to leave the replay out"):
+    with pytest.raises(RunDirectoryError, match="holds no state: the run was trained with checkpoint_replay=False"):
         jaxmac.resume(run, env=Asynchronous(), progress=False)
     shutil.rmtree(run / "checkpoints")
     with pytest.raises(RunDirectoryError, match="no checkpoint to continue from"):
