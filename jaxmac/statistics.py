@@ -1,3 +1,3 @@
-"""Robust statistics over seeds and tasks; a short name for `jaxmac.analysis.statistics`."""
+"""Robust statistics over seeds and tasks: the public name of `jaxmac.analysis.statistics`."""
 
 from jaxmac.analysis.statistics import *  # noqa: F403

@@ -1,6 +1,6 @@
-"""Numbers and pictures of what was learned: statistics, final returns, learning curves, animations.
+"""Statistics, learning curves and animations, from arrays of returns and from environments.
 
-Everything here works on arrays and environments; reading runs is for `jaxmac.runs`.
+Nothing here reads run directories: `jaxmac.runs` does, and `jaxmac.evaluation` compares runs.
 """
 
 from jaxmac.analysis.animation import Animation, animate

@@ -1,4 +1,4 @@
-"""Animations of an episode, on disk or inline in a notebook."""
+"""Animations of one episode, written to a file or shown in a notebook."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jaxmac.record.rollout import play
 
 @dataclass(frozen=True)
 class Animation:
-    """A GIF that shows itself at the end of a notebook cell."""
+    """A GIF that a notebook shows at the end of a cell."""
 
     gif: bytes = field(repr=False)
 
@@ -28,9 +28,19 @@ class Animation:
 def animate(
     env: Environment, policy: Policy, seed: int = 0, path: str | os.PathLike | None = None
 ) -> Path | Animation:
-    """One episode of `env` under `policy` (`scripted_policy(env)`, `random_policy()`, a learned one) as GIF.
+    """Play one episode and animate it as a GIF.
 
-    With `path` it is written there and the path returned; without, an `Animation` that a notebook shows inline.
+    Args:
+        env: the environment.
+        policy: who plays, such as `jaxmac.scripted_policy(env)`, `jaxmac.random_policy()` or `Result.policy()`.
+        seed: of the episode's random numbers.
+        path: the file to write. None writes no file.
+
+    Returns:
+        `path`, or without it an `Animation` that a notebook shows inline.
+
+    Raises:
+        NotImplementedError: the environment cannot be drawn.
     """
     from jaxmac.envs.rendering import write_gif
 

@@ -14,9 +14,10 @@ from jaxmac.analysis.returns import Curves, interval, smooth
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, distinguishable with any common colour blindness; its yellow is too faint for lines.
+# The palette of Okabe and Ito, which people with any common colour blindness can tell apart, without its yellow,
+# which is too faint for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)))  # once the colours are used up
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)))  # the next one each time the colours are used up
 
 
 def learning_curve(
@@ -27,17 +28,24 @@ def learning_curve(
     window: int = 10,
     anchors: Mapping[str, float] | None = None,
 ) -> Figure:
-    """Smoothed return against training episodes: mean, 95 % interval and a thin line per member.
+    """Smoothed return against training episodes: mean, 95 % bootstrap interval and a thin line per member.
 
-    `curves` maps a label to `(episodes [evaluations], returns [evaluations, members])`; `optimum` is drawn as a
-    dashed line, each of `anchors` (label -> return) as a dotted one. Written to `path` if given. Raises
-    ValueError for shapes that do not fit.
+    Args:
+        curves: label -> `(episodes [evaluations], returns [evaluations, members])`.
+        path: the file to write; its suffix gives the format.
+        optimum: the optimal return, drawn as a dashed line.
+        title: title of the axes.
+        window: evaluations to smooth over.
+        anchors: label -> return, drawn as dotted lines for comparison.
+
+    Raises:
+        ValueError: episodes and returns of a label have different numbers of evaluations.
     """
     return learning_curves([Panel(title, curves, optimum, anchors or {})], path, window)
 
 
 class Panel(NamedTuple):
-    """One axes of learning curves; fields as the arguments of `learning_curve`."""
+    """One axes of learning curves. The fields are the arguments of `learning_curve`."""
 
     title: str
     curves: Curves
@@ -46,19 +54,19 @@ class Panel(NamedTuple):
 
 
 def learning_curves(panels: Sequence[Panel], path: str | Path | None = None, window: int = 10) -> Figure:
-    """Panels side by side, as of `learning_curve`; a label has the same colour in all of them."""
-    figure, places = _grid(len(panels))
+    """Several panels of `learning_curve` side by side. A label has the same colour in all of them."""
+    figure, grid = _grid(len(panels))
     labels = list(dict.fromkeys(label for panel in panels for label in panel.curves))
-    for axes, panel in zip(places, panels, strict=True):
+    for axes, panel in zip(grid, panels, strict=True):
         for label, (episodes, returns) in panel.curves.items():
             style = line_style(labels.index(label))
             _draw_members(axes, label, np.asarray(episodes), np.asarray(returns), window, *style)
         if panel.optimum is not None:
-            _fit_scale(axes, panel.optimum)
+            _compress_far_negative(axes, panel.optimum)
             _draw_level(axes, "optimum", panel.optimum, "--")
         for label, value in panel.anchors.items():
             _draw_level(axes, label, value, ":")
-        _dress(axes, panel.title, "training episodes", "evaluation return")
+        _style(axes, panel.title, "training episodes", "evaluation return")
     _legend(figure, f"mean of members, 95 % interval; smoothed over {window} evaluations")
     if path is not None:
         figure.savefig(path, dpi=150)
@@ -68,14 +76,21 @@ def learning_curves(panels: Sequence[Panel], path: str | Path | None = None, win
 def profile_figure(
     scores: Mapping[str, statistics.Tasks], labels: Sequence[str], title: str = "", unit: str = "final return"
 ) -> Figure:
-    """Performance profiles: for every level the share of members above it, with pointwise 95 % bands.
+    """Performance profiles: for every return the share of members above it, with pointwise 95 % bands.
 
-    `scores` maps a label to one array `[members]` per task; `labels` fixes the colours.
+    They are the run-score distributions of Agarwal et al., "Deep Reinforcement Learning at the Edge of the
+    Statistical Precipice" (2021), section 4.2.
+
+    Args:
+        scores: label -> one array `[members]` of final scores per task.
+        labels: all labels of the report, in the order that fixes their colours.
+        title: title of the axes.
+        unit: what the scores are.
     """
     figure, (axes,) = _grid(1)
     every = np.concatenate([np.asarray(sample, float) for tasks in scores.values() for sample in tasks])
     lowest, highest = every.min(), every.max()
-    if highest > 0:  # a policy gone wrong must not squeeze the rest
+    if highest > 0:  # a failing policy must not squeeze all others into a corner
         lowest = max(lowest, -highest)
     margin = 0.05 * ((highest - lowest) or 1.0)
     levels = np.linspace(lowest - margin, highest + margin, 201)
@@ -88,18 +103,18 @@ def profile_figure(
             levels, share, color=colour, linestyle=dash, linewidth=2, where="post", label=f"{label} (n = {count})"
         )
     axes.set_ylim(-0.03, 1.03)
-    _dress(axes, title, f"{unit} exceeded", "share of members")
+    _style(axes, title, f"{unit} exceeded", "share of members")
     _legend(figure, "95 % bands")
     return figure
 
 
 def line_style(index: int) -> tuple[str, Any]:
-    """Colour and dash of the line with that number."""
+    """Colour and dash pattern of the line with this index."""
     return COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
 
 
 def _grid(count: int) -> tuple[Figure, list[Any]]:
-    """A figure with `count` axes, at most three in a row."""
+    """A figure and its `count` axes, at most three in a row."""
     from jaxmac.analysis.figure import NotebookFigure
 
     columns = min(count, 3)
@@ -108,8 +123,8 @@ def _grid(count: int) -> tuple[Figure, list[Any]]:
     return figure, [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
 
 
-def _fit_scale(axes: Any, optimum: float) -> None:
-    """Far below zero the scale is logarithmic: a policy gone wrong must not squeeze the rest."""
+def _compress_far_negative(axes: Any, optimum: float) -> None:
+    """Make the axis logarithmic far below zero, so that a failing policy does not flatten all other curves."""
     from matplotlib.ticker import NullLocator
 
     if optimum and axes.get_ylim()[0] < -2 * abs(optimum):
@@ -120,7 +135,8 @@ def _fit_scale(axes: Any, optimum: float) -> None:
         axes.yaxis.set_minor_locator(NullLocator())
 
 
-def _dress(axes: Any, title: str, xlabel: str, ylabel: str) -> None:
+def _style(axes: Any, title: str, xlabel: str, ylabel: str) -> None:
+    """Labels, margins and grid lines that all figures share."""
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.set_title(title, parse_math=False)
     axes.margins(x=0.01, y=0.08)
@@ -130,28 +146,34 @@ def _dress(axes: Any, title: str, xlabel: str, ylabel: str) -> None:
 
 
 def _legend(figure: Figure, title: str) -> None:
-    """One entry per label, below the axes, where it can cover no curve."""
+    """Draw one legend for all axes, below them, where it cannot cover a curve."""
     lines = {}
     for axes in figure.axes:
         for line, label in zip(*axes.get_legend_handles_labels(), strict=True):
             lines.setdefault(label, line)
-    # As many columns as their longest label leaves room for.
-    room = int(72 * figure.get_figwidth() / 7)
-    columns = max(1, min(3, len(lines), room // (max(map(len, lines), default=0) + 6)))
+    characters = int(72 * figure.get_figwidth() / 7)  # that fit side by side
+    columns = max(1, min(3, len(lines), characters // (max(map(len, lines), default=0) + 6)))
     legend = figure.legend(
         lines.values(), lines, loc="outside lower center", ncols=columns, title=title, frameon=False
     )
     for text in legend.get_texts():
-        text.set_parse_math(False)  # a dollar sign in a name is no formula
+        text.set_parse_math(False)  # a dollar sign in a label does not start a formula
 
 
-def _draw_level(axes, label, value, dash) -> None:
+def _draw_level(axes: Any, label: str, value: float, dash: str) -> None:
+    """Draw a horizontal line with its label and value."""
     axes.axhline(value, color="0.25", linestyle=dash, linewidth=1.2)
-    at, above = (0.01, value), (0, 3)
-    axes.annotate(f"{label} {value:.3g}", at, above, ("axes fraction", "data"), "offset points", color="0.25")
+    point, offset = (0.01, value), (0, 3)
+    axes.annotate(f"{label} {value:.3g}", point, offset, ("axes fraction", "data"), "offset points", color="0.25")
 
 
-def _draw_members(axes, label, episodes, returns, window, colour, dash) -> None:
+def _draw_members(
+    axes: Any, label: str, episodes: np.ndarray, returns: np.ndarray, window: int, colour: str, dash: Any
+) -> None:
+    """Draw the mean of the members, its interval and each of them.
+
+    Raises ValueError for returns that are not `[len(episodes), members]`.
+    """
     if returns.ndim != 2 or len(returns) != len(episodes):
         raise ValueError(f"{label}: returns {returns.shape} must be [{len(episodes)} evaluations, members]")
     smoothed = smooth(returns, window)

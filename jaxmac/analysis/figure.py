@@ -1,4 +1,4 @@
-"""A figure that shows itself at the end of a notebook cell, without pyplot and its state."""
+"""A matplotlib figure that a notebook shows at the end of a cell, without pyplot and its global state."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import io
 
 from matplotlib.figure import Figure
 
-DPI = 80  # small files: notebooks are stored with their pictures
+DPI = 80  # low, because notebooks are stored together with their images
 
 
 class NotebookFigure(Figure):
-    """A matplotlib Figure that a notebook shows as PNG."""
+    """A matplotlib Figure that a notebook shows as a PNG image."""
 
     def _repr_png_(self) -> bytes:
         picture = io.BytesIO()

@@ -1,6 +1,6 @@
-"""Numbers from tidy metrics: arrays `[evaluations, members]`, members = seeds (and swept values).
+"""What is computed from returns `[evaluations, members]`, where members are seeds (and swept values).
 
-The papers report returns smoothed over the last ten evaluations; `window` is that ten everywhere here.
+The AVF paper reports returns averaged over the last ten evaluations; `window` is that number in every function.
 """
 
 from __future__ import annotations
@@ -22,16 +22,27 @@ def interval(
     resamples: int = 5000,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean over members and its percentile-bootstrap interval, `(mean, low, high)`, each `[...]`.
+    """Mean over members with its percentile-bootstrap interval.
 
-    Members are resampled as a whole, the same ones at every evaluation. With a single member nothing is known
-    about the spread: `low` and `high` are NaN. Raises ValueError unless 0 < confidence < 1.
+    Members are resampled as a whole, the same ones at every evaluation.
+
+    Args:
+        values: `[..., members]`.
+        confidence: the coverage of the interval.
+        resamples: the number of bootstrap samples.
+        seed: of the resampling.
+
+    Returns:
+        `(mean, low, high)`, each `[...]`; `low` and `high` are NaN with a single member.
+
+    Raises:
+        ValueError: `confidence` is not strictly between 0 and 1.
     """
     return tuple(statistics.mean([values], confidence=confidence, resamples=resamples, seed=seed))
 
 
 def smooth(values: Float[np.ndarray, "evaluations *rest"], window: int = 10) -> np.ndarray:
-    """Mean of each evaluation and the `window - 1` before it (fewer at the start), same shape as `values`."""
+    """Trailing mean of each evaluation and the `window - 1` before it (fewer at the start), in the same shape."""
     values = np.asarray(values, float)
     means = [values[max(0, end - window) : end].mean(axis=0) for end in range(1, len(values) + 1)]
     return np.array(means).reshape(values.shape)
@@ -40,7 +51,7 @@ def smooth(values: Float[np.ndarray, "evaluations *rest"], window: int = 10) -> 
 def final_returns(
     returns: Float[np.ndarray, "evaluations members"], window: int = 10
 ) -> Float[np.ndarray, "members"]:
-    """Mean return of each member over its last `window` evaluations, `[members]`."""
+    """Mean return of each member over its last `window` evaluations, `[members]`. `returns` may have fewer."""
     return np.asarray(returns, float)[-window:].mean(axis=0)
 
 
@@ -50,17 +61,25 @@ def solved_at(
     threshold: float,
     window: int = 10,
 ) -> Float[np.ndarray, "members"]:
-    """Training episodes after which a member's smoothed return stays at or above `threshold`; NaN if never."""
+    """Training episodes from which on a member's smoothed return stays at or above `threshold`; NaN if never.
+
+    Args:
+        episodes: training episodes at each evaluation.
+        returns: evaluation returns.
+        threshold: the return that counts as solved.
+        window: evaluations to smooth over.
+    """
     above = smooth(returns, window) >= threshold
-    stays = np.logical_and.accumulate(above[::-1])[::-1]
-    return np.where(stays.any(axis=0), np.asarray(episodes, float)[stays.argmax(axis=0)], np.nan)
+    stays_above = np.logical_and.accumulate(above[::-1])[::-1]
+    first = np.asarray(episodes, float)[stays_above.argmax(axis=0)]
+    return np.where(stays_above.any(axis=0), first, np.nan)
 
 
 def summary_table(curves: Curves, threshold: float, window: int = 10) -> list[dict[str, Any]]:
-    """One row per label of `curves` (as for `learning_curve`), from the members' final returns.
+    """One row per label of `curves` (see `learning_curve`), computed from the final returns of its members.
 
-    Keys: `label`, `members` (their number), `mean`, `low`, `high` (95 % interval of the mean) and `solved` (members
-    whose final return is at or above `threshold`).
+    A row has the keys `label`, `members` (their number), `mean`, `low` and `high` (the mean with its 95 % bootstrap
+    interval) and `solved` (the number of members with a final return of at least `threshold`).
     """
     rows = []
     for label, (_, returns) in curves.items():

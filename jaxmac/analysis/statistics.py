@@ -1,9 +1,9 @@
-"""Comparing algorithms over a handful of runs: interquartile means, probability of improvement, profiles.
+"""Statistics for comparing algorithms over a handful of runs: interquartile means, improvement, profiles.
 
-The methods are those of Agarwal et al., *Deep Reinforcement Learning at the Edge of the Statistical Precipice*
-(NeurIPS 2021). `tasks` is one array `[members]` of final scores for each task (environment); the tasks are the
-strata of the bootstrap: members are resampled within each task. With a single member in some task nothing is known
-about the spread, and both ends of an interval are NaN.
+The methods are those of Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice"
+(2021), section 4. `tasks` is a list with one array `[members]` of final scores for each task (environment).
+Intervals are stratified percentile bootstraps: members are resampled within each task. Where a task has a single
+member, both ends of an interval are NaN.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Tasks = Sequence[Float[np.ndarray, "members"]]
 
 
 class Estimate(NamedTuple):
-    """A statistic and the ends of its percentile-bootstrap interval, numbers or arrays `[...]`."""
+    """A statistic and the ends of its percentile-bootstrap interval, as scalars or arrays `[...]`."""
 
     value: Float[np.ndarray, "..."]
     low: Float[np.ndarray, "..."]
@@ -32,9 +32,17 @@ def stratified_bootstrap(
     resamples: int = 5000,
     seed: int = 0,
 ) -> Estimate:
-    """`statistic(*samples, axis=-1)` with the interval from resampling each sample (stratum) on its own.
+    """A statistic with its percentile-bootstrap interval, each sample (stratum) being resampled on its own.
 
-    Raises ValueError for no samples, an empty one, or unless 0 < confidence < 1.
+    Args:
+        statistic: called as `statistic(*samples, axis=-1)`.
+        samples: one array `[..., members]` per stratum.
+        confidence: the coverage of the interval.
+        resamples: the number of bootstrap samples.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: there is no sample or an empty one, or `confidence` is not strictly between 0 and 1.
     """
     samples = [np.asarray(sample, float) for sample in samples]
     if not samples or not all(sample.shape[-1] for sample in samples):
@@ -60,12 +68,12 @@ def stratified_bootstrap(
 
 
 def mean(tasks: Tasks, **options: float) -> Estimate:
-    """Mean of all scores; `options` are those of `stratified_bootstrap`, here and below."""
+    """Mean of the scores of all tasks. `options`, here and below, are those of `stratified_bootstrap`."""
     return stratified_bootstrap(lambda *x, axis: _pooled(x, axis).mean(axis), tasks, **options)
 
 
 def median(tasks: Tasks, **options: float) -> Estimate:
-    """Median over the tasks of each task's mean (of all scores where there is one task)."""
+    """Median over tasks of the mean score of each task; with a single task, the median of its scores."""
     if len(tasks) == 1:
         return stratified_bootstrap(lambda x, axis: np.median(x, axis), tasks, **options)
     return stratified_bootstrap(
@@ -74,24 +82,26 @@ def median(tasks: Tasks, **options: float) -> Estimate:
 
 
 def interquartile_mean(tasks: Tasks, **options: float) -> Estimate:
-    """Mean of the middle half of all scores: without the lowest and the highest quarter, rounded down."""
+    """Mean of the scores of all tasks without the lowest and the highest quarter (their number is rounded down)."""
     from scipy.stats import trim_mean
 
     return stratified_bootstrap(lambda *x, axis: trim_mean(_pooled(x, axis), 0.25, axis), tasks, **options)
 
 
 def optimality_gap(tasks: Tasks, target: float = 1.0, **options: float) -> Estimate:
-    """How far scores fall short of `target` on average; what lies above it does not make up for it."""
+    """Mean of max(target - score, 0): how far scores fall short of `target`. A score above it counts as 0."""
     return stratified_bootstrap(
         lambda *x, axis: np.maximum(target - _pooled(x, axis), 0).mean(axis), tasks, **options
     )
 
 
 def probability_of_improvement(ours: Tasks, theirs: Tasks, **options: float) -> Estimate:
-    """Probability that a random run of ours beats one of theirs on a random task; a tie counts half.
+    """Probability that a run of ours has a higher score than a run of theirs, on a task chosen at random.
 
-    On each task it is the Mann-Whitney U statistic over the number of pairs. Raises ValueError where the numbers of
-    tasks differ.
+    For each task it is the Mann-Whitney U statistic divided by the number of pairs, so a tie counts half.
+
+    Raises:
+        ValueError: `ours` and `theirs` have different numbers of tasks.
     """
     if len(ours) != len(theirs):
         raise ValueError(f"{len(ours)} tasks against {len(theirs)}: improvement is judged on the same tasks")
@@ -105,16 +115,17 @@ def probability_of_improvement(ours: Tasks, theirs: Tasks, **options: float) -> 
 
 
 def performance_profile(tasks: Tasks, levels: Float[np.ndarray, "levels"], **options: float) -> Estimate:
-    """Share of runs with a score above each level, `[levels]`, with pointwise bands."""
+    """Share of runs with a score above each level, `[levels]`, with pointwise intervals."""
     above = [np.asarray(sample, float) > np.asarray(levels)[:, None] for sample in tasks]
     return mean(above, **options)
 
 
 def _pooled(samples: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    """The scores of all tasks in one array."""
     return np.concatenate(samples, axis=axis)
 
 
 def _wins(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Share of pairs in which an entry of the last axis of `x` is above one of `y`, ties half, `[...]`."""
+    """Share of pairs `(x_i, y_j)` along the last axes with `x_i > y_j`, ties counted half, `[...]`."""
     x, y = x[..., :, None], y[..., None, :]
     return ((x > y) + 0.5 * (x == y)).mean(axis=(-2, -1))

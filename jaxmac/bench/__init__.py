@@ -1,1 +1,4 @@
-"""Throughput of environments and training, as `jaxmac bench` measures it."""
+"""Throughput of environments (`environments`) and of training (`training`, `breakdown`): `jaxmac bench`.
+
+`run` chooses what is measured and writes the report; `timing`, `machine` and `tables` are what it needs for that.
+"""

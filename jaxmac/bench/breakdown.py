@@ -1,7 +1,7 @@
 """Where the time and the memory of one training iteration go.
 
-The parts are timed apart, on one device with the members of that device, so that their shares can be compared;
-parts compiled apart need not add up to the whole.
+The parts are compiled and timed apart, on one device with the members of that device, so that their shares can be
+compared. They need not add up to the time of the whole iteration.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from jaxmac.training.program import Program
 
 
 def update_memory(program: Program) -> float:
-    """Memory that one member's update needs beside its arguments, MiB."""
+    """Memory in MiB that the update of one member needs in addition to its arguments."""
     stream = program.algorithm.streams[0]
-    held = program.members.learner, program.hyper, program.members.replay[stream]
-    learner, hyper, storage = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), held)
+    arrays = program.members.learner, program.hyper, program.members.replay[stream]
+    learner, hyper, storage = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), arrays)
     key = jax.eval_shape(lambda: jax.random.key(0))
     parts = part_functions(program)
     batch = jax.eval_shape(parts["replay_sample"], storage, key)
@@ -33,7 +33,7 @@ def update_memory(program: Program) -> float:
 
 
 def part_functions(program: Program) -> dict[str, Callable]:
-    """The parts of one member's iteration, built as `jaxmac.training` builds them."""
+    """The parts of one member's iteration as functions, built as `jaxmac.training.compiled` builds them."""
     env, config, algorithm = program.env, program.config, program.algorithm
     stream = algorithm.streams[0]
     progress = Progress(jnp.int32(0), jnp.int32(algorithm.collection.waits * config.num_envs), jnp.int32(0))
@@ -60,17 +60,17 @@ def part_functions(program: Program) -> dict[str, Callable]:
 
 
 def breakdown(program: Program, algorithm: str, size: str, members: int, repeats: int) -> dict[str, Any]:
-    """Milliseconds and shares of an iteration's parts, for `members` of a run on one device.
+    """Milliseconds and shares of the parts of an iteration, for `members` members on one device.
 
-    The parts: rollout; replay add; all the iteration's samples; all its updates (squeeze, loss, gradient,
-    optimiser); evaluation, counted as often as it happens per iteration.
+    The parts are the rollout, adding to the replay, drawing all batches of the iteration, all its updates (squeeze,
+    loss, gradient and optimiser), and the evaluation divided by the number of iterations between evaluations.
     """
     config, updates = program.config, float(program.algorithm.collection.updates)
     run = {name: jax.vmap(function) for name, function in part_functions(program).items()}
     run["update"] = partial(for_each_member, part_functions(program)["update"])
     keys = jax.random.split(jax.random.key(0), members)
-    held = program.members.learner, program.hyper, program.members.replay[program.algorithm.streams[0]]
-    learner, hyper, storage = jax.tree.map(lambda x: jnp.asarray(x[:members]), jax.device_get(held))
+    arrays = program.members.learner, program.hyper, program.members.replay[program.algorithm.streams[0]]
+    learner, hyper, storage = jax.tree.map(lambda x: jnp.asarray(x[:members]), jax.device_get(arrays))
     episodes = jax.jit(run["rollout"])(learner, hyper, keys)
     batch = jax.jit(run["replay_sample"])(storage, keys)
     calls = {
@@ -92,17 +92,18 @@ def breakdown(program: Program, algorithm: str, size: str, members: int, repeats
 
 
 def _part(timing: Timing, times: float, compile_seconds: float) -> dict[str, float]:
+    """The times of a part that is called `times` times per iteration."""
     return {
         "calls_per_iteration": times,
         "milliseconds_per_iteration": 1e3 * times * timing.median,
-        "min": 1e3 * times * timing.least,
-        "max": 1e3 * times * timing.most,
+        "min": 1e3 * times * timing.fastest,
+        "max": 1e3 * times * timing.slowest,
         "compile_seconds": compile_seconds,
     }
 
 
 def _time_add(add: Callable, storage: Any, episodes: Any, repeats: int) -> Timing:
-    """Adding gives its storage away, as training does; without that the copy of the storage would be timed."""
+    """Time adding episodes to the replay. The storage is donated, as in training, so that it is not copied."""
     run, _ = compiled(add, storage, episodes, donate=(0,))
 
     def call() -> Any:

@@ -1,7 +1,7 @@
-"""Environment steps per second under random available macro-actions, against the number of parallel environments.
+"""Environment steps per second under random available macro-actions, for several numbers of parallel environments.
 
-An environment that has ended starts again at once from the state of the scan's own reset, so every step counted was
-taken by a running episode. Every field of every TimeStep enters a checksum, so the compiler cannot leave out work
+An episode that has ended is restarted at once from the initial state of its scan, so every step that is counted was
+taken in a running episode. Every field of every TimeStep enters a checksum, so that the compiler cannot remove work
 that a learner would need.
 """
 
@@ -23,7 +23,7 @@ from jaxmac.record.policy import uniform_available
 
 PARALLEL = (1, 4, 16, 64, 256, 1024, 4096, 16384)
 QUICK_PARALLEL = (1, 64, 1024)
-REFERENCE = {  # steps/s of the authors' Python implementations alone, in one process
+REFERENCE = {  # steps/s of the papers' own Python environments in one process, without a learner
     "BoxPushing-10": 62_000,
     "Warehouse-S": 71_000,
     "Warehouse-D": 66_000,
@@ -41,20 +41,20 @@ REFERENCE = {  # steps/s of the authors' Python implementations alone, in one pr
 
 
 def checksum(timestep: TimeStep) -> Array:
-    """The sum of every entry of every field."""
+    """The sum of all entries of all fields."""
     return sum(jnp.sum(field, dtype=jnp.float32) for field in jax.tree.leaves(timestep))
 
 
 def random_steps(env: Environment, key: Array, steps: int) -> tuple[Array, Array]:
-    """`steps` steps of one environment; returns (episodes ended, checksum)."""
+    """Take `steps` random steps in one environment. Returns the number of episodes that ended and the checksum."""
     reset_key, scan_key = jax.random.split(key)
     fresh = env.reset(reset_key)
 
     def step(loop: tuple, time: Array) -> tuple[tuple, None]:
-        held, ended, total = loop
-        over = held[1].terminal | held[1].truncated
-        # Before the step: after it, XLA would compute a long step anew for every field that is chosen.
-        state, before = jax.tree.map(lambda new, old: jnp.where(over, new, old), fresh, held)
+        previous, ended, total = loop
+        is_over = previous[1].terminal | previous[1].truncated
+        # Restart before the step: after it, XLA would recompute a costly step for every field that is selected.
+        state, before = jax.tree.map(lambda new, old: jnp.where(is_over, new, old), fresh, previous)
         act_key, env_key = jax.random.split(jax.random.fold_in(scan_key, time))
         state, after = env.step(env_key, state, uniform_available(act_key, before.avail))
         ended = ended + (after.terminal | after.truncated)
@@ -66,7 +66,7 @@ def random_steps(env: Environment, key: Array, steps: int) -> tuple[Array, Array
 
 
 def sharded(function: Callable, batch: int) -> tuple[Callable, int]:
-    """`function` split over all devices where they divide `batch`, and the devices it uses."""
+    """`function` split over all devices if their number divides `batch`, and the number of devices it uses."""
     devices = jax.local_devices()
     if len(devices) == 1 or batch % len(devices):
         return function, 1
@@ -76,9 +76,9 @@ def sharded(function: Callable, batch: int) -> tuple[Callable, int]:
 
 
 def measure(env_id: str, parallel: int, repeats: int) -> dict[str, Any]:
-    """Rate of one environment at one number of parallel copies."""
+    """Measure one environment at one number of parallel copies."""
     env = envs.make(env_id)
-    steps = max(env.horizon, 20_000 // parallel)  # long enough for the clock
+    steps = max(env.horizon, 20_000 // parallel)  # long enough to be timed reliably
     function, devices = sharded(jax.vmap(partial(random_steps, env, steps=steps)), parallel)
     keys = jax.random.split(jax.random.key(0), parallel)
     run, compile_seconds = compiled(function, keys)
@@ -96,17 +96,17 @@ def measure(env_id: str, parallel: int, repeats: int) -> dict[str, Any]:
 
 
 def bench_environments(
-    env_ids: Sequence[str], quick: bool, say: Callable[[str], None], sizes: Sequence[int] = ()
+    env_ids: Sequence[str], quick: bool, log: Callable[[str], None], sizes: Sequence[int] = ()
 ) -> dict[str, Any]:
-    """Every environment at every number of parallel copies."""
+    """Measure every environment at every number of parallel copies; `log` is called with a line for each."""
     rows = []
     for env_id in env_ids:
         for parallel in sizes or (QUICK_PARALLEL if quick else PARALLEL):
             rows.append(measure(env_id, parallel, repeats=25 if parallel <= 256 else 3 if quick else 5))
             rate = rows[-1]["steps_per_second"]["median"]
-            say(f"{env_id} x {parallel}: {rate:,.0f} steps/s")
+            log(f"{env_id} x {parallel}: {rate:,.0f} steps/s")
     return {
-        "counted": "steps taken by running episodes; an episode that ends starts again at once",
+        "counted": "steps taken in running episodes; an episode that ends starts again at once",
         "actions": "uniform over the available macro-actions",
         "rows": rows,
     }

@@ -1,4 +1,4 @@
-"""What the numbers of a benchmark were measured on."""
+"""The machine that the numbers of a benchmark were measured on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import psutil
 
 
 def cpu_model() -> str:
-    """The processor's name."""
+    """The name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -22,7 +22,7 @@ def cpu_model() -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
+    """Processor, memory, platform and JAX devices, and the load before the measurement."""
     return {
         "cpu": cpu_model(),
         "cores": os.cpu_count(),

@@ -1,4 +1,4 @@
-"""Timing of compiled functions: compile time apart, several repeats, median with its range."""
+"""Timing of compiled functions: several repeats after a warm-up, and compile time apart."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import jax
 
 
 class Timing(NamedTuple):
-    """Seconds of one call: median, and min and max over the repeats."""
+    """Seconds of one call: median, minimum and maximum over the repeats."""
 
     median: float
-    least: float
-    most: float
+    fastest: float
+    slowest: float
 
     def rate(self, amount: float) -> dict[str, float]:
-        """`amount` per second: median, and min and max over the repeats."""
-        return {"median": amount / self.median, "min": amount / self.most, "max": amount / self.least}
+        """`amount` per second: median, minimum and maximum over the repeats."""
+        return {"median": amount / self.median, "min": amount / self.slowest, "max": amount / self.fastest}
 
 
 def timed(call: Callable[[], Any], repeats: int) -> Timing:
-    """Run `call` once untimed, then `repeats` times to the end of its work."""
+    """Time `call` until its results are ready, `repeats` times after one call that is not timed."""
     jax.block_until_ready(call())
     seconds = []
     for _ in range(repeats):
-        began = time.perf_counter()
+        start = time.perf_counter()
         jax.block_until_ready(call())
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.perf_counter() - start)
     return Timing(statistics.median(seconds), min(seconds), max(seconds))
 
 
 def compiled(function: Callable, *arguments: Any, donate: tuple[int, ...] = ()) -> tuple[Callable, float]:
-    """`function` compiled for `arguments` (those in `donate` are given away), and the seconds that took."""
-    began = time.perf_counter()
-    done = jax.jit(function, donate_argnums=donate).lower(*arguments).compile()
-    return done, time.perf_counter() - began
+    """`function` compiled for `arguments`, whose positions in `donate` are donated, and the seconds it took."""
+    start = time.perf_counter()
+    executable = jax.jit(function, donate_argnums=donate).lower(*arguments).compile()
+    return executable, time.perf_counter() - start

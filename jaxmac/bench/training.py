@@ -1,8 +1,6 @@
-"""Training throughput, and where the time of an iteration goes.
+"""Environment steps and gradient updates per second of the program that `jaxmac.train` runs.
 
-`throughput` runs the program that `jaxmac.train` runs: collect, store, sample, update, members spread over the
-devices. `breakdown` times its parts apart, on one device with the members of that device, so that their shares can
-be compared; parts compiled apart need not add up to the whole.
+Members are spread over the devices as in training, and rates are summed over members.
 """
 
 from __future__ import annotations
@@ -20,12 +18,12 @@ from jaxmac.config import settings_of
 from jaxmac.runs.members import make_members
 from jaxmac.training.program import Program
 
-# The papers' sizes on the tuned preset, and a small replay so that learning starts at once.
+# "paper": the sizes of the AVF paper on the tuned preset.
 PAPER = {"trajectory": 25, "trajectory_unit": "rows", "max_rows": 25, "hidden_size": 64, "batch_size": 64}
-# "reference": batch, network and update ratio of the programs that published the baselines' figures.
-# "live": the same, but one update per 14 steps *taken* by a random policy (16 episodes of some 690 steps), as the
-# reference counts, instead of per 14 nominal ones.
-# "episodes": whole episodes for both, so that ToMacVF and AVF can be compared on the same batch.
+# "reference": batch, network and update ratio of the baselines' published programs.
+# "live": the same, but one update per 14 steps that a random policy *takes* (some 690 in 16 episodes), which is how
+# those programs count, instead of one update per 14 nominal steps (episodes x horizon).
+# "episodes": batches of whole episodes, so that ToMacVF and AVF can be compared on the same batch.
 EPISODES = {"batch_size": 16, "trajectory_unit": "episode", "max_rows": 0}
 LIVE = {"train_freq": 32}
 SIZES: dict[str, dict[str, Any]] = {
@@ -37,8 +35,8 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 BASELINES = ("mac-dec-q", "mac-cen-q", "mac-dec-ddrqn", "parallel-mac-dec-ddrqn", "mac-iac", "mac-cac", "mac-niacc")
 BASELINES += ("mac-iaicc",)
-BREAKDOWN = ("mac-dec-q", "mac-cen-q", "mac-iaicc")  # beside AVF
-# The reference's training on a 2-core machine, environment steps per second of one process.
+BREAKDOWN = ("mac-dec-q", "mac-cen-q", "mac-iaicc")  # these and AVF get a breakdown of their iteration
+# Environment steps per second of the baselines' published programs, in one process on a machine with 2 cores.
 REFERENCE = {
     ("mac-dec-q", "BoxPushing-10", "reference"): 480,
     ("mac-cen-q", "BoxPushing-10", "reference"): 75,
@@ -46,11 +44,11 @@ REFERENCE = {
     ("mac-dec-q", "BoxPushing-10", "live"): 480,
     ("mac-cen-q", "BoxPushing-10", "live"): 75,
 }
-EARLY = {"learning_starts": 128, "replay_episodes": 1024}
+EARLY = {"learning_starts": 128, "replay_episodes": 1024}  # a small replay, so that learning starts at once
 
 
 def build(algorithm: str, env_id: str, size: str, members: int) -> Program:
-    """The program of a run with `members` seeds."""
+    """The program of a run with `members` seeds at one of SIZES."""
     env, preset = envs.make(env_id), "reference" if size in ("reference", "live") else "tuned"
     known = settings_of(type(configure(algorithm, preset, env, {})))
     hyper = {name: value for name, value in {**SIZES[size], **EARLY}.items() if name in known}
@@ -58,12 +56,12 @@ def build(algorithm: str, env_id: str, size: str, members: int) -> Program:
 
 
 def throughput(program: Program, algorithm: str, size: str, repeats: int) -> dict[str, Any]:
-    """Steps and updates per second, summed over members, of whole iterations after learning started."""
+    """Measure steps and updates per second, summed over members, in whole iterations after learning has started."""
     config, updates, members = program.config, program.algorithm.collection.updates, len(program.specs)
     compile_seconds = program.compile()
     done = program.first_learning_iteration
     program.advance(0, done, max(done, 1))
-    program.evaluate(done)  # empties the tally
+    program.evaluate(done)  # resets the tally
 
     def iteration() -> Any:
         nonlocal done
@@ -75,7 +73,7 @@ def throughput(program: Program, algorithm: str, size: str, repeats: int) -> dic
     tally = jax.device_get(program.members.tally)
     replays = program.algorithm.collection.replay.capacity * len(program.algorithm.streams)
     stored = replays * program.env.horizon
-    steps, made = (float(x[:members].sum()) / (repeats + 1) for x in (tally.env_steps, tally.updates))
+    steps, performed = (float(x[:members].sum()) / (repeats + 1) for x in (tally.env_steps, tally.updates))
     return {
         "algorithm": algorithm,
         "env": program.env.name,
@@ -84,11 +82,11 @@ def throughput(program: Program, algorithm: str, size: str, repeats: int) -> dic
         "devices": 1 if program.mesh is None else program.mesh.size,
         **{name: getattr(config, name, 0) for name in ("num_envs", "batch_size", "max_rows", "hidden_size")},
         "nominal_env_steps_per_update": config.num_envs * program.env.horizon / updates,
-        "live_env_steps_per_update": steps / made,
-        "updates_per_iteration_and_member": made / members,
+        "live_env_steps_per_update": steps / performed,
+        "updates_per_iteration_and_member": performed / members,
         "live_env_steps_per_second": timing.rate(steps),
         "nominal_env_steps_per_second": timing.rate(members * config.num_envs * program.env.horizon),
-        "updates_per_second": timing.rate(made),
+        "updates_per_second": timing.rate(performed),
         "reference_env_steps_per_second": REFERENCE.get((algorithm, program.env.name, size)),
         "compile_seconds": compile_seconds,
         "replay_bytes_per_step": program.footprint().replay / stored,
@@ -96,38 +94,26 @@ def throughput(program: Program, algorithm: str, size: str, repeats: int) -> dic
     }
 
 
-def _times(rate: float, reference: float | None) -> str:
-    return "" if reference is None else f" ({rate / reference:.0f} times the reference)"
-
-
 def bench_training(
-    env_id: str, quick: bool, say: Callable[[str], None], algorithms: tuple[str, ...] = ()
+    env_id: str, quick: bool, log: Callable[[str], None], algorithms: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Throughput at both sizes for one and eight members, and the shares of an iteration."""
-    cases = [("avf-qmix", size, members) for size in ("tuned", "paper") for members in (1, 8)]
-    cases += [(name, "paper", 8) for name in ("avf-qplex", "avf-vdn")]
-    cases += [(name, "episodes", 8) for name in ("avf-qmix", "tomacvf-qmix")]
-    cases += [(name, "reference", members) for name in BASELINES for members in (1, 8)]
-    cases += [(name, "live", 8) for name in ("mac-dec-q", "mac-cen-q")]
-    if quick:
-        cases = [("avf-qmix", "tuned", 2)]
-    if algorithms:
-        cases = [case for case in cases if case[0] in algorithms]
+    """Measure training in one environment, and the parts of an iteration of some algorithms.
+
+    Args:
+        env_id: the environment.
+        quick: measure one small case only.
+        log: called with a line for each measurement.
+        algorithms: measure these only.
+    """
     rows, parts = [], []
-    for algorithm, size, members in cases:
+    for algorithm, size, members in _cases(quick, algorithms):
         program = build(algorithm, env_id, size, members)
         rows.append(throughput(program, algorithm, size, repeats=2 if quick else 3))
-        done = rows[-1]
-        say(
-            f"{algorithm} {size} x {members}: {done['updates_per_second']['median']:,.0f} updates/s, "
-            f"{done['live_env_steps_per_second']['median']:,.0f} live steps/s"
-            f"{_times(done['live_env_steps_per_second']['median'], done['reference_env_steps_per_second'])}, "
-            f"compiled in {done['compile_seconds']:.1f} s"
-        )
+        log(_row_line(rows[-1]))
         if members > 1 and ((algorithm == "avf-qmix" and size != "episodes") or algorithm in BREAKDOWN):
             parts.append(breakdown(program, algorithm, size, members=min(members, 4), repeats=3))
             shares = ", ".join(f"{name} {part['share']:.0%}" for name, part in parts[-1]["parts"].items())
-            say(f"{algorithm} {size}, one iteration: {shares}")
+            log(f"{algorithm} {size}, one iteration: {shares}")
     return {
         "summed_over": "members",
         "rows": rows,
@@ -135,3 +121,26 @@ def bench_training(
         "update_ratio": "nominal_env_steps_per_update = num_envs x horizon / updates per iteration and member",
         "changed_from_preset": {"all": EARLY, **SIZES},
     }
+
+
+def _cases(quick: bool, algorithms: tuple[str, ...]) -> list[tuple[str, str, int]]:
+    """What is measured: algorithm, size and number of members."""
+    cases = [("avf-qmix", size, members) for size in ("tuned", "paper") for members in (1, 8)]
+    cases += [(name, "paper", 8) for name in ("avf-qplex", "avf-vdn")]
+    cases += [(name, "episodes", 8) for name in ("avf-qmix", "tomacvf-qmix")]
+    cases += [(name, "reference", members) for name in BASELINES for members in (1, 8)]
+    cases += [(name, "live", 8) for name in ("mac-dec-q", "mac-cen-q")]
+    if quick:
+        cases = [("avf-qmix", "tuned", 2)]
+    return [case for case in cases if not algorithms or case[0] in algorithms]
+
+
+def _row_line(row: dict[str, Any]) -> str:
+    """A row of the report as one line of text."""
+    updates, steps = (row[name]["median"] for name in ("updates_per_second", "live_env_steps_per_second"))
+    reference = row["reference_env_steps_per_second"]
+    compared = "" if reference is None else f" ({steps / reference:.0f} times the reference)"
+    return (
+        f"{row['algorithm']} {row['size']} x {row['members']}: {updates:,.0f} updates/s, "
+        f"{steps:,.0f} live steps/s{compared}, compiled in {row['compile_seconds']:.1f} s"
+    )

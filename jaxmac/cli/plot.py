@@ -53,8 +53,8 @@ def command_plot(arguments: Sequence[str]) -> int:
 
         given.out.write_text(html_report(results, given.title, given.window, given.solved), encoding="utf-8")
     else:
-        from jaxmac.evaluation.marl_eval import marl_eval
+        from jaxmac.evaluation.marl_eval import marl_eval_data
 
-        given.out.write_text(json.dumps(marl_eval(results, given.window), indent=2) + "\n")
+        given.out.write_text(json.dumps(marl_eval_data(results, given.window), indent=2) + "\n")
     print(given.out)
     return 0

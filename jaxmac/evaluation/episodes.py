@@ -1,4 +1,4 @@
-"""How good a policy is: returns with intervals, success, lengths and durations over many fresh episodes."""
+"""Evaluation on fresh episodes: returns with intervals, success rate, lengths, durations of macro-actions."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from jaxmac.record.policy import Policy
 from jaxmac.record.rollout import rollout_to_end
 from jaxmac.runs.result import Result, load
 
-LARGEST_BATCH = 500  # episodes played together, so that any number of them fits in memory
-CONFIDENCE = 0.95
+LARGEST_BATCH = 500  # episodes played at once; more are played in several batches, to bound the memory
+CONFIDENCE = 0.95  # of all intervals
 
 
-class Played(NamedTuple):
+class EpisodeStatistics(NamedTuple):
     """What is kept of a batch of episodes."""
 
     undiscounted: Float[Array, "batch"]
@@ -31,7 +31,7 @@ class Played(NamedTuple):
     length: Int[Array, "batch"]
     success: Bool[Array, "batch"] | None  # None where the environment does not define it
     durations: Int[Array, "agents actions time+1"]  # completed macro-actions by primitive steps
-    unfinished: Int[Array, "agents actions"]  # those the end of the episode cut off
+    unfinished: Int[Array, "agents actions"]  # macro-actions that the end of the episode cut off
 
 
 def evaluate(
@@ -46,50 +46,55 @@ def evaluate(
     env: str | Environment | None = None,
     env_options: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Play fresh episodes with what each member (or one) has learned; the same arguments give the same numbers.
+    """Play fresh episodes with the learned policy of each member. The same arguments give the same numbers.
 
     Args:
         run: a Result or a run directory.
-        episodes: for each member. They are played in batches of at most `LARGEST_BATCH`, each with its own key, so
-            the first ones of a larger evaluation are not those of a smaller one.
-        seed: of the episodes; all members meet the same starts.
-        member: only this one.
-        epsilon: probability of a random macro-action.
-        greedy: None judges as training did: value-based algorithms greedily, actor-critics sampled. True takes
-            the most probable macro-actions of an actor-critic, False is refused for what has no probabilities.
-        best: the learner of each member's best evaluation, not the last one.
-        env: judge it in another environment with the same sizes.
-        env_options: options of `env`, or else changes to those of the run's own environment.
+        episodes: number of episodes for each member. They are played in batches of at most `LARGEST_BATCH`, each
+            with its own key, so the episodes of a small evaluation need not be among those of a larger one.
+        seed: of the episodes; all members start from the same initial states.
+        member: evaluate this member only.
+        epsilon: probability of a uniformly random available macro-action in place of the policy's.
+        greedy: None evaluates as training did: value-based algorithms act greedily, actor-critics sample. True
+            takes the most probable macro-actions of an actor-critic. False demands sampling.
+        best: take the learner of each member's best evaluation during training instead of the last one.
+        env: evaluate in another environment, which must have the same sizes.
+        env_options: options of `env`, or without it changes to the options of the run's own environment.
 
-    Returns one dict per member with `member`, `seed`, swept values, `episodes` and
+    Returns:
+        One dict per member, with `member`, `seed`, the swept values, `episodes` and
 
-    * `mean`, `std`, `low`, `high`: undiscounted return, its spread and the 95 % interval of the mean (Student's t);
-    * `discounted_mean`, `discounted_low`, `discounted_high`: the same discounted with the member's gamma;
-    * `success`, `success_low`, `success_high`: share of episodes that did the task and its 95 % interval (Wilson);
-      None where the environment does not define it;
-    * `length`: mean, in primitive steps;
-    * `durations`: for each agent macro-action -> `completed` (how many ended), their `mean` duration in primitive
-      steps, `histogram` (duration -> count), and `unfinished`: how many the end of an episode cut off.
+        * `mean`, `std`, `low`, `high`: undiscounted return, its standard deviation over episodes, and the 95 %
+          interval of the mean (Student's t);
+        * `discounted_mean`, `discounted_low`, `discounted_high`: the same, discounted with the member's gamma;
+        * `success`, `success_low`, `success_high`: share of successful episodes with its 95 % interval (Wilson);
+          None where the environment does not define success;
+        * `length`: mean length in primitive steps;
+        * `durations`: a dict for each agent, macro-action -> `completed` (how many ended), `mean` (their mean
+          duration in primitive steps), `histogram` (duration -> count) and `unfinished` (how many the end of an
+          episode cut off).
 
-    Raises ValueError for a value out of range, an environment of other sizes, or `greedy=False` where nothing is
-    sampled; RunDirectoryError for a run that cannot be read.
+    Raises:
+        ValueError: a value is out of range, the environment has other sizes, or `greedy=False` for a policy that
+            has no probabilities.
+        RunDirectoryError: the run cannot be read.
     """
     _check(episodes, epsilon)
     result = run if isinstance(run, Result) else load(run)
-    judged = judging_environment(result, env, env_options)
-    players = result.players if judged is result.env else {}
+    environment = evaluation_environment(result, env, env_options)
+    players = result.players if environment is result.env else {}
     rows = []
     for index in range(len(result.specs)) if member is None else [member]:
         learned = result.learned(index, best)
         if (learned.group, greedy) not in players:
 
             def policy_of(learner: Any, hyper: Any, algorithm: Any = learned.algorithm) -> Policy:
-                return _mode(algorithm.evaluation(learner, hyper), greedy, result.config["algorithm"])
+                return _greedy_or_sampled(algorithm.evaluation(learner, hyper), greedy, result.config["algorithm"])
 
-            players[learned.group, greedy] = _player(judged, policy_of)
+            players[learned.group, greedy] = _player(environment, policy_of)
         play, gamma = players[learned.group, greedy], result.specs[index].config.gamma
         played = _play_all(play, (learned.learner, learned.hyper), episodes, seed, gamma, epsilon)
-        rows.append({"member": index, **result.members[index], **_summary(judged, played)})
+        rows.append({"member": index, **result.members[index], **_summary(environment, played)})
     return rows
 
 
@@ -102,41 +107,51 @@ def evaluate_policy(
     gamma: float = 0.99,
     epsilon: float = 0.0,
 ) -> dict[str, Any]:
-    """The same of any policy, such as `random_policy()` or `scripted_policy(env)`, which know no epsilon.
+    """Play fresh episodes with any policy, such as `jaxmac.random_policy()` or `jaxmac.scripted_policy(env)`.
 
-    Keys of the returned dict, from `episodes` on, and errors as of `evaluate`.
+    Args:
+        env: the environment.
+        policy: the policy.
+        episodes: number of episodes.
+        seed: of the episodes.
+        gamma: discount of the discounted returns.
+        epsilon: handed to `policy.act`; random and scripted policies ignore it.
+
+    Returns:
+        The dict that `evaluate` returns for a member, from `episodes` on. ValueError as there.
     """
     _check(episodes, epsilon)
     play = _player(env, lambda: policy)
     return _summary(env, _play_all(play, (), episodes, seed, gamma, epsilon))
 
 
-def judging_environment(
+def evaluation_environment(
     result: Result, env: str | Environment | None = None, env_options: dict[str, Any] | None = None
 ) -> Environment:
-    """The environment to judge the policies of `result` in: its own, its own with other options, or another.
+    """The environment to evaluate the policies of `result` in: its own, its own with other options, or another.
 
-    Raises ValueError, in one line, where the sizes are not those that the policies were trained with.
+    Raises ValueError, in one line, where its sizes are not those that the policies were trained with.
     """
     if env is None and not env_options:
         return result.env
     if isinstance(env, Environment):
         if env_options:
             raise ValueError("env_options go with an environment id, not with an Environment instance")
-        judged = env
+        chosen = env
     elif env is not None:
-        judged = envs.make(env, **(env_options or {}))
+        chosen = envs.make(env, **(env_options or {}))
     elif not result.config["env_rebuildable"]:
         raise ValueError(
-            "env_options change an environment id, but the run was on an Environment instance: pass env="
+            "env_options need an environment id, but the run was on an Environment instance: pass env="
         )
     else:
-        judged = envs.make(result.config["env"], **{**result.config["env_options"], **env_options})
-    _check_sizes(result.env, judged)
-    return judged
+        chosen = envs.make(result.config["env"], **{**result.config["env_options"], **env_options})
+    _check_sizes(result.env, chosen)
+    return chosen
 
 
-def _check_sizes(trained: Environment, judged: Environment) -> None:
+def _check_sizes(trained: Environment, chosen: Environment) -> None:
+    """Raise a one-line ValueError unless both environments have the same sizes."""
     sizes = {
         "num_agents": "number of agents",
         "num_actions": "macro-actions",
@@ -144,35 +159,38 @@ def _check_sizes(trained: Environment, judged: Environment) -> None:
         "state_size": "state size",
     }
     for name, words in sizes.items():
-        needed, there = getattr(trained, name), getattr(judged, name)
-        if needed != there:
-            what = f"{judged.name} has {words} {there}, the policy needs {needed}"
-            raise ValueError(f"{what}, as {trained.name} has: judge it in an environment of the same sizes")
+        needed, found = getattr(trained, name), getattr(chosen, name)
+        if needed != found:
+            difference = f"{chosen.name} has {words} {found}, the policy needs {needed} as of {trained.name}"
+            raise ValueError(f"{difference}: evaluate it in an environment of the same sizes")
 
 
 def _check(episodes: int, epsilon: float) -> None:
+    """Raise a one-line ValueError for arguments out of range."""
     if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
         raise ValueError(f"episodes={episodes!r} is out of range; allowed: >= 1")
     if not 0 <= epsilon <= 1:
         raise ValueError(f"epsilon={epsilon!r} is out of range; allowed: >= 0 and <= 1")
 
 
-def _mode(policy: Policy, greedy: bool | None, algorithm: str) -> Policy:
-    """The policy as asked for: as it is judged in training, greedy, or sampled."""
-    draws = policy.act_greedily is not None
-    if greedy is False and not draws:
-        raise ValueError(f"{algorithm} has no probabilities to sample from: it is judged greedily, with epsilon")
-    return Policy(policy.initial_carry, policy.act_greedily) if greedy and draws else policy
+def _greedy_or_sampled(policy: Policy, greedy: bool | None, algorithm: str) -> Policy:
+    """The policy as training evaluated it (`greedy=None`), greedy, or sampled."""
+    samples = policy.act_greedily is not None
+    if greedy is False and not samples:
+        raise ValueError(f"{algorithm} has no probabilities to sample from: greedy=False is for actor-critics")
+    return Policy(policy.initial_carry, policy.act_greedily) if greedy and samples else policy
 
 
-def _player(env: Environment, policy_of: Callable[..., Policy]) -> Callable[..., Played]:
-    """A compiled `(arguments of policy_of, key, epsilon [batch], gamma) -> Played`."""
+def _player(env: Environment, policy_of: Callable[..., Policy]) -> Callable[..., EpisodeStatistics]:
+    """A compiled function `(arguments of policy_of, key, epsilon [batch], gamma) -> EpisodeStatistics`."""
 
     @jax.jit
-    def play(arguments: tuple, key: Array, epsilon: Float[Array, "batch"], gamma: Float[Array, ""]) -> Played:
+    def play(
+        arguments: tuple, key: Array, epsilon: Float[Array, "batch"], gamma: Float[Array, ""]
+    ) -> EpisodeStatistics:
         episodes, ends = rollout_to_end(env, policy_of(*arguments), key, epsilon)
         durations, unfinished = jax.vmap(lambda episode: _durations(env, episode))(episodes)
-        return Played(
+        return EpisodeStatistics(
             episodes.undiscounted_return,
             discounted_return(episodes, gamma),
             episodes.length,
@@ -185,7 +203,7 @@ def _player(env: Environment, policy_of: Callable[..., Policy]) -> Callable[...,
 
 
 def _durations(env: Environment, episode: Episode) -> tuple[Array, Array]:
-    """Completed macro-actions by duration `[agents, actions, time+1]`, and those cut off `[agents, actions]`."""
+    """Counts of macro-actions: completed by duration `[agents, actions, time+1]`, cut off `[agents, actions]`."""
     marks = mark(episode, close_on_terminal=False)
     agents, running = jnp.arange(env.num_agents), episode.macro_action.astype(jnp.int32)
     completed = jnp.zeros((env.num_agents, env.max_actions, env.horizon + 1), jnp.int32)
@@ -196,14 +214,14 @@ def _durations(env: Environment, episode: Episode) -> tuple[Array, Array]:
 
 
 def _play_all(
-    play: Callable[..., Played], arguments: tuple, episodes: int, seed: int, gamma: float, epsilon: float
-) -> Played:
-    """Exactly `episodes` episodes, in equal batches that are summed up or put together on the host."""
+    play: Callable[..., EpisodeStatistics], arguments: tuple, episodes: int, seed: int, gamma: float, epsilon: float
+) -> EpisodeStatistics:
+    """Play exactly `episodes` episodes, in batches of equal size that are joined on the host."""
     batches = -(-episodes // LARGEST_BATCH)
     batch = -(-episodes // batches)
     found, key = [], jax.random.key(seed)
     for number in range(batches):
-        counted = min(batch, episodes - number * batch)  # the last batch may be too long
+        counted = min(batch, episodes - number * batch)  # the last batch may hold more episodes than are needed
         played = play(arguments, jax.random.fold_in(key, number), jnp.full(batch, epsilon), jnp.float32(gamma))
         played = jax.tree.map(lambda x, counted=counted: np.asarray(x)[:counted], played)
         sums = played.durations.sum(axis=0, dtype=np.int64), played.unfinished.sum(axis=0, dtype=np.int64)
@@ -212,7 +230,8 @@ def _play_all(
     return whole._replace(durations=whole.durations.sum(axis=0), unfinished=whole.unfinished.sum(axis=0))
 
 
-def _summary(env: Environment, played: Played) -> dict[str, Any]:
+def _summary(env: Environment, played: EpisodeStatistics) -> dict[str, Any]:
+    """The row of a member, from `episodes` on."""
     mean, low, high = mean_interval(played.undiscounted)
     discounted_mean, discounted_low, discounted_high = mean_interval(played.discounted)
     success, success_low, success_high = share_interval(played.success)
@@ -236,7 +255,8 @@ def _summary(env: Environment, played: Played) -> dict[str, Any]:
     }
 
 
-def _histogram(played: Played, agent: int, action: int) -> dict[str, Any]:
+def _histogram(played: EpisodeStatistics, agent: int, action: int) -> dict[str, Any]:
+    """How often and how long one macro-action of one agent was executed."""
     counts = played.durations[agent, action]
     completed = int(counts.sum())
     return {
@@ -248,9 +268,10 @@ def _histogram(played: Played, agent: int, action: int) -> dict[str, Any]:
 
 
 def mean_interval(values: Float[np.ndarray, "episodes"]) -> tuple[float, float, float]:
-    """Mean and its 95 % interval by Student's t, `(mean, low, high)`; the ends are NaN for a single value.
+    """Mean with its 95 % interval by Student's t, `(mean, low, high)`; `low` and `high` are NaN for a single value.
 
-    The bootstrap of `jaxmac.analysis.interval` is for a handful of members; for many episodes it needs gigabytes.
+    The bootstrap of `jaxmac.analysis.interval` is meant for a handful of members; for many episodes it would need
+    gigabytes.
     """
     from scipy.stats import t
 
@@ -262,7 +283,7 @@ def mean_interval(values: Float[np.ndarray, "episodes"]) -> tuple[float, float, 
 
 
 def share_interval(hits: Bool[np.ndarray, "episodes"] | None) -> tuple[float | None, float | None, float | None]:
-    """Share of True and its 95 % Wilson interval, `(share, low, high)`; Nones without values."""
+    """Share of True with its 95 % Wilson interval, `(share, low, high)`; all None if `hits` is None."""
     from scipy.stats import binomtest
 
     if hits is None:

@@ -1,6 +1,7 @@
-"""Runs as the JSON that marl-eval reads, for its plots and tables.
+"""Runs as the JSON that the library marl-eval reads for its plots and tables.
 
-Gorsane et al., *Towards a Standardised Performance Evaluation Protocol for Cooperative MARL*, NeurIPS 2022.
+The protocol is that of Gorsane et al., "Towards a Standardised Performance Evaluation Protocol for Cooperative
+MARL" (2022).
 """
 
 from __future__ import annotations
@@ -13,32 +14,34 @@ import numpy as np
 from jaxmac.evaluation.comparison import gather
 from jaxmac.runs.result import Result
 
-METRICS = {
+METRICS = {  # marl-eval's name -> column of metrics.csv
     "mean_episode_return": "eval_return",
     "mean_discounted_return": "eval_discounted_return",
     "mean_episode_length": "eval_length",
 }
 
 
-def marl_eval(results: Sequence[Result], window: int = 10) -> dict[str, Any]:
-    """Environment -> task -> algorithm -> `seed_N` -> `step_K` -> counts and means.
+def marl_eval_data(results: Sequence[Result], window: int = 10) -> dict[str, Any]:
+    """Environment -> task -> algorithm -> `seed_N` -> `step_K` -> counts and means of one evaluation.
 
-    Means are lists of one; `absolute_metrics` are those over the last `window` evaluations. The environment is the
-    part of the id before the dash; it and the task are in lower case, as marl-eval looks them up.
+    Every mean is a list with one number. `absolute_metrics`, beside the steps, holds the means over the last
+    `window` evaluations. The environment is the part of its id before the dash. It and the task are written in
+    lower case, as marl-eval expects.
 
-    Raises ValueError for no runs.
+    Raises ValueError if there are no runs.
     """
-    written: dict[str, Any] = {}
+    data: dict[str, Any] = {}
     for line in gather(results):
         result, task = results[line.run], line.task.lower()
-        family = written.setdefault(task.split("-")[0].split(" ")[0], {})
+        family = data.setdefault(task.split("-")[0].split(" ")[0], {})
         seeds = family.setdefault(task, {}).setdefault(line.label, {})
         for member in line.members:
             seeds[f"seed_{result.members[member]['seed']}"] = _member(result.metrics, member, window)
-    return written
+    return data
 
 
 def _member(metrics: dict[str, np.ndarray], member: int, window: int) -> dict[str, Any]:
+    """The evaluations of one member."""
     steps: dict[str, Any] = {}
     for evaluation in range(len(metrics["episodes"])):
         counts = {

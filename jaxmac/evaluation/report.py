@@ -1,4 +1,4 @@
-"""A comparison of runs as one HTML page that needs nothing else: figures, tables, differences, animations."""
+"""A comparison of runs as one self-contained HTML page: figures, tables, differing settings, animations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from string import Template
 from typing import Any
 
 from jaxmac.analysis.curves import learning_curves, profile_figure
-from jaxmac.evaluation.comparison import ALL_TASKS, ENDS, compare, gather, panels, run_names, scores_by_task
+from jaxmac.evaluation.comparison import ALL_TASKS, SUFFIXES, compare, gather, panels, run_names, scores_by_task
 from jaxmac.runs.result import Result
 
 PAGE = Template("""<!DOCTYPE html>
@@ -46,17 +46,21 @@ $body
 </body>
 </html>
 """)
-NOTES = Template("""<p class="note">Final is the mean of a member's last $window evaluations; members are seeds.
-In brackets 95 % intervals of the percentile bootstrap, members resampled within each environment. The interquartile
-mean is that of the middle half of the members; the gap is what is missing to the best known return on average, as a
-share of it; solved is at or above $solved of it. A tie counts half in the probability of improvement.
-A profile shows for each return the share of members that end above it.</p>""")
-# What matplotlib draws in black or grey follows the page's colours.
+NOTES = Template("""<p class="note">The final return of a member is the mean of its last $window evaluations;
+members are seeds. Brackets hold 95 % percentile-bootstrap intervals, for which members are resampled within each
+environment. The interquartile mean is the mean of the middle half of the members. The gap is the mean shortfall
+from the best known return, as a share of it. A member with at least $solved of the best known return has solved
+the task. In the probability of improvement a tie counts half. A performance profile shows for each return the
+share of members whose final return is higher.</p>""")
+# What matplotlib draws in black or grey takes the colours of the page, which has a dark mode.
 THEME = {"#000000": "currentColor", "#404040": "currentColor", "#e6e6e6": "var(--grid)", "#e5e5e5": "var(--grid)"}
 
 
 def html_report(results: Sequence[Result], title: str = "", window: int = 10, solved: float = 0.95) -> str:
-    """The page as text; arguments as of `jaxmac.comparison.compare`. Raises ValueError for no runs."""
+    """The page as text. `results`, `window` and `solved` are as for `jaxmac.compare`.
+
+    Raises ValueError if there are no runs.
+    """
     lines, compared = gather(results), compare(results, window, solved)
     by_task = {panel.title: panel for panel in panels(lines)}
     names, scores = run_names(results), scores_by_task(lines, window)
@@ -85,7 +89,7 @@ def html_report(results: Sequence[Result], title: str = "", window: int = 10, so
 
 
 def _figure(figure: Any, prefix: str, words: str) -> str:
-    """A matplotlib figure as inline SVG, its ids made unique in the page."""
+    """A matplotlib figure as inline SVG with a caption. `prefix` makes its ids unique in the page."""
     import matplotlib as mpl
 
     text = io.StringIO()
@@ -102,7 +106,7 @@ def _figure(figure: Any, prefix: str, words: str) -> str:
 
 
 def _table(caption: str, head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose first cell of each row is its heading; all cells are text."""
+    """An HTML table. The first cell of each row is the heading of the row."""
     columns = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
     body = "".join(
         f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in rest)}</tr>\n'
@@ -115,6 +119,7 @@ def _table(caption: str, head: Iterable[str], rows: Iterable[Sequence[str]]) -> 
 
 
 def _runs_table(results: Sequence[Result], names: Sequence[str]) -> str:
+    """What was trained in each run, and how far it got."""
     head = ("run", "algorithm", "environment", "preset", "members", "episodes", "status")
     rows = []
     for name, result in zip(names, results, strict=True):
@@ -126,23 +131,26 @@ def _runs_table(results: Sequence[Result], names: Sequence[str]) -> str:
 
 
 def _final_table(rows: Sequence[dict[str, Any]], task: str, solved: float) -> str:
+    """The rows `"final"` of `compare` for one task."""
     head = ["", "members", "mean", "interquartile mean", "median", "best known", "gap", f"solved ({solved:.0%})"]
     best = "-" if not rows or rows[0]["best_known"] is None else f"{rows[0]['best_known']:.4g}"
     body = []
     for row in rows:
         gap = "-" if row["gap"] is None else f"{row['gap']:.1%}"
         count = "-" if row["solved"] is None else f"{row['solved']} of {row['members']}"
-        found = [_with_interval(*(row[f"{name}{end}"] for end in ENDS)) for name in ("mean", "iqm", "median")]
+        found = [_with_interval(*(row[f"{name}{end}"] for end in SUFFIXES)) for name in ("mean", "iqm", "median")]
         body.append([row["label"], str(row["members"]), *found, best, gap, count])
     unit = ", as a share of the best known" if task == ALL_TASKS else ""
     return _table(f"Final return on {task}{unit}", head, body)
 
 
 def _with_interval(value: float, low: float, high: float, form: str = ".4g") -> str:
+    """An estimate with its interval, which is left out where it is NaN."""
     return f"{value:{form}}" if math.isnan(low) else f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def _improvement_table(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> str:
+    """The rows `"improvement"` of `compare` for one task, as a square; empty for a single label."""
     if not rows:
         return ""
     cells = {
@@ -154,6 +162,7 @@ def _improvement_table(rows: Sequence[dict[str, Any]], labels: Sequence[str]) ->
 
 
 def _differences_table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """The rows `"differences"` of `compare`; empty where there are none."""
     if not rows:
         return ""
     body = [[row["setting"], *("-" if v is None else _plain(v) for v in row["values"])] for row in rows]
@@ -165,6 +174,7 @@ def _plain(value: Any) -> str:
 
 
 def _animations(results: Sequence[Result], names: Sequence[str]) -> str:
+    """The episode.gif of every run that has one."""
     figures = []
     for name, result in zip(names, results, strict=True):
         file = None if result.path is None else Path(result.path) / "episode.gif"

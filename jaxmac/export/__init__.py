@@ -1,5 +1,8 @@
-"""Trained policies as folders that run outside jaxmac."""
+"""Trained policies as folders that run outside jaxmac: `folder` writes them, `description` says what is in them.
 
-from jaxmac.export.folder import export_policy
+`runner` is the file that is copied into every folder; it needs NumPy only.
+"""
 
-__all__ = ["export_policy"]
+from jaxmac.export.folder import export_policy, write_policy
+
+__all__ = ["export_policy", "write_policy"]

@@ -1,6 +1,7 @@
-"""What an exported policy consists of: its nets cut to their real sizes, weights, description and function.
+"""What an exported policy consists of: networks without padding, their weights, description and compiled function.
 
-`policy.json` describes a net as a list of inputs and layers, so that a few lines in any language play it.
+`policy.json` describes a network as a list of inputs and a list of layers, so that a few lines in any language can
+run it.
 """
 
 from __future__ import annotations
@@ -14,61 +15,70 @@ import numpy as np
 
 from jaxmac.envs.environment import Environment
 from jaxmac.networks.agent import ActingNets, UtilityNetwork
-from jaxmac.networks.choice import conditional_argmax
+from jaxmac.networks.choice import masked_argmax
 from jaxmac.networks.joint import Joint
 from jaxmac.networks.layers import LEAK
+from jaxmac.networks.memory import GRU
 from jaxmac.networks.temporal import temporal_encoding
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 WHEN = {
     "own_termination": "once at the start of an episode and whenever the agent's own macro-action has ended",
-    "every_step": "at every primitive step, also while a macro-action runs (the hidden state moves then, too); "
-    "what it returns is started where the agent's macro-action has ended and ignored elsewhere",
-    "any_termination": "once at the start of an episode and whenever the macro-action of any agent has ended; an "
-    "agent that does not choose is given what it runs",
+    "every_step": "at every primitive step, also while a macro-action is running, because the hidden state changes "
+    "at every step; start the macro-action that it returns if the agent's own has ended, else ignore it",
+    "any_termination": "once at the start of an episode and whenever the macro-action of any agent has ended; for "
+    "an agent that does not choose it returns the running macro-action",
 }
 MEANING = {
     "observation": {
         "own_termination": "the agent's macro-observation: what it perceives now",
         "fresh": "what the agent perceives now",
         "held": "the agent's macro-observation: what it perceived when its macro-action last ended",
-        "any_termination": "the agents' macro-observations (each from when its own macro-action last ended), side "
-        "by side without padding",
+        "any_termination": "the macro-observations of all agents (each from when its own macro-action last ended), "
+        "concatenated without padding",
     },
-    "available": "macro-actions that may be started now",
-    "last_macro_action": "what ran in the step just taken, -1 at the start of an episode",
+    "available": "whether each macro-action may be started now",
+    "last_macro_action": "the macro-action that ran in the step just taken, -1 at the start of an episode",
     "time": "primitive steps since the start of the episode",
-    "elapsed": "primitive steps since the agent's macro-action began, 0 where it has ended",
-    "must_choose": "whose macro-action has ended; all at the start of an episode",
+    "elapsed": "primitive steps since the agent's macro-action began, 0 if it has ended",
+    "must_choose": "whether each agent's macro-action has ended; all true at the start of an episode",
 }
 CHOICE = {
-    "utilities": "the available macro-action with the largest output, the first of equals",
-    "logits": "trained to be drawn from the softmax of the outputs over what is available (act(rng=...) does); "
-    "greedy: the available macro-action with the largest output, the first of equals",
+    "utilities": "the available macro-action with the largest output, the first one of several",
+    "logits": "trained to sample from the softmax of the outputs over the available macro-actions, as act(rng=...) "
+    "does; greedy: the available macro-action with the largest output, the first one of several",
 }
-GRU = (
+GRU_CONVENTION = (
     "columns of both weights: reset, update, new; r = sigmoid(i_r + h_r), z = sigmoid(i_z + h_z), "
     "n = tanh(i_n + r h_n), hidden = (1 - z) n + z hidden, "
     "with i = x weight_ih + bias_ih and h = hidden weight_hh + bias_hh"
 )
 
 
-class Part(NamedTuple):
-    """One of the nets of a policy, cut to its real sizes."""
+class ExportedNetwork(NamedTuple):
+    """One network of a policy, without padding."""
 
     network: UtilityNetwork
     params: dict[str, Any]  # of `network`
-    description: dict[str, Any]  # of policy.json, without what says where it comes from
+    description: dict[str, Any]  # the content of policy.json except for its provenance
 
 
-def parts_of(nets: ActingNets, env: Environment) -> dict[str, Part]:
-    """Folder name -> net, one for each agent or one for the team."""
+def exported_networks(nets: ActingNets, env: Environment) -> dict[str, ExportedNetwork]:
+    """Folder name -> network: one for each agent, or one for a team that decides centrally.
+
+    Raises ValueError, in one line, for a recurrent layer that the exported runner does not implement.
+    """
+    memory = nets.networks.layout.network.memory
+    module = getattr(memory, "func", memory)  # a partial application where the memory has settings
+    if module is not GRU:
+        raise ValueError(f"memory {module.__name__} cannot be exported: the exported runner implements gru only")
     if nets.joint is not None:
-        return {"team": _part(nets, env, 0)}
-    return {f"agent_{agent}": _part(nets, env, agent) for agent in range(env.num_agents)}
+        return {"team": _exported_network(nets, env, 0)}
+    return {f"agent_{agent}": _exported_network(nets, env, agent) for agent in range(env.num_agents)}
 
 
-def _part(nets: ActingNets, env: Environment, agent: int) -> Part:
+def _exported_network(nets: ActingNets, env: Environment, agent: int) -> ExportedNetwork:
+    """The network of one agent (of the team: `agent` is 0) with its description."""
     layout, team = nets.networks.layout, nets.joint is not None
     observed, actions = layout.obs_sizes[agent] - 2 * nets.encoding_size, layout.num_actions[agent]
     when = "any_termination" if team else "every_step" if nets.encoding_size else "own_termination"
@@ -94,35 +104,40 @@ def _part(nets: ActingNets, env: Environment, agent: int) -> Part:
         "arguments": ["hidden", *description["arguments"]],
         "returns": ["macro_action", "hidden", "outputs"],
     }
-    return Part(layout.network.clone(actions=actions), _cut(nets, agent, observed, actions), description)
+    params = _params_without_padding(nets, agent, observed, actions)
+    return ExportedNetwork(layout.network.clone(actions=actions), params, description)
 
 
-def _cut(nets: ActingNets, agent: int, observed: int, actions: int) -> dict[str, Any]:
-    """The parameters of one agent without what only padding reads or says."""
+def _params_without_padding(nets: ActingNets, agent: int, observed: int, actions: int) -> dict[str, Any]:
+    """The parameters of one agent without the weights of padded inputs and outputs.
+
+    The inputs are in this order: observation, padding, two clocks of `encoding_size`, last macro-action (one-hot,
+    padded), agent id (one-hot).
+    """
     layout, clocks = nets.networks.layout, 2 * nets.encoding_size
-    after = max(layout.obs_sizes)  # observation, padded, and clocks
-    last = max(layout.num_actions) if layout.obs_last_action else 0
-    rows = [*range(observed), *range(after - clocks, after), *range(after, after + min(last, actions))]
+    obs_end = max(layout.obs_sizes)  # end of the padded observation with its clocks
+    last_size = max(layout.num_actions) if layout.obs_last_action else 0
+    rows = [*range(observed), *range(obs_end - clocks, obs_end), *range(obs_end, obs_end + min(last_size, actions))]
     if layout.share_parameters:
-        rows += range(after + last, after + last + len(layout.obs_sizes))
+        rows += range(obs_end + last_size, obs_end + last_size + len(layout.obs_sizes))
     params = jax.device_get(nets.params["params"])
     if not layout.share_parameters:
         params = jax.tree.map(lambda x: x[agent], params)
     first = params["encode_0"] | {"kernel": params["encode_0"]["kernel"][np.array(rows)]}
-    said = {name: x[..., :actions] for name, x in params["utilities"].items()}
-    return params | {"encode_0": first, "utilities": said}
+    outputs = {name: x[..., :actions] for name, x in params["utilities"].items()}
+    return params | {"encode_0": first, "utilities": outputs}
 
 
 def _arguments(
     nets: ActingNets, env: Environment, agent: int, observed: int, when: str
 ) -> dict[str, dict[str, Any]]:
-    """What has to be passed: name -> shape, dtype and meaning."""
+    """The arguments of the policy: name -> shape, dtype and meaning."""
     team, actions = nets.joint is not None, env.num_actions[agent]
     clocks = {"time": ("float32", []), "elapsed": ("float32", [])} if nets.encoding_size else {}
     last = {"last_macro_action": ("int32", [])} if nets.networks.layout.obs_last_action else {}
     if team:
         last = {"last_macro_action": ("int32", [env.num_agents]), "must_choose": ("bool", [env.num_agents])}
-    given = {
+    arguments = {
         "observation": ("float32", [observed]),
         **last,
         **clocks,
@@ -130,12 +145,13 @@ def _arguments(
     }
     meaning = MEANING | {"observation": MEANING["observation"][nets.perceives if nets.encoding_size else when]}
     return {
-        name: {"shape": shape, "dtype": dtype, "meaning": meaning[name]} for name, (dtype, shape) in given.items()
+        name: {"shape": shape, "dtype": dtype, "meaning": meaning[name]}
+        for name, (dtype, shape) in arguments.items()
     }
 
 
 def _inputs(nets: ActingNets, env: Environment, agent: int, observed: int) -> list[dict[str, Any]]:
-    """The parts of the vector that the first layer reads, in order."""
+    """The pieces of the vector that the first layer reads, in their order."""
     layout, clock = nets.networks.layout, {"encoding": "sinusoid", "size": nets.encoding_size}
     parts = [{"argument": "observation", "encoding": "none", "size": observed}]
     if nets.encoding_size:
@@ -149,59 +165,61 @@ def _inputs(nets: ActingNets, env: Environment, agent: int, observed: int) -> li
 
 
 def _layers(network: UtilityNetwork) -> list[dict[str, Any]]:
-    """What is applied to the inputs, in order; names are those of weights.npz."""
+    """The layers in their order, with their names in weights.npz."""
     leaky = {"kind": "dense", "activation": "leaky_relu", "negative_slope": LEAK}
     last = {"name": "utilities", "kind": "dense", "activation": "linear", "negative_slope": 1.0}
     if network.dueling != "none":
         last = {"name": "utilities", "kind": "dueling", "value": "value", "centred": network.dueling == "centred"}
     return [
         *({"name": f"encode_{index}", **leaky} for index in range(network.layers)),
-        {"name": "memory", "kind": "gru", "convention": GRU},
+        {"name": "memory", "kind": "gru", "convention": GRU_CONVENTION},
         {"name": "decode", **leaky},
         last,
     ]
 
 
-def weights_of(part: Part) -> dict[str, np.ndarray]:
-    """Name -> float32 array."""
-    layers = part.params.items()
-    return {f"{layer}.{name}": np.asarray(x, np.float32) for layer, found in layers for name, x in found.items()}
+def weights_of(exported: ExportedNetwork) -> dict[str, np.ndarray]:
+    """The content of weights.npz: `LAYER.NAME` -> float32 array."""
+    layers = exported.params.items()
+    return {f"{layer}.{name}": np.asarray(x, np.float32) for layer, arrays in layers for name, x in arrays.items()}
 
 
-def function_of(part: Part) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
-    """`(hidden, *arguments) -> (macro_action, hidden, outputs)` of one net, arguments as in its description."""
-    network, params, about = part
-    counts = tuple(about["num_actions"])
+def act_function(exported: ExportedNetwork) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
+    """The policy as a function `(hidden, *arguments) -> (macro_action, hidden, outputs)`.
 
-    def act(hidden: jax.Array, *given: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        named = dict(zip(about["arguments"], given, strict=True))
-        x = jnp.concatenate([_encoded(piece, named) for piece in about["inputs"]])[None, None]
-        one, real = jnp.ones((1, 1), bool), jnp.ones(network.actions, bool)
-        hidden, outputs, *_ = network.apply({"params": params}, hidden[None], x, one, real)
-        allowed = named["available"]
-        if about["team"]:
-            joint = Joint(counts, ())
-            allowed = joint.allowed(allowed, named["must_choose"], named["last_macro_action"])
-        choice = conditional_argmax(outputs[0, 0], allowed, jnp.bool_(True), jnp.int32(0))
-        return joint.split(choice) if about["team"] else choice, hidden[0], outputs[0, 0]
+    `arguments` are in the order of the description.
+    """
+    network, params, description = exported
+    joint = Joint(tuple(description["num_actions"]), ()) if description["team"] else None
+
+    def act(hidden: jax.Array, *arguments: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        by_name = dict(zip(description["arguments"], arguments, strict=True))
+        x = jnp.concatenate([_encode(piece, by_name) for piece in description["inputs"]])[None, None]
+        advance, real = jnp.ones((1, 1), bool), jnp.ones(network.actions, bool)
+        hidden, outputs, *_ = network.apply({"params": params}, hidden[None], x, advance, real)
+        allowed = by_name["available"]
+        if joint is not None:
+            allowed = joint.allowed(allowed, by_name["must_choose"], by_name["last_macro_action"])
+        choice = masked_argmax(outputs[0, 0], allowed)
+        return choice if joint is None else joint.split(choice), hidden[0], outputs[0, 0]
 
     return act
 
 
-def _encoded(piece: dict[str, Any], given: dict[str, jax.Array]) -> jax.Array:
-    """One part of the inputs."""
+def _encode(piece: dict[str, Any], arguments: dict[str, jax.Array]) -> jax.Array:
+    """One piece of the inputs."""
     if piece["encoding"] == "constant":
         return jnp.array(piece["value"], jnp.float32)
-    value = given[piece["argument"]]
+    value = arguments[piece["argument"]]
     if piece["encoding"] == "one_hot":
         return jax.nn.one_hot(value, piece["size"])
     return temporal_encoding(value, piece["size"]) if piece["encoding"] == "sinusoid" else value
 
 
-def serialised(part: Part) -> bytes:
-    """`function_of` a net for all of PLATFORMS, its weights inside: StableHLO in the container of `jax.export`."""
-    arguments = [part.description["hidden"], *part.description["arguments"].values()]
-    shapes = [jax.ShapeDtypeStruct(tuple(found["shape"]), found["dtype"]) for found in arguments]
-    with jax.default_matmul_precision("highest"):  # the same choices on every platform
-        exported = jax.export.export(jax.jit(function_of(part)), platforms=PLATFORMS)(*shapes)
-    return bytes(exported.serialize())
+def serialise(exported: ExportedNetwork) -> bytes:
+    """`act_function` with its weights as StableHLO for all of PLATFORMS, in the format of `jax.export`."""
+    arguments = [exported.description["hidden"], *exported.description["arguments"].values()]
+    shapes = [jax.ShapeDtypeStruct(tuple(argument["shape"]), argument["dtype"]) for argument in arguments]
+    with jax.default_matmul_precision("highest"):  # so that every platform chooses the same macro-actions
+        function = jax.export.export(jax.jit(act_function(exported)), platforms=PLATFORMS)(*shapes)
+    return bytes(function.serialize())

@@ -1,8 +1,8 @@
-"""Trained policies as artifacts that run without jaxmac: one folder for each agent, or one for a team.
+"""Trained policies as folders that run without jaxmac: one for each agent, or one for a team.
 
-A folder holds `policy.json` (what goes in, what comes out, when to ask), `weights.npz`, `policy.jax_export` (the
-same policy as serialised StableHLO) and `run_policy.py`, which plays it with NumPy alone. Weights are cut to the
-agent's own observation and macro-actions, and loading them executes nothing.
+A folder holds `policy.json` (arguments, result and when to call the policy), `weights.npz`, `policy.jax_export`
+(the same policy as serialised StableHLO) and `run_policy.py`, which runs it with NumPy alone. The weights have the
+sizes of the agent's own observation and macro-actions. Loading a folder executes no code from it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from jaxmac.envs.environment import Environment
-from jaxmac.export.description import parts_of, serialised, weights_of
+from jaxmac.export.description import exported_networks, serialise, weights_of
 from jaxmac.record.policy import Policy
 from jaxmac.runs.result import Result, load
 
-FORMAT = 1  # of an exported policy
+FORMAT = 1  # version of the layout of exported policies
 RUNNER = Path(__file__).with_name("runner.py")
 FILES = ("policy.json", "weights.npz", "policy.jax_export", "run_policy.py")
 
@@ -37,92 +37,95 @@ def export_policy(
     best: bool = False,
     overwrite: bool = False,
 ) -> Path:
-    """Write what a member has learned to the folder `out`; returns it.
+    """Write the learned policy of a member to the folder `out`, and return its path.
 
     Args:
         run: a Result or a run directory.
-        member: which one; `best` takes it as it was at its best evaluation.
-        out: gets `agent_0`, `agent_1` ... or, for an algorithm that decides centrally, `team`.
-        overwrite: replace the exported policy that is there.
+        member: index of the member.
+        out: the folder to write. It gets a folder for each agent (`agent_0`, `agent_1`, ...), or `team` for an
+            algorithm that decides centrally.
+        best: take the learner of the member's best evaluation instead of the last one.
+        overwrite: replace an exported policy that is already there.
 
     Raises:
-        ValueError: the member is out of range, or the policy is not one of recurrent networks.
-        RunDirectoryError: no run directory, or no checkpoint in it.
+        ValueError: the member is out of range, or the policy does not consist of networks that can be exported.
+        RunDirectoryError: `run` is no run directory, or holds no checkpoint.
         OSError: `out` is not empty or cannot be written.
     """
-    _refuse_used(Path(out), overwrite)
+    _refuse_occupied(Path(out), overwrite)
     result = run if isinstance(run, Result) else load(run)
     policy = result.policy(member, best)
-    about = {
+    provenance = {
         "algorithm": result.config["algorithm"],
         "member": member,
         "seed": result.specs[member].seed,
         "swept": result.specs[member].swept,
         "at_best_evaluation": best,
     }
-    return write_policy(policy, result.env, out, about, overwrite)
+    return write_policy(policy, result.env, out, provenance, overwrite)
 
 
 def write_policy(
-    policy: Policy, env: Environment, out: str | os.PathLike, about: dict[str, Any], overwrite: bool = False
+    policy: Policy, env: Environment, out: str | os.PathLike, provenance: dict[str, Any], overwrite: bool = False
 ) -> Path:
-    """Write the networks of a policy for `env` to the folder `out`: all of it or nothing.
+    """Write the networks of a policy for `env` to the folder `out`, all of them or nothing, and return its path.
 
-    `about` says where it comes from and is added to every policy.json. Raises ValueError where the policy has no
-    networks of its own (`Policy.nets`), OSError where `out` is not empty or cannot be written.
+    `provenance` says where the policy comes from; it is added to every policy.json. Raises ValueError for a policy
+    without networks (`Policy.nets` is None) or with networks that cannot be exported, OSError if `out` is not empty
+    or cannot be written.
     """
     if policy.nets is None:
-        raise ValueError(
-            f"the policy of {about.get('algorithm', 'this algorithm')} has no recurrent nets to export"
-        )
+        name = provenance.get("algorithm", "this algorithm")
+        raise ValueError(f"the policy of {name} has no recurrent networks to export")
     if importlib.util.find_spec("flatbuffers") is None:
         raise ValueError("jax.export needs flatbuffers to write a function: pip install flatbuffers")
     out = Path(out)
-    _refuse_used(out, overwrite)
-    parts = parts_of(policy.nets, env)
+    _refuse_occupied(out, overwrite)
+    networks = exported_networks(policy.nets, env)
     common = {
         "format": FORMAT,
         "jaxmac": importlib.metadata.version("jaxmac"),
         "environment": {"id": env.name, "options": env.options},
-        **about,
+        **provenance,
     }
     with _replacing(out) as draft:
-        for name, part in parts.items():
+        for name, network in networks.items():
             folder = draft / name
             folder.mkdir()
-            text = json.dumps({**common, **part.description}, indent=2, default=_plain)
+            text = json.dumps({**common, **network.description}, indent=2, default=_to_json)
             (folder / "policy.json").write_text(text + "\n", encoding="utf-8")
-            np.savez(folder / "weights.npz", **weights_of(part))
-            (folder / "policy.jax_export").write_bytes(serialised(part))
+            np.savez(folder / "weights.npz", **weights_of(network))
+            (folder / "policy.jax_export").write_bytes(serialise(network))
             shutil.copyfile(RUNNER, folder / "run_policy.py")
     return out
 
 
-def _plain(value: Any) -> Any:
-    """What JSON has no word for: arrays and NumPy's numbers as lists and numbers, the rest by name."""
+def _to_json(value: Any) -> Any:
+    """Arrays and NumPy scalars as lists and numbers, everything else as text."""
     return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
-def _refuse_used(out: Path, overwrite: bool) -> None:
-    """Raise OSError unless `out` is free, or holds nothing but an exported policy that may be replaced."""
+def _refuse_occupied(out: Path, overwrite: bool) -> None:
+    """Raise OSError unless `out` is missing, empty, or an exported policy that may be overwritten."""
     if out.exists() and not out.is_dir():
         raise OSError(f"{out} is a file, not a directory: choose another --out")
-    held = list(out.iterdir()) if out.is_dir() else []
-    if not all(map(_is_ours, held)):
+    content = list(out.iterdir()) if out.is_dir() else []
+    if not all(map(_is_exported_policy, content)):
         raise OSError(f"{out} is not empty and holds other things than an exported policy: choose another --out")
-    if held and not overwrite:
+    if content and not overwrite:
         raise OSError(
             f"{out} already holds an exported policy: choose another --out or replace it with --overwrite"
         )
 
 
-def _is_ours(folder: Path) -> bool:
+def _is_exported_policy(folder: Path) -> bool:
+    """Whether a folder holds an exported policy and no other files."""
     return (folder / "policy.json").is_file() and {x.name for x in folder.iterdir()} <= {*FILES, "__pycache__"}
 
 
 @contextlib.contextmanager
 def _replacing(out: Path) -> Iterator[Path]:
-    """An empty folder that takes the name `out` once it is filled; after a failure nothing has changed."""
+    """Give an empty folder that replaces `out` at the end of the block. After an error `out` is unchanged."""
     out = out.resolve()
     scratch = None
     try:

@@ -1,4 +1,4 @@
-"""Plays an exported policy with NumPy alone; policy.json says what to pass, what comes back and when to ask."""
+"""Run an exported policy with NumPy alone. policy.json says what to pass, what is returned and when to call it."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Policy:
-    """One exported policy and its hidden state: `reset` before every episode, `act` when policy.json says so."""
+    """An exported policy with its hidden state: call `reset` before every episode, `act` when policy.json says."""
 
     def __init__(self, folder):
         with open(f"{folder}/policy.json", encoding="utf-8") as file:  # noqa: PTH123
@@ -18,13 +18,14 @@ class Policy:
         self.reset()
 
     def reset(self):
-        """Forget the episode."""
+        """Start a new episode."""
         self.hidden = np.full(self.about["hidden"]["shape"], self.about["hidden"]["initial"], np.float32)
 
     def act(self, rng=None, **given):
-        """The greedy macro-action, for a team one per agent; with `rng` logits are drawn from instead.
+        """The index of the greedy macro-action; for a team a list with one per agent.
 
-        What the network said of every (joint) macro-action is left in `outputs`.
+        With `rng` (a NumPy generator) a policy whose output is logits samples from them instead. The attribute
+        `outputs` then holds the output of the network for every (joint) macro-action.
         """
         if unknown := given.keys() - self.about["arguments"].keys():
             raise ValueError(f"unknown argument {min(unknown)}; known: {', '.join(self.about['arguments'])}")

@@ -187,7 +187,7 @@ def test_the_best_learner_is_another_one(run):
 
 
 def test_the_environment_to_judge_in(run):
-    judge = evaluation.judging_environment
+    judge = evaluation.evaluation_environment
     assert judge(run) is run.env
     other = judge(run, env_options={"penalty": -5.0})
     assert (other.horizon, other.penalty, other.size) == (12, -5.0, 4)  # the run's own options stay

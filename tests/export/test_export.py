@@ -178,7 +178,7 @@ def test_nothing_is_overwritten_unasked_and_nothing_is_left_half(run, exported, 
         export_policy(run, 0, out)
     with monkeypatch.context() as patch:
         patch.setattr(
-            "jaxmac.export.folder.serialised", lambda part: (_ for _ in ()).throw(OSError(28, "No space left"))
+            "jaxmac.export.folder.serialise", lambda network: (_ for _ in ()).throw(OSError(28, "No space left"))
         )
         for folder in (out, tmp_path / "other"):
             with pytest.raises(OSError, match=r"cannot write .*: No space left"):
@@ -211,7 +211,7 @@ def test_the_command_line_exports_and_refuses_in_one_line(run, exported, tmp_pat
 
 def test_a_policy_without_nets_is_refused(tmp_path):
     env = envs.make("BoxPushing-4")
-    with pytest.raises(ValueError, match="the policy of chance has no recurrent nets to export"):
+    with pytest.raises(ValueError, match="the policy of chance has no recurrent networks to export"):
         write_policy(random_policy(), env, tmp_path / "policy", {"algorithm": "chance"})
 
 
