@@ -104,7 +104,7 @@ def probability_of_improvement(ours: Tasks, theirs: Tasks, **options: float) -> 
         ValueError: `ours` and `theirs` have different numbers of tasks.
     """
     if len(ours) != len(theirs):
-        raise ValueError(f"{len(ours)} tasks against {len(theirs)}: improvement is judged on the same tasks")
+        raise ValueError(f"{len(ours)} tasks against {len(theirs)}: improvement compares scores on the same tasks")
 
     def statistic(*samples: np.ndarray, axis: int) -> np.ndarray:
         del axis  # the last one

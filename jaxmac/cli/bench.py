@@ -1,4 +1,4 @@
-"""`jaxmac bench`: throughput of environments and training."""
+"""`jaxmac bench`: measure the throughput of environments and of training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jaxmac.cli.parsing import parse
 
 
 def command_bench(arguments: Sequence[str]) -> int:
-    """Throughput of environments and training."""
+    """Run the benchmarks, print tables and write a report."""
     from jaxmac.bench.run import BenchArguments, bench
 
     return bench(parse("bench", BenchArguments, arguments))

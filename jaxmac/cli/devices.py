@@ -1,4 +1,4 @@
-"""Options of the command line for devices and for several processes."""
+"""Options for devices and for several processes, which `train` and `resume` share."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from jaxmac.processes.joining import initialize_distributed
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeviceArguments:
-    """Where members are computed."""
+    """The devices and processes that the members of a run are spread over."""
 
     devices: int | None = None
-    """CPU devices to spread members over, in each process (default: one per core)"""
+    """CPU devices in each process (default: one per core)"""
     coordinator: str | None = None
-    """one of several processes: HOST:PORT where process 0 listens, or auto (SLURM, Open MPI, ...)"""
+    """several processes: HOST:PORT at which process 0 listens, or auto to ask the cluster (SLURM, Open MPI, ...)"""
     processes: int | None = None
-    """how many processes there are (not with auto)"""
+    """number of processes (not with --coordinator auto)"""
     process: int | None = None
-    """which one this is, from 0 (not with auto)"""
+    """number of this process, from 0 (not with --coordinator auto)"""
     join_timeout: int = 300
-    """seconds to wait for the other processes at the start"""
+    """seconds to wait for all processes at the start"""
 
 
 def join_processes(given: DeviceArguments) -> None:
-    """Join the other processes of the run, if `--coordinator` says that there are any.
+    """Join the other processes of the run if `--coordinator` is given.
 
-    Raises ValueError for options that do not go together, OSError if the others cannot be reached.
+    Raises ValueError for options that exclude each other, OSError if the other processes cannot be reached.
     """
     if given.coordinator is not None:
         initialize_distributed(given.coordinator, given.processes, given.process, given.join_timeout)

@@ -1,4 +1,4 @@
-"""`jaxmac eval`: fresh episodes of what a run has learned, or of a scripted or random policy."""
+"""`jaxmac eval`: play fresh episodes with the learned policies of a run, or with a scripted or random policy."""
 
 from __future__ import annotations
 
@@ -18,20 +18,24 @@ from jaxmac.record.policy import BASELINES, baseline_policy
 
 
 def _eval_class(env_id: str | None) -> type:
-    """The arguments of `jaxmac eval`, with the options of the environment to judge in where it is known."""
+    """The arguments of `jaxmac eval`, with the options of the environment if it is known."""
     fields: list[Any] = [
         ("run", Annotated[Path | None, tyro.conf.Positional], None),
-        ("episodes", documented(int, "of each member"), 1000),
-        ("member", documented(int | None, "only this member"), None),
-        ("seed", documented(int, "of the episodes"), 0),
+        ("episodes", documented(int, "number of episodes for each member"), 1000),
+        ("member", documented(int | None, "evaluate this member only"), None),
+        ("seed", documented(int, "seed of the episodes"), 0),
         ("epsilon", documented(float, "probability of a random macro-action"), 0.0),
-        ("greedy", documented(bool | None, "the most probable macro-actions, or (False) drawn ones"), None),
-        ("best", documented(bool, "the learner of each member's best evaluation, not the last one"), False),
-        ("env", documented(str | None, "judge in this environment (default: the one trained on)"), None),
+        (
+            "greedy",
+            documented(bool | None, "actor-critics: take the most probable macro-action, do not sample"),
+            None,
+        ),
+        ("best", documented(bool, "the learner of each member's best evaluation instead of the last one"), False),
+        ("env", documented(str | None, "environment to evaluate in (default: the one trained on)"), None),
         ("policy", documented(str | None, "without a run: " + " or ".join(BASELINES)), None),
         ("gamma", documented(float, "without a run: the discount"), 0.99),
-        ("durations", documented(bool, "show how long macro-actions took"), False),
-        ("json", documented(bool, "everything, durations included, as one line of JSON"), False),
+        ("durations", documented(bool, "print how long macro-actions took"), False),
+        ("json", documented(bool, "print everything, durations included, as one line of JSON"), False),
     ]
     made = [(name, kind, dataclasses.field(default=default)) for name, kind, default in fields]
     if env_id is not None:
@@ -41,7 +45,7 @@ def _eval_class(env_id: str | None) -> type:
 
 
 def command_eval(arguments: Sequence[str]) -> int:
-    """Print a table (or JSON) of returns, success and lengths per member."""
+    """Print a table, or JSON, with returns, success and length of each member."""
     from jaxmac.evaluation.episodes import evaluate, evaluate_policy
 
     env_id = peek(arguments, "--env", "") or _trained_on(arguments)
@@ -49,23 +53,23 @@ def command_eval(arguments: Sequence[str]) -> int:
     options = given_env_options(env_id, given.env_options, arguments) if env_id else {}
     if given.run is not None:
         if given.policy is not None:
-            raise ValueError("--policy goes with --env, not with a run")
-        asked = {name: getattr(given, name) for name in ("epsilon", "greedy", "best", "env")}
-        rows = evaluate(given.run, given.episodes, given.seed, given.member, env_options=options, **asked)
+            raise ValueError("--policy is for --env without a run: a run has its own policies")
+        settings = {name: getattr(given, name) for name in ("epsilon", "greedy", "best", "env")}
+        rows = evaluate(given.run, given.episodes, given.seed, given.member, env_options=options, **settings)
     elif given.env is not None:
         env = envs.make(given.env, **options)
         name = given.policy or "scripted"
         policy = baseline_policy(name, env)
-        found = evaluate_policy(env, policy, given.episodes, given.seed, gamma=given.gamma, epsilon=given.epsilon)
-        rows = [{"policy": name, **found}]
+        row = evaluate_policy(env, policy, given.episodes, given.seed, gamma=given.gamma, epsilon=given.epsilon)
+        rows = [{"policy": name, **row}]
     else:
-        raise ValueError("name a run directory or an environment (--env ID)")
-    print(json.dumps(_finite(rows))) if given.json else _print_tables(rows, given.durations)
+        raise ValueError("give a run directory or an environment (--env ID)")
+    print(json.dumps(_nan_to_none(rows))) if given.json else _print_tables(rows, given.durations)
     return 0
 
 
 def _trained_on(arguments: Sequence[str]) -> str | None:
-    """The environment id of the run among the arguments, None where there is none."""
+    """The environment id of the run directory among the arguments; None if there is no run or no id."""
     from jaxmac.runs.directory import read_config
 
     for argument in arguments:
@@ -75,48 +79,50 @@ def _trained_on(arguments: Sequence[str]) -> str | None:
     return None
 
 
-def _finite(value: Any) -> Any:
-    """The same without NaN, which JSON has not."""
+def _nan_to_none(value: Any) -> Any:
+    """The same with None for NaN, which JSON does not have."""
     if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
+        return {name: _nan_to_none(one) for name, one in value.items()}
     if isinstance(value, list):
-        return [_finite(one) for one in value]
+        return [_nan_to_none(one) for one in value]
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _print_tables(rows: list[dict[str, Any]], durations: bool) -> None:
+    """Print one line per row, and the durations of macro-actions if asked for."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    first = list(rows[0])
-    named = first[: first.index("episodes")]
-    told = ("return [95 %]", "std", "discounted", "success", "length")
-    table = Table(*named, *told, title=f"{rows[0]['episodes']} episodes each")
+    names = list(rows[0])
+    labels = names[: names.index("episodes")]  # member, seed and swept values, or the policy
+    estimates = ("return [95 %]", "std", "discounted", "success", "length")
+    table = Table(*labels, *estimates, title=f"{rows[0]['episodes']} episodes each")
     for row in rows:
         mean = f"{row['mean']:.2f} [{_cell(row['low'])}, {_cell(row['high'])}]"
-        shown = (row[name] for name in ("std", "discounted_mean", "success", "length"))
-        table.add_row(*(str(row[name]) for name in named), escape(mean), *map(_cell, shown))
+        others = (row[name] for name in ("std", "discounted_mean", "success", "length"))
+        table.add_row(*(str(row[name]) for name in labels), escape(mean), *map(_cell, others))
     console.print(table)
     for row in rows if durations else []:
-        _print_durations(console, ", ".join(f"{name} {row[name]}" for name in named), row["durations"])
+        _print_durations(console, ", ".join(f"{name} {row[name]}" for name in labels), row["durations"])
 
 
 def _print_durations(console: Any, title: str, durations: list[dict[str, Any]]) -> None:
-    """Every macro-action that was chosen at all."""
+    """Print how often and how long every macro-action ran that was chosen at all."""
     from rich.table import Table
 
     table = Table("agent", "macro-action", "ended", "mean", "cut off", "steps: count", title=title)
     for agent, actions in enumerate(durations):
-        for name, found in actions.items():
-            if found["completed"] or found["unfinished"]:
-                counts = ", ".join(f"{steps}: {count}" for steps, count in found["histogram"].items())
-                cells = (found["completed"], found["mean"], found["unfinished"])
+        for name, runs in actions.items():
+            if runs["completed"] or runs["unfinished"]:
+                counts = ", ".join(f"{steps}: {count}" for steps, count in runs["histogram"].items())
+                cells = (runs["completed"], runs["mean"], runs["unfinished"])
                 table.add_row(str(agent), name, *map(_cell, cells), counts)
     console.print(table)
 
 
 def _cell(value: Any) -> str:
+    """A value of a table; a dash for what is unknown."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     return f"{value:.2f}" if isinstance(value, float) else str(value)

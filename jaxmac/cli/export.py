@@ -1,4 +1,4 @@
-"""`jaxmac export`: a trained policy as folders that run without jaxmac."""
+"""`jaxmac export`: write a learned policy as folders that run without jaxmac."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from jaxmac.cli.parsing import parse
 
 @dataclasses.dataclass(frozen=True)
 class ExportArguments:
-    """What a member has learned as standalone folders: weights, StableHLO, description, a NumPy-only runner."""
+    """Write the policy of a member as folders with weights, StableHLO, a description and a NumPy-only runner."""
 
     run: Annotated[Path, tyro.conf.Positional]
     member: int = 0
-    """member of the run"""
+    """index of the member"""
     out: Path = Path("policy")
-    """the folder to write: agent_0, agent_1 ... or, for an algorithm that decides centrally, team"""
+    """folder to write; it gets agent_0, agent_1, ... or, for an algorithm that decides centrally, team"""
     best: bool = False
-    """as it was at its best evaluation, not at the end"""
+    """the learner of the member's best evaluation instead of the last one"""
     overwrite: bool = False
-    """replace an exported policy that is there already"""
+    """replace an exported policy that is already there"""
 
 
 def command_export(arguments: Sequence[str]) -> int:
-    """Write the folders and print them."""
+    """Write the folders and print their paths."""
     from jaxmac.export.folder import export_policy
 
     given = parse("export", ExportArguments, arguments)

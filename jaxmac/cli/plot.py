@@ -1,4 +1,4 @@
-"""`jaxmac plot`: several runs beside each other, as a figure, a page or data for other tools."""
+"""`jaxmac plot`: learning curves of runs as a figure, a comparison of them as a page, or data for marl-eval."""
 
 from __future__ import annotations
 
@@ -13,42 +13,43 @@ import tyro
 from jaxmac.cli.parsing import parse
 
 FIGURES = (".png", ".svg", ".pdf")
-ENDINGS = (*FIGURES, ".html", ".json")
+SUFFIXES = (*FIGURES, ".html", ".json")
 
 
 @dataclasses.dataclass(frozen=True)
 class PlotArguments:
-    """Learning curves of several runs, one panel per environment; with --out x.html a whole comparison."""
+    """Plot the learning curves of runs, one panel per environment, or write a page that compares them."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     out: Path = Path("curves.png")
-    """.png, .svg or .pdf: a figure; .html: a page with figures, tables and animations; .json: data for marl-eval"""
+    """.png, .svg or .pdf for a figure, .html for a page with figures, tables and animations, .json for marl-eval"""
     title: str = ""
+    """title of the figure or page"""
     window: int = 10
-    """evaluations to smooth over, and to take the final return from"""
+    """evaluations to smooth over, and to average for the final return"""
     solved: float = 0.95
-    """in the page: share of the best known return from which on a member has solved it"""
+    """for the page: share of the best known return from which on a member has solved the task"""
 
 
 def command_plot(arguments: Sequence[str]) -> int:
-    """Write what the ending of --out says."""
+    """Write the file that the suffix of --out asks for, and print its path."""
     from jaxmac.analysis.curves import learning_curves
     from jaxmac.evaluation.comparison import gather, panels
     from jaxmac.runs.result import load
 
     given = parse("plot", PlotArguments, arguments)
     if not given.runs:
-        raise ValueError("name at least one run directory")
-    ending = given.out.suffix.lower()
-    if ending not in ENDINGS:
-        raise ValueError(f"--out {given.out}: its ending says what to write; allowed: {', '.join(ENDINGS)}")
+        raise ValueError("give at least one run directory")
+    suffix = given.out.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"--out {given.out}: its suffix selects the format; allowed: {', '.join(SUFFIXES)}")
     if given.window < 1:
         raise ValueError(f"window={given.window} is out of range; allowed: >= 1")
     results = [load(path) for path in given.runs]
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    if ending in FIGURES:
+    if suffix in FIGURES:
         learning_curves(panels(gather(results), given.title), given.out, given.window)
-    elif ending == ".html":
+    elif suffix == ".html":
         from jaxmac.evaluation.report import html_report
 
         given.out.write_text(html_report(results, given.title, given.window, given.solved), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`jaxmac render`: an episode as an animation."""
+"""`jaxmac render`: animate one episode of a learned policy, or of a scripted or random one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from jaxmac.record.policy import BASELINES, baseline_policy
 
 
 def _render_class(env_id: str | None) -> type:
-    """The arguments of `jaxmac render`: of a run, or of an environment with its options."""
+    """The arguments of `jaxmac render`, with the options of the environment if one is given."""
     fields: list[Any] = [
         ("run", Annotated[Path | None, tyro.conf.Positional], None),
         ("member", documented(int, "member of the run"), 0),
-        ("env", documented(str | None, "instead of a run: an environment id"), None),
+        ("env", documented(str | None, "without a run: an environment id"), None),
         ("policy", documented(str, "without a run: " + " or ".join(BASELINES)), "scripted"),
         ("seed", documented(int, "of the episode"), 0),
         ("out", documented(Path | None, "the GIF to write (default: RUN/episode.gif or ENV_POLICY.gif)"), None),
@@ -32,13 +32,13 @@ def _render_class(env_id: str | None) -> type:
 
 
 def command_render(arguments: Sequence[str]) -> int:
-    """Write a GIF of a learned policy, or of an environment under a scripted or random one."""
+    """Write an animation and print its path."""
     from jaxmac.analysis.animation import animate
     from jaxmac.runs.result import load
 
     given = parse("render", _render_class(peek(arguments, "--env", "") or None), arguments)
     if (given.run is None) == (given.env is None):
-        raise ValueError("name a run directory or an environment (--env ID), one of the two")
+        raise ValueError("give either a run directory or an environment (--env ID)")
     if given.run is not None:
         print(load(given.run).render(given.member, given.out or given.run / "episode.gif", given.seed))
         return 0

@@ -17,17 +17,17 @@ from jaxmac.processes.joining import use_cpu_devices
 
 @dataclasses.dataclass(frozen=True)
 class ResumeArguments(DeviceArguments):
-    """Continue a run that was stopped."""
+    """Continue a run from a checkpoint, bit for bit as if it had never stopped."""
 
     run: Annotated[Path, tyro.conf.Positional]
     episodes: int | None = None
-    """train up to so many episodes instead"""
+    """train up to this number of episodes instead (a finished run continues, too)"""
     iteration: Annotated[int | None, tyro.conf.arg(name="from")] = None
-    """the checkpoint to continue from (default: the last one)"""
+    """iteration of the checkpoint to continue from (default: the last one)"""
 
 
 def command_resume(arguments: Sequence[str]) -> int:
-    """Continue a run from its last complete checkpoint."""
+    """Continue a run, print its final returns and return the exit status."""
     from jaxmac.training.resume import resume
 
     given = parse("resume", ResumeArguments, arguments)

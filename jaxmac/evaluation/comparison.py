@@ -85,7 +85,7 @@ def gather(results: Sequence[Result]) -> list[Line]:
     in which they differ, or else by the name of their run. Raises ValueError if there are no runs.
     """
     if not results:
-        raise ValueError("name at least one run")
+        raise ValueError("give at least one run")
     lines = []
     for number, result in enumerate(results):
         algorithm, env = result.config["algorithm"], result.env

@@ -176,8 +176,8 @@ def test_render_of_an_environment(capsys, tmp_path):
     assert "unknown policy 'rndom'; did you mean random" in refused(
         capsys, "render", "--env", "BoxPushing-4", "--policy", "rndom"
     )
-    assert "one of the two" in refused(capsys, "render")
-    assert "one of the two" in refused(capsys, "render", str(tmp_path), "--env", "BoxPushing-4")
+    assert "give either a run directory or" in refused(capsys, "render")
+    assert "give either a run directory or" in refused(capsys, "render", str(tmp_path), "--env", "BoxPushing-4")
 
 
 def test_list_shows_environments_algorithms_and_hyperparameters(capsys, monkeypatch):

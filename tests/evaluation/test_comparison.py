@@ -162,8 +162,8 @@ def test_plot_writes_what_its_ending_says(runs, tmp_path, capsys):
         capsys, "plot", *paths, "--out", str(tmp_path / "x.gif")
     )
     assert "window=0 is out of range" in refused(capsys, "plot", *paths, "--window", "0")
-    assert "name at least one run" in refused(capsys, "plot")
-    with pytest.raises(ValueError, match="name at least one run"):
+    assert "give at least one run directory" in refused(capsys, "plot")
+    with pytest.raises(ValueError, match="give at least one run"):
         jaxmac.compare([])
 
 

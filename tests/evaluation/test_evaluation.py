@@ -158,7 +158,7 @@ def test_an_actor_critic_is_sampled_or_greedy(algorithm):
     np.testing.assert_allclose(best(1.0), 0.25, atol=0.08)  # four standard errors
 
 
-def test_members_are_judged_apart(run):
+def test_every_member_is_evaluated_by_itself(run):
     rows = jaxmac.evaluate(run, 6, seed=1)
     assert [(row["member"], row["seed"], row["gamma"]) for row in rows] == [(0, 0, 0.9), (1, 0, 0.5)]
     assert json.dumps(rows[1:]) == json.dumps(jaxmac.evaluate(run, 6, seed=1, member=1))
@@ -186,15 +186,18 @@ def test_the_best_learner_is_another_one(run):
     assert json.dumps(best) == json.dumps(known) != json.dumps(last)
 
 
-def test_the_environment_to_judge_in(run):
-    judge = evaluation.evaluation_environment
-    assert judge(run) is run.env
-    other = judge(run, env_options={"penalty": -5.0})
+def test_the_environment_to_evaluate_in(run):
+    chosen = evaluation.evaluation_environment
+    assert chosen(run) is run.env
+    other = chosen(run, env_options={"penalty": -5.0})
     assert (other.horizon, other.penalty, other.size) == (12, -5.0, 4)  # the run's own options stay
-    assert (judge(run, "BoxPushing-6").horizon, judge(run, "BoxPushing-6").size) == (100, 6)  # another id: its own
-    assert judge(run, "BoxPushing-6", {"horizon": 9}).horizon == 9
+    assert (chosen(run, "BoxPushing-6").horizon, chosen(run, "BoxPushing-6").size) == (
+        100,
+        6,
+    )  # another id: its own
+    assert chosen(run, "BoxPushing-6", {"horizon": 9}).horizon == 9
     env = envs.make("BoxPushing-8")
-    assert judge(run, env) is env
+    assert chosen(run, env) is env
 
 
 @pytest.mark.parametrize(
@@ -249,8 +252,8 @@ def test_command_line(run, capsys, monkeypatch):
 def test_bad_questions_on_the_command_line(run, capsys, monkeypatch):
     monkeypatch.setattr("jaxmac.evaluation.episodes.load", lambda path: run)
     out = str(run.path)
-    assert "--policy goes with --env" in refused(capsys, "eval", out, "--policy", "random")
-    assert "name a run directory" in refused(capsys, "eval")
+    assert "--policy is for --env without a run" in refused(capsys, "eval", out, "--policy", "random")
+    assert "give a run directory" in refused(capsys, "eval")
     assert "unknown policy 'scriptd'; did you mean scripted?" in refused(
         capsys, "eval", "--env", "BoxPushing-4", "--policy", "scriptd"
     )

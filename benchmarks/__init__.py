@@ -1,0 +1,1 @@
+"""Benchmarks: README.md explains what was measured, results/ holds the reports, the scripts measure it again."""
