@@ -1,7 +1,7 @@
 """The command line: `jaxmac list | train | resume | eval | render | plot | export | bench`.
 
-Exit status: 0 only when what was asked for was done, 2 for bad input (one line on stderr), 1 for a run that failed,
-130 for an interrupted one.
+The exit status is 0 only if the command did what was asked for. It is 2 for bad input (one line on stderr), 1 for a
+run that failed and 130 for one that was interrupted.
 """
 
 from __future__ import annotations
@@ -13,36 +13,44 @@ from jaxmac.cli.bench import command_bench
 from jaxmac.cli.eval import command_eval
 from jaxmac.cli.export import command_export
 from jaxmac.cli.listing import command_list
+from jaxmac.cli.parsing import take
 from jaxmac.cli.plot import command_plot
 from jaxmac.cli.render import command_render
 from jaxmac.cli.resume import command_resume
 from jaxmac.cli.train import command_train
 from jaxmac.errors import nearest
 from jaxmac.processes.joining import report_error
+from jaxmac.registry import load_plugins
 from jaxmac.training.session import TrainingError
 
 USAGE = """usage: jaxmac COMMAND ...
 
-  list                 environments, algorithms, presets   [--algorithm ID: its hyperparameters]
-  train                train seeds (and swept values) together
-  resume RUN           continue a run that was stopped, bit for bit as if it never had been
-  eval RUN             fresh episodes of a run, with intervals   [--env ID --policy scripted|random]
-  render RUN           animation of a learned policy     [--env ID --policy scripted|random: of an environment]
-  plot RUN [RUN ...]   learning curves of several runs   [--out x.html: a page that compares them]
-  export RUN           a member's policy as files that run without jaxmac, on NumPy alone
-  bench                environment and training throughput
+  list                 list environments, algorithms and presets   [--algorithm ID: its hyperparameters]
+  train                train several seeds (and swept values) together
+  resume RUN           continue a run that was stopped, bit for bit as if it had not been
+  eval RUN             play fresh episodes, returns with intervals   [--env ID --policy scripted|random]
+  render RUN           animate an episode of a learned policy   [--env ID --policy scripted|random]
+  plot RUN [RUN ...]   plot learning curves   [--out x.html: a page that compares the runs]
+  export RUN           write a learned policy as files that run on NumPy alone
+  bench                measure the throughput of environments and of training
 
+Every command takes --plugin MODULE (repeatable): a Python module that registers parts, imported first.
 `jaxmac COMMAND --help` lists the options of a command."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE)
-        return 0 if arguments else 2
-    name, rest = arguments[0], arguments[1:]
+    """Run one command and return the exit status.
+
+    Args:
+        argv: the command and its arguments; None takes those of the process.
+    """
     try:
+        plugins, arguments = take(list(sys.argv[1:] if argv is None else argv), "--plugin")
+        load_plugins(plugins)
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(USAGE)
+            return 0 if arguments else 2
+        name, rest = arguments[0], arguments[1:]
         if name not in COMMANDS:
             raise ValueError(f"unknown command {name!r}; {nearest(name, COMMANDS)}")
         return COMMANDS[name](rest)

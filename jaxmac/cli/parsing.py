@@ -72,6 +72,24 @@ def peek(arguments: Sequence[str], flag: str, default: str) -> str:
     return default
 
 
+def take(arguments: Sequence[str], flag: str) -> tuple[list[str], list[str]]:
+    """All values of a flag that may be repeated, as `--flag value` or `--flag=value`, and the other arguments.
+
+    Raises ValueError for the flag without a value.
+    """
+    values, others = [], []
+    remaining = iter(arguments)
+    for argument in remaining:
+        if argument == flag or argument.startswith(flag + "="):
+            value = argument[len(flag) + 1 :] if argument != flag else next(remaining, "")
+            if not value or value.startswith("-"):
+                raise ValueError(f"{flag} needs a value")
+            values.append(value)
+        else:
+            others.append(argument)
+    return values, others
+
+
 def given_env_options(env_id: str, values: Any, arguments: Sequence[str]) -> dict[str, Any]:
     """The environment options named on the command line, be it with their default (it wins over a preset).
 
