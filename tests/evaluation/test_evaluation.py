@@ -138,11 +138,14 @@ def test_intervals():
 def test_an_actor_critic_is_sampled_or_greedy(algorithm):
     env = Asynchronous()
     config = configure(algorithm, "tuned", env, ON_POLICY)
-    built = make_algorithm(algorithm, env, config)
-    hyper = hyper_of(config)
+    built, hyper = make_algorithm(algorithm, env, config), hyper_of(config)
     sampled = built.evaluation(jax.jit(built.init)(jax.random.key(0), hyper), hyper)
-    greedy = evaluation._mode(sampled, True, algorithm)
-    assert evaluation._mode(sampled, False, algorithm) is evaluation._mode(sampled, None, algorithm) is sampled
+    greedy = evaluation._greedy_or_sampled(sampled, True, algorithm)
+    assert (
+        evaluation._greedy_or_sampled(sampled, False, algorithm)
+        is evaluation._greedy_or_sampled(sampled, None, algorithm)
+        is sampled
+    )
 
     def first_choices(policy):
         play = jax.jit(lambda epsilon: rollout_to_end(env, policy, jax.random.key(1), jnp.full(512, epsilon))[0])
