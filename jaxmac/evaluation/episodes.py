@@ -161,7 +161,7 @@ def _check_sizes(trained: Environment, chosen: Environment) -> None:
     for name, words in sizes.items():
         needed, found = getattr(trained, name), getattr(chosen, name)
         if needed != found:
-            difference = f"{chosen.name} has {words} {found}, the policy needs {needed} as of {trained.name}"
+            difference = f"{chosen.name} has {words} {found}, the policy needs {needed}, as {trained.name} has"
             raise ValueError(f"{difference}: evaluate it in an environment of the same sizes")
 
 

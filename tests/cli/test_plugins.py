@@ -1,7 +1,9 @@
 """`--plugin MODULE`: loaded before anything else, once, and refused in one line where it cannot be imported."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from support.commands import refused
@@ -10,6 +12,7 @@ from jaxmac.cli.main import main
 from jaxmac.cli.parsing import take
 from jaxmac.runs.sinks import SINKS
 
+ROOT = Path(__file__).parents[2]
 PLUGIN = """
 import jaxmac
 
@@ -82,6 +85,8 @@ def test_the_current_directory_is_searched_from_the_console(folder):
     (folder / "console_parts.py").write_text(PLUGIN + "print('console_parts is imported')\n")
     command = [sys.executable, "-c", "import sys; from jaxmac.cli.main import main; sys.exit(main())"]
     isolated = [command[0], "-P", *command[1:]]  # without the current directory, as the command jaxmac starts
-    done = subprocess.run([*isolated, "--plugin", "console_parts", "--help"], capture_output=True, text=True)
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    arguments = ["--plugin", "console_parts", "--help"]
+    done = subprocess.run([*isolated, *arguments], capture_output=True, text=True, env=path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("console_parts is imported\nusage: jaxmac")

@@ -12,9 +12,10 @@ from support.probes import Asynchronous
 from support.runs import ON_POLICY, TINY
 
 import jaxmac
-from jaxmac import envs, evaluation
+from jaxmac import envs
 from jaxmac.algorithms import configure, make_algorithm
 from jaxmac.cli.main import main
+from jaxmac.evaluation import episodes as evaluation
 from jaxmac.hyper import hyper_of
 from jaxmac.record.policy import Policy, random_policy
 from jaxmac.record.rollout import rollout, rollout_to_end
