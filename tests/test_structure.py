@@ -44,6 +44,7 @@ KNOWN_LONG_FILES = {
     "envs/warehouse/environment.py",
     "jaxmac/algorithms/mac_q.py",
     "tests/algorithms/test_mac_q.py",
+    "tests/mixers/test_mixers.py",
 }
 KNOWN_LONG_FUNCTIONS: set[str] = set()
 KNOWN_FLAX_MODULES = {"jaxmac.algorithms.factorised"}
