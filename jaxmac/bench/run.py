@@ -31,7 +31,7 @@ DEFAULT_ENVIRONMENTS = tuple(
 
 @dataclasses.dataclass(frozen=True)
 class BenchArguments:
-    """Environment and training throughput on this machine."""
+    """Measure the throughput of environments and of training on this machine."""
 
     what: Literal["all", "environments", "training"] = "all"
     """what to measure"""

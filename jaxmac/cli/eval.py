@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Sequence
@@ -13,13 +12,13 @@ import tyro
 from rich.markup import escape
 
 from jaxmac import envs
-from jaxmac.cli.parsing import documented, env_options_class, given_env_options, parse, peek
+from jaxmac.cli.parsing import documented, given_env_options, make_arguments_class, parse, peek
 from jaxmac.record.policy import BASELINES, baseline_policy
 
 
 def _eval_class(env_id: str | None) -> type:
     """The arguments of `jaxmac eval`, with the options of the environment if it is known."""
-    fields: list[Any] = [
+    fields = [
         ("run", Annotated[Path | None, tyro.conf.Positional], None),
         ("episodes", documented(int, "number of episodes for each member"), 1000),
         ("member", documented(int | None, "evaluate this member only"), None),
@@ -37,11 +36,8 @@ def _eval_class(env_id: str | None) -> type:
         ("durations", documented(bool, "print how long macro-actions took"), False),
         ("json", documented(bool, "print everything, durations included, as one line of JSON"), False),
     ]
-    made = [(name, kind, dataclasses.field(default=default)) for name, kind, default in fields]
-    if env_id is not None:
-        options = env_options_class(env_id)
-        made.append(("env_options", options, dataclasses.field(default_factory=options)))
-    return dataclasses.make_dataclass("Eval", made, frozen=True)
+    description = "Play fresh episodes with the learned policies of a run, or with a scripted or random policy."
+    return make_arguments_class(description, fields, env_id)
 
 
 def command_eval(arguments: Sequence[str]) -> int:

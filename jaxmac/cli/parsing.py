@@ -1,4 +1,8 @@
-"""From words on the command line to typed values, with errors of one line."""
+"""From the words on the command line to typed values, with errors of one line.
+
+tyro parses the arguments of a command from a dataclass. Which options a command has may depend on other options
+(the algorithm, the environment), so `peek` reads those first.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ import tyro
 from jaxmac import envs
 from jaxmac.errors import nearest
 
+PLUGIN_HELP = "Like every command it also takes --plugin MODULE (repeatable): a module that registers parts."
+
 
 def parse(
     command: str,
@@ -22,33 +28,47 @@ def parse(
     arguments: Sequence[str],
     explain: Callable[[str], str | None] = lambda flag: None,
 ) -> Any:
-    """Parse with tyro; an unknown option is a one-line ValueError that names the nearest known ones."""
-    said = io.StringIO()
+    """Parse the arguments of a command.
+
+    Args:
+        command: its name, for help and errors.
+        arguments_class: a dataclass with one field per option; its docstring describes the command.
+        arguments: the words on the command line.
+        explain: why an option is unknown, in one line, or None where that is not known.
+
+    Raises:
+        ValueError: an option is unknown (the message names the nearest known ones) or its value cannot be read.
+        SystemExit: help was asked for and printed.
+    """
+    stderr = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(stderr):
             parsed, unknown = tyro.cli(
-                arguments_class, prog=f"jaxmac {command}", args=list(arguments), return_unknown_args=True
+                arguments_class,
+                prog=f"jaxmac {command}",
+                description=f"{arguments_class.__doc__}\n\n{PLUGIN_HELP}",
+                args=list(arguments),
+                return_unknown_args=True,
             )
-    except SystemExit as end:
-        if not end.code:  # --help
+    except SystemExit as exit:
+        if not exit.code:  # --help
             raise
-        raise ValueError(f"{_one_line(said.getvalue())} (`jaxmac {command} --help`)") from None
-    if unknown and (why := explain(unknown[0])):
-        raise ValueError(why)
+        raise ValueError(f"{_one_line(stderr.getvalue())} (`jaxmac {command} --help`)") from None
     if unknown:
-        flags = sorted(_flags(arguments_class))
-        raise ValueError(f"unknown option {unknown[0]!r} of `jaxmac {command}`; {nearest(unknown[0], flags)}")
+        close = nearest(unknown[0], sorted(_flags(arguments_class)))
+        raise ValueError(explain(unknown[0]) or f"unknown option {unknown[0]!r} of `jaxmac {command}`; {close}")
     return parsed
 
 
-def _one_line(box: str) -> str:
-    """The text of tyro's framed message, without its frame and its hints."""
-    lines = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
+def _one_line(message: str) -> str:
+    """The text of an error message of tyro, without its frame and its hints."""
+    lines = [line.strip("│ ") for line in message.splitlines() if line.startswith("│")]
     text = " ".join(itertools.takewhile(lambda line: not line.startswith("──"), lines))
-    return " ".join(text.split()) or " ".join(box.split())
+    return " ".join(text.split()) or " ".join(message.split())
 
 
 def _flags(arguments_class: type, prefix: str = "--") -> list[str]:
+    """All options of a dataclass, those of nested dataclasses as `--outer.inner`."""
     flags = []
     for field in dataclasses.fields(arguments_class):
         inner = field.default_factory if dataclasses.is_dataclass(field.default_factory) else None
@@ -57,13 +77,35 @@ def _flags(arguments_class: type, prefix: str = "--") -> list[str]:
     return flags
 
 
+def make_arguments_class(
+    description: str,
+    fields: Sequence[tuple[str, Any, Any]],
+    env_id: str | None = None,
+    bases: tuple[type, ...] = (),
+) -> type:
+    """A dataclass for `parse`, where the options of a command depend on other options.
+
+    Args:
+        description: what the command does.
+        fields: name, type (see `documented`) and default of every option.
+        env_id: the environment whose options are added as `--env-options.NAME`, if it is known.
+        bases: dataclasses whose options are added.
+    """
+    made = [(name, kind, dataclasses.field(default=default)) for name, kind, default in fields]
+    if env_id is not None:
+        options = env_options_class(env_id)
+        made.append(("env_options", options, dataclasses.field(default_factory=options)))
+    namespace = {"__doc__": description}
+    return dataclasses.make_dataclass("Arguments", made, bases=bases, namespace=namespace, frozen=True)
+
+
 def documented(kind: Any, text: str) -> Any:
-    """A type with its help line."""
+    """A type with the help text of its option."""
     return Annotated[kind, tyro.conf.arg(help=text)]
 
 
 def peek(arguments: Sequence[str], flag: str, default: str) -> str:
-    """Value of a flag that decides which other flags exist, as `--flag value` or `--flag=value`."""
+    """The value of a flag, as `--flag value` or `--flag=value`, before the arguments are parsed."""
     for index, argument in enumerate(arguments):
         if argument == flag and index + 1 < len(arguments):
             return arguments[index + 1]
@@ -91,47 +133,52 @@ def take(arguments: Sequence[str], flag: str) -> tuple[list[str], list[str]]:
 
 
 def given_env_options(env_id: str, values: Any, arguments: Sequence[str]) -> dict[str, Any]:
-    """The environment options named on the command line, be it with their default (it wins over a preset).
+    """The environment options that are on the command line.
 
+    An option counts as given even with its default value, because it then wins over the environment's preset.
     Raises ValueError if a table (numbers in brackets) cannot be read.
     """
-    said = {name: value for name, value in vars(values).items() if _says(arguments, name)}
+    given = {name: value for name, value in vars(values).items() if _is_given(arguments, name)}
     kinds = {name: kind for name, (kind, _) in envs.env_options(env_id).items()}
-    return {name: _table(name, value) if _is_table(kinds[name]) else value for name, value in said.items()}
+    return {name: _read_table(name, value) if _is_table(kinds[name]) else value for name, value in given.items()}
 
 
 def _is_table(kind: Any) -> bool:
+    """Whether an option's type is a sequence, possibly inside a union."""
     return get_origin(kind) in (tuple, list, Sequence) or any(map(_is_table, get_args(kind)))
 
 
-def _table(name: str, text: str) -> Any:
+def _read_table(name: str, text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
         raise ValueError(f"{name} is {text!r}, but must be a table such as [[20, 20], [30, 30]]") from None
 
 
-def _says(arguments: Sequence[str], option: str) -> bool:
-    names = {f"{prefix}{option}" for prefix in ("--env-options.", "--env_options.")}
-    negated = {f"{prefix}no-{option}" for prefix in ("--env-options.", "--env_options.")}
-    known = {name.replace("_", "-") for name in names | negated}
-    return any(argument.split("=", 1)[0].replace("_", "-") in known for argument in arguments)
+def _is_given(arguments: Sequence[str], option: str) -> bool:
+    """Whether `--env-options.OPTION` or `--env-options.no-OPTION` is among the arguments."""
+    option = option.replace("_", "-")
+    flags = (f"--env-options.{option}", f"--env-options.no-{option}")
+    return any(argument.split("=", 1)[0].replace("_", "-") in flags for argument in arguments)
 
 
 def env_options_class(env_id: str) -> type:
-    """A dataclass of an environment's options, for tyro."""
+    """A dataclass with the options of an environment, for tyro."""
     fields = []
     for name, (kind, default) in envs.env_options(env_id).items():
         if _is_table(kind):
             kind, default = documented(str | None, "a table such as [[20, 20], [30, 30]]"), None
-        elif default is None or isinstance(default, str):  # one of several names: `make` judges
+        elif default is None or isinstance(default, str):  # a choice of names, which `make` checks
             kind = documented(str if default else str | None, str(kind).replace("typing.", ""))
         fields.append((name, kind, dataclasses.field(default=default)))
     return dataclasses.make_dataclass("EnvOptions", fields, frozen=True)
 
 
 def parse_seeds(text: str) -> int | list[int]:
-    """A number of seeds, or the list of them."""
+    """`8` as a number of seeds, `3,5,8` as a list of seeds.
+
+    Raises a one-line ValueError for other texts.
+    """
     try:
         return [int(part) for part in text.split(",")] if "," in text else int(text)
     except ValueError:
@@ -141,16 +188,28 @@ def parse_seeds(text: str) -> int | list[int]:
 def parse_sweep(
     items: Sequence[str], kinds: dict[str, type], explain: Callable[[str], str | None] = lambda name: None
 ) -> dict[str, list[Any]]:
-    """`NAME=VALUE,VALUE ...` as name -> values; `explain` says why a name is none of `kinds`, if it can."""
+    """`NAME=VALUE,VALUE` items as name -> values.
+
+    Args:
+        items: the words on the command line.
+        kinds: name -> type of every hyperparameter.
+        explain: why a name is none of `kinds`, in one line, or None where that is not known.
+
+    Raises ValueError, in one line, for an unknown name or a value of another type.
+    """
     sweep: dict[str, list[Any]] = {}
     for item in items:
         name, _, values = item.partition("=")
         name = name.replace("-", "_")
         if name not in kinds:
             raise ValueError(explain(name) or f"unknown hyperparameter {name!r} in --sweep; {nearest(name, kinds)}")
-        parse_one = (lambda v: {"true": True, "false": False}[v.lower()]) if kinds[name] is bool else kinds[name]
         try:
-            sweep[name] = [parse_one(value) for value in values.split(",")]
+            sweep[name] = [_read_value(value, kinds[name]) for value in values.split(",")]
         except (ValueError, KeyError):
             raise ValueError(f"--sweep {item}: expected {kinds[name].__name__} values") from None
     return sweep
+
+
+def _read_value(text: str, kind: type) -> Any:
+    """A value of a sweep. Raises KeyError or ValueError for a text that is none of that type."""
+    return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
 from jaxmac import envs
-from jaxmac.cli.parsing import documented, env_options_class, given_env_options, parse, peek
+from jaxmac.cli.parsing import documented, given_env_options, make_arguments_class, parse, peek
 from jaxmac.record.policy import BASELINES, baseline_policy
 
 
 def _render_class(env_id: str | None) -> type:
     """The arguments of `jaxmac render`, with the options of the environment if one is given."""
-    fields: list[Any] = [
+    fields = [
         ("run", Annotated[Path | None, tyro.conf.Positional], None),
-        ("member", documented(int, "member of the run"), 0),
+        ("member", documented(int, "index of the member"), 0),
         ("env", documented(str | None, "without a run: an environment id"), None),
         ("policy", documented(str, "without a run: " + " or ".join(BASELINES)), "scripted"),
-        ("seed", documented(int, "of the episode"), 0),
-        ("out", documented(Path | None, "the GIF to write (default: RUN/episode.gif or ENV_POLICY.gif)"), None),
+        ("seed", documented(int, "seed of the episode"), 0),
+        ("out", documented(Path | None, "GIF to write (default: RUN/episode.gif or ENV_POLICY.gif)"), None),
     ]
-    made = [(name, kind, dataclasses.field(default=default)) for name, kind, default in fields]
-    if env_id is not None:
-        options = env_options_class(env_id)
-        made.append(("env_options", options, dataclasses.field(default_factory=options)))
-    return dataclasses.make_dataclass("Render", made, frozen=True)
+    description = "Animate an episode of a learned policy, or of an environment under a scripted or random policy."
+    return make_arguments_class(description, fields, env_id)
 
 
 def command_render(arguments: Sequence[str]) -> int:

@@ -1,8 +1,7 @@
-"""`jaxmac train`: train seeds and swept values together."""
+"""`jaxmac train`: train several seeds and swept values together."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from jaxmac.algorithms.registry import ALGORITHMS, configure, owners_of, refusal
 from jaxmac.cli.devices import DeviceArguments, join_processes
 from jaxmac.cli.parsing import (
     documented,
-    env_options_class,
     given_env_options,
+    make_arguments_class,
     parse,
     parse_seeds,
     parse_sweep,
@@ -27,7 +26,7 @@ from jaxmac.training.loop import train
 
 
 def command_train(arguments: Sequence[str]) -> int:
-    """Train and leave a run directory with metrics, curve, checkpoint and an animation of member 0."""
+    """Train, print final returns, animate an episode of the best member and return the exit status."""
     algorithm = peek(arguments, "--algorithm", "avf-qplex")
     env_id = peek(arguments, "--env", "BoxPushing-10")
     preset = peek(arguments, "--preset", "tuned")
@@ -66,46 +65,40 @@ def command_train(arguments: Sequence[str]) -> int:
 
 
 def _chosen_parts(algorithm: str, arguments: Sequence[str]) -> dict[str, str]:
-    """The settings on the command line that choose a part, whose own settings are flags then, too."""
+    """The settings on the command line that choose a part, such as the memory; its settings are options, too."""
     flags = {name: "--" + name.replace("_", "-") for name in choosing_fields(ALGORITHMS[algorithm].config)}
     given = {name: peek(arguments, flag, "") for name, flag in flags.items()}
     return {name: value for name, value in given.items() if value}
 
 
 def _train_class(algorithm: str, env_id: str, preset: str, chosen: dict[str, str]) -> tuple[type, Any]:
-    """The arguments of `jaxmac train` for these parts and this environment, and the config of its preset."""
+    """The arguments of `jaxmac train` for these parts and this environment, and the config of the preset."""
     config = configure(algorithm, preset, envs.make(env_id), chosen)
-    options = env_options_class(env_id)
-    common = [
-        ("algorithm", documented(str, "one of " + ", ".join(ALGORITHMS)), algorithm),
-        ("env", documented(str, "an environment id (see `jaxmac list`)"), env_id),
-        ("preset", documented(str, "one of " + ", ".join(ALGORITHMS[algorithm].presets)), preset),
-        ("seeds", documented(str, "a number n (seeds 0..n-1) or a list such as 3,5,8"), "8"),
-        ("episodes", documented(int, "training episodes per member"), 5000),
-        ("out", documented(Path | None, "run directory (default: runs/ALGORITHM_ENV)"), None),
-        ("overwrite", documented(bool, "replace a run that is there already"), False),
-        (
-            "sweep",
-            documented(tuple[str, ...], "NAME=VALUE,VALUE ...: every combination runs with every seed"),
-            (),
-        ),
-        ("chunk", documented(int | None, "iterations per compiled call; never changes the numbers"), None),
-        ("checkpoint_every", documented(int, "evaluations between checkpoints"), 10),
-        ("checkpoint_replay", documented(bool, "keep the replay in them, for `jaxmac resume`"), True),
-        ("log", documented(str, "besides metrics.csv: " + ",".join(SINKS)), ""),
-    ]
-    fields: list[Any] = [(name, kind, dataclasses.field(default=default)) for name, kind, default in common]
-    fields.append(("env_options", options, dataclasses.field(default_factory=options)))
     kinds = field_types(type(config))
+    fields = [
+        ("algorithm", documented(str, "one of " + ", ".join(ALGORITHMS)), algorithm),
+        ("env", documented(str, "environment id (`jaxmac list` shows them)"), env_id),
+        ("preset", documented(str, "one of " + ", ".join(ALGORITHMS[algorithm].presets)), preset),
+        ("seeds", documented(str, "a number n (seeds 0 to n-1) or a list such as 3,5,8"), "8"),
+        ("episodes", documented(int, "training episodes of each member"), 5000),
+        ("out", documented(Path | None, "run directory (default: runs/ALGORITHM_ENV)"), None),
+        ("overwrite", documented(bool, "replace a run that is already there"), False),
+        ("sweep", documented(tuple[str, ...], "NAME=VALUE,VALUE ...: train every combination with every seed"), ()),
+        ("chunk", documented(int | None, "iterations per compiled call; does not change the numbers"), None),
+        ("checkpoint_every", documented(int, "evaluations between checkpoints"), 10),
+        ("checkpoint_replay", documented(bool, "keep the replay in checkpoints, for `jaxmac resume`"), True),
+        ("log", documented(str, "besides metrics.csv, separated by commas: " + ", ".join(SINKS)), ""),
+    ]
     for name, field in settings_of(type(config)).items():
         owner = f"{part_of(field)}: " if part_of(field) else ""
         kind = documented(kinds[name], f"{owner}{field.metadata['help']} ({allowed(field)})")
-        fields.append((name, kind, dataclasses.field(default=getattr(config, name))))
-    return dataclasses.make_dataclass("Train", fields, bases=(DeviceArguments,), frozen=True), config
+        fields.append((name, kind, getattr(config, name)))
+    description = "Train several seeds (and swept values) together, as one program, and write a run directory."
+    return make_arguments_class(description, fields, env_id, (DeviceArguments,)), config
 
 
 def report_result(result: Any, out: Path) -> None:
-    """Print final returns and where the files are; render the best member."""
+    """Print the final returns and the written files, and animate an episode of the best member."""
     from jaxmac.analysis.returns import final_returns
 
     if not is_main_process():
