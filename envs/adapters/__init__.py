@@ -17,33 +17,33 @@ __all__ = ["from_jaxmarl", "to_jaxmarl", "to_pettingzoo"]
 def from_jaxmarl(env: Any, **options: Any) -> Environment:
     """A JaxMARL `MultiAgentEnv` as an Environment whose macro-actions are its actions, one step each.
 
-    Give it to `envs.WithOptions` for macro-actions that last. The options are those of
-    `envs.adapters.incoming.FromJaxMARL`: `horizon`, `reward`, `actions`, `action_names`, `state`, `draw`, `name`.
+    Give it to `envs.WithOptions` for macro-actions that last. The options are those of `FromJaxMARL` in
+    `incoming_jaxmarl.py`: `horizon`, `reward`, `actions`, `action_names`, `state`, `draw`, `name`.
 
     Raises:
         ImportError: JaxMARL is not installed.
         ValueError: in one line, for an environment or an option that does not fit.
     """
-    return _load("incoming").FromJaxMARL(env, **options)
+    return _load("incoming_jaxmarl").FromJaxMARL(env, **options)
 
 
 def to_jaxmarl(env: Environment, *, fresh: bool = False) -> Any:
-    """An Environment as a JaxMARL `MultiAgentEnv`; see `envs.adapters.jaxmarl_view.JaxMARLView`.
+    """An Environment as a JaxMARL `MultiAgentEnv`; see `jaxmac.envs.adapters.outgoing_jaxmarl.JaxMARLView`.
 
     Agents see their macro-observation, or with `fresh` what they perceive now. Raises ImportError if JaxMARL is not
     installed, ValueError if `env` is no Environment.
     """
-    return _load("jaxmarl_view").JaxMARLView(_checked(env), fresh)
+    return _load("outgoing_jaxmarl").JaxMARLView(_checked(env), fresh)
 
 
 def to_pettingzoo(env: Environment, seed: int = 0, *, fresh: bool = False, render_mode: str | None = None) -> Any:
-    """An Environment as a PettingZoo `ParallelEnv`; see `envs.adapters.pettingzoo_view.PettingZooView`.
+    """An Environment as a PettingZoo `ParallelEnv`; see `jaxmac.envs.adapters.outgoing_pettingzoo.PettingZooView`.
 
     Episodes follow from `seed` until `reset(seed=...)` gives another one. `fresh` as in `to_jaxmarl`; `render_mode`
     is None or "rgb_array". Raises ImportError if PettingZoo is not installed, ValueError if `env` is no Environment
     or for another render mode.
     """
-    return _load("pettingzoo_view").PettingZooView(_checked(env), seed, fresh, render_mode)
+    return _load("outgoing_pettingzoo").PettingZooView(_checked(env), seed, fresh, render_mode)
 
 
 def _checked(env: Any) -> Environment:
@@ -56,6 +56,6 @@ def _load(module: str) -> Any:
     try:
         return import_module(f"jaxmac.envs.adapters.{module}")
     except ModuleNotFoundError as error:
-        if error.name is not None and error.name.partition(".")[0] in ("envs", "jax", "numpy"):
+        if error.name is not None and error.name.partition(".")[0] in ("jaxmac", "jax", "numpy"):
             raise
         raise ImportError(f"{error.name} is not installed: pip install 'jaxmac[adapters]'") from None

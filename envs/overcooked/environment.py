@@ -24,7 +24,7 @@ from jax import Array
 from jaxmac.envs.environment import Environment, EnvState, Outcome
 from jaxmac.envs.overcooked import belief as memory
 from jaxmac.envs.overcooked import kitchen as things
-from jaxmac.envs.overcooked import macro
+from jaxmac.envs.overcooked import macro_actions as macro
 from jaxmac.envs.overcooked.belief import Belief
 from jaxmac.envs.overcooked.kitchen import Kitchen
 from jaxmac.envs.overcooked.layout import (
@@ -38,7 +38,7 @@ from jaxmac.envs.overcooked.layout import (
     in_view,
 )
 from jaxmac.envs.overcooked.planner import Planner
-from jaxmac.envs.overcooked.scripts import SCRIPT_STEPS, SCRIPTS
+from jaxmac.envs.overcooked.plans import SCRIPT_STEPS, SCRIPTS
 
 STEP_REWARD, CHOP_REWARD, SALAD_REWARD, WRONG_REWARD = -0.1, 10.0, 200.0, -5.0
 
@@ -104,7 +104,7 @@ class Overcooked(Environment):
         return SALAD_REWARD + CHOP_REWARD * len(self.recipe) + STEP_REWARD * steps
 
     def _script(self) -> tuple[str, bool]:
-        """Name of the plan in `scripts.py`, and whether these options leave its course as it is."""
+        """Name of the plan in `plans.py`, and whether these options leave its course as it is."""
         return self.layout.map_type, self.view_radius == 2
 
     def script(self) -> tuple[tuple[int, ...], ...] | None:

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxmac.envs.overcooked import heap
+from jaxmac.envs.overcooked import heap_search
 from jaxmac.envs.overcooked.lanes import only_where
 from jaxmac.envs.overcooked.layout import SPACE, Layout
 
-TABLES = Path(__file__).with_name("navigation.npz")  # made by `tables.py`
+TABLES = Path(__file__).with_name("navigation.npz")  # made by `build_navigation.py`
 
 
 class Planner:
@@ -34,7 +34,7 @@ class Planner:
         self._moves = _table(map_type, size, num_agents)
         # A row's word: bit c stands for column c.
         self._floor = ((self.layout.template == SPACE) << np.arange(size)).sum(1).astype(np.int32)
-        self._search = only_where(lambda items, agents, *way: heap.search(self._board(items, agents), *way))
+        self._search = only_where(lambda items, agents, *way: heap_search.search(self._board(items, agents), *way))
 
     def first_move(self, here: Array, target: Array, items: Array, others: Array) -> Array:
         """First move from `here` to `target`: right, down, left, up or, without a way, stay (i32 0 to 4).
@@ -63,14 +63,14 @@ class Planner:
         return jnp.asarray(self._moves)[place].astype(jnp.int32)
 
     def _board(self, items: Array, agents: Array) -> Array:
-        """The map that `heap.search` takes, from believed cells."""
+        """The map that `heap_search.search` takes, from believed cells."""
 
         def bits(cells: Array) -> Array:
             in_row = (cells >> 4)[:, None] == jnp.arange(self.layout.size)
             return jnp.bitwise_or.reduce(jnp.where(in_row, 1 << (cells & 15)[:, None], 0), axis=0)
 
         shown = bits(agents)
-        return self._floor & ~bits(items) | shown | shown << heap.AGENTS
+        return self._floor & ~bits(items) | shown | shown << heap_search.AGENTS
 
 
 @lru_cache

@@ -315,7 +315,7 @@ def test_as_pettingzoo_episodes_follow_from_the_seed_and_are_drawn():
 
 @pytest.mark.parametrize(("adapter", "package"), [(from_jaxmarl, "jaxmarl"), (to_pettingzoo, "pettingzoo")])
 def test_what_to_install_is_one_line(monkeypatch, adapter, package):
-    for name in [name for name in sys.modules if name.startswith(("envs.adapters.", package))]:
+    for name in [name for name in sys.modules if name.startswith(("jaxmac.envs.adapters.", package))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError) as error:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, PartitionSpec
 
-from jaxmac.envs.overcooked import heap, tables
+from jaxmac.envs.overcooked import build_navigation, heap_search
 from jaxmac.envs.overcooked.lanes import BUFFER, in_buffers, one_by_one
 from jaxmac.envs.overcooked.layout import AGENT, COUNTER, ROW, SPACE, Layout
 from jaxmac.envs.overcooked.planner import TABLES, Planner
@@ -55,16 +55,16 @@ def grid_of(map_type, size, agents=(), items=()):
 
 
 def pack(grids):
-    """The maps as `heap.search` takes them, a word for each row: bit c to walk on column c, 16 + c an agent."""
+    """The maps that `heap_search.search` takes, a word for each row: bit c to walk on column c, 16 + c an agent."""
     bits = 1 << np.arange(grids.shape[-1], dtype=np.int64)
     agents = (grids == AGENT) @ bits
-    return ((grids == SPACE) @ bits + agents + (agents << heap.AGENTS)).astype(np.int32)
+    return ((grids == SPACE) @ bits + agents + (agents << heap_search.AGENTS)).astype(np.int32)
 
 
 def plain(grid, cell, target):
     size = len(grid)
     row_by_row = np.ravel(grid).tolist()
-    return tables.search(row_by_row, int(cell[0] * size + cell[1]), int(target[0] * size + target[1]))[0]
+    return build_navigation.search(row_by_row, int(cell[0] * size + cell[1]), int(target[0] * size + target[1]))[0]
 
 
 def by_cells(planner):
@@ -152,11 +152,11 @@ def test_the_heap_is_not_last_in_first_out():
 
 def test_building_a_table_again_gives_the_shipped_one():
     with np.load(TABLES) as shipped:
-        assert set(shipped.files) == {f"{map_type}{size}" for map_type, size in tables.KITCHENS}
-        np.testing.assert_array_equal(tables.build("B", 7), shipped["B7"])
+        assert set(shipped.files) == {f"{map_type}{size}" for map_type, size in build_navigation.KITCHENS}
+        np.testing.assert_array_equal(build_navigation.build("B", 7), shipped["B7"])
 
 
-@pytest.mark.parametrize(("map_type", "size"), tables.KITCHENS)
+@pytest.mark.parametrize(("map_type", "size"), build_navigation.KITCHENS)
 def test_shipped_tables_agree_with_rebuilt_rows(map_type, size):
     rng = np.random.default_rng(size)
     grid = grid_of(map_type, size).ravel().tolist()
@@ -167,12 +167,13 @@ def test_shipped_tables_agree_with_rebuilt_rows(map_type, size):
     for _ in range(12):
         cell, target = rng.choice(floor), rng.integers(size**2)
         row = table[(cell // size - 1) * (size - 2) + cell % size - 1, target]
-        np.testing.assert_array_equal(row, tables.moves_for(grid, cell, target)[a, b])
+        np.testing.assert_array_equal(row, build_navigation.moves_for(grid, cell, target)[a, b])
 
 
 @pytest.mark.parametrize(
     ("ask", "map_type", "size", "num_agents"),
-    [(by_cells, *kitchen, 3) for kitchen in tables.KITCHENS] + [(by_cells, "A", 7, 2), (by_cells, "C", 9, 2)],
+    [(by_cells, *kitchen, 3) for kitchen in build_navigation.KITCHENS]
+    + [(by_cells, "A", 7, 2), (by_cells, "C", 9, 2)],
 )
 def test_equals_the_plain_search(ask, map_type, size, num_agents):
     rng = np.random.default_rng(1)
@@ -221,7 +222,7 @@ def test_only_lanes_in_need_are_searched(share):
 
 @functools.cache
 def lane_by_lane(run):
-    return jax.jit(functools.partial(run, heap.search))
+    return jax.jit(functools.partial(run, heap_search.search))
 
 
 FIRST_MOVE = by_cells(Planner("C", 7, 3))

@@ -1,6 +1,7 @@
 """Builds `navigation.npz`, the planner's moves for every kitchen without stale items.
 
-Run `python -m jaxmac.envs.overcooked.tables` after a change here (three minutes); the result is the same each time.
+Run `python -m jaxmac.envs.overcooked.build_navigation` after a change here (three minutes); the result is the same
+each time.
 `search` is the planner as section 8.5 of the Overcooked specification describes it, in plain Python. It is also
 what the tests hold the fast versions against.
 """
