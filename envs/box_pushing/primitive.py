@@ -1,4 +1,7 @@
-"""Primitive-action versions: every action lasts one primitive step, so every agent chooses at every step."""
+"""Box Pushing with primitive actions: every action lasts one step, so every robot chooses at every step.
+
+Source: docs/specifications/box_pushing.md, section 7, bugs P1 and P2 of the reference program included.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,18 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from jaxmac.envs.box_pushing.environment import UP, BoxPushing, Physics, Robots, Rows
+from jaxmac.envs.box_pushing import plans
+from jaxmac.envs.box_pushing.controllers import meet_boxes
+from jaxmac.envs.box_pushing.environment import BoxPushing
+from jaxmac.envs.box_pushing.layout import UP
+from jaxmac.envs.box_pushing.state import Physics, Robots, Rows
 from jaxmac.envs.environment import Outcome
 
 FORWARD, TURN_LEFT, TURN_RIGHT, STAY = range(4)
 
 
 class PrimitiveBoxPushing(BoxPushing):
-    """Box Pushing with the actions forward, turn left, turn right and stay (its specification, section 7)."""
+    """Box Pushing with the actions forward, turn left, turn right and stay."""
 
     actions = ("forward", "turn left", "turn right", "stay")
 
@@ -34,8 +41,8 @@ class PrimitiveBoxPushing(BoxPushing):
     ):
         """As `BoxPushing`.
 
-        With `sticky_joint` robots that once pushed the big box together rise for ever (bug P1); without, they
-        must push together anew at each step.
+        With `sticky_joint` robots that have pushed the big box together once rise for the rest of the episode,
+        whatever they choose (bug P1); without, they must push together anew at each step.
         """
         self.sticky_joint = sticky_joint
         super().__init__(
@@ -53,7 +60,7 @@ class PrimitiveBoxPushing(BoxPushing):
     def transition(
         self, physics: Physics, macro_actions: Array, started: Array, noise: Any
     ) -> tuple[Physics, Outcome]:
-        """Trigger joint pushes, move the robots in index order, then the big box, then test the goal row."""
+        """Start joint pushes, move the robots in the order of their numbers, then the big box."""
         del started, noise
         robots, rows = physics.robots.split(), [physics.rows[k] for k in range(3)]
         if not self.sticky_joint:
@@ -62,39 +69,33 @@ class PrimitiveBoxPushing(BoxPushing):
             (macro_actions[i] == FORWARD) & (robot.heading == UP) & (robot.y == rows[2] - 1)
             for i, robot in enumerate(robots)
         ]
-        left = [ready[i] & (robot.x == self.columns[2]) for i, robot in enumerate(robots)]
-        right = [ready[i] & (robot.x == self.columns[3]) for i, robot in enumerate(robots)]
+        _, _, big_left, big_right = self.layout.columns
+        left = [ready[i] & (robot.x == big_left) for i, robot in enumerate(robots)]
+        right = [ready[i] & (robot.x == big_right) for i, robot in enumerate(robots)]
         robots = self._join(robots, left, right)
         lifted = jnp.stack(left).any() & jnp.stack(right).any()
-        fines = 0
+        penalties = []
         for i in range(self.num_agents):
-            robots[i], rows, fined = self._act(robots[i], rows, macro_actions[i])
-            fines = fines + fined
+            robots[i], rows, robot_penalties = self._act(robots[i], rows, macro_actions[i])
+            penalties.append(robot_penalties)
         rows[2] = rows[2] + lifted
-        return self._finish(robots, rows, jnp.ones(self.num_agents, bool), macro_actions, fines)
+        return self._finish(robots, rows, jnp.ones(self.num_agents, bool), macro_actions, penalties)
 
     def _act(self, robot: Robots, rows: Rows, action: Array) -> tuple[Robots, Rows, Array]:
         """One action of one robot: the robot, the box rows, number of penalties."""
-        solo = ~robot.joint
-        moving = solo & (action == FORWARD)
+        alone = ~robot.joint
+        moving = alone & (action == FORWARD)
         x, y = robot.ahead()
         outside = moving & ((x < 0) | (x >= self.size) | (y < 0) | (y >= self.size))
         # Bug P2: a robot inside a box that bumps into the wall is thrown back as well, and pays twice.
-        moved, rows, _, _, fines = self._meet_boxes(robot.forward(moving & ~outside), rows, moving)
+        moved, rows, _, _, penalties = meet_boxes(self.layout, robot.forward(moving & ~outside), rows, moving)
         turn = jnp.where(action == TURN_LEFT, 3, jnp.where(action == TURN_RIGHT, 1, 0))
-        heading = (robot.heading + jnp.where(solo, turn, 0)) & 3
-        return moved.replace(y=moved.y + robot.joint, heading=heading), rows, fines + outside
+        heading = (robot.heading + jnp.where(alone, turn, 0)) & 3
+        return moved.replace(y=moved.y + robot.joint, heading=heading), rows, penalties + outside
 
-    def script(self) -> tuple[tuple[int, ...], ...] | None:
-        """As the optimal plans with macro-actions."""
-        if self.optimal_return is None:
-            return None
-        aside = self.columns[2] - self.columns[0]
-        inwards, wait = (FORWARD,) * aside, (STAY,) * aside
-        if self.num_agents == 2:
-            return (*inwards, TURN_LEFT, FORWARD), (*inwards, TURN_RIGHT, FORWARD)
-        return (*wait, TURN_LEFT, FORWARD), (*inwards, TURN_RIGHT, FORWARD), (*wait, STAY, FORWARD)
+    def _plan(self) -> plans.Plan:
+        return plans.primitive_plan(self.layout, self.num_agents)
 
     def observe_initial(self, physics: Physics) -> Array:
-        """No quirk Q8 here: what is really in front."""
+        """What is really in front: quirk Q8 is the macro version's alone."""
         return self.observe(physics)

@@ -1,5 +1,7 @@
-"""Capture Target: agents on a torus must stand on a moving target at the same time."""
+"""Capture Target: agents meet in the cell of a moving target that they often miss."""
 
-from jaxmac.envs.capture_target.environment import CaptureTarget, PrimitiveCaptureTarget
+from jaxmac.envs.capture_target.environment import CaptureTarget
+from jaxmac.envs.capture_target.noise import Noise
+from jaxmac.envs.capture_target.primitive import PrimitiveCaptureTarget
 
-__all__ = ["CaptureTarget", "PrimitiveCaptureTarget"]
+__all__ = ["CaptureTarget", "Noise", "PrimitiveCaptureTarget"]

@@ -1,4 +1,4 @@
-"""What each agent remembers (the Overcooked specification, section 6)."""
+"""What each agent believes about the others and the items (docs/specifications/overcooked.md, section 6)."""
 
 from __future__ import annotations
 
@@ -10,32 +10,34 @@ from jaxmac.envs.overcooked.kitchen import Kitchen, item_cells
 from jaxmac.envs.overcooked.layout import CHOPPED, FOODS, Layout, fraction, in_view
 
 
-@struct.dataclass
-class Belief:
-    """Where each agent believes the others are. Knives and delivery never move: nobody needs to remember them."""
+class Belief(struct.PyTreeNode):
+    """Where each agent believes items and agents to be. Knives and the hatch never move, so they are left out."""
 
     items: Array  # i32 [N, 5]: cells
     agents: Array  # i32 [N, N]: cells
-    chops: Array  # f32 [N, 3]: foods' chops as a fraction
+    chops: Array  # f32 [N, 3]: chops of the foods, as a fraction
 
 
-def start(layout: Layout) -> Belief:
-    """At first everybody knows where everything is."""
+def initial_belief(layout: Layout) -> Belief:
+    """The belief before the first look: every agent knows where everything starts."""
     n = layout.num_agents
     items, agents = (jnp.array([cells] * n, jnp.int32) for cells in (layout.items, layout.agents))
     return Belief(items, agents, jnp.zeros((n, 3), jnp.float32))
 
 
-def update(layout: Layout, radius: int, kitchen: Kitchen, belief: Belief) -> Belief:
-    """What is in view is known; what is not where it was believed is believed to be where it started."""
-    eyes = kitchen.agents[:, None]
+def update_belief(layout: Layout, radius: int, kitchen: Kitchen, belief: Belief) -> Belief:
+    """The belief after a look around: what is in view is known, the rest is remembered.
 
-    def look(truth: Array, believed: Array, initial: tuple[int, ...]) -> tuple[Array, Array]:
-        seen, missed = in_view(radius, eyes, truth), in_view(radius, eyes, believed)
-        return jnp.where(seen, truth, jnp.where(missed, jnp.array(initial), believed)), seen
+    What is not where an agent believed it to be, with that cell in view, is believed to be where it started.
+    """
+    own_cells = kitchen.agents[:, None]
 
-    items, seen = look(item_cells(kitchen), belief.items, layout.items)
+    def look(cells: Array, believed: Array, initial: tuple[int, ...]) -> tuple[Array, Array]:
+        visible, missed = in_view(radius, own_cells, cells), in_view(radius, own_cells, believed)
+        return jnp.where(visible, cells, jnp.where(missed, jnp.array(initial), believed)), visible
+
+    items, visible = look(item_cells(kitchen), belief.items, layout.items)
     agents, _ = look(kitchen.agents, belief.agents, layout.agents)
-    # The reference divides what it remembers by three at each step.
-    chops = jnp.where(seen[:, : len(FOODS)], fraction(kitchen.chops, CHOPPED), belief.chops / 3)
+    # The reference program divides the chops that it remembers by three at each step.
+    chops = jnp.where(visible[:, : len(FOODS)], fraction(kitchen.chops, CHOPPED), belief.chops / 3)
     return Belief(items, agents, chops)

@@ -1,14 +1,14 @@
-"""Builds `navigation.npz`, the planner's moves for every kitchen without stale items.
+"""Builds `navigation.npz`, the planner's moves in every kitchen without items inside the room.
 
 Run `python -m jaxmac.envs.overcooked.build_navigation` after a change here (three minutes); the result is the same
-each time.
-`search` is the planner as section 8.5 of the Overcooked specification describes it, in plain Python. It is also
-what the tests hold the fast versions against.
+each time. `search` is the planner of docs/specifications/overcooked.md, section 8.5, in plain Python; the tests
+compare the fast versions with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -16,36 +16,36 @@ from jaxmac.envs.overcooked.layout import AGENT, DOWN, LEFT, RIGHT, SPACE, STAY,
 from jaxmac.envs.overcooked.planner import TABLES
 
 KITCHENS = [(map_type, size) for size in (7, 9) for map_type in "ABC"]
-Entry = tuple[int, int, int, int]  # 2 * estimate + agent, cell, steps, first move
+Entry = tuple[int, int, int, int]  # 2 * estimated length + 1 where an agent is, cell, steps so far, first move
 
 
 def search(grid: list[int], cell: int, target: int) -> tuple[int, set[int]]:
-    """First move on a map of codes (cells row by row), and the cells whose code had a say in it."""
+    """First move on a map of codes (cells row by row), and the cells whose code could change it."""
     size = round(len(grid) ** 0.5)
 
     def distance(c: int) -> int:
         return abs(c // size - target // size) + abs(c % size - target % size)
 
     heap: list[Entry] = [(2 * distance(cell), cell, 0, STAY)]
-    seen = {cell}
+    reached = {cell}
     while heap:
         _, here, steps, first = _extract(heap)
         for move, offset in ((RIGHT, 1), (LEFT, -1), (DOWN, size), (UP, -size)):
             c = here + offset
-            if c in seen:
+            if c in reached:
                 continue
             start = move if first == STAY else first
             if grid[c] in (SPACE, AGENT):
                 heap.append((2 * (steps + 1 + distance(c)) + (grid[c] == AGENT), c, steps + 1, start))
                 _raise(heap, len(heap) - 1)
-                seen.add(c)
+                reached.add(c)
             if c == target:
-                return start, seen - {cell, target}
-    return STAY, seen - {cell, target}
+                return start, reached - {cell, target}
+    return STAY, reached - {cell, target}
 
 
 def _raise(heap: list[Entry], k: int) -> None:
-    """Let entry `k` rise above its betters and its equals."""
+    """Let entry `k` rise above entries with larger or equal keys."""
     while k > 0 and heap[k][0] <= heap[(k - 1) // 2][0]:
         heap[k], heap[(k - 1) // 2] = heap[(k - 1) // 2], heap[k]
         k = (k - 1) // 2
@@ -76,17 +76,17 @@ def with_agents(grid: list[int], agents: Iterable[int]) -> list[int]:
 def moves_for(grid: list[int], cell: int, target: int) -> np.ndarray:
     """First moves for every pair of believed agents, int8 `[inside, inside]` over the cells inside the border.
 
-    Only pairs that can make a difference are searched: an agent on a cell the search does not look at has none.
+    Only pairs that can have an effect are searched: an agent on a cell that the search does not reach has none.
     """
     size = round(len(grid) ** 0.5)
     index = {size * r + c: (size - 2) * (r - 1) + c - 1 for r in range(1, size - 1) for c in range(1, size - 1)}
-    move, looked_at = search(grid, cell, target)
+    move, reached = search(grid, cell, target)
     moves = np.full((len(index), len(index)), move, np.int8)
-    alone = {a: search(with_agents(grid, [a]), cell, target) for a in looked_at}
+    alone = {a: search(with_agents(grid, [a]), cell, target) for a in reached}
     for a, (move, _) in alone.items():
         moves[index[a], :] = moves[:, index[a]] = move
-    for a, (_, looked_at) in alone.items():
-        for b in looked_at - {a}:
+    for a, (_, reached) in alone.items():
+        for b in reached - {a}:
             if not (b in alone and b < a and a in alone[b][1]):  # done already
                 move, _ = search(with_agents(grid, [a, b]), cell, target)
                 moves[index[a], index[b]] = moves[index[b], index[a]] = move
@@ -107,5 +107,6 @@ def build(map_type: str, size: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    np.savez_compressed(TABLES, **{f"{map_type}{size}": build(map_type, size) for map_type, size in KITCHENS})
+    tables: dict[str, Any] = {f"{map_type}{size}": build(map_type, size) for map_type, size in KITCHENS}
+    np.savez_compressed(TABLES, **tables)
     print(f"{TABLES}: {TABLES.stat().st_size} bytes")

@@ -1,8 +1,9 @@
-"""The planner's search in JAX, exact to the ties (the Overcooked specification, section 8.5).
+"""The planner's search in JAX, exact to the ties (docs/specifications/overcooked.md, section 8.5).
 
-Ties between equally good cells are decided by the mechanics of an array heap, so the heap is emulated move by
-move. What the search goes through is kept tiny (16 bit a heap entry, one word a row of the map): XLA then turns
-these loops into machine code on CPUs instead of interpreting them operation by operation, ten times faster.
+Ties between equally good cells are decided by the mechanics of a binary heap in an array, so that heap is emulated
+exchange by exchange. Its data are kept small (16 bits for a heap entry, one word for a row of the map): XLA then
+compiles these loops to machine code on CPUs instead of interpreting them operation by operation, ten times faster.
+`build_navigation.search` is the same search in plain Python.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from jax import Array, lax
 
 from jaxmac.envs.overcooked.layout import DOWN, LEFT, RIGHT, STAY, UP
 
-# A heap entry: 2 * estimate + agent (7 bits) | row - 1 | column - 1 | first move (3 bits each). A path is never
-# beside an earlier part of itself, so it has at most 3 of every 4 cells: 2 * estimate + 1 stays below 127.
+# A heap entry: 2 * estimated length + 1 where an agent is (7 bits) | row - 1, column - 1, first move (3 bits each).
+# A path never touches an earlier part of itself, so it has at most 3 of every 4 cells and the first part fits.
 KEY, NOTHING = 9, np.uint16(0xFFFF)
 AGENTS = 16  # bit c of a row's word: column c can be walked on; bit 16 + c: an agent is there
 
@@ -32,25 +33,25 @@ def search(board: Array, here: Array, target: Array) -> Array:
     def expand(carry: tuple) -> tuple:
         heap, end, board, _ = carry
         heap, end = _extract(heap, end)
-        taken = heap[0].astype(jnp.int32)
-        row, column, first = (taken >> 6 & 7) + 1, (taken >> 3 & 7) + 1, taken & 7
-        steps = (taken >> KEY + 1) - distance(row, column) + 1
+        best = heap[0].astype(jnp.int32)
+        row, column, first = (best >> 6 & 7) + 1, (best >> 3 & 7) + 1, best & 7
+        steps = (best >> KEY + 1) - distance(row, column) + 1
 
-        def look(carry: tuple) -> tuple:
+        def visit_neighbour(carry: tuple) -> tuple:
             k, heap, end, board, _ = carry
             r, c = row + (k == 2) - (k == 3), column + (k == 0) - (k == 1)
             move = jnp.where(first == STAY, _in_order(k), first)
             word = board[r] >> c
-            new = word & 1  # can be walked on, and not seen before
+            new = word & 1  # can be walked on, and was not in the heap before
             key = 2 * (steps + distance(r, c)) + (word >> AGENTS & 1)
             heap = _raise(heap, end, jnp.where(new == 1, entry(key, r, c, move), NOTHING))
             found = (r == goal[0]) & (c == goal[1])
             return k + 1, heap, end + new, _close(board, r, c), jnp.where(found, move, STAY)
 
         carry = (_constant(0, end), heap, end, board, _constant(STAY, end))
-        return lax.while_loop(lambda carry: (carry[0] < 4) & (carry[4] == STAY), look, carry)[1:]
+        return lax.while_loop(lambda carry: (carry[0] < 4) & (carry[4] == STAY), visit_neighbour, carry)[1:]
 
-    # Slot 0 is for what is taken out, 1 is the root; one slot more for an entry that is not kept.
+    # Slot 0 is for the entry that was extracted, 1 is the root; one slot more for an entry that is not kept.
     heap = jnp.zeros((board.shape[0] - 2) ** 2 + 2, jnp.uint16)
     heap = heap.at[1].set(entry(2 * distance(*start), *start, STAY))
     carry = (heap, _constant(2, here), _close(board, *start), _constant(STAY, here))
@@ -59,7 +60,7 @@ def search(board: Array, here: Array, target: Array) -> Array:
 
 
 def _constant(value: int, like: Array) -> Array:
-    """A loop's start that `shard_map` takes to differ between devices where `like` does."""
+    """A constant that varies over the devices of a `shard_map` as `like` does: the start of a loop must."""
     return like * 0 + value
 
 
@@ -69,14 +70,14 @@ def _in_order(k: Array) -> Array:
 
 
 def _close(board: Array, row: Array, column: Array) -> Array:
-    """Nobody goes there (again)."""
+    """The map without this cell: no path enters it again."""
     return board.at[row].set(board[row] & ~(1 << column))
 
 
 def _raise(heap: Array, hole: Array, entry: Array) -> Array:
-    """Put an entry into a hole and let it rise above its betters and equals."""
+    """Put an entry into a hole and let it rise above entries with larger or equal keys."""
 
-    def rises(carry: tuple[Array, Array]) -> Array:
+    def can_rise(carry: tuple[Array, Array]) -> Array:
         heap, hole = carry
         return (hole > 1) & (entry >> KEY <= heap[hole >> 1] >> KEY)
 
@@ -84,12 +85,12 @@ def _raise(heap: Array, hole: Array, entry: Array) -> Array:
         heap, hole = carry
         return heap.at[hole].set(heap[hole >> 1]), hole >> 1
 
-    heap, hole = lax.while_loop(rises, rise, (heap, hole))
+    heap, hole = lax.while_loop(can_rise, rise, (heap, hole))
     return heap.at[hole].set(entry)
 
 
 def _extract(heap: Array, end: Array) -> tuple[Array, Array]:
-    """Move the root to slot 0, sink its hole to the bottom and raise the last entry from there."""
+    """Move the root to slot 0, sink its hole to the bottom and raise the last entry from there: heap, its end."""
     end = end - 1
 
     def sink(carry: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""What is where in the kitchen, and one primitive step of it (the Overcooked specification, sections 4 and 5).
+"""What is where in the kitchen, and one primitive step (docs/specifications/overcooked.md, sections 4 and 5).
 
 Items are never on cells that agents can stand on, so walking and handling items do not affect each other within a
 step: a step is the walk, and then what the agents do to the cells they face, in index order.
@@ -27,8 +27,7 @@ from jaxmac.envs.overcooked.layout import (
 HAND, ON_PLATE = 256, 264  # places that are no cell: HAND + agent, ON_PLATE + plate
 
 
-@struct.dataclass
-class Kitchen:
+class Kitchen(struct.PyTreeNode):
     """The true state; every item is in exactly one place."""
 
     agents: Array  # i32 [N]: cells
@@ -38,7 +37,7 @@ class Kitchen:
 
 
 class Events(NamedTuple):
-    """What a step is paid for."""
+    """The events of a step that are rewarded."""
 
     chopped: Array  # i32: foods of the recipe that got their third chop
     wrong: Array  # i32: wrong deliveries
@@ -46,10 +45,10 @@ class Events(NamedTuple):
 
 
 class Walk(NamedTuple):
-    """Where the agents are within a step, and who has had its turn."""
+    """Where the agents are within a step, and which of them have moved or cannot move any more."""
 
-    cells: tuple[Array, ...]
-    resolved: tuple[Array, ...]
+    cells: tuple[Array, ...]  # i32 [] each
+    resolved: tuple[Array, ...]  # bool [] each
 
 
 class Items(NamedTuple):
@@ -60,8 +59,8 @@ class Items(NamedTuple):
     chops: tuple[Array, ...]
 
 
-def start(layout: Layout) -> Kitchen:
-    """The one and only start."""
+def initial_kitchen(layout: Layout) -> Kitchen:
+    """The start of every episode (section 3)."""
     return Kitchen(
         agents=jnp.array(layout.agents, jnp.int32),
         place=jnp.array(layout.items, jnp.int32),
@@ -71,7 +70,7 @@ def start(layout: Layout) -> Kitchen:
 
 
 def item_cells(kitchen: Kitchen) -> Array:
-    """The cell of each item, i32 `[5]`; what is held or on a plate is where its holder is."""
+    """The cell of each item, i32 `[5]`; an item in a hand or on a plate is where that is."""
     cells = kitchen.place
     for i in range(kitchen.agents.shape[0]):
         cells = jnp.where(kitchen.place == HAND + i, kitchen.agents[i], cells)
@@ -80,7 +79,9 @@ def item_cells(kitchen: Kitchen) -> Array:
     return cells
 
 
-def step(layout: Layout, recipe: tuple[int, ...], kitchen: Kitchen, actions: Array) -> tuple[Kitchen, Events]:
+def primitive_step(
+    layout: Layout, recipe: tuple[int, ...], kitchen: Kitchen, actions: Array
+) -> tuple[Kitchen, Events]:
     """One primitive step; `actions` i32 `[N]`, `recipe` the foods that belong on the plate."""
     agents = range(layout.num_agents)
     cells = [kitchen.agents[i] for i in agents]
@@ -103,10 +104,12 @@ def step(layout: Layout, recipe: tuple[int, ...], kitchen: Kitchen, actions: Arr
 
 def _walk_once(targets: list[Array], walk: Walk) -> Walk:
     """One pass: agents enter free cells in index order, follow one that has left, and swap when face to face."""
-    cells, resolved = map(list, walk)
+    cells, resolved = list(walk.cells), list(walk.resolved)
     agents = range(len(cells))
     for i in agents:
-        waits, free, fails = ~resolved[i], True, False
+        waits = ~resolved[i]
+        free: Array | bool = True
+        fails: Array | bool = False
         for j in (j for j in agents if j != i):
             there = waits & (cells[j] == targets[i])
             swap = there & ~resolved[j] & (targets[j] == cells[i])
@@ -122,9 +125,9 @@ def _handle(
     layout: Layout, recipe: tuple[int, ...], items: Items, hand: Array, target: Array, acts: Array
 ) -> tuple[Items, Events]:
     """What one agent does to the counter, knife or delivery cell it faces (the table of section 5)."""
-    place, hidden, chops = items
+    place, hidden, chops = (list(field) for field in items)
     held = [acts & (place[k] == hand) for k in ITEMS]
-    lies = [acts & (place[k] == target) & ~hidden[k] for k in ITEMS]
+    lies = [acts & (place[k] == target) & ~hidden[k] for k in ITEMS]  # on the cell that the agent faces
     lies[4] = lies[4] & ~lies[3]  # of two plates on one cell the first is found
     done = [chops[f] == CHOPPED for f in FOODS]
     has_food, has_plate = any_of(held[:3]), held[3] | held[4]
@@ -147,7 +150,7 @@ def _handle(
         hidden[plate] = hidden[plate] & ~(held[other] & puts & (place[plate] == target))
 
     more = [lies[f] & chop for f in FOODS]
-    chopped = sum((more[f] & (chops[f] == CHOPPED - 1)).astype(jnp.int32) for f in recipe)
+    chopped = jnp.asarray(sum((more[f] & (chops[f] == CHOPPED - 1)).astype(jnp.int32) for f in recipe))
     chops = [chops[f] + more[f] for f in FOODS]
     items, wrong, right = _serve(layout, recipe, Items(tuple(place), tuple(hidden), tuple(chops)), held, serves)
     return items, Events(chopped, wrong.astype(jnp.int32), right.astype(jnp.int32))
@@ -156,20 +159,23 @@ def _handle(
 def _serve(
     layout: Layout, recipe: tuple[int, ...], items: Items, held: list[Array], serves: Array
 ) -> tuple[Items, Array, Array]:
-    """The right salad stays; anything else returns to where it started, and hides what lies there."""
+    """The right salad stays; anything else returns to where it started, and hides what lies there.
+
+    Returns the items, whether the delivery was wrong, and whether it was right.
+    """
     place, hidden, chops = (list(field) for field in items)
     served = [serves & (held[3] & (place[f] == ON_PLATE) | held[4] & (place[f] == ON_PLATE + 1)) for f in FOODS]
     right = serves & (held[3] | held[4])
     for f in FOODS:
         right = right & (served[f] if f in recipe else ~served[f])
     wrong = serves & ~right
-    back = [wrong & (held[k] | served[k] if k in FOODS else held[k]) for k in ITEMS]
+    returned = [wrong & (held[k] | served[k] if k in FOODS else held[k]) for k in ITEMS]
     for k in ITEMS:
-        place[k] = jnp.where(back[k], layout.items[k], jnp.where(held[k] & right, layout.delivery, place[k]))
+        place[k] = jnp.where(returned[k], layout.items[k], jnp.where(held[k] & right, layout.delivery, place[k]))
     for k in ITEMS:
         for below in (other for other in ITEMS if other != k):
-            covered = back[k] & (place[below] == layout.items[k])
+            covered = returned[k] & (place[below] == layout.items[k])
             alike = k in PLATES and below in PLATES
             hidden[below] = hidden[below] & ~covered if alike else hidden[below] | covered
-    chops = [jnp.where(back[f], 0, chops[f]) for f in FOODS]
+    chops = [jnp.where(returned[f], 0, chops[f]) for f in FOODS]
     return Items(tuple(place), tuple(hidden), tuple(chops)), wrong, right

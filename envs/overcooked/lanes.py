@@ -1,4 +1,4 @@
-"""Work that only a few lanes of a batch need, done for those lanes only."""
+"""A function that only a few lanes (elements of a batch) need, computed for those lanes only."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ BUFFER = 256  # lanes at a time on accelerators
 def only_where(function: Callable[..., Array]) -> Callable[..., Array]:
     """`(needed, default, *args) -> function(*args) if needed else default`, for one lane and under any `vmap`s.
 
-    Under `vmap` a condition or a loop runs for every lane until the last one is done. Here all mapped axes become
-    one axis of lanes, and a loop goes through those that are needed, in most batches few or none. `needed` is a
-    bool scalar, `default` an array like the function's result, and the arguments are arrays.
+    Under `vmap` both sides of a condition are computed for every lane, and a loop runs until its last lane is done.
+    Here all mapped axes become one axis of lanes, and a loop goes through those that are needed, mostly few.
+    `needed` is a bool scalar, `default` an array like the function's result, the arguments are arrays.
     """
 
     @custom_vmap
@@ -29,18 +29,18 @@ def only_where(function: Callable[..., Array]) -> Callable[..., Array]:
 
     @over_lanes.def_vmap
     def _(axis_size: int, batched: list[bool], *args: Array) -> tuple[Array, bool]:
-        args = [
+        lanes = [
             arg if is_batched else jnp.broadcast_to(arg, (axis_size, *arg.shape))
             for arg, is_batched in zip(args, batched, strict=True)
         ]
-        results = over_lanes(*(arg.reshape(-1, *arg.shape[2:]) for arg in args))
-        return results.reshape(args[1].shape), True
+        results = over_lanes(*(arg.reshape(-1, *arg.shape[2:]) for arg in lanes))
+        return results.reshape(lanes[1].shape), True
 
     return lambda *args: over_lanes(*(jnp.asarray(arg)[None] for arg in args))[0]
 
 
 def one_by_one(function: Callable[..., Array], needed: Array, results: Array, *args: Array) -> Array:
-    """For CPUs, where XLA compiles small scalar loops to machine code; every argument is `[lanes, ...]`."""
+    """`only_where` for CPUs, where XLA compiles small loops to machine code; arguments are `[lanes, ...]`."""
     lanes = needed.shape[0]
 
     def next_from(lane: Array) -> Array:
@@ -54,7 +54,7 @@ def one_by_one(function: Callable[..., Array], needed: Array, results: Array, *a
 
 
 def in_buffers(function: Callable[..., Array], needed: Array, results: Array, *args: Array) -> Array:
-    """The same for accelerators, where only wide operations are fast."""
+    """`only_where` for accelerators, where only wide operations are fast; arguments are `[lanes, ...]`."""
     lanes = needed.shape[0]
     order = jnp.nonzero(needed, size=-(-lanes // BUFFER) * BUFFER, fill_value=lanes)[0]
 

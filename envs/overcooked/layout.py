@@ -1,7 +1,8 @@
 """The three kitchens as data, and how cells, items and macro-actions are numbered.
 
-A cell is one number, `16 * row + column`, rows downwards: its neighbours are at +1, +16, -1 and -16. Source: the
-Overcooked specification, sections 1 to 3 and 8.1.
+A cell is one number, `16 * row + column`, rows downwards: its neighbours are at +1, +16, -1 and -16.
+
+Source: docs/specifications/overcooked.md, sections 1 to 3 and 8.1.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-SPACE, COUNTER, AGENT, TOMATO, LETTUCE, PLATE, KNIFE, DELIVERY, ONION = range(9)  # what a cell shows
+from jaxmac.envs.exact import exact_product
+
+SPACE, COUNTER, AGENT, TOMATO, LETTUCE, PLATE, KNIFE, DELIVERY, ONION = range(9)  # codes of cells
 FOODS, PLATES, ITEMS = range(3), (3, 4), range(5)  # items: tomato, lettuce, onion, plate 1, plate 2
 CHOPPED = 3  # chops that a food needs
 
@@ -52,13 +55,13 @@ def step_from(cells: Array, action: Array) -> Array:
 
 
 def beside(one: Array, other: Array) -> Array:
-    """Are two cells neighbours (Manhattan distance 1)?"""
+    """Whether two cells are neighbours (Manhattan distance 1)."""
     distance = jnp.abs(one - other)
     return (distance == 1) | (distance == ROW)
 
 
 def in_view(radius: int, centre: Array, cells: Array) -> Array:
-    """Is a cell at most `radius` rows and columns away? With radius 0 everything is in view."""
+    """Whether cells are within `radius` rows and columns of `centre`; with radius 0 everything is in view."""
     if radius == 0:
         return jnp.ones(jnp.broadcast_shapes(jnp.shape(centre), jnp.shape(cells)), bool)
     radius = min(radius, ROW)
@@ -67,10 +70,8 @@ def in_view(radius: int, centre: Array, cells: Array) -> Array:
 
 
 def fraction(count: Array, whole: int) -> Array:
-    """`count / whole` in float32, rounded once also where a compiler divides by multiplying."""
-    high = np.float32(np.round(2**16 / whole) / 2**16)  # products with small counts are exact
-    count = count.astype(jnp.float32)
-    return count * high + count * np.float32(1 / whole - float(high))
+    """`count / whole` in float32, rounded once."""
+    return exact_product(count, 1 / whole)
 
 
 class Layout(NamedTuple):
@@ -82,23 +83,23 @@ class Layout(NamedTuple):
 
     @property
     def macro_actions(self) -> tuple[str, ...]:
-        """Names; A has no wall inside and so no counter to go to."""
+        """Names of the macro-actions; A has no wall inside and so no counter to go to."""
         counter = () if self.map_type == "A" else ("go to counter",)
         return (*_COMMON, *counter, *PRIMITIVE_ACTIONS[:4])
 
     @property
     def go_to_counter(self) -> int:
-        """Index of that macro-action, -1 where there is none."""
+        """Index of the macro-action "go to counter", -1 where there is none."""
         return -1 if self.map_type == "A" else 10
 
     @property
     def knives(self) -> tuple[int, int]:
-        """Their cells; the cell to the right of each is the only one beside it."""
+        """Cells of the knives; the cell to the right of each is the only one beside it."""
         return cell(1, 0), cell(2, 0)
 
     @property
     def delivery(self) -> int:
-        """Its cell."""
+        """Cell of the delivery hatch."""
         return cell(3, 0)
 
     @property
@@ -120,7 +121,7 @@ class Layout(NamedTuple):
 
     @property
     def counters(self) -> tuple[int, ...]:
-        """The wall's cells in the order in which "go to counter" tries them: from the middle outwards, up first."""
+        """Cells of the wall in the order that "go to counter" tries: from the middle outwards, up first."""
         middle = cell(self.size // 2, self.size // 2)
         return tuple(sorted(self.wall, key=lambda c: (abs(c - middle), c)))
 
@@ -137,7 +138,7 @@ class Layout(NamedTuple):
         return grid
 
     def is_floor(self, cells: Array) -> Array:
-        """Can agents stand there?"""
+        """Whether agents can stand on these cells."""
         row, column, last = cells // ROW, cells % ROW, self.size - 1
         floor = (row > 0) & (row < last) & (column > 0) & (column < last)
         if self.wall:
@@ -145,7 +146,7 @@ class Layout(NamedTuple):
         return floor
 
     def is_knife(self, cells: Array) -> Array:
-        """Is a knife there?"""
+        """Whether there is a knife on these cells."""
         return (cells == self.knives[0]) | (cells == self.knives[1])
 
 
@@ -153,13 +154,13 @@ class Layout(NamedTuple):
 
 
 def any_of(flags: Sequence[Array]) -> Array:
-    """Is any of these flags set?"""
+    """Whether any of these flags is set."""
     return functools.reduce(operator.or_, flags)
 
 
-def pick(index: Array, values: Sequence) -> Array:
+def pick(index: Array, values: Sequence[Array | int]) -> Array:
     """`values[index]`; the first one for an index out of range."""
-    chosen = values[0]
+    chosen = jnp.asarray(values[0])
     for k, value in enumerate(values[1:], 1):
         chosen = jnp.where(index == k, value, chosen)
     return chosen

@@ -1,4 +1,4 @@
-"""Macro-actions: what a running one does next, and when it ends (the Overcooked specification, section 8).
+"""Macro-actions: what a running one does next, and when it ends (docs/specifications/overcooked.md, section 8).
 
 Everything here is for one agent; `environment.py` maps it over the team.
 """
@@ -34,7 +34,7 @@ from jaxmac.envs.overcooked.layout import (
 
 
 class View(NamedTuple):
-    """The world for one agent: the truth, which some rules look at, and what it believes."""
+    """What decides about one agent's macro-action: the kitchen as it is, which some rules read, and its belief."""
 
     kitchen: Kitchen
     items: Array  # i32 [5]: cells of the items
@@ -44,30 +44,30 @@ class View(NamedTuple):
     believed_agents: Array  # i32 [N]
 
     def raw_food_on(self, spot: Array | int) -> Array:
-        """Does a food that is not chopped really lie there?"""
+        """Whether a food that is not chopped really lies on the cell `spot`."""
         place, chops = self.kitchen.place, self.kitchen.chops
         return any_of([(place[f] == spot) & (chops[f] < CHOPPED) for f in FOODS])
 
-    def sees_agent_at(self, spot: Array | int) -> Array:
-        """Does it believe that an agent, itself included, is there?"""
+    def expects_agent_on(self, spot: Array | int) -> Array:
+        """Whether the agent believes that an agent, itself included, is on the cell `spot`."""
         return any_of([self.believed_agents[j] == spot for j in range(self.believed_agents.shape[0])])
 
-    def sees_item_at(self, spot: Array | int) -> Array:
-        """Does it believe that an item is there?"""
+    def expects_item_on(self, spot: Array | int) -> Array:
+        """Whether the agent believes that an item is on the cell `spot`."""
         return any_of([self.believed_items[k] == spot for k in ITEMS])
 
-    def holds(self) -> tuple[Array, Array]:
-        """Does it hold a food, and a plate?"""
+    def in_hand(self) -> tuple[Array, Array]:
+        """Whether the agent has a food in its hand, and whether it has a plate."""
         held = [self.kitchen.place[k] == HAND + self.agent for k in ITEMS]
         return any_of([held[f] for f in FOODS]), any_of([held[p] for p in PLATES])
 
 
 def target_of(layout: Layout, view: View, macro: Array) -> Array:
-    """The cell a macro-action is about, as believed; the agent's own where there is none."""
+    """The cell that a macro-action is about, as believed; the agent's own where it is about none."""
     items = [view.believed_items[k] for k in ITEMS]
     target = pick(macro, [view.here, *items, *layout.knives, layout.delivery])
     for spot in layout.counters[::-1]:  # the first free one
-        target = jnp.where((macro == layout.go_to_counter) & ~view.sees_item_at(spot), spot, target)
+        target = jnp.where((macro == layout.go_to_counter) & ~view.expects_item_on(spot), spot, target)
     return target
 
 
@@ -81,7 +81,7 @@ def next_action(
     action, ends = _walk_and_handle(layout, radius, view, macro, target, planned)
     first_move = len(layout.macro_actions) - 4
     moves, ahead = macro >= first_move, step_from(view.here, macro - first_move)
-    free = layout.is_floor(ahead) & ~view.sees_item_at(ahead) & ~view.sees_agent_at(ahead)
+    free = layout.is_floor(ahead) & ~view.expects_item_on(ahead) & ~view.expects_agent_on(ahead)
     action = jnp.where(moves, jnp.where(free, macro - first_move, STAY), action)
 
     chops = (macro == CHOP) & layout.is_knife(view.here - 1) & view.raw_food_on(view.here - 1)
@@ -95,25 +95,25 @@ def next_action(
 def _walk_and_handle(
     layout: Layout, radius: int, view: View, macro: Array, target: Array, planned: Array
 ) -> tuple[Array, Array]:
-    """Action and end of get, go to knife, deliver and go to counter."""
-    here, near, seen = view.here, beside(view.here, target), in_view(radius, view.here, target)
+    """Get, go to knife, deliver and go to counter: the primitive action, whether they end before the move."""
+    here, near, visible = view.here, beside(view.here, target), in_view(radius, view.here, target)
     to_food, to_plate = (macro >= GET) & (macro < GET + 3), (macro >= GET + 3) & (macro < GET + 5)
     to_knife, to_counter = (macro >= GO_TO_KNIFE) & (macro < DELIVER), macro == layout.go_to_counter
-    food, plate = view.holds()
+    food, plate = view.in_hand()
     place, chops = view.kitchen.place, view.kitchen.chops
     chopped = any_of([(place[f] == HAND + view.agent) & (chops[f] == CHOPPED) for f in FOODS])
 
     # Beside the target: do it, unless there is nothing to do.
-    idle = to_plate & food & ~chopped | to_knife & ~food & ~plate | _strays(view, macro, target)
+    idle = to_plate & food & ~chopped | to_knife & ~food & ~plate | _misses(view, macro, target)
     idle = idle | to_food & layout.is_knife(target) & view.raw_food_on(target)
     merges = to_plate & chopped  # and takes the plate in the next step
     action = jnp.where(near & idle, STAY, planned)
     ends = jnp.where(near, ~merges, (planned == STAY) & ~to_counter)
 
     # Before that: nothing to get, or a side step that lets another agent out of the corner.
-    plated = to_food & seen & any_of([view.items[p] == target for p in PLATES])
-    taken = seen & any_of([view.kitchen.agents[j] == target for j in range(layout.num_agents)])
-    in_corner = view.sees_agent_at(cell(2, 1))
+    plated = to_food & visible & any_of([view.items[p] == target for p in PLATES])
+    taken = visible & any_of([view.kitchen.agents[j] == target for j in range(layout.num_agents)])
+    in_corner = view.expects_agent_on(cell(2, 1))
     aside = (target == cell(1, 0)) & (here == cell(3, 1)) & ~plated | (macro == DELIVER) & (here == cell(1, 1))
     aside = aside & in_corner
     stops = plated | taken  # also where no counter is free: its own cell is the target then
@@ -121,15 +121,15 @@ def _walk_and_handle(
     return action, ~aside & (stops | ends)
 
 
-def _strays(view: View, macro: Array, target: Array) -> Array:
-    """Is an item got where it is not?"""
+def _misses(view: View, macro: Array, target: Array) -> Array:
+    """Whether a "get" goes for an item that is not on the cell `target`."""
     return any_of([(macro == GET + k) & (view.items[k] != target) for k in ITEMS])
 
 
 def ends_after(layout: Layout, view: View, macro: Array) -> Array:
-    """Does a macro-action that did not end before the move end after it, with the new belief (section 8.4)?"""
+    """Whether a macro-action that did not end before the move ends after it, with the new belief (section 8.4)."""
     target = target_of(layout, view, macro)
-    near, (food, plate) = beside(view.here, target), view.holds()
+    near, (food, plate) = beside(view.here, target), view.in_hand()
     arrives = (macro >= GO_TO_KNIFE) & (macro <= DELIVER) & ~food & ~plate
     raw = any_of([(macro == GET + f) & (view.kitchen.chops[f] < CHOPPED) for f in FOODS])
-    return near & (arrives | raw & layout.is_knife(target)) | _strays(view, macro, target)
+    return near & (arrives | raw & layout.is_knife(target)) | _misses(view, macro, target)

@@ -1,7 +1,9 @@
-"""The planner: first move of a way through the kitchen as an agent believes it to be.
+"""The planner: first move of a shortest way through the kitchen as an agent believes it to be.
 
-Source: the Overcooked specification, section 8.5, to the tie. Other agents are no obstacles, but ties lean away
-from them, and anything else that is believed to lie inside the room is one.
+Other agents are no obstacles, but among equally short ways one that avoids them is preferred; any item that is
+believed to lie inside the room is an obstacle. Ties are decided exactly as in the reference program.
+
+Source: docs/specifications/overcooked.md, section 8.5.
 """
 
 from __future__ import annotations
@@ -23,16 +25,16 @@ TABLES = Path(__file__).with_name("navigation.npz")  # made by `build_navigation
 class Planner:
     """The planner of one kitchen.
 
-    Where nothing lies inside the room the move is looked up in a table over own cell, target and believed
-    agents. Otherwise (about one call in a hundred) it is searched for, and only for the lanes of a batch that
-    need it, however `vmap`s are nested.
+    Where no item lies inside the room, the move is looked up in a table over own cell, target and believed agents.
+    Otherwise (about one call in a hundred) `heap_search` finds it, and only for those elements of a batch that need
+    it, however `vmap`s are nested (see `lanes.py`).
     """
 
     def __init__(self, map_type: str, size: int, num_agents: int):
-        """A kitchen of `Layout(map_type, size, num_agents)`."""
+        """The planner of the kitchen `Layout(map_type, size, num_agents)`."""
         self.layout = Layout(map_type, size, num_agents)
         self._moves = _table(map_type, size, num_agents)
-        # A row's word: bit c stands for column c.
+        # One word for each row of the map, bit c for column c.
         self._floor = ((self.layout.template == SPACE) << np.arange(size)).sum(1).astype(np.int32)
         self._search = only_where(lambda items, agents, *way: heap_search.search(self._board(items, agents), *way))
 
@@ -40,9 +42,10 @@ class Planner:
         """First move from `here` to `target`: right, down, left, up or, without a way, stay (i32 0 to 4).
 
         Cells are i32, numbered as in `layout`. `items` i32 `[5]` and `others` i32 `[agents - 1]` are where the
-        agent believes items and other agents to be. Agents hide items.
+        agent believes items and other agents to be. An item on an agent's cell does not count.
         """
-        agents, stale = jnp.concatenate([others, here[None]]), False
+        agents = jnp.concatenate([others, here[None]])
+        stale: Array | bool = False
         for k in range(items.shape[0]):
             hidden = items[k] == target
             for agent in agents:
@@ -51,10 +54,10 @@ class Planner:
         return self._search(stale, self._look_up(here, target, others), items, agents, here, target)
 
     def _look_up(self, here: Array, target: Array, others: Array) -> Array:
-        """The move where nothing lies inside the room."""
+        """The move where no item lies inside the room."""
         size, inside = self.layout.size, self.layout.size - 2
 
-        def index(cell: Array) -> Array:
+        def index(cell: Array) -> Array:  # number of a cell inside the border
             return inside * ((cell >> 4) - 1) + (cell & 15) - 1
 
         place = size**2 * index(here) + size * (target >> 4) + (target & 15)

@@ -1,6 +1,6 @@
-"""A warehouse as data: `Layout`, its validation, and the six of the literature in `LAYOUTS`.
+"""A warehouse as data: `Layout`, which checks that its parts fit together.
 
-Source: the Warehouse specification, sections 2 (the table) and 11 (quirks).
+Source: docs/specifications/warehouse.md, sections 2 (the table) and 11 (quirks).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
-from jaxmac.envs.warehouse.plans import PLANS, Plan
+from jaxmac.envs.warehouse.plans import Plan
 
 Point = tuple[float, float]
 STEP, ON_TIME, FAILED_PASS = -1.0, 100.0, -10.0  # rewards
@@ -31,21 +31,21 @@ class Layout:
 
     work_areas: tuple[Point, ...]  # one per human
     phase_times: tuple[tuple[int, ...], ...]  # [H][L] primitive steps
-    tool_room: Point  # where mobiles see how many tools are staged
-    table_points: tuple[Point, ...]  # one per mobile: where it gets tools
-    robots: tuple[Point, ...]  # where the mobiles start
+    tool_room: Point  # where robots see how many tools are staged
+    table_points: tuple[Point, ...]  # one per robot: where it gets tools
+    robots: tuple[Point, ...]  # where they start
     manipulator: Point
-    room_border: float  # x of the wall between tool room and work areas; only matters to what is seen while driving
+    room_border: float  # x of the wall of the tool room; decides what robots see while driving (primitive actions)
     tools: tuple[str, ...] = ("tool 0", "tool 1", "tool 2")
-    needs: tuple[tuple[int, ...], ...] | None = None  # [H][L-1] tools; None: every human 0, 1, 2, ...
+    needs: tuple[tuple[int, ...], ...] = ()  # [H][L-1] tools; empty: every human needs 0, 1, 2, ...
     name: str = "custom"
-    # What differs between the published variants (quirks of section 11).
+    # What differs between the published warehouses (quirks of section 11).
     get_tool_wait: int = 10  # steps at the table before Get-Tool gives up
     late_at_zero: bool = True  # a delivery is late as soon as the phase time is used up, else a step later
     pause_at_tool_room: bool = False  # an arrival pauses one step at the tool room, not at the table
-    early_pass: tuple[int, ...] = ()  # mobiles to which a pass may start before they are at the table
+    early_pass: tuple[int, ...] = ()  # robots to which a pass may start before they are at the table
     shows_time_left: bool = False  # global state: fraction of the phase left, not done
-    plan: Plan | None = None  # the best one known, at default options
+    plan: Plan | None = None  # the best one known, for the default options of `Warehouse`
 
     def __post_init__(self) -> None:
         for name in ("work_areas", "phase_times", "table_points", "robots", "tools", "early_pass"):
@@ -58,30 +58,40 @@ class Layout:
             )
         check_phase_times("phase_times", self.phase_times, self.num_humans, None)
         in_turn = [range(self.num_phases - 1)] * self.num_humans
-        object.__setattr__(self, "needs", _as_tuple("needs", in_turn if self.needs is None else self.needs))
+        object.__setattr__(self, "needs", _as_tuple("needs", self.needs or in_turn))
         self._check_tools()
         _check_steps("get_tool_wait", self.get_tool_wait)
         _check_indices("early_pass", self.early_pass, self.num_mobiles, "mobile robot")
 
     @property
     def num_humans(self) -> int:
-        """H."""
+        """Number of humans, H."""
         return len(self.work_areas)
 
     @property
     def num_mobiles(self) -> int:
-        """M."""
+        """Number of mobile robots, M."""
         return len(self.robots)
 
     @property
     def num_tools(self) -> int:
-        """K."""
+        """Number of kinds of tools, K."""
         return len(self.tools)
 
     @property
     def num_phases(self) -> int:
-        """L."""
+        """Number of phases of every human, L."""
         return len(self.phase_times[0])
+
+    @property
+    def go_to_tool_room(self) -> int:
+        """Index of that macro-action of a robot, and of that waypoint; those below go to work areas."""
+        return self.num_humans
+
+    @property
+    def get_tool(self) -> int:
+        """Index of that macro-action of a robot, and of its table point among the waypoints."""
+        return self.num_humans + 1
 
     @property
     def stock(self) -> tuple[int, ...]:
@@ -151,54 +161,15 @@ def _as_tuple(field: str, value: Any) -> tuple[Any, ...]:
 
 
 def _check_steps(field: str, value: Any) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool) or not 1 <= value <= 30_000:
+    if not isinstance(value, Integral) or isinstance(value, bool) or not 1 <= int(value) <= 30_000:
         raise ValueError(f"{field} has {value!r}, but must be an integer number of steps from 1 to 30000")
 
 
 def _check_indices(field: str, values: Sequence[Any], count: int, what: str) -> None:
     for value in values:
-        if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= value < count:
+        if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= int(value) < count:
             raise ValueError(f"{field} has {value!r}, but must be the index of a {what}, from 0 to {count - 1}")
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-_SMALL_ROOM = {"tool_room": (3.0, 2.5), "manipulator": (0.9, 2.5), "room_border": 3.5}
-_LARGE_ROOM = {**_SMALL_ROOM, "room_border": 4.0}
-_TWO = {"table_points": ((1.2, 3.7), (1.2, 1.3)), "robots": ((3.0, 3.5), (3.0, 1.5))}
-_THREE = {
-    "table_points": ((0.8, 3.7), (1.2, 3.7), (1.2, 1.3)),
-    "robots": ((3.0, 4.0), (3.0, 2.5), (3.0, 1.0)),
-    "early_pass": (2,),
-}
-_TWO_AREAS = ((6.0, 3.0), (6.0, 2.0))
-_THREE_AREAS = ((6.0, 3.0), (8.0, 3.0), (8.0, 2.0))
-
-_ROWS: dict[str, dict[str, Any]] = {
-    "S": {
-        "work_areas": ((6.0, 3.0),),
-        "phase_times": ((20, 20, 20, 20),),
-        "tool_room": (2.5, 3.5),
-        "table_points": ((0.8, 3.0), (1.2, 3.0)),
-        "robots": ((3.0, 1.5), (3.0, 2.5)),
-        "manipulator": (0.9, 1.8),
-        "room_border": 3.5,
-        "get_tool_wait": 11,
-        "late_at_zero": False,
-        "shows_time_left": True,
-    },
-    "D": {"work_areas": _TWO_AREAS, "phase_times": ((27, 20, 20, 20),) * 2, **_SMALL_ROOM, **_TWO},
-    "D1": {"work_areas": _TWO_AREAS, "phase_times": ((18, 15, 15, 15), (48, 18, 15, 15)), **_SMALL_ROOM, **_TWO},
-    "T": {"work_areas": _THREE_AREAS, "phase_times": ((40,) * 4,) * 3, **_LARGE_ROOM, **_TWO},
-    "T1": {"work_areas": _THREE_AREAS, "phase_times": ((38,) * 4, (38,) * 4, (27,) * 4), **_LARGE_ROOM, **_THREE},
-    "Q": {
-        "work_areas": ((6.0, 3.0), (8.0, 3.0), (6.0, 2.0), (8.0, 2.0)),
-        "phase_times": ((40,) * 4,) * 4,
-        "pause_at_tool_room": True,
-        **_LARGE_ROOM,
-        **_THREE,
-    },
-}
-LAYOUTS = {name: Layout(name=name, plan=PLANS.get(name), **row) for name, row in _ROWS.items()}

@@ -1,4 +1,4 @@
-"""How much a warehouse can bring at most."""
+"""How much a warehouse can bring at most, in closed form."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ def upper_bound(
     """An undiscounted return that no plan exceeds (for `late_penalty` of at most 0).
 
     * The k-th tool leaves the table after 10 k steps at the earliest, for k searches and k passes.
-    * So the last one arrives a shortest drive later, and not before the last phase but one of any human.
+    * So the last one arrives a shortest drive later, and not before any human has reached its last phase but one.
     * First tools are late where not all humans can have one before their first phase is over: with one tool
       every ten steps, serving humans in the order of their deadlines misses the fewest.
-    * Who does not deliver everything loses a delivery and goes on until the time limit.
+    * A team that does not deliver everything loses a delivery and goes on until the time limit.
     """
-    tools, each = layout.num_humans * (layout.num_phases - 1), SEARCH_STEPS + PASS_STEPS
+    tools, steps_per_tool = layout.num_humans * (layout.num_phases - 1), SEARCH_STEPS + PASS_STEPS
     drives = [
         min(driving_steps(table, area, mobile_speed) for table in layout.table_points) for area in layout.work_areas
     ]
-    steps = max(tools * each + min(drives), phase_times[:, :-2].sum(axis=1).max() + 1)
+    steps = max(tools * steps_per_tool + min(drives), phase_times[:, :-2].sum(axis=1).max() + 1)
     in_time = 0
     for deadline in sorted(phase_times[:, 0] + (not layout.late_at_zero) - drives):
-        in_time += (in_time + 1) * each <= deadline
+        in_time += (in_time + 1) * steps_per_tool <= deadline
     complete = tools * ON_TIME + (layout.num_humans - in_time) * late_penalty + steps * STEP
     return float(max(complete, (tools - 1) * ON_TIME + horizon * STEP))
 
 
-def driving_steps(start: Point, goal: Point, speed: float) -> int:
-    """Steps of a drive, the step of the arrival included (section 6)."""
-    place, goal, steps = np.array(start), np.array(goal), 1
-    while (centimetres := round(100 * math.dist(place, goal))) > 100 * speed + 1e-6:
-        place = place + 100 * speed / centimetres * (goal - place)
+def driving_steps(start: Point, destination: Point, speed: float) -> int:
+    """Steps of a drive, the step of the arrival included (docs/specifications/warehouse.md, section 6)."""
+    place, end, steps = np.array(start), np.array(destination), 1
+    while (centimetres := round(100 * math.dist(place, end))) > 100 * speed + 1e-6:
+        place = place + 100 * speed / centimetres * (end - place)
         steps += 1
     return steps

@@ -1,4 +1,7 @@
-"""Warehouse with primitive actions: every agent chooses at every step (the Warehouse specification, section 13)."""
+"""Warehouse with primitive actions: every agent chooses at every step.
+
+Source: docs/specifications/warehouse.md, section 13.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxmac.envs.environment import Outcome
-from jaxmac.envs.warehouse.environment import Manipulator, Mobiles, Physics, Warehouse
+from jaxmac.envs.warehouse.environment import Warehouse
 from jaxmac.envs.warehouse.layout import Layout
+from jaxmac.envs.warehouse.mobiles import destinations
 from jaxmac.envs.warehouse.plans import Plan
+from jaxmac.envs.warehouse.state import Manipulator, Mobiles, Physics
 
 
 class PrimitiveWarehouse(Warehouse):
@@ -23,7 +28,7 @@ class PrimitiveWarehouse(Warehouse):
         *,
         horizon: int = 150,
         mobile_speed: float = 0.8,
-        human_speeds: tuple[tuple[int, int, int, int], ...] | None = None,
+        human_speeds: tuple[tuple[int, ...], ...] | None = None,
         late_penalty: float = -20.0,
         horizon_is_terminal: bool = False,
         primitive: Literal["interruptible", "collapsed"] = "interruptible",
@@ -53,17 +58,19 @@ class PrimitiveWarehouse(Warehouse):
         """The plan for macro-actions, each repeated for as long as it runs."""
         if self._plan is None:
             return None
-        macro, longest = Warehouse(self.layout, horizon=self.horizon), max(map(len, self._plan.choices))
-        choices = jnp.array([row + row[-1:] * (longest - len(row)) for row in self._plan.choices])
+        plan = self._plan.choices
+        macro_version, longest = Warehouse(self.layout, horizon=self.horizon), max(map(len, plan))
+        choices = jnp.array([row + row[-1:] * (longest - len(row)) for row in plan])
 
-        def step(loop: tuple, _: None) -> tuple[tuple, Array]:
-            state, made = loop
-            after, timestep = macro.advance(state, choices[jnp.arange(len(made)), made], ())
-            return (after, jnp.minimum(made + state.ended, longest - 1)), timestep.macro_action
+        def step(carry: tuple[Any, Array], _: None) -> tuple[tuple[Any, Array], Array]:
+            state, position = carry  # position [N]: of each agent in its plan
+            choice = choices[jnp.arange(len(position)), position]
+            after, timestep = macro_version.advance(state, choice, ())
+            return (after, jnp.minimum(position + state.ended, longest - 1)), timestep.macro_action
 
-        loop = (macro.reset(jax.random.key(0))[0], jnp.zeros(self.num_agents, jnp.int32))
-        _, ran = jax.lax.scan(step, loop, length=self._plan.steps)
-        return tuple(map(tuple, ran.T.tolist()))
+        carry = (macro_version.reset(jax.random.key(0))[0], jnp.zeros(self.num_agents, jnp.int32))
+        _, running = jax.lax.scan(step, carry, length=self._plan.steps)
+        return tuple(map(tuple, running.T.tolist()))
 
     def transition(
         self, physics: Physics, macro_actions: Array, started: Array, noise: Any
@@ -85,8 +92,8 @@ class PrimitiveWarehouse(Warehouse):
     def _drive(self, mobiles: Mobiles, actions: Array) -> tuple[Mobiles, Array]:
         if not self.collapsed:
             return super()._drive(mobiles, actions)
-        x, y = self._target(actions)
-        # A robot that stood at its table point can be passed a tool: a negative timer, as in the base class.
+        x, y = destinations(self.layout, actions)
+        # A robot that stood at its table point can be passed a tool: a negative timer, as with macro-actions.
         timer = -((mobiles.place == self.get_tool) & (actions == self.get_tool)).astype(jnp.int32)
         return mobiles.replace(x=x, y=y, place=actions, timer=timer), jnp.ones(self.num_mobiles, bool)
 

@@ -18,8 +18,6 @@ jaxmarl = pytest.importorskip("jaxmarl")
 spaces = pytest.importorskip("jaxmarl.environments.spaces")
 from jaxmarl.environments.multi_agent_env import MultiAgentEnv, State  # noqa: E402
 
-QUICK = {"xla_backend_optimization_level": 0}
-
 
 class Foreign(MultiAgentEnv):
     """A JaxMARL environment with unequal agents: `red` has 2 actions and 3 numbers, `blue` 3 actions and 2x2."""
@@ -158,7 +156,7 @@ def test_jaxmarl_s_own_environments_step_for_step(name, size):
     env = from_jaxmarl(theirs)
     envs.check_environment(env, episodes=2)
     assert env.obs_size == size and env.horizon == theirs.max_steps
-    steps = jax.jit(env.step, compiler_options=QUICK)
+    steps = jax.jit(env.step)
     (_, below), (state, ts) = theirs.reset(jax.random.key(1)), env.reset(jax.random.key(1))
     for t in range(10):
         key, choices = jax.random.split(jax.random.key(t))[0], [(t + 2 * i) % 5 for i in range(env.num_agents)]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from jaxmac import envs
-from jaxmac.envs.box_pushing.environment import DOWN, LEFT, PUSH, RIGHT, UP, Physics, Robots
+from jaxmac.envs.box_pushing.layout import DOWN, LEFT, PUSH, RIGHT, UP
+from jaxmac.envs.box_pushing.state import Physics, Robots
 
 STAY, TURN_LEFT, TURN_RIGHT = 7, 5, 6
-QUICK_COMPILE = {"xla_backend_optimization_level": 0}
 RECORDINGS = ["4", "6", "8", "10", "14", "20", "30", "10_n3", "corl19_10", "prim_10"]
 
 
@@ -40,7 +40,7 @@ def test_replays_the_reference(name, golden):
         _, rest = jax.lax.scan(body, first, actions)
         return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest)
 
-    run = jax.jit(jax.vmap(episode), compiler_options=QUICK_COMPILE)
+    run = jax.jit(jax.vmap(episode))
     states, ts = jax.device_get(run(jnp.array(data["actions"])))
     steps = data["mask"]
     rows = np.concatenate([np.ones_like(steps[:, :1]), steps], axis=1)
@@ -63,7 +63,7 @@ def test_replays_the_reference(name, golden):
 @functools.cache
 def jitted(env_id, **options):
     env = envs.make(env_id, **options)
-    return env, jax.jit(lambda *args: env.advance(*args, ()), compiler_options=QUICK_COMPILE)
+    return env, jax.jit(lambda *args: env.advance(*args, ()))
 
 
 def place(env, robots, rows=None, waypoints=None, ended=None):
@@ -272,7 +272,7 @@ def test_primitive_reset_observation_is_real():
 
 def plan_return(env, plan):
     """Undiscounted return of fixed macro-action sequences, one per robot; each entry runs until it ends."""
-    advance = jax.jit(lambda *args: env.advance(*args, ()), compiler_options=QUICK_COMPILE)
+    advance = jax.jit(lambda *args: env.advance(*args, ()))
     state, ts = env.reset(jax.random.key(0))
     left = [list(sequence) for sequence in plan]
     while not (ts.terminal | ts.truncated):

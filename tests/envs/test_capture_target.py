@@ -11,12 +11,12 @@ import pytest
 from support.capture_target_play import jitted, situation
 
 from jaxmac import envs
-from jaxmac.envs.capture_target.environment import MOVE_TO_TARGET, Noise
+from jaxmac.envs.capture_target import Noise
+from jaxmac.envs.capture_target.environment import MOVE_TO_TARGET
 from jaxmac.envs.rendering import frame
 from jaxmac.record.policy import random_policy, scripted_policy
 from jaxmac.record.rollout import rollout_to_end
 
-QUICK_COMPILE = {"xla_backend_optimization_level": 0}
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("capture_target_*.npz"))
 
 
@@ -34,7 +34,7 @@ def played(env_id, **options):
         _, rest = jax.lax.scan(body, first, (actions, noise))
         return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, rest)
 
-    return env, jax.jit(jax.vmap(episode), compiler_options=QUICK_COMPILE)
+    return env, jax.jit(jax.vmap(episode))
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem.removeprefix("capture_target_"))
@@ -64,7 +64,7 @@ def test_replays_the_reference(path):
     check(np.stack([physics.agents.x, physics.agents.y], axis=-1), data["agent_pos"])
     check(np.stack([physics.target.x, physics.target.y], axis=-1), data["target_pos"])
     if macro:
-        check(np.stack([physics.goals.x, physics.goals.y], axis=-1), data["pre_goal"])
+        check(np.stack([physics.last_seen.x, physics.last_seen.y], axis=-1), data["pre_goal"])
     check(ts.obs, data["prim_obs"] if macro else data["obs"])
     check(ts.macro_obs, data["obs"])
     check(ts.ended[:, 1:], data["mac_done"], steps)
@@ -87,7 +87,7 @@ def held(actions, ended):
 
 def test_noise_has_the_specified_distribution():
     env, count = envs.make("CaptureTarget-2", slip=0.2), 2**17
-    sample = jax.jit(jax.vmap(env.sample_noise), compiler_options=QUICK_COMPILE)
+    sample = jax.jit(jax.vmap(env.sample_noise))
     noise = jax.device_get(sample(jax.random.split(jax.random.key(3), count)))
     assert [field.dtype for field in noise] == [np.float32, np.int32, np.int32, bool]
     flat = noise.direction_priority.reshape(-1, 5)
@@ -139,9 +139,9 @@ def random_play(env_id):
     """States and TimeSteps of random play, [time, batch, ...], with what was fed, and the compiled step."""
     env = envs.make(env_id, grid=4)
     batch, steps = 64, 60
-    one = jax.jit(jax.vmap(env.advance), compiler_options=QUICK_COMPILE)
+    one = jax.jit(jax.vmap(env.advance))
     state, ts = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(6), batch))
-    sample = jax.jit(jax.vmap(env.sample_noise), compiler_options=QUICK_COMPILE)
+    sample = jax.jit(jax.vmap(env.sample_noise))
     rows = [(state, ts, None, None)]
     for key in jax.random.split(jax.random.key(7), steps):
         actions = jax.random.randint(key, (batch, env.num_agents), 0, env.max_actions)
@@ -258,13 +258,18 @@ def test_every_number_of_agents_exists():
 
 def test_pictures_show_everything():
     env, _ = jitted("CaptureTarget-2")
-    usual = {"agents": [(1, 2), (3, 3)], "target": (7, 3), "visible": (True, False), "goals": ((-1, -1), (5, 5))}
+    usual = {
+        "agents": [(1, 2), (3, 3)],
+        "target": (7, 3),
+        "visible": (True, False),
+        "last_seen": ((-1, -1), (5, 5)),
+    }
     picture = frame(env, situation(env, **usual))
     for change in (
         {"agents": [(1, 2), (1, 2)]},
         {"target": (7, 4)},
         {"visible": (False, False)},
-        {"goals": ((5, 5), (5, 5))},
-        {"goals": ((-1, -1), (-1, -1))},
+        {"last_seen": ((5, 5), (5, 5))},
+        {"last_seen": ((-1, -1), (-1, -1))},
     ):
         assert (frame(env, situation(env, **{**usual, **change})) != picture).any(), change

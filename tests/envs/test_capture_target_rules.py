@@ -6,22 +6,10 @@ import numpy as np
 from support.capture_target_play import jitted, situation
 
 from jaxmac import envs
-from jaxmac.envs.capture_target.environment import (
-    EAST,
-    LEFT,
-    MOVE_TO_TARGET,
-    NORTH,
-    RIGHT,
-    SOUTH,
-    STAY,
-    STILL,
-    WEST,
-    Noise,
-    _times,
-)
-
-QUICK_COMPILE = {"xla_backend_optimization_level": 0}
-
+from jaxmac.envs.capture_target.environment import MOVE_TO_TARGET, STAY
+from jaxmac.envs.capture_target.noise import LEFT, RIGHT, Noise
+from jaxmac.envs.capture_target.torus import EAST, NORTH, SOUTH, STILL, WEST
+from jaxmac.envs.exact import exact_product
 
 # -- one step from a given situation, two agents on a 10-grid
 
@@ -42,10 +30,10 @@ def draws(**given):
 
 
 def step(
-    agents, target, actions, visible=(True, True), goals=((-1, -1), (-1, -1)), env_id="CaptureTarget-2", **given
+    agents, target, actions, visible=(True, True), last_seen=((-1, -1), (-1, -1)), env_id="CaptureTarget-2", **given
 ):
     env, advance = jitted(env_id)
-    return advance(situation(env, agents, target, visible, goals), jnp.array(actions), draws(**given))
+    return advance(situation(env, agents, target, visible, last_seen), jnp.array(actions), draws(**given))
 
 
 def cells(of):
@@ -104,7 +92,7 @@ def test_blind_move_ends_at_once():
 
 
 def test_hidden_target_is_sought_where_it_was_last_seen():
-    old = {"visible": (False, True), "goals": ((5, 8), (-1, -1))}
+    old = {"visible": (False, True), "last_seen": ((5, 8), (-1, -1))}
     assert move((5, 5), (0, 0), **old) == ((5, 6), False)
     assert move((5, 7), (0, 0), **old) == ((5, 8), True)  # the target has left
     assert move((5, 8), (0, 0), slip=LEFT, **old) == ((5, 8), True)  # the memory outlasts the arrival
@@ -112,10 +100,10 @@ def test_hidden_target_is_sought_where_it_was_last_seen():
 
 def test_only_move_to_target_remembers():
     state, _ = step([(2, 2), (3, 3)], (7, 2), (MOVE_TO_TARGET, STAY), target_direction=NORTH)
-    assert cells(state.physics.goals) == [[7, 2], [-1, -1]]  # where it was seen, not where it went
-    goals = ((1, 1), (2, 2))
-    state, _ = step([(2, 2), (3, 3)], (7, 2), (STAY, MOVE_TO_TARGET), (True, False), goals)
-    assert cells(state.physics.goals) == [[1, 1], [2, 2]]  # Stay forgets nothing, a blind move keeps
+    assert cells(state.physics.last_seen) == [[7, 2], [-1, -1]]  # where it was seen, not where it went
+    last_seen = ((1, 1), (2, 2))
+    state, _ = step([(2, 2), (3, 3)], (7, 2), (STAY, MOVE_TO_TARGET), (True, False), last_seen)
+    assert cells(state.physics.last_seen) == [[1, 1], [2, 2]]  # Stay forgets nothing, a blind move keeps
 
 
 def test_tracks_while_visible_and_judges_the_arrival_by_this_steps_goal():
@@ -125,7 +113,7 @@ def test_tracks_while_visible_and_judges_the_arrival_by_this_steps_goal():
     assert cells(state.physics.agents)[0] == [3, 5] and not ts.ended[0]
     state, ts = advance(state, jnp.array([STAY, STAY]), draws(direction_priority=[[0, 1, 0, 0, 0]] * 2))
     assert ts.macro_action.tolist() == [MOVE_TO_TARGET, STAY]  # still running
-    assert cells(state.physics.agents)[0] == [3, 4] and cells(state.physics.goals)[0] == [4, 4]
+    assert cells(state.physics.agents)[0] == [3, 4] and cells(state.physics.last_seen)[0] == [4, 4]
     state, ts = advance(state, jnp.array([STAY, STAY]), draws(target_direction=EAST, visible=[False, True]))
     assert cells(state.physics.agents)[0] == [4, 4] and ts.ended[0] and cells(state.physics.target) == [5, 4]
     np.testing.assert_array_equal(ts.macro_obs[0], np.float32([0.4, 0.4, -1, -1]))
@@ -181,8 +169,8 @@ def test_observations_and_state():
 
 
 def test_division_is_exact_for_all_grids():
-    grids = (3, 7, 10, 11, 22, 23, 35, 47, 100, 255, 1000, 1024)
-    scaled = jax.jit(lambda k: [(_times(k, 1 / size), _times(k, 2 / (size - 1))) for size in grids])
+    grids = (3, 7, 9, 10, 11, 22, 23, 35, 47, 100, 255, 1000, 1024)
+    scaled = jax.jit(lambda k: [(exact_product(k, 1 / size), exact_product(k, 2 / (size - 1))) for size in grids])
     k = np.arange(max(grids), dtype=np.int32)
     for size, (by_grid, by_half) in zip(grids, scaled(k), strict=True):
         np.testing.assert_array_equal(by_grid[:size], (k / size).astype(np.float32)[:size])

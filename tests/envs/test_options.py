@@ -4,12 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.line import Line
+from support.line import LEFT, NOOP, RIGHT, Line
 
 from jaxmac import envs
 from jaxmac.envs import Option, WithOptions
-
-NOOP, RIGHT, LEFT = range(3)
 
 
 def go_to(cell, **rest):
@@ -26,7 +24,7 @@ WAIT = Option("wait", lambda view: NOOP, lambda view: True)
 
 def play(env, steps, choices):
     """TimeSteps `[steps + 1, ...]`; `choices(t, ts)` are the macro-actions given."""
-    step = jax.jit(env.step, compiler_options={"xla_backend_optimization_level": 0})
+    step = jax.jit(env.step)
     state, ts = env.reset(jax.random.key(0))
     out = [ts]
     for t in range(steps):

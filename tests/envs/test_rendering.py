@@ -9,7 +9,7 @@ from jaxmac.envs.rendering import frame, write_gif
 
 
 def episode(env, choices, steps):
-    step = jax.jit(env.step, compiler_options={"xla_backend_optimization_level": 0})
+    step = jax.jit(env.step)
     state, _ = env.reset(jax.random.key(0))
     states = [state]
     for t in range(steps):

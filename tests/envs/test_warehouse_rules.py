@@ -45,8 +45,8 @@ def test_durations(variant, robot, start, expected):
 def test_q1_in_q_the_tool_room_costs_a_step_and_the_table_none():
     env, advance = jitted("Warehouse-Q")
     away = [0, 0, 0, 0]
-    assert duration(advance, situation(env, [0, 0, 0]), 0, env.tool_room, away) == 4 + 1
-    assert duration(advance, situation(env, [env.tool_room, 0, 0]), 0, env.tool_room, away) == 1
+    assert duration(advance, situation(env, [0, 0, 0]), 0, env.go_to_tool_room, away) == 4 + 1
+    assert duration(advance, situation(env, [env.go_to_tool_room, 0, 0]), 0, env.go_to_tool_room, away) == 1
     assert duration(advance, situation(env, [0, 0, 0]), 1, env.get_tool, away) == 7 + 9
     near = env.reset(jax.random.key(0))[0]  # robot 1 reaches the table in step 3
     wait, get, go = 0, env.get_tool, 0
@@ -58,7 +58,7 @@ def test_q1_in_q_the_tool_room_costs_a_step_and_the_table_none():
     for first_pass, reward in ((3, -11), (4, -1)):
         joints = [(env.get_tool, 0, 1 if t == first_pass else 0) for t in range(1, first_pass + 4)]
         assert steps(advance, start, *joints)[2][-1] == reward
-    assert duration(advance, situation(env, [0, 0]), 0, env.tool_room, [0, 0, 0]) == 4
+    assert duration(advance, situation(env, [0, 0]), 0, env.go_to_tool_room, [0, 0, 0]) == 4
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_q3_a_pass_to_the_third_robot_may_start_before_it_is_there():
 def test_q2_when_a_delivery_is_late(variant, left, reward, phase):
     env, advance = jitted(f"Warehouse-{variant}")
     others = [40] * (env.num_humans - 1)
-    state = situation(env, [0, env.tool_room], basket=[(0,), ()], left=[left, *others])
-    state, ts, rewards = steps(advance, state, (0, env.tool_room, 0))
+    state = situation(env, [0, env.go_to_tool_room], basket=[(0,), ()], left=[left, *others])
+    state, ts, rewards = steps(advance, state, (0, env.go_to_tool_room, 0))
     humans = state.physics.humans
     assert rewards == [reward]
     assert (int(humans.phase[0]), bool(humans.got[0])) == (phase, phase == 0)
@@ -132,7 +132,7 @@ def test_the_first_robot_delivers_where_two_could():
 
 def test_robots_deliver_only_where_they_go_and_when_they_are_there():
     env, advance = jitted("Warehouse-D")
-    for at, action in ((0, 1), (env.tool_room, 0), (0, env.get_tool)):
+    for at, action in ((0, 1), (env.go_to_tool_room, 0), (0, env.get_tool)):
         assert steps(advance, situation(env, [at, 1], basket=[(0,), ()]), (action, 1, 0))[2] == [-1]
     last_phase = situation(
         env, [0, 1], basket=[(0, 1, 2), ()], phase=[3, 0], got=[True, False], served=[True, False]
@@ -164,7 +164,7 @@ def test_a_robot_that_gave_up_passes_the_start_check_but_must_ask_again():
     env, advance = jitted("Warehouse-D")
     state = situation(env, [env.get_tool, 0], timer=[-1, 0], staged=[1])
     assert steps(advance, state, *[(env.get_tool, 0, 1)] * 4)[2][-1] == -1
-    assert steps(advance, state, *[(env.tool_room, 0, 1)] * 4)[2][-1] == -11
+    assert steps(advance, state, *[(env.go_to_tool_room, 0, 1)] * 4)[2][-1] == -11
 
 
 def test_an_empty_pass_is_free_and_frees_the_robot():
@@ -202,7 +202,8 @@ def test_first_observations():
 @pytest.mark.parametrize("suffix", ["", "-primitive"])
 def test_what_robots_see_of_staged_tools(suffix):
     env, _ = jitted(f"Warehouse-D{suffix}")
-    seen_at = {env.tool_room: True, env.get_tool: True, 0: False, None: bool(suffix)}  # None: on the way, inside
+    # None: on the way, inside the tool room.
+    seen_at = {env.go_to_tool_room: True, env.get_tool: True, 0: False, None: bool(suffix)}
     for staged, bits in (((), (0, 0)), ((1,), (1, 0)), ((1, 2), (0, 1))):
         for place, seen in seen_at.items():
             obs = env.observe(situation(env, [place, 0], staged=staged).physics)[0, -2:]
@@ -214,7 +215,7 @@ def test_what_robots_see_of_staged_tools(suffix):
 
 def test_q8_state_is_scaled_by_7_and_5():
     env, _ = jitted("Warehouse-T")
-    state = env.global_state(situation(env, [1, env.tool_room]).physics)
+    state = env.global_state(situation(env, [1, env.go_to_tool_room]).physics)
     np.testing.assert_allclose(state[:6], [8 / 7, 3 / 5, 3 / 7, 0.5, 0.9 / 7, 0.5], atol=1e-6)
 
 

@@ -1,3 +1,5 @@
+"""A small environment of unequal agents for the tests of options and adapters."""
+
 import jax.numpy as jnp
 import numpy as np
 

@@ -8,11 +8,10 @@ import numpy as np
 
 from jaxmac import envs
 from jaxmac.envs.overcooked.belief import Belief
-from jaxmac.envs.overcooked.environment import Physics
 from jaxmac.envs.overcooked.kitchen import HAND, ON_PLATE, Kitchen, item_cells
 from jaxmac.envs.overcooked.layout import ROW, cell
+from jaxmac.envs.overcooked.state import Physics
 
-QUICK_COMPILE = {"xla_backend_optimization_level": 0}
 BATCH = 12
 USUAL = {"num_agents": 3, "size": 7, "task": 6, "view_radius": 2, "horizon": 200}
 SLOW = ["B", "C", "A_2", "B_2", "C_2", "A_9x9", "B_9x9", "C_9x9"]
@@ -37,7 +36,7 @@ def stepper(env_id, **options):
         return *env.advance(state, joint, ()), primitive
 
     start = jax.device_get(env.reset(jax.random.key(0)))
-    return env, start, jax.jit(jax.vmap(step), compiler_options=QUICK_COMPILE)
+    return env, start, jax.jit(jax.vmap(step))
 
 
 def spread(tree):

@@ -8,7 +8,6 @@ import numpy as np
 
 from jaxmac import envs
 
-QUICK_COMPILE = {"xla_backend_optimization_level": 0}
 RECORDINGS = ["S", "S_v06", "D", "D1", "T", "T1", "Q", "S_prim"]
 
 
@@ -34,7 +33,7 @@ def player(env, keep=lambda state, ts: (state, ts)):
         _, rest = jax.lax.scan(body, state, actions)
         return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), keep(state, ts), rest)
 
-    run = jax.jit(jax.vmap(episode), compiler_options=QUICK_COMPILE)
+    run = jax.jit(jax.vmap(episode))
     return lambda actions: jax.device_get(run(jnp.array(actions)))
 
 
@@ -46,8 +45,8 @@ def jitted(env_id, **options):
 
 def compiled(env):
     """The environment and its `advance`; its `begin` is compiled too."""
-    env.begin = jax.jit(env.begin, compiler_options=QUICK_COMPILE)
-    return env, jax.jit(lambda *args: env.advance(*args, ()), compiler_options=QUICK_COMPILE)
+    env.begin = jax.jit(env.begin)
+    return env, jax.jit(lambda *args: env.advance(*args, ()))
 
 
 def situation(env, at, timer=None, basket=None, staged=(), running=None, **humans):
@@ -57,7 +56,7 @@ def situation(env, at, timer=None, basket=None, staged=(), running=None, **human
     """
     physics, layout = env.initial_physics(jax.random.key(0)), env.layout
     spots = [(*layout.work_areas, layout.tool_room, layout.table_points[i]) for i in range(env.num_mobiles)]
-    x, y = np.array([spots[i][env.tool_room if a is None else a] for i, a in enumerate(at)], np.float32).T
+    x, y = np.array([spots[i][env.go_to_tool_room if a is None else a] for i, a in enumerate(at)], np.float32).T
     counts = [[list(tools).count(k) for k in range(env.num_tools)] for tools in basket or [()] * len(at)]
     mobiles = physics.mobiles.replace(
         x=jnp.array(x),

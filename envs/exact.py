@@ -1,0 +1,19 @@
+"""Products with a constant that are rounded once, so that recorded numbers come out to the last digit."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+def exact_product(count: Array, factor: float) -> Array:
+    """`count * factor` in float32, rounded once as a division by hand would be; `count` an integer up to 1024.
+
+    XLA turns a division by a constant into a product with its rounded inverse, which is off in the last digit. So
+    `factor` is split into 12 bits, whose product with `count` is exact, and a rest.
+    """
+    mantissa, exponent = np.frexp(factor)
+    coarse = np.ldexp(np.round(np.ldexp(mantissa, 12)), exponent - 12)
+    k = count.astype(jnp.float32)
+    return k * np.float32(coarse) + k * np.float32(factor - coarse)

@@ -1,0 +1,48 @@
+"""The humans: how their work goes on, and which tool they need.
+
+Source: docs/specifications/warehouse.md, section 5, numbers 5 and 6, and section 8.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxmac.envs.warehouse.layout import Layout
+from jaxmac.envs.warehouse.state import Humans
+
+
+def wanted_tools(layout: Layout, humans: Humans) -> Array:
+    """The tool that each human needs for its next phase, bool `[H, K]`; all False in the last phase."""
+    needs = np.full((layout.num_humans, layout.num_phases), -1)
+    needs[:, :-1] = layout.needs
+    tool = jnp.full(layout.num_humans, -1)
+    for phase in range(layout.num_phases - 1):
+        tool = jnp.where(humans.phase == phase, needs[:, phase], tool)
+    return tool[:, None] == jnp.arange(layout.num_tools)
+
+
+def work_on(phase_times: np.ndarray, humans: Humans) -> Humans:
+    """One step of work; `phase_times` `[H, L]` in primitive steps."""
+    last = phase_times.shape[1] - 1
+    served = humans.served | (humans.phase == last - 1) & humans.got
+    left = humans.left - ~humans.finished
+    ready = (left <= 0) & humans.got & ~humans.finished
+    goes_on = ready & (humans.phase < last)
+    phase = humans.phase + goes_on
+    return Humans(
+        phase=phase,
+        left=jnp.where(goes_on, phase_time(phase_times, phase), left),
+        got=humans.got & ~(goes_on & (phase < last)),
+        finished=humans.finished | ready & (humans.phase == last),
+        served=served,
+    )
+
+
+def phase_time(phase_times: np.ndarray, phase: Array) -> Array:
+    """Length of the phase that each human is in, `[H]` in primitive steps."""
+    steps = jnp.array(phase_times[:, 0])
+    for p in range(1, phase_times.shape[1]):
+        steps = jnp.where(phase == p, phase_times[:, p], steps)
+    return steps
