@@ -1,22 +1,23 @@
-"""The contract every MacDec-POMDP here keeps: `TimeStep`, `EnvState` and the base class `Environment`."""
+"""The contract that every MacDec-POMDP here keeps: `TimeStep`, `EnvState` and the base class `Environment`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax import Array
+from jax.typing import ArrayLike
 
 
-@struct.dataclass
-class TimeStep:
-    """What agents, critics and recorders see after `reset` or one primitive step.
+class TimeStep(struct.PyTreeNode):
+    """What agents, critics and recorders get after `reset` or one primitive step.
 
-    N agents, O observation entries, S state entries, A macro-actions; agents with fewer are padded.
+    N agents, O observation entries, S state entries, A macro-actions; agents with fewer are padded on the right,
+    observations with zeros and `avail` with False.
     """
 
     obs: Array  # f32 [N, O]: what each agent perceives now
@@ -32,9 +33,8 @@ class TimeStep:
     truncated: Array  # bool []: the time limit ended it; never together with `terminal`
 
 
-@struct.dataclass
-class EnvState:
-    """Everything an episode needs to go on: the physics and what the base class holds. Arrays only."""
+class EnvState(struct.PyTreeNode):
+    """Everything that an episode needs to go on, arrays only: the physics, and what the base class keeps."""
 
     physics: Any  # pytree of the environment
     macro_obs: Array  # [N, O] in the environment's `obs_dtype`
@@ -48,7 +48,7 @@ class EnvState:
 
 
 class Outcome(NamedTuple):
-    """What one primitive step of the physics brought."""
+    """The outcome of one primitive step of the physics."""
 
     ended: Array  # bool [N]: the agent's macro-action ended in this step
     macro_action: Array  # i32 [N]: what each agent ran (as given, unless the physics overrode it)
@@ -59,16 +59,17 @@ class Outcome(NamedTuple):
 class Environment:
     """A cooperative MacDec-POMDP as pure functions: `reset`, `step` and `advance` can be jitted and vmapped.
 
-    This class owns, once for all environments: which macro-action an agent runs, held macro-observations,
-    `elapsed`, the time limit, and the frozen end (later steps repeat the last `TimeStep` with reward 0).
+    This class does once for all environments: it keeps the macro-action that each agent runs and its
+    macro-observation until that ends, counts `elapsed`, applies the time limit, and freezes a finished episode
+    (later steps repeat the last `TimeStep` with reward 0).
 
     A subclass passes its sizes to `__init__` and supplies
 
     * `initial_physics(key) -> physics`: a pytree of arrays;
-    * `transition(physics, macro_actions [N], started [N], noise) -> (physics, Outcome)`: one step.
+    * `transition(physics, macro_actions [N], started [N], noise) -> (physics, Outcome)`: one primitive step.
       `macro_actions` is what every agent runs now: a new choice where `started`, elsewhere the running one.
-      Do not report macro-actions as ended because the episode ended;
-    * `observe(physics) -> [N, O]` and `global_state(physics) -> [S]`, both fresh, zero-padded on the right;
+      The end of the episode does not end macro-actions: report only those that are over;
+    * `observe(physics) -> [N, O]` and `global_state(physics) -> [S]`, both of this moment, padded with zeros;
     * `draw(state, ax)`: draw on matplotlib axes (import drawing libraries inside);
 
     and where the defaults do not fit
@@ -79,14 +80,19 @@ class Environment:
     * `script()`: the best known open-loop plan (default: none is known);
     * `success(physics) -> bool []`: at the end of an episode, whether the task is done (default: not defined).
 
-    Attributes: `num_agents`, `num_actions` (tuple of N), `max_actions`, `obs_sizes` (tuple of N), `obs_size`,
-    `state_size`, `horizon` (primitive steps), `action_names` (tuple of N tuples), `obs_dtype` (smallest exact
-    dtype of observations), `optimal_return` (proven best undiscounted return, None where unknown), `name`
-    (the id) and `options` (the constructor's options in force); `make` sets the last two.
-    `best_known_return` is what `script()` earns where that is not proven best; `fresh_observations` is False where
-    `obs` only repeats the macro-observation.
+    Attributes of an instance: `num_agents`, `num_actions` (tuple of N), `max_actions`, `obs_sizes` (tuple of N),
+    `obs_size`, `state_size`, `horizon` (primitive steps), `action_names` (tuple of N tuples), `obs_dtype` (smallest
+    exact dtype of observations), `optimal_return` (proven best undiscounted return, None where unknown),
+    `best_known_return` (what `script()` earns where that is not proven to be the best), `fresh_observations` (False
+    where `obs` only repeats the macro-observation), `name` (the id) and `options` (their values); `make` sets the
+    last two.
+
+    Attributes of the class that `register_environment` reads: `primitive_version` (the class of the same
+    environment with actions of one step) and `presets` (named sets of options).
     """
 
+    primitive_version: ClassVar[Callable[..., Environment] | None] = None
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     best_known_return: float | None = None
     fresh_observations = True
 
@@ -189,12 +195,12 @@ class Environment:
         )
         return state, self._timestep(state, obs, jnp.float32(0))
 
-    def step(self, key: Array, state: EnvState, macro_actions: Array) -> tuple[EnvState, TimeStep]:
-        """One primitive step; `macro_actions` i32 `[N]` is read only where the agent's has ended."""
+    def step(self, key: Array, state: EnvState, macro_actions: ArrayLike) -> tuple[EnvState, TimeStep]:
+        """One primitive step; an entry of `macro_actions` i32 `[N]` is read only where the agent must choose."""
         return self.advance(state, macro_actions, self.sample_noise(key))
 
-    def advance(self, state: EnvState, macro_actions: Array, noise: Any) -> tuple[EnvState, TimeStep]:
-        """The deterministic part of `step`, for given draws (`noise`); a recording is replayed with it."""
+    def advance(self, state: EnvState, macro_actions: ArrayLike, noise: Any) -> tuple[EnvState, TimeStep]:
+        """The deterministic part of `step`, for given draws (`noise`); recordings are replayed with it."""
         finished = state.terminal | state.truncated
         running = jnp.where(state.ended, jnp.asarray(macro_actions, jnp.int32), state.macro_action)
         physics, outcome = self.transition(state.physics, running, state.ended, noise)
@@ -211,7 +217,7 @@ class Environment:
         obs = self.observe(physics).astype(self.obs_dtype)
         state = EnvState(
             physics=physics,
-            # After the end `obs` and `ended` repeat themselves, and so does this.
+            # In a finished episode `obs` and `ended` repeat themselves, and so does the macro-observation.
             macro_obs=jnp.where(ended[:, None], obs, state.macro_obs),
             macro_action=unless_finished(state.macro_action, outcome.macro_action),
             elapsed=jnp.where(ended, 0, unless_finished(state.elapsed, state.elapsed + 1)),

@@ -1,42 +1,104 @@
-"""The table of environments and what is done with it: `register`, `list_ids`, `make`, `env_options`."""
+"""The registry of environments by id: `register_environment`, `list_ids`, `env_options`, `make`."""
 
 from __future__ import annotations
 
 import difflib
-import inspect
-import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Integral, Real
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
+from jaxmac.envs.arguments import Factory, check_factory, describe, factory_options, fits, plain, underlying
 from jaxmac.envs.environment import Environment
 
 Presets = Mapping[str, Mapping[str, Any]]
+PRIMITIVE = "-primitive"
+TYPE_CHECKERS = ("jaxtyping.", "beartype.")
 
 
-class Entry(NamedTuple):
-    """How to build one id."""
+class EnvironmentSpec(NamedTuple):
+    """How to build the environment of one id."""
 
-    factory: Callable[..., Environment]
+    factory: Factory
     presets: Presets
     listed: bool
+    module: str  # the module that registered it: importing that module makes the id known
 
 
-_TABLE: dict[str, Entry] = {}
+_TABLE: dict[str, EnvironmentSpec] = {}
 _SIZES: dict[str, str] = {}  # family -> what the number in its ids may be
 
+# Called before an id is reported as unknown and before ids are listed; they import modules that register more.
+LOADERS: list[Callable[[], None]] = []
 
-def register(
-    env_id: str, factory: Callable[..., Environment], presets: Presets | None = None, listed: bool = True
+
+def register_environment(
+    env_id: str, factory: Factory, *, presets: Presets | None = None, listed: bool = True
 ) -> None:
-    """Add an environment: `factory`'s keyword-only arguments are its options, `presets` names sets of values.
+    """Add an environment, so that `make(env_id)` and everything that takes an id finds it.
 
-    With `listed` False `make` knows the id but `list_ids` does not show it. Raises ValueError if it is taken.
+    `factory` is a subclass of Environment or a function that returns one. It is called with options only (bind
+    other arguments with `functools.partial`): its keyword-only arguments are the options of the id, each with a
+    default and preferably with a type. Two attributes of the factory (of the class itself, not of its base
+    classes) say more:
+
+    * `primitive_version`: the factory of the same environment with actions of one step. It is registered as
+      `ENV_ID-primitive`, with the same arguments bound;
+    * `presets`: named sets of options, `{"name": {"option": value}}`. The argument `presets` replaces it, for both
+      versions.
+
+    With `listed` False `make` knows the id but `list_ids` does not show it. Raises ValueError, in one line, for an
+    id that is taken or not a word, and for a factory of the wrong kind.
     """
-    if env_id in _TABLE:
-        raise ValueError(f"environment id {env_id!r} is registered already")
-    _TABLE[env_id] = Entry(factory, presets or {}, listed)
+    if not isinstance(env_id, str) or not re.fullmatch(r"[\w.+-]+", env_id):
+        raise ValueError(f"environment id {env_id!r} must be a word of letters, digits, '_', '-', '.' and '+'")
+    factories = {env_id: factory}
+    if primitive := _primitive_version(factory):
+        factories[env_id + PRIMITIVE] = primitive
+    module = _calling_module()
+    specs = {}
+    for name, build in factories.items():
+        if name in _TABLE:
+            taken = _TABLE[name].module
+            raise ValueError(f"environment id {name!r} is taken: {taken} has registered it, choose another one")
+        chosen = _own(build, "presets", {}) if presets is None else presets
+        check_factory(name, build, chosen)
+        specs[name] = EnvironmentSpec(build, chosen, listed, module)
+    _TABLE.update(specs)
+
+
+register = register_environment
+
+
+def _calling_module() -> str:
+    """The module that has called a function of this one; wrappers of run-time type checkers do not count."""
+    frame = sys._getframe(1)
+    while (name := frame.f_globals.get("__name__", "__main__")) == __name__ or name.startswith(TYPE_CHECKERS):
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return str(name)
+
+
+def _own(factory: Any, attribute: str, default: Any) -> Any:
+    """An attribute of the factory, or of what is below its `functools.partial`, that is not inherited."""
+    return getattr(underlying(factory), "__dict__", {}).get(attribute, default)
+
+
+def _primitive_version(factory: Any) -> Factory | None:
+    """The factory that `primitive_version` names, with the arguments that `functools.partial` has bound."""
+    version = _own(factory, "primitive_version", None)
+    if version is None or not isinstance(factory, partial):
+        return version
+    return partial(version, *factory.args, **factory.keywords)
+
+
+def unregister(env_id: str) -> None:
+    """Remove an id, and its primitive version, for notebooks and tests that register one again."""
+    _find(env_id)
+    for name in (env_id, env_id + PRIMITIVE):
+        _TABLE.pop(name, None)
 
 
 def describe_sizes(family: str, allowed: str) -> None:
@@ -45,8 +107,14 @@ def describe_sizes(family: str, allowed: str) -> None:
 
 
 def list_ids() -> tuple[str, ...]:
-    """The ids `make` knows (and the other sizes between those shown)."""
-    return tuple(env_id for env_id, entry in _TABLE.items() if entry.listed)
+    """The ids that `make` knows, except those of further sizes between the ones that are shown."""
+    _run_loaders()
+    return tuple(env_id for env_id, spec in _TABLE.items() if spec.listed)
+
+
+def module_of(env_id: str) -> str:
+    """The module that registered the id; importing it makes the id known. Raises ValueError for an unknown id."""
+    return _find(env_id).module
 
 
 def make(env_id: str, **options: Any) -> Environment:
@@ -54,71 +122,53 @@ def make(env_id: str, **options: Any) -> Environment:
 
     Raises ValueError, in one line, for an unknown id, option or preset, a wrong type or a value out of range.
     """
-    entry = _find(env_id)
-    known = env_options(env_id)
+    spec, known = _find(env_id), env_options(env_id)
     for name, value in options.items():
         if name not in known:
             raise ValueError(
                 f"{env_id} has no option {name!r}{_nearest(name, known)}; its options are {', '.join(known)}"
             )
-        if not _fits(value, known[name][0]):
-            raise ValueError(f"{name} is {value!r}, but must be {_describe(known[name][0])}")
+        if not fits(value, known[name][0]):
+            raise ValueError(f"{name} is {value!r}, but must be {describe(known[name][0])}")
     preset = options.pop("preset", None)
-    chosen = {**(entry.presets[preset] if preset is not None else {}), **options}
-    plain = {name: kind for name, (kind, _) in known.items() if kind in (int, float)}  # also for NumPy's numbers
-    chosen = {name: plain.get(name, lambda same: same)(value) for name, value in chosen.items()}
-    env = entry.factory(**chosen)
+    chosen = {**(spec.presets[preset] if preset is not None else {}), **options}
+    chosen = {name: plain(value, known[name][0]) for name, value in chosen.items()}
+    env = spec.factory(**chosen)
+    if not isinstance(env, Environment):
+        raise ValueError(f"the factory of {env_id} returned a {type(env).__name__}, but must return an Environment")
     env.name = env_id
     env.options = {name: chosen.get(name, default) for name, (_, default) in known.items() if name != "preset"}
     return env
 
 
 def env_options(env_id: str) -> dict[str, tuple[Any, Any]]:
-    """Type and default of every option of an environment, from its constructor's signature."""
-    entry = _find(env_id)
-    parameters = inspect.signature(entry.factory, eval_str=True).parameters.values()
-    options = {p.name: (p.annotation, p.default) for p in parameters if p.kind is p.KEYWORD_ONLY}
-    if entry.presets:
-        options["preset"] = (Literal[tuple(entry.presets)] | None, None)
+    """Type and default of every option of an environment, from the signature of its factory."""
+    spec = _find(env_id)
+    options = factory_options(spec.factory)
+    if spec.presets:
+        options["preset"] = (Literal[tuple(spec.presets)] | None, None)
     return options
 
 
-def _find(env_id: str) -> Entry:
-    if env_id in _TABLE:
+def _run_loaders() -> None:
+    for load in LOADERS:
+        load()
+
+
+def _find(env_id: Any) -> EnvironmentSpec:
+    if isinstance(env_id, str) and env_id not in _TABLE:
+        _run_loaders()
+    if isinstance(env_id, str) and env_id in _TABLE:
         return _TABLE[env_id]
     sized = re.fullmatch(r"([A-Za-z]+)-(-?\d+)(-primitive)?", str(env_id))
     if sized and sized[1] in _SIZES:
         raise ValueError(f"unknown environment {env_id!r}: {_SIZES[sized[1]]}, not {sized[2]}")
-    raise ValueError(
-        f"unknown environment {env_id!r}{_nearest(str(env_id), list_ids())}; envs.list_ids() lists all"
-    )
+    near = _nearest(str(env_id), list_ids())
+    where = "`jaxmac list` and envs.list_ids() list all, those of plugins with --plugin MODULE"
+    raise ValueError(f"unknown environment {env_id!r}{near}; {where}")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     by_lower_case = {k.lower(): k for k in known}
     close = [by_lower_case[k] for k in difflib.get_close_matches(name.lower(), by_lower_case, n=3, cutoff=0.5)]
     return f", did you mean {' or '.join(close)}?" if close else ""
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    """Is `value` of the annotated type? Plain types and choices are tested; constructors check the rest."""
-    if get_origin(kind) is Literal:
-        return isinstance(value, str) and value in get_args(kind)
-    if type(None) in get_args(kind):
-        return value is None or any(_fits(value, k) for k in get_args(kind) if k is not type(None))
-    if kind in (bool, str):
-        return isinstance(value, kind)
-    if kind is int:
-        return isinstance(value, Integral) and not isinstance(value, bool)
-    if kind is float:
-        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    return True
-
-
-def _describe(kind: Any) -> str:
-    if get_origin(kind) is Literal:
-        return "one of " + ", ".join(map(repr, get_args(kind)))
-    if type(None) in get_args(kind):
-        return " or ".join(_describe(k) for k in get_args(kind) if k is not type(None))
-    plain = {bool: "True or False", int: "an integer", float: "a finite number", str: "a string"}
-    return plain.get(kind, str(kind))

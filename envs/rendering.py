@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxmac.envs.environment import Environment, EnvState
 
-COLOURS = (
+COLOURS = (  # of agents 0, 1, 2, ...
     "#0072b2",
     "#d55e00",
     "#009e73",
@@ -28,8 +28,8 @@ COLOURS = (
     "#bcbd22",
 )
 WIDTH, HEIGHT, DPI = 4.0, 4.0, 100  # of the axes, inches; a caption is added below
-LINE = 0.22  # of a caption, inches
-CLEAR = 63  # colour index of "as in the frame before"
+LINE = 0.22  # height of a line of the caption, inches
+UNCHANGED = 63  # colour index of pixels that are as in the frame before
 LAST_FRAME = 2000  # milliseconds
 
 
@@ -53,24 +53,31 @@ def frame(env: Environment, state: EnvState) -> np.ndarray:
 def write_gif(env: Environment, states: Sequence[EnvState] | EnvState, path: str | Path, fps: float = 5.0) -> Path:
     """Animate an episode: `states` is a list, or one pytree with time as leading axis.
 
-    The last frame is held longer; frames that look alike become one. Raises ValueError if `states` is empty.
+    The last frame is shown longer; frames that look alike become one. Raises ValueError if `states` is empty.
     """
     from PIL import Image
 
     frames = [Image.fromarray(frame(env, state)) for state in _as_list(states)]
     if not frames:
         raise ValueError("states is empty, but an animation needs at least one state")
-    # One palette keeps what did not move identical; identical pixels are left transparent: small files.
+    # One palette for all frames keeps what does not move identical; identical pixels are transparent: small files.
     some = [frames[i] for i in np.linspace(0, len(frames) - 1, 8).astype(int)]
-    palette = Image.fromarray(np.concatenate([np.asarray(image) for image in some])).quantize(CLEAR)
+    palette = Image.fromarray(np.concatenate([np.asarray(image) for image in some])).quantize(UNCHANGED)
     pixels = [np.asarray(image.quantize(palette=palette, dither=Image.Dither.NONE)) for image in frames]
-    changes = [np.where(new == old, CLEAR, new) for old, new in pairwise(pixels)]
+    changes = [np.where(new == old, UNCHANGED, new) for old, new in pairwise(pixels)]
     images = [Image.fromarray(changed.astype(np.uint8)) for changed in (pixels[0], *changes)]
     for image in images:
-        image.putpalette(palette.getpalette())
-    durations = [round(1000 / fps)] * (len(images) - 1) + [LAST_FRAME]
-    how = {"duration": durations, "loop": 0, "transparency": CLEAR, "disposal": 1, "optimize": False}
-    images[0].save(path, save_all=True, append_images=images[1:], **how)
+        image.putpalette(palette.getpalette() or [])
+    images[0].save(
+        path,
+        save_all=True,
+        append_images=images[1:],
+        duration=[round(1000 / fps)] * (len(images) - 1) + [LAST_FRAME],
+        loop=0,
+        transparency=UNCHANGED,
+        disposal=1,
+        optimize=False,
+    )
     return Path(path)
 
 
@@ -96,7 +103,10 @@ def draw_box(
 
 
 def draw_robots(ax: Any, x: np.ndarray, y: np.ndarray, heading: np.ndarray) -> None:
-    """Arrows in the robots' colours with their numbers; those that share a cell stand side by side."""
+    """Arrows with the robots' colours and numbers at cells (x, y), `[N]` each; those in one cell side by side.
+
+    `heading` is 0 up, 1 right, 2 down, 3 left.
+    """
     points_per_cell = 72 * WIDTH / np.ptp(ax.get_xlim())
     cells = list(zip(x.tolist(), y.tolist(), strict=True))
     for i, cell in enumerate(cells):
@@ -116,13 +126,14 @@ def draw_robots(ax: Any, x: np.ndarray, y: np.ndarray, heading: np.ndarray) -> N
 
 
 def _as_list(states: Sequence[EnvState] | EnvState) -> list[EnvState]:
-    if isinstance(states, list | tuple):
+    if not isinstance(states, EnvState):
         return list(states)
-    states = jax.device_get(states)
-    return [jax.tree.map(lambda leaf, t=t: leaf[t], states) for t in range(len(states.time))]
+    stacked = jax.device_get(states)
+    return [jax.tree.map(lambda leaf, t=t: leaf[t], stacked) for t in range(len(stacked.time))]
 
 
 def _columns(env: Environment) -> int:
+    """Columns of the caption."""
     return 1 if env.num_agents <= 3 else 2
 
 

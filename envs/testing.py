@@ -1,4 +1,4 @@
-"""The test kit for environments: does one keep the contract? `check_environment(env)` says so, or why not.
+"""The test kit for environments: `check_environment(env)` raises where one breaks the contract.
 
 The library's own environments pass the same checks.
 """
@@ -14,9 +14,10 @@ import numpy as np
 
 from jaxmac.envs.environment import Environment, EnvState, Outcome, TimeStep
 from jaxmac.envs.registry import make
+from jaxmac.envs.shapes import described, first_line
 
-QUICK_COMPILE = {"xla_backend_optimization_level": 0}  # it runs once
-AFTER = 6  # steps after the end, where nothing may change
+QUICK_COMPILE = {"xla_backend_optimization_level": 0}  # the program runs only once
+AFTER = 6  # steps after the end of an episode, in which nothing may change
 FLOATS = {"rtol": 1e-5, "atol": 1e-5}
 
 
@@ -24,20 +25,30 @@ class ContractError(ValueError):
     """An environment breaks its contract; one line says where."""
 
 
-class Played(NamedTuple):
-    """Random episodes, leaves `[time, batch, ...]`, twice: `again` was computed in the opposite order of episodes,
-    and running agents were given another input."""
+class Course(NamedTuple):
+    """The course of episodes, leaves `[time, batch, ...]`."""
 
     states: EnvState
     ts: TimeStep
-    seen: Any  # f32 [N, O] what `observe` says of the states
-    again: tuple[EnvState, TimeStep, Any]
+    observed: Any  # f32 [N, O]: what `observe` says of the states
+
+
+class Played(NamedTuple):
+    """Random episodes, twice.
+
+    `again` was computed in the opposite order of episodes, and with another input for agents that do not choose.
+    """
+
+    states: EnvState
+    ts: TimeStep
+    observed: Any
+    again: Course
 
 
 def check_environment(env: Environment | str, *, episodes: int = 3, seed: int = 7) -> None:
-    """Hold an environment (or an id) to the contract: its functions one by one, then whole random episodes.
+    """Check that an environment (or an id) keeps the contract: function by function, then in random episodes.
 
-    Silent if all is well. Raises ContractError, a ValueError of one line, for the first thing that is not.
+    Returns nothing if it does. Raises ContractError, a ValueError of one line, for the first fault.
     """
     env = make(env) if isinstance(env, str) else env
     if not isinstance(env, Environment):
@@ -54,16 +65,9 @@ def _demand(env: Environment, holds: Any, message: str) -> None:
 
 
 def check_functions(env: Environment) -> None:
-    """Shapes and dtypes of everything a subclass supplies, from tracing alone."""
+    """Check shapes and dtypes of everything that a subclass supplies, by tracing alone."""
     n, actions = env.num_agents, env.max_actions
-    _demand(env, n > 0 and min(env.num_actions) > 0, "every agent needs at least one macro-action")
-    sizes = (*env.obs_sizes, env.state_size)
-    _demand(
-        env,
-        all(isinstance(size, int | np.integer) and size > 0 for size in sizes),
-        f"obs_sizes {env.obs_sizes} and state_size {env.state_size} must be positive integers",
-    )
-    _demand(env, len(env.obs_sizes) == n, f"obs_sizes has {len(env.obs_sizes)} entries for {n} agents")
+    _check_sizes(env)
     key = jax.eval_shape(lambda: jax.random.key(0))
     physics = _traced(env, "initial_physics", key)
     for name in ("observe", "observe_initial"):
@@ -72,12 +76,32 @@ def check_functions(env: Environment) -> None:
     _expect(env, "available gives", _traced(env, "available", physics), (n, actions), "bool")
     noise = _traced(env, "sample_noise", key)
     chosen, started = jax.ShapeDtypeStruct((n,), jnp.int32), jax.ShapeDtypeStruct((n,), bool)
-    found = _traced(env, "transition", physics, chosen, started, noise)
-    pair = isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], Outcome)
+    _check_transition(env, physics, _traced(env, "transition", physics, chosen, started, noise))
+    state, ts = _traced(env, "reset", key)
+    _check_timestep(env, "reset", ts)
+    later, ts = _traced(env, "step", key, state, chosen)
+    _check_timestep(env, "step", ts)
+    before, now = described(state), described(later)
+    _demand(env, before == now, f"step gives the state {now}, but reset {before}")
+
+
+def _check_sizes(env: Environment) -> None:
+    n, sizes = env.num_agents, (*env.obs_sizes, env.state_size)
+    _demand(env, n > 0 and min(env.num_actions) > 0, "every agent needs at least one macro-action")
+    positive = all(isinstance(size, int | np.integer) and size > 0 for size in sizes)
+    told = f"obs_sizes {env.obs_sizes} and state_size {env.state_size} must be positive integers"
+    _demand(env, positive, told)
+    _demand(env, len(env.obs_sizes) == n, f"obs_sizes has {len(env.obs_sizes)} entries for {n} agents")
+
+
+def _check_transition(env: Environment, physics: Any, result: Any) -> None:
+    """Check what `transition` gives for `physics`."""
+    pair = isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Outcome)
     _demand(env, pair, "transition must give the pair (physics, Outcome)")
-    after, outcome = found
-    before, now = (_described(tree) for tree in (physics, after))
+    after, outcome = result
+    before, now = described(physics), described(after)
     _demand(env, before == now, f"transition gives the physics {now}, but initial_physics {before}")
+    n = env.num_agents
     for name, shape, kind in (
         ("ended", (n,), "bool"),
         ("macro_action", (n,), "integer"),
@@ -85,18 +109,12 @@ def check_functions(env: Environment) -> None:
         ("terminal", (), "bool"),
     ):
         _expect(env, f"transition gives the {name}", getattr(outcome, name), shape, kind)
-    state, ts = _traced(env, "reset", key)
-    _check_timestep(env, "reset", ts)
-    later, ts = _traced(env, "step", key, state, chosen)
-    _check_timestep(env, "step", ts)
-    before, now = (_described(tree) for tree in (state, later))
-    _demand(env, before == now, f"step gives the state {now}, but reset {before}")
 
 
 def _check_timestep(env: Environment, name: str, ts: Any) -> None:
     _demand(env, isinstance(ts, TimeStep), f"{name} must give the pair (state, TimeStep)")
     n, f32, i32 = env.num_agents, np.float32, np.int32
-    expected = {
+    expected: dict[str, tuple[tuple[int, ...], Any]] = {
         "obs": ((n, env.obs_size), f32),
         "macro_obs": ((n, env.obs_size), f32),
         "state": ((env.state_size,), f32),
@@ -110,8 +128,8 @@ def _check_timestep(env: Environment, name: str, ts: Any) -> None:
         "truncated": ((), bool),
     }
     for field, (shape, dtype) in expected.items():
-        given, due = _described(getattr(ts, field)), f"{np.dtype(dtype)}{list(shape)}"
-        _demand(env, given == due, f"{name} gives a TimeStep with {field} {given}, but must give {due}")
+        found, due = described(getattr(ts, field)), f"{np.dtype(dtype)}{list(shape)}"
+        _demand(env, found == due, f"{name} gives a TimeStep with {field} {found}, but must give {due}")
 
 
 def _traced(env: Environment, name: str, *arguments: Any) -> Any:
@@ -119,35 +137,28 @@ def _traced(env: Environment, name: str, *arguments: Any) -> Any:
     try:
         return jax.eval_shape(lambda *given: jax.tree.map(jnp.asarray, getattr(env, name)(*given)), *arguments)
     except Exception as error:  # of whatever kind: the function is the user's
-        first = (str(error).strip() or "no message").splitlines()[0]
-        raise ContractError(f"{env.name}: {name} raised {type(error).__name__}: {first}") from error
+        raise ContractError(f"{env.name}: {name} raised {first_line(error)}") from error
 
 
-def _expect(env: Environment, what: str, given: Any, shape: tuple[int, ...], kind: str = "") -> None:
+def _expect(env: Environment, what: str, found: Any, shape: tuple[int, ...], kind: str = "") -> None:
     kinds = {"bool": jnp.bool_, "integer": jnp.integer}
-    fits = getattr(given, "shape", None) == shape and (not kind or jnp.issubdtype(given.dtype, kinds[kind]))
-    _demand(env, fits, f"{what} {_described(given)}, but must be {f'{kind} ' if kind else ''}{list(shape)}")
-
-
-def _described(tree: Any) -> str:
-    if isinstance(tree, jax.ShapeDtypeStruct):
-        return f"{tree.dtype}{list(tree.shape)}"
-    return str(jax.tree.map(_described, tree)).replace("'", "")
+    fits = getattr(found, "shape", None) == shape and (not kind or jnp.issubdtype(found.dtype, kinds[kind]))
+    _demand(env, fits, f"{what} {described(found)}, but must be {f'{kind} ' if kind else ''}{list(shape)}")
 
 
 def play_at_random(env: Environment, episodes: int = 3, seed: int = 7) -> Played:
-    """Random macro-actions to the horizon and a few steps beyond."""
+    """Play random macro-actions to the horizon and a few steps beyond."""
 
-    def episode(key: jax.Array, decoy: jax.Array) -> Any:
-        def record(state: EnvState, ts: TimeStep) -> tuple[EnvState, TimeStep, jax.Array]:
-            return state, ts, env.observe(state.physics).astype(jnp.float32)
+    def episode(key: jax.Array, ignored: jax.Array) -> Any:
+        def record(state: EnvState, ts: TimeStep) -> Course:
+            return Course(state, ts, env.observe(state.physics).astype(jnp.float32))
 
         def body(carry: Any, key: jax.Array) -> Any:
             state, ts = carry
-            of_choice, of_step = jax.random.split(key)
-            choices = jax.random.categorical(of_choice, jnp.where(ts.avail, 0.0, -1e9))
-            inputs = jnp.where(ts.ended & ~(ts.terminal | ts.truncated), choices, decoy)
-            carry = env.step(of_step, state, inputs)
+            choice_key, step_key = jax.random.split(key)
+            choices = jax.random.categorical(choice_key, jnp.where(ts.avail, 0.0, -1e9))
+            inputs = jnp.where(ts.ended & ~(ts.terminal | ts.truncated), choices, ignored)
+            carry = env.step(step_key, state, inputs)
             return carry, record(*carry)
 
         first = env.reset(key)
@@ -155,12 +166,12 @@ def play_at_random(env: Environment, episodes: int = 3, seed: int = 7) -> Played
         joined = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), record(*first), rest)
         return jax.tree.map(_without_keys, joined)
 
-    keys, decoys = jax.random.split(jax.random.key(seed), episodes), jnp.repeat(jnp.array([0, -1]), episodes)
+    keys, ignored = jax.random.split(jax.random.key(seed), episodes), jnp.repeat(jnp.array([0, -1]), episodes)
     run = jax.jit(jax.vmap(episode, out_axes=1), compiler_options=QUICK_COMPILE)
-    found = jax.device_get(run(jnp.concatenate([keys, keys[::-1]]), decoys))
-    half = jax.tree.map(lambda leaf: leaf[:, :episodes], found)
-    other = jax.tree.map(lambda leaf: leaf[:, : episodes - 1 : -1], found)
-    return Played(*half, other)
+    both = jax.device_get(run(jnp.concatenate([keys, keys[::-1]]), ignored))
+    once = jax.tree.map(lambda leaf: leaf[:, :episodes], both)
+    again = jax.tree.map(lambda leaf: leaf[:, : episodes - 1 : -1], both)
+    return Played(once.states, once.ts, once.observed, again)
 
 
 def _without_keys(leaf: jax.Array) -> jax.Array:
@@ -168,15 +179,15 @@ def _without_keys(leaf: jax.Array) -> jax.Array:
 
 
 def check_numbers(env: Environment, played: Played) -> None:
-    """Finite numbers, and observations that `obs_dtype` holds exactly."""
+    """Check that numbers are finite, and that `obs_dtype` represents observations exactly."""
     for name in ("obs", "state", "reward"):
         wrong = ~np.isfinite(getattr(played.ts, name))
         _demand(env, not wrong.any(), f"{name} is not finite {_where(wrong)}")
-    inexact = played.seen[1:] != played.ts.obs[1:]  # the first may be `observe_initial`'s
+    inexact = played.observed[1:] != played.ts.obs[1:]  # the first may be `observe_initial`'s
     _demand(env, not inexact.any(), f"obs_dtype {env.obs_dtype} does not hold the observation {_where(inexact)}")
 
 
-def _where(wrong: np.ndarray) -> str:
+def _where(wrong: Any) -> str:
     """Step and agent of the first entry `[time, batch, ...]` that is wrong."""
     if not wrong.any():
         return ""
@@ -185,7 +196,7 @@ def _where(wrong: np.ndarray) -> str:
 
 
 def check_padding_and_choice(env: Environment, played: Played) -> None:
-    """Padding is zero and never available, and whoever must choose can."""
+    """Check that padding is zero and never available, and that an agent that must choose can choose."""
     ts = played.ts
     for i, (actions, size) in enumerate(zip(env.num_actions, env.obs_sizes, strict=True)):
         padded = ts.avail[..., i, actions:]
@@ -200,7 +211,7 @@ def check_padding_and_choice(env: Environment, played: Played) -> None:
 
 
 def check_script(env: Environment, played: Played) -> None:
-    """A scripted plan names real macro-actions."""
+    """Check that a scripted plan names real macro-actions."""
     del played
     script = env.script()
     if script is None:
@@ -212,7 +223,7 @@ def check_script(env: Environment, played: Played) -> None:
 
 
 def check_reset(env: Environment, played: Played) -> None:
-    """After reset everybody must choose and nothing has happened."""
+    """Check that after reset every agent must choose and nothing has happened."""
     first = jax.tree.map(lambda leaf: leaf[0], played.ts)
     _demand(env, first.ended.all(), "after reset every agent must choose: ended is not all True")
     _demand(env, (first.macro_action == -1).all(), "after reset macro_action must be -1")
@@ -221,11 +232,11 @@ def check_reset(env: Environment, played: Played) -> None:
     _demand(env, np.array_equal(first.macro_obs, first.obs), "after reset macro_obs must be obs")
 
 
-def check_holding(env: Environment, played: Played) -> None:
-    """Macro-observations and running macro-actions are held, `elapsed` counts."""
+def check_running(env: Environment, played: Played) -> None:
+    """Check that running macro-actions keep their macro-observation, and that `elapsed` counts."""
     ts = played.ts
-    held = np.where(ts.ended[1:, ..., None], ts.obs[1:], ts.macro_obs[:-1])
-    _demand(env, np.array_equal(ts.macro_obs[1:], held), "macro_obs must be obs where `ended`, else as before")
+    expected = np.where(ts.ended[1:, ..., None], ts.obs[1:], ts.macro_obs[:-1])
+    _demand(env, np.array_equal(ts.macro_obs[1:], expected), "macro_obs must be obs where `ended`, else as before")
     finished = (ts.terminal | ts.truncated)[:-1, :, None]
     counted = np.where(ts.ended[1:], 0, np.where(finished, ts.elapsed[:-1], ts.elapsed[:-1] + 1))
     _demand(env, np.array_equal(ts.elapsed[1:], counted), "elapsed must count the steps since the last choice")
@@ -234,22 +245,23 @@ def check_holding(env: Environment, played: Played) -> None:
 
 
 def check_independence(env: Environment, played: Played) -> None:
-    """What running agents are given, and which episodes run beside, changes nothing."""
-    for one, other in zip(jax.tree.leaves(played[:3]), jax.tree.leaves(played.again), strict=True):
+    """Check that the input of running agents, and other episodes of the batch, change nothing."""
+    once = Course(played.states, played.ts, played.observed)
+    for one, other in zip(jax.tree.leaves(once), jax.tree.leaves(played.again), strict=True):
         exact = not np.issubdtype(one.dtype, np.floating)
         same = np.array_equal(one, other) if exact else np.allclose(one, other, equal_nan=True, **FLOATS)
         _demand(env, same, "the input of agents that are running, or another episode, changed what happened")
 
 
 def check_end(env: Environment, played: Played) -> None:
-    """`terminal` and `truncated` exclude each other, the horizon ends, and after the end nothing changes."""
+    """Check that one of `terminal` and `truncated` ends an episode at the horizon at the latest, for good."""
     states, ts = played.states, played.ts
     _demand(env, not (ts.terminal & ts.truncated).any(), "an end is both terminal and truncated")
     finished = ts.terminal | ts.truncated
     _demand(env, not finished[0].any(), "an episode has ended at reset")
     _demand(env, finished[env.horizon :].all(), f"an episode goes on after the horizon of {env.horizon} steps")
-    timely = (ts.time == env.horizon) & ~ts.terminal
-    _demand(env, np.array_equal(ts.truncated, timely), "truncated must be the time limit, and nothing else")
+    at_limit = (ts.time == env.horizon) & ~ts.terminal
+    _demand(env, np.array_equal(ts.truncated, at_limit), "truncated must be the time limit, and nothing else")
     _demand(env, np.array_equal(ts.time[1:], ts.time[:-1] + ~finished[:-1]), "time must count the steps taken")
     stays = np.nonzero(finished[:-1])
     repeated = ts.replace(reward=np.zeros_like(ts.reward))
@@ -270,5 +282,5 @@ CHECKS: tuple[Callable[[Environment, Played], None], ...] = (
     check_reset,
     check_independence,
     check_end,
-    check_holding,
+    check_running,
 )

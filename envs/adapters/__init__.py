@@ -1,7 +1,7 @@
 """To and from other libraries' interfaces, the only place with dicts of agents.
 
-`from_jaxmarl` brings any JaxMARL environment in, `to_jaxmarl` and `to_pettingzoo` hand ours out. The libraries are
-optional: `pip install 'jaxmac[adapters]'`.
+`from_jaxmarl` makes any JaxMARL environment one of ours; `to_jaxmarl` and `to_pettingzoo` give ours their
+interfaces. The libraries are optional: `pip install 'jaxmac[adapters]'`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ def from_jaxmarl(env: Any, **options: Any) -> Environment:
         ImportError: JaxMARL is not installed.
         ValueError: in one line, for an environment or an option that does not fit.
     """
-    return _load("incoming_jaxmarl").FromJaxMARL(env, **options)
+    environment: Environment = _load("incoming_jaxmarl").FromJaxMARL(env, **options)
+    return environment
 
 
 def to_jaxmarl(env: Environment, *, fresh: bool = False) -> Any:
-    """An Environment as a JaxMARL `MultiAgentEnv`; see `jaxmac.envs.adapters.outgoing_jaxmarl.JaxMARLView`.
+    """An Environment as a JaxMARL `MultiAgentEnv`; see `JaxMARLView` in `outgoing_jaxmarl.py`.
 
     Agents see their macro-observation, or with `fresh` what they perceive now. Raises ImportError if JaxMARL is not
     installed, ValueError if `env` is no Environment.
@@ -37,7 +38,7 @@ def to_jaxmarl(env: Environment, *, fresh: bool = False) -> Any:
 
 
 def to_pettingzoo(env: Environment, seed: int = 0, *, fresh: bool = False, render_mode: str | None = None) -> Any:
-    """An Environment as a PettingZoo `ParallelEnv`; see `jaxmac.envs.adapters.outgoing_pettingzoo.PettingZooView`.
+    """An Environment as a PettingZoo `ParallelEnv`; see `PettingZooView` in `outgoing_pettingzoo.py`.
 
     Episodes follow from `seed` until `reset(seed=...)` gives another one. `fresh` as in `to_jaxmarl`; `render_mode`
     is None or "rgb_array". Raises ImportError if PettingZoo is not installed, ValueError if `env` is no Environment
@@ -53,6 +54,7 @@ def _checked(env: Any) -> Environment:
 
 
 def _load(module: str) -> Any:
+    """A module of this folder; ImportError says what to install where its library is missing."""
     try:
         return import_module(f"jaxmac.envs.adapters.{module}")
     except ModuleNotFoundError as error:

@@ -14,13 +14,12 @@ from jaxmarl.environments.multi_agent_env import MultiAgentEnv
 
 from jaxmac.envs.environment import Environment, EnvState, Outcome
 
-REWARDS = {"mean": jnp.mean, "sum": jnp.sum}
+REWARDS: dict[str, Callable[[Array], Array]] = {"mean": jnp.mean, "sum": jnp.sum}
 Dict = dict[str, Array]
 
 
-@struct.dataclass
-class Physics:
-    """The other environment's state, and what it last showed."""
+class Physics(struct.PyTreeNode):
+    """The other environment's state, and the observations of its last step."""
 
     world: Any
     obs: Array  # [N, O]
@@ -66,40 +65,42 @@ class FromJaxMARL(Environment):
         Raises ValueError, in one line, for what does not fit.
         """
         if not isinstance(env, MultiAgentEnv):
-            told = f"env is a {type(env).__name__}, but must be a jaxmarl MultiAgentEnv"
-            raise ValueError(told + (", without its wrapper" if hasattr(env, "_env") else ""))
+            problem = f"env is a {type(env).__name__}, but must be a jaxmarl MultiAgentEnv"
+            raise ValueError(problem + (", without its wrapper" if hasattr(env, "_env") else ""))
         self.env, self.agents = env, tuple(env.agents)
         key = jax.eval_shape(lambda: jax.random.key(0))
-        shown, world = jax.eval_shape(env.reset, key)
+        observations, world = jax.eval_shape(env.reset, key)
         self.tables = None if actions is None else self._tables(actions)
         counts = [len(t) for t in self.tables.values()] if self.tables else self._counts()
         self.avail_of = self._availability(world)
         self.reward_of, self.state_of, self.draw_world = reward, state, draw
         if state is None and hasattr(env, "get_world_state"):
             self.state_of = env.get_world_state
-        sizes = [int(np.prod(shown[agent].shape)) for agent in self.agents]
+        sizes = [int(np.prod(observations[agent].shape)) for agent in self.agents]
         super().__init__(
             action_names=[_names(action_names, count) for count in counts],
             obs_sizes=sizes,
-            state_size=sum(sizes) if self.state_of is None else self._state_size(world),
+            state_size=sum(sizes) if self.state_of is None else _state_size(self.state_of, world),
             horizon=self._horizon(horizon),
-            obs_dtype=_stored([shown[agent].dtype for agent in self.agents]),
+            obs_dtype=_smallest_dtype([observations[agent].dtype for agent in self.agents]),
         )
         self.name = name or env.name
         self._check_step(key, world)
 
     def _counts(self) -> list[int]:
+        """Number of actions of each agent."""
         counts = []
         for agent in self.agents:
             space = self.env.action_space(agent)
             if not hasattr(space, "n"):
                 kind = f"{type(space).__name__}{list(getattr(space, 'shape', ()))}"
-                told = f"the actions of {agent} are {kind}, not Discrete: pass actions=, the values to choose among"
-                raise ValueError(told)
+                needed = "pass actions=, the values to choose among"
+                raise ValueError(f"the actions of {agent} are {kind}, not Discrete: {needed}")
             counts.append(int(space.n))
         return counts
 
     def _tables(self, actions: Any) -> dict[str, Array]:
+        """For each agent the actions that its choices stand for, `[actions, ...]`."""
         given = actions if isinstance(actions, Mapping) else dict.fromkeys(self.agents, actions)
         if set(given) != set(self.agents):
             raise ValueError(f"actions is for {sorted(given)}, but must be for the agents {sorted(self.agents)}")
@@ -107,107 +108,111 @@ class FromJaxMARL(Environment):
         for agent, table in tables.items():
             shape = tuple(getattr(self.env.action_space(agent), "shape", ()))
             if table.ndim < 1 or len(table) < 1 or table.shape[1:] != shape:
-                told = f"actions of {agent} has shape {list(table.shape)}, but must have [actions, *{list(shape)}]"
-                raise ValueError(told)
+                due = f"[actions, *{list(shape)}]"
+                raise ValueError(f"actions of {agent} has shape {list(table.shape)}, but must have {due}")
         return tables
 
     def _availability(self, world: Any) -> Callable[[Any], Dict] | None:
+        """The function that says which actions are available, None where there is none."""
         for name in ("get_avail_actions", "get_legal_moves"):
             try:
                 jax.eval_shape(getattr(self.env, name), world)
             except (AttributeError, NotImplementedError):
                 continue
-            return getattr(self.env, name)
+            function: Callable[[Any], Dict] = getattr(self.env, name)
+            return function
         return None
 
     def _horizon(self, horizon: int | None) -> int:
-        found = getattr(self.env, "max_steps", None) if horizon is None else horizon
-        if found is None:
-            told = f"{self.env.name} has no max_steps: pass horizon=, the primitive steps of an episode"
-            raise ValueError(told)
-        return int(found) if horizon is None else horizon
-
-    def _state_size(self, world: Any) -> int:
-        shape = jax.eval_shape(self.state_of, world)
-        if not isinstance(shape, jax.ShapeDtypeStruct):
-            raise ValueError(f"state gives {type(shape).__name__}, but must give an array [S]")
-        return int(np.prod(shape.shape))
+        if horizon is not None:
+            return horizon
+        own = getattr(self.env, "max_steps", None)
+        if own is None:
+            raise ValueError(f"{self.env.name} has no max_steps: pass horizon=, the primitive steps of an episode")
+        return int(own)
 
     def _check_step(self, key: Any, world: Any) -> None:
         if not callable(self.reward_of) and self.reward_of not in REWARDS:
-            told = f"{' or '.join(map(repr, REWARDS))} or a function of rewards and info"
-            raise ValueError(f"reward is {self.reward_of!r}, but must be {told}")
-        like = jax.ShapeDtypeStruct((self.num_agents,), jnp.int32)
-        reward = jax.eval_shape(self._play, key, world, like)[2]
+            allowed = f"{' or '.join(map(repr, REWARDS))} or a function of rewards and info"
+            raise ValueError(f"reward is {self.reward_of!r}, but must be {allowed}")
+        choices = jax.ShapeDtypeStruct((self.num_agents,), jnp.int32)
+        reward = jax.eval_shape(self._play, key, world, choices)[2]
         if getattr(reward, "shape", None) != ():
             raise ValueError(f"reward gives {getattr(reward, 'shape', reward)}, but must give a scalar")
 
-    def _play(self, key: Array, world: Any, actions: Array) -> tuple[Dict, Any, Array, Dict]:
+    def _play(self, key: Array, world: Any, choices: Array) -> tuple[Dict, Any, Array, Dict]:
         """One step of the other environment: observations, state, team reward, dones."""
-        given: Dict = {agent: actions[i] for i, agent in enumerate(self.agents)}
+        actions: Dict = {agent: choices[i] for i, agent in enumerate(self.agents)}
         if self.tables:
-            given = {agent: self.tables[agent][choice] for agent, choice in given.items()}
-        shown, world, rewards, dones, info = self.env.step_env(key, world, given)
+            actions = {agent: self.tables[agent][choice] for agent, choice in actions.items()}
+        observations, world, rewards, dones, info = self.env.step_env(key, world, actions)
         if callable(self.reward_of):
-            return shown, world, self.reward_of(rewards, info), dones
+            return observations, world, self.reward_of(rewards, info), dones
         reward = REWARDS[self.reward_of](jnp.stack([jnp.float32(rewards[agent]) for agent in self.agents]))
-        return shown, world, reward, dones
+        return observations, world, reward, dones
 
-    def _stack(self, shown: Dict) -> Array:
+    def _stack(self, observations: Dict) -> Array:
         """Flat observations, padded: `[N, O]`."""
-        flat = [jnp.ravel(shown[agent]).astype(self.obs_dtype) for agent in self.agents]
+        flat = [jnp.ravel(observations[agent]).astype(self.obs_dtype) for agent in self.agents]
         return jnp.stack([jnp.pad(x, (0, self.obs_size - x.size)) for x in flat])
 
     def initial_physics(self, key: Array) -> Physics:
-        """Its reset."""
-        shown, world = self.env.reset(key)
-        return Physics(jax.tree.map(jnp.asarray, world), self._stack(shown))
+        """The reset of the other environment."""
+        observations, world = self.env.reset(key)
+        return Physics(jax.tree.map(jnp.asarray, world), self._stack(observations))
 
     def sample_noise(self, key: Array) -> Array:
-        """Its step takes a key; that is all the randomness there is."""
+        """The key itself: the other environment's step draws from it."""
         return key
 
     def transition(
         self, physics: Physics, macro_actions: Array, started: Array, noise: Array
     ) -> tuple[Physics, Outcome]:
-        """Its `step_env`, which does not start a new episode."""
+        """The other environment's `step_env`, which does not start a new episode."""
         del started
-        shown, world, reward, dones = self._play(noise, physics.world, macro_actions)
-        # Some environments change a dtype from reset to step, or hand back Python numbers.
+        observations, world, reward, dones = self._play(noise, physics.world, macro_actions)
+        # Some environments change a dtype from reset to step, or return Python numbers.
         world = jax.tree.map(_as, world, physics.world)
         ended = jnp.ones(self.num_agents, bool)
         outcome = Outcome(ended, macro_actions, reward, jnp.asarray(dones["__all__"], bool))
-        return Physics(world, self._stack(shown)), outcome
+        return Physics(world, self._stack(observations)), outcome
 
     def observe(self, physics: Physics) -> Array:
-        """What its last step showed."""
+        """The observations of the last step, `[N, O]`."""
         return physics.obs
 
     def global_state(self, physics: Physics) -> Array:
-        """Its global state, or every agent's observation."""
+        """The other environment's global state, or every agent's observation, `[S]`."""
         if self.state_of is not None:
             return jnp.ravel(self.state_of(physics.world)).astype(jnp.float32)
-        seen = [physics.obs[i, :size] for i, size in enumerate(self.obs_sizes)]
-        return jnp.concatenate(seen).astype(jnp.float32)
+        unpadded = [physics.obs[i, :size] for i, size in enumerate(self.obs_sizes)]
+        return jnp.concatenate(unpadded).astype(jnp.float32)
 
     def available(self, physics: Physics) -> Array:
-        """Its available actions; padding is False."""
+        """The other environment's available actions, bool `[N, A]`; padding is False."""
         mask = super().available(physics)
         if self.avail_of is None:
             return mask
-        found = self.avail_of(physics.world)
+        of_agents = self.avail_of(physics.world)
         for i, (agent, count) in enumerate(zip(self.agents, self.num_actions, strict=True)):
-            mask = mask.at[i, :count].set(jnp.ravel(found[agent])[:count].astype(bool))
+            mask = mask.at[i, :count].set(jnp.ravel(of_agents[agent])[:count].astype(bool))
         return mask
 
     def draw(self, state: EnvState, ax: Any) -> None:
-        """What `draw` was given for, with the caption of every environment."""
+        """What the argument `draw` draws, with the caption of every environment."""
         from jaxmac.envs.rendering import draw_caption
 
         if self.draw_world is None:
             raise ValueError(f"{self.name} has no drawing: pass draw= to from_jaxmarl")
         self.draw_world(state.physics.world, ax)
         draw_caption(self, state, ax)
+
+
+def _state_size(state_of: Callable[[Any], Array], world: Any) -> int:
+    shape = jax.eval_shape(state_of, world)
+    if not isinstance(shape, jax.ShapeDtypeStruct):
+        raise ValueError(f"state gives {type(shape).__name__}, but must give an array [S]")
+    return int(np.prod(shape.shape))
 
 
 def _as(new: Any, old: Array) -> Array:
@@ -223,7 +228,7 @@ def _names(names: Sequence[str] | None, count: int) -> list[str]:
     return [str(name) for name in names[:count]]
 
 
-def _stored(dtypes: list[Any]) -> np.dtype:
-    """The smallest dtype that holds every observation; float32 for all but small integers."""
+def _smallest_dtype(dtypes: list[Any]) -> np.dtype:
+    """The smallest dtype that represents every observation; float32 for all but small integers."""
     common = np.result_type(*dtypes)
     return common if common in (np.uint8, np.int8, np.int16, np.uint16, np.bool_) else np.dtype(np.float32)

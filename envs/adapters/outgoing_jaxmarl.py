@@ -28,12 +28,12 @@ class State(BaseState):
 class JaxMARLView(MultiAgentEnv):
     """`env` for JaxMARL's algorithms and wrappers.
 
-    * An action is a macro-action, read only where the agent's last one has ended. `get_avail_actions` says so: an
+    * An action is a macro-action, read only where the agent's last one has ended. `get_avail_actions` tells: an
       agent whose macro-action runs has that one available, the others those that may start.
     * Observations are macro-observations, each without padding; `obs["world_state"]` and `get_world_state(state)`
       are the global state.
-    * Every agent is paid the team's reward. (`CTRolloutManager` adds them up.)
-    * `dones` are the same for all, at `terminal` and at `truncated`; the info tells them apart, and holds `ended`,
+    * Every agent gets the team's reward. (`CTRolloutManager` adds them up.)
+    * `dones` are the same for all, at `terminal` and at `truncated`; the info tells them apart, and has `ended`,
       `elapsed` and `macro_action`, `[agents]` each.
     * `step` starts a new episode after the end, `step_env` stays there, as everywhere in JaxMARL.
     """
@@ -62,7 +62,7 @@ class JaxMARLView(MultiAgentEnv):
     def reset(self, key: Array) -> tuple[Dict, State]:
         """Start an episode: every agent must choose."""
         env_state, ts = self.env.reset(key)
-        return self._shown(ts.obs if self.fresh else ts.macro_obs, ts.state), self._state(env_state)
+        return self._observations(ts.obs if self.fresh else ts.macro_obs, ts.state), _state(env_state)
 
     @partial(jax.jit, static_argnums=0)
     def step_env(self, key: Array, state: State, actions: Dict) -> tuple[Dict, State, Dict, Dict, Dict]:
@@ -70,36 +70,37 @@ class JaxMARLView(MultiAgentEnv):
         choices = jnp.stack([jnp.asarray(actions[a], jnp.int32).reshape(()) for a in self.agents])
         env_state, ts = self.env.step(key, state.env_state, choices)
         done = ts.terminal | ts.truncated
-        shown = self._shown(ts.obs if self.fresh else ts.macro_obs, ts.state)
+        observations = self._observations(ts.obs if self.fresh else ts.macro_obs, ts.state)
         dones = {**dict.fromkeys(self.agents, done), "__all__": done}
-        return shown, self._state(env_state), dict.fromkeys(self.agents, ts.reward), dones, _info(ts)
+        return observations, _state(env_state), dict.fromkeys(self.agents, ts.reward), dones, _info(ts)
 
-    def get_obs(self, state: State) -> Dict:
+    def get_obs(self, state: Any) -> Dict:
         """Every agent's observation."""
         env_state = state.env_state
         obs = env_state.macro_obs
-        if self.fresh:  # at reset an agent may perceive what `observe` does not say
+        if self.fresh:  # at reset, `observe_initial` may have given another observation than `observe`
             obs = jnp.where(env_state.time == 0, obs, self.env.observe(env_state.physics).astype(obs.dtype))
-        return self._shown(obs.astype(jnp.float32), self.get_world_state(state))
+        return self._observations(obs.astype(jnp.float32), self.get_world_state(state))
 
     @partial(jax.jit, static_argnums=0)
     def get_avail_actions(self, state: State) -> Dict:
         """What each agent may do now, bool `[its actions]`: start something, or go on with what it is doing."""
-        held = state.env_state
-        running = jax.nn.one_hot(held.macro_action, self.env.max_actions, dtype=bool)
-        mask = jnp.where(held.ended[:, None], self.env.available(held.physics), running)
+        env_state = state.env_state
+        running = jax.nn.one_hot(env_state.macro_action, self.env.max_actions, dtype=bool)
+        mask = jnp.where(env_state.ended[:, None], self.env.available(env_state.physics), running)
         return {a: mask[i, :n] for i, (a, n) in enumerate(zip(self.agents, self.env.num_actions, strict=True))}
 
     def get_world_state(self, state: State) -> Array:
         """The global state, f32 `[S]`."""
         return self.env.global_state(state.env_state.physics).astype(jnp.float32)
 
-    def _shown(self, obs: Array, world_state: Array) -> Dict:
+    def _observations(self, obs: Array, world_state: Array) -> Dict:
         sizes = zip(self.agents, self.env.obs_sizes, strict=True)
         return {a: obs[i, :n] for i, (a, n) in enumerate(sizes)} | {"world_state": world_state}
 
-    def _state(self, env_state: EnvState) -> State:
-        return State(done=env_state.terminal | env_state.truncated, step=env_state.time, env_state=env_state)
+
+def _state(env_state: EnvState) -> State:
+    return State(done=env_state.terminal | env_state.truncated, step=env_state.time, env_state=env_state)
 
 
 def _info(ts: TimeStep) -> Dict:

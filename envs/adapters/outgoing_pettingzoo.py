@@ -11,6 +11,7 @@ import numpy as np
 from pettingzoo import ParallelEnv
 
 from jaxmac.envs.environment import Environment, EnvState, TimeStep
+from jaxmac.envs.rendering import frame
 
 Dict = dict[str, Any]
 RENDER_MODES = (None, "rgb_array")
@@ -20,11 +21,11 @@ class PettingZooView(ParallelEnv):
     """`env` for PettingZoo's users.
 
     * An action is a macro-action, read only where the agent's last one has ended; the others may be left out. The
-      `action_mask` says so: a running macro-action is all that its agent has available.
+      `action_mask` tells: a running macro-action is all that its agent has available.
     * An observation is a dict of `observation`, the agent's macro-observation f32 without padding, and
       `action_mask`, int8. `state()` is the global state.
-    * Every agent is paid the team's reward. All agents leave together, `terminated` or `truncated`.
-    * The info of an agent holds `ended`, `elapsed`, `macro_action` and the `action_mask`.
+    * Every agent gets the team's reward. All agents leave together, `terminated` or `truncated`.
+    * The info of an agent has `ended`, `elapsed`, `macro_action` and the `action_mask`.
     """
 
     def __init__(self, env: Environment, seed: int = 0, fresh: bool = False, render_mode: str | None = None):
@@ -35,8 +36,9 @@ class PettingZooView(ParallelEnv):
         self.metadata = {"name": env.name, "render_modes": ["rgb_array"], "is_parallelizable": True}
         self.possible_agents = [f"agent_{i}" for i in range(env.num_agents)]
         self.agents: list[str] = []
+        self.observation_spaces: Dict = {}
+        self.action_spaces: Dict = {}
         sizes = zip(self.possible_agents, env.obs_sizes, env.num_actions, strict=True)
-        self.observation_spaces, self.action_spaces = {}, {}
         for agent, obs_size, count in sizes:
             box = gymnasium.spaces.Box(-np.inf, np.inf, (obs_size,), np.float32)
             mask = gymnasium.spaces.MultiBinary(count)
@@ -45,7 +47,8 @@ class PettingZooView(ParallelEnv):
         self.state_space = gymnasium.spaces.Box(-np.inf, np.inf, (env.state_size,), np.float32)
         self._reset, self._step = jax.jit(env.reset), jax.jit(env.step)
         self._key, self._episode = jax.random.key(seed), 0
-        self._env_state: EnvState | None = None
+        self._env_state: EnvState
+        self._ts: TimeStep  # NumPy arrays
 
     def observation_space(self, agent: str) -> gymnasium.spaces.Space:
         """The space of an agent's observations."""
@@ -60,9 +63,9 @@ class PettingZooView(ParallelEnv):
         del options
         if seed is not None:
             self._key, self._episode = jax.random.key(seed), 0
-        of_reset, self._of_steps = jax.random.split(jax.random.fold_in(self._key, self._episode))
+        reset_key, self._step_key = jax.random.split(jax.random.fold_in(self._key, self._episode))
         self._episode += 1
-        self._env_state, ts = self._reset(of_reset)
+        self._env_state, ts = self._reset(reset_key)
         self._ts = jax.device_get(ts)
         self.agents = list(self.possible_agents)
         return self._observations(), self._infos()
@@ -76,9 +79,9 @@ class PettingZooView(ParallelEnv):
         if not self.agents:
             raise ValueError(f"{self.env.name}: no episode is running, call reset first")
         choices = jnp.asarray([self._choice(i, agent, actions) for i, agent in enumerate(self.agents)], jnp.int32)
-        key = jax.random.fold_in(self._of_steps, int(self._ts.time))
+        key = jax.random.fold_in(self._step_key, int(self._ts.time))
         self._env_state, ts = self._step(key, self._env_state, choices)
-        self._ts: TimeStep = jax.device_get(ts)
+        self._ts = jax.device_get(ts)
         present, ts = self.agents, self._ts
         results = (
             self._observations(),
@@ -104,12 +107,12 @@ class PettingZooView(ParallelEnv):
     def _mask(self, i: int) -> np.ndarray:
         count, ts = self.env.num_actions[i], self._ts
         available = ts.avail[i, :count] if ts.ended[i] else np.arange(count) == ts.macro_action[i]
-        return available.astype(np.int8)
+        return np.asarray(available, np.int8)
 
     def _observations(self) -> Dict:
-        shown = self._ts.obs if self.fresh else self._ts.macro_obs
+        obs = self._ts.obs if self.fresh else self._ts.macro_obs
         return {
-            agent: {"observation": shown[i, : self.env.obs_sizes[i]], "action_mask": self._mask(i)}
+            agent: {"observation": obs[i, : self.env.obs_sizes[i]], "action_mask": self._mask(i)}
             for i, agent in enumerate(self.agents)
         }
 
@@ -127,13 +130,11 @@ class PettingZooView(ParallelEnv):
 
     def state(self) -> np.ndarray:
         """The global state, f32 `[S]`."""
-        return self._ts.state
+        return np.asarray(self._ts.state)
 
     def render(self) -> np.ndarray | None:
         """A picture, uint8 `[height, width, 3]`, where `render_mode` is "rgb_array"."""
-        from jaxmac.envs.rendering import frame
-
         return frame(self.env, self._env_state) if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing is open."""

@@ -12,7 +12,7 @@ from jax import Array
 
 from jaxmac.envs.box_pushing import plans
 from jaxmac.envs.box_pushing.controllers import meet_boxes
-from jaxmac.envs.box_pushing.environment import BoxPushing
+from jaxmac.envs.box_pushing.environment import CORL19, NEURIPS22, BoxPushing
 from jaxmac.envs.box_pushing.layout import UP
 from jaxmac.envs.box_pushing.state import Physics, Robots, Rows
 from jaxmac.envs.environment import Outcome
@@ -24,6 +24,7 @@ class PrimitiveBoxPushing(BoxPushing):
     """Box Pushing with the actions forward, turn left, turn right and stay."""
 
     actions = ("forward", "turn left", "turn right", "stay")
+    presets = {"neurips22": NEURIPS22, "corl19": {**CORL19, "sticky_joint": False}}
 
     def __init__(
         self,
@@ -99,3 +100,6 @@ class PrimitiveBoxPushing(BoxPushing):
     def observe_initial(self, physics: Physics) -> Array:
         """What is really in front: quirk Q8 is the macro version's alone."""
         return self.observe(physics)
+
+
+BoxPushing.primitive_version = PrimitiveBoxPushing  # so that one line registers both

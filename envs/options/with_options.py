@@ -5,8 +5,8 @@ among an agent's options is choosing a macro-action. Whatever keeps the environm
 a `-primitive` environment, one that came in through `envs.adapters.from_jaxmarl`, one's own, or one that has
 macro-actions already (an option's choice is then read where the last of them ended).
 
-Source of the idea: Sutton, Precup and Singh, "Between MDPs and semi-MDPs", 1999; for Dec-POMDPs Amato, Konidaris,
-Kaelbling and How, "Modeling and planning with macro-actions in decentralized POMDPs", 2019.
+Sources: Sutton, Precup and Singh, "Between MDPs and semi-MDPs", 1999; for Dec-POMDPs Amato, Konidaris, Kaelbling
+and How, "Modeling and planning with macro-actions in decentralized POMDPs", 2019.
 """
 
 from __future__ import annotations
@@ -22,33 +22,31 @@ from flax import struct
 from jax import Array
 
 from jaxmac.envs.environment import Environment, EnvState, Outcome
-from jaxmac.envs.options.option import Option, View, check_options, options_per_agent
+from jaxmac.envs.options.checks import check_options, options_per_agent
+from jaxmac.envs.options.option import Option, View
 
-__all__ = ["Option", "View", "WithOptions"]
 
-
-@struct.dataclass
-class Physics:
-    """The environment below and what the options hold."""
+class Physics(struct.PyTreeNode):
+    """The environment below, and the state of the options."""
 
     world: Any  # physics of the environment below
-    obs: Array  # [N, O] what each agent perceives now
+    obs: Array  # [N, O]: what each agent perceives now
     action: Array  # i32 [N]: what each agent is doing below
-    free: Array  # bool [N]: that has ended
+    action_ended: Array  # bool [N]: that has ended, so the option chooses the next action
     elapsed: Array  # i32 [N]: primitive steps since the option started
-    memory: Any  # per team and option, leaves [agents of the team, ...]
+    memory: Any  # for each team and each of its options, leaves [agents of the team, ...]
 
 
 class Noise(NamedTuple):
     """The random draws of one step."""
 
     world: Any
-    acting: Array  # keys [N], for `policy` and `remember`
-    ending: Array  # keys [N], for `terminates`
+    policy_keys: Array  # keys [N], for `policy` and `remember`
+    termination_keys: Array  # keys [N], for `terminates`
 
 
 class Team(NamedTuple):
-    """Agents that have the same options and sizes; they are computed together."""
+    """Agents with the same options and sizes; they are computed together."""
 
     options: tuple[Option, ...]
     members: np.ndarray
@@ -76,11 +74,11 @@ class WithOptions(Environment):
             raise ValueError(f"env is {env!r}, but must be an Environment (envs.make, envs.adapters.from_jaxmarl)")
         self.env = env
         self.agent_options = options_per_agent(options, env.num_agents)
-        for i, found in enumerate(self.agent_options):
-            check_options(i, found, env.obs_sizes[i], env.num_actions[i])
+        for i, own in enumerate(self.agent_options):
+            check_options(i, own, env.obs_sizes[i], env.num_actions[i])
         self.teams = _teams(env, self.agent_options)
         super().__init__(
-            action_names=[[option.name for option in found] for found in self.agent_options],
+            action_names=[[option.name for option in own] for own in self.agent_options],
             obs_sizes=env.obs_sizes,
             state_size=env.state_size,
             horizon=env.horizon if horizon is None else horizon,
@@ -97,44 +95,44 @@ class WithOptions(Environment):
             world=world,
             obs=self.env.observe_initial(world).astype(self.obs_dtype),
             action=jnp.zeros(count, jnp.int32),
-            free=jnp.ones(count, bool),
+            action_ended=jnp.ones(count, bool),
             elapsed=jnp.zeros(count, jnp.int32),
             memory=tuple(tuple(_repeat(option.memory, len(t.members)) for option in t.options) for t in self.teams),
         )
 
     def sample_noise(self, key: Array) -> Noise:
         """The draws of the environment below, and two keys for each agent."""
-        of_world, of_options = jax.random.split(key)
-        keys = jax.random.split(of_options, (2, self.num_agents))
-        return Noise(self.env.sample_noise(of_world), keys[0], keys[1])
+        world_key, options_key = jax.random.split(key)
+        keys = jax.random.split(options_key, (2, self.num_agents))
+        return Noise(self.env.sample_noise(world_key), keys[0], keys[1])
 
     def transition(
         self, physics: Physics, macro_actions: Array, started: Array, noise: Noise
     ) -> tuple[Physics, Outcome]:
-        """The running options act, the environment below takes a step, and they look whether they are over."""
+        """The running options choose actions, the environment below takes a step, and it is seen which are over."""
         elapsed = jnp.where(started, 0, physics.elapsed)
         avail = self.env.available(physics.world)
-        action, memory = physics.action, []
-        for team, held in zip(self.teams, physics.memory, strict=True):
-            views = self._views(team, physics.obs, avail, elapsed, noise.acting)
+        action, memories = physics.action, []
+        for team, memory in zip(self.teams, physics.memory, strict=True):
+            views = self._views(team, physics.obs, avail, elapsed, noise.policy_keys)
             chosen, first = macro_actions[team.members], started[team.members]
-            decided, held = jax.vmap(_decision(team.options))(views, chosen, first, held)
+            decided, memory = jax.vmap(_decide(team.options))(views, chosen, first, memory)
             action = action.at[team.members].set(decided)
-            memory.append(held)
-        action = jnp.where(physics.free, action, physics.action)
-        world, below = self.env.transition(physics.world, action, physics.free, noise.world)
+            memories.append(memory)
+        action = jnp.where(physics.action_ended, action, physics.action)
+        world, below = self.env.transition(physics.world, action, physics.action_ended, noise.world)
         obs = self.env.observe(world).astype(self.obs_dtype)
         elapsed, avail = elapsed + 1, self.env.available(world)
         over = jnp.zeros(self.num_agents, bool)
-        for team, held in zip(self.teams, memory, strict=True):
-            views = self._views(team, obs, avail, elapsed, noise.ending)
-            ended = jax.vmap(_ending(team.options))(views, macro_actions[team.members], held)
+        for team, memory in zip(self.teams, memories, strict=True):
+            views = self._views(team, obs, avail, elapsed, noise.termination_keys)
+            ended = jax.vmap(_end(team.options))(views, macro_actions[team.members], memory)
             over = over.at[team.members].set(ended)
-        after = Physics(world, obs, below.macro_action, below.ended, elapsed, tuple(memory))
+        after = Physics(world, obs, below.macro_action, below.ended, elapsed, tuple(memories))
         return after, Outcome(over & below.ended, macro_actions, below.reward, below.terminal)
 
     def _views(self, team: Team, obs: Array, avail: Array, elapsed: Array, keys: Array) -> View:
-        """Views of a team's agents, leaves `[agents, ...]`, memory left out."""
+        """Views of a team's agents, leaves `[agents, ...]`, without memory."""
         members = team.members
         return View(
             obs[members, : team.obs_size].astype(jnp.float32),
@@ -167,44 +165,44 @@ class WithOptions(Environment):
         return self.env.global_state(physics.world)
 
     def success(self, physics: Physics) -> Array | None:
-        """Whether the task below is done, where it says so."""
+        """Whether the task below is done, where that is defined."""
         return self.env.success(physics.world)
 
     def draw(self, state: EnvState, ax: Any) -> None:
-        """As below, with the options' names in the caption."""
-        artist = copy.copy(self.env)
-        artist.name, artist.action_names, artist.horizon = self.name, self.action_names, self.horizon
-        artist.draw(state.replace(physics=state.physics.world), ax)
+        """The picture of the environment below, with the options' names in the caption."""
+        below = copy.copy(self.env)
+        below.name, below.action_names, below.horizon = self.name, self.action_names, self.horizon
+        below.draw(state.replace(physics=state.physics.world), ax)
 
 
-def _decision(options: tuple[Option, ...]) -> Callable:
-    """`(view, chosen, started, memory of each option) -> (action, memory)` of one agent."""
+def _decide(options: tuple[Option, ...]) -> Callable[..., tuple[Array, tuple]]:
+    """`(view, chosen option, started, memory of each option) -> (action, memories)` of one agent."""
 
-    def decide(view: View, chosen: Array, started: Array, held: tuple) -> tuple[Array, tuple]:
-        actions, kept = [], []
-        for k, (option, memory) in enumerate(zip(options, held, strict=True)):
+    def decide(view: View, chosen: Array, started: Array, memories: tuple) -> tuple[Array, tuple]:
+        actions, updated = [], []
+        for k, (option, memory) in enumerate(zip(options, memories, strict=True)):
             memory = _select(started, option.memory, memory)
-            seen = view._replace(memory=memory)
             if option.remember is not None:
-                memory = _select(chosen == k, option.remember(seen), memory)
-            actions.append(jnp.asarray(option.policy(seen._replace(memory=memory)), jnp.int32))
-            kept.append(memory)
-        return jnp.stack(actions)[chosen], tuple(kept)
+                remembered = option.remember(view._replace(memory=memory))
+                memory = _select(chosen == k, remembered, memory)
+            actions.append(jnp.asarray(option.policy(view._replace(memory=memory)), jnp.int32))
+            updated.append(memory)
+        return jnp.stack(actions)[chosen], tuple(updated)
 
     return decide
 
 
-def _ending(options: tuple[Option, ...]) -> Callable:
-    """`(view, chosen, memory of each option) -> over` of one agent."""
+def _end(options: tuple[Option, ...]) -> Callable[..., Array]:
+    """`(view, chosen option, memory of each option) -> whether it is over` of one agent."""
 
-    def ending(view: View, chosen: Array, held: tuple) -> Array:
+    def end(view: View, chosen: Array, memories: tuple) -> Array:
         over = []
-        for option, memory in zip(options, held, strict=True):
+        for option, memory in zip(options, memories, strict=True):
             ends = jnp.asarray(option.terminates(view._replace(memory=memory)))
             over.append(ends if option.max_duration is None else ends | (view.elapsed >= option.max_duration))
         return jnp.stack(over)[chosen]
 
-    return ending
+    return end
 
 
 def _select(condition: Array, new: Any, old: Any) -> Any:
@@ -217,7 +215,7 @@ def _repeat(memory: Any, count: int) -> Any:
 
 def _teams(env: Environment, agent_options: tuple[tuple[Option, ...], ...]) -> tuple[Team, ...]:
     """Agents by options and sizes, in the order of their first member."""
-    found: dict[tuple, list[int]] = {}
+    members: dict[tuple, list[int]] = {}
     for i, options in enumerate(agent_options):
-        found.setdefault((options, env.obs_sizes[i], env.num_actions[i]), []).append(i)
-    return tuple(Team(options, np.array(members), *sizes) for (options, *sizes), members in found.items())
+        members.setdefault((options, env.obs_sizes[i], env.num_actions[i]), []).append(i)
+    return tuple(Team(options, np.array(agents), *sizes) for (options, *sizes), agents in members.items())

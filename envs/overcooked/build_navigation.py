@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxmac.envs.overcooked.layout import AGENT, DOWN, LEFT, RIGHT, SPACE, STAY, UP, Layout
+from jaxmac.envs.overcooked.layout import AGENT, DOWN, LEFT, MAP_TYPES, RIGHT, SPACE, STAY, UP, Layout, MapType
 from jaxmac.envs.overcooked.planner import TABLES
 
-KITCHENS = [(map_type, size) for size in (7, 9) for map_type in "ABC"]
+KITCHENS = [(map_type, size) for size in (7, 9) for map_type in MAP_TYPES]
 Entry = tuple[int, int, int, int]  # 2 * estimated length + 1 where an agent is, cell, steps so far, first move
 
 
@@ -93,7 +93,7 @@ def moves_for(grid: list[int], cell: int, target: int) -> np.ndarray:
     return moves
 
 
-def build(map_type: str, size: int) -> np.ndarray:
+def build(map_type: MapType, size: int) -> np.ndarray:
     """All first moves of one kitchen, int8 `[inside, size * size, pairs]`; `STAY` for a start on a counter."""
     grid = Layout(map_type, size, 2).template.ravel().tolist()
     inside = [size * r + c for r in range(1, size - 1) for c in range(1, size - 1)]

@@ -10,8 +10,8 @@
 
 Everything is deterministic.
 
-Sources: S. A. Wu et al., "Too many cooks: Bayesian inference for coordinating multi-agent collaboration", 2021
-(the task); Y. Xiao, W. Tan and C. Amato, "Asynchronous actor-critic for multi-agent reinforcement learning",
+Sources: Wu et al., "Too many cooks: Bayesian inference for coordinating multi-agent collaboration", 2021
+(the task); Xiao, Tan and Amato, "Asynchronous actor-critic for multi-agent reinforcement learning",
 NeurIPS 2022 (the macro-actions). Written after docs/specifications/overcooked.md, whose sections the comments name.
 """
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ from jaxmac.envs.environment import Environment, EnvState, Outcome
 from jaxmac.envs.overcooked.belief import initial_belief, update_belief
 from jaxmac.envs.overcooked.drawing import draw_kitchen
 from jaxmac.envs.overcooked.kitchen import initial_kitchen, item_cells, primitive_step
-from jaxmac.envs.overcooked.layout import PLATES, RECIPES, Layout, in_view
+from jaxmac.envs.overcooked.layout import MAP_TYPES, PLATES, RECIPES, Layout, MapType, in_view
 from jaxmac.envs.overcooked.macro_actions import View, ends_after, next_action, target_of
 from jaxmac.envs.overcooked.observation import entity_cells, true_cells, true_chops, vector, vector_length
 from jaxmac.envs.overcooked.planner import Planner
@@ -46,7 +46,7 @@ class Overcooked(Environment):
 
     def __init__(
         self,
-        map_type: Literal["A", "B", "C"],
+        map_type: MapType,
         *,
         num_agents: int = 3,
         size: int = 7,
@@ -59,7 +59,7 @@ class Overcooked(Environment):
         Raises ValueError, in one line, for values out of range.
         """
         checks: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
-            ("map_type", map_type, ("A", "B", "C")),
+            ("map_type", map_type, MAP_TYPES),
             ("num_agents", num_agents, (2, 3)),
             ("size", size, (7, 9)),
             ("task", task, tuple(range(len(RECIPES)))),

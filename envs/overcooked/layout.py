@@ -10,13 +10,16 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from jaxmac.envs.exact import exact_product
+
+MapType = Literal["A", "B", "C"]
+MAP_TYPES: tuple[MapType, ...] = get_args(MapType)
 
 SPACE, COUNTER, AGENT, TOMATO, LETTUCE, PLATE, KNIFE, DELIVERY, ONION = range(9)  # codes of cells
 FOODS, PLATES, ITEMS = range(3), (3, 4), range(5)  # items: tomato, lettuce, onion, plate 1, plate 2
@@ -77,7 +80,7 @@ def fraction(count: Array, whole: int) -> Array:
 class Layout(NamedTuple):
     """One kitchen: `map_type` A (one room), B (a wall of counters across) or C (that wall with a gap)."""
 
-    map_type: str
+    map_type: MapType
     size: int
     num_agents: int
 

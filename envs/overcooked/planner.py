@@ -17,7 +17,7 @@ from jax import Array
 
 from jaxmac.envs.overcooked import heap_search
 from jaxmac.envs.overcooked.lanes import only_where
-from jaxmac.envs.overcooked.layout import SPACE, Layout
+from jaxmac.envs.overcooked.layout import SPACE, Layout, MapType
 
 TABLES = Path(__file__).with_name("navigation.npz")  # made by `build_navigation.py`
 
@@ -30,7 +30,7 @@ class Planner:
     it, however `vmap`s are nested (see `lanes.py`).
     """
 
-    def __init__(self, map_type: str, size: int, num_agents: int):
+    def __init__(self, map_type: MapType, size: int, num_agents: int):
         """The planner of the kitchen `Layout(map_type, size, num_agents)`."""
         self.layout = Layout(map_type, size, num_agents)
         self._moves = _table(map_type, size, num_agents)
@@ -77,7 +77,7 @@ class Planner:
 
 
 @lru_cache
-def _table(map_type: str, size: int, num_agents: int) -> np.ndarray:
+def _table(map_type: MapType, size: int, num_agents: int) -> np.ndarray:
     """First moves, flat, over own cell, target and the cell of each other agent."""
     with np.load(TABLES) as file:
         moves = file[f"{map_type}{size}"]  # over own cell, target and unordered pairs of agents

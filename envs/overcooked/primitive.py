@@ -34,3 +34,6 @@ class PrimitiveOvercooked(Overcooked):
     def observe(self, physics: Physics) -> Array:
         """What each agent believes, `[N, O]`."""
         return self.believed(physics)
+
+
+Overcooked.primitive_version = PrimitiveOvercooked  # so that one line registers both

@@ -9,10 +9,10 @@
   -10 for a pass that fails.
 * End: every human has the tool of its last phase.
 
-Sources: Y. Xiao, J. Hoffman, T. Xia and C. Amato, "Learning multi-robot decentralized macro-action-based policies
-via a centralized Q-net", ICRA 2020; Y. Xiao, W. Tan and C. Amato, "Asynchronous actor-critic for multi-agent
-reinforcement learning", NeurIPS 2022. Written after docs/specifications/warehouse.md, whose sections and quirks
-(section 11) the comments name.
+Sources: Xiao, Hoffman, Xia and Amato, "Learning multi-robot decentralized macro-action-based policies via a
+centralized Q-net", ICRA 2020; Xiao, Tan and Amato, "Asynchronous actor-critic for multi-agent reinforcement
+learning", NeurIPS 2022. Written after docs/specifications/warehouse.md, whose sections and quirks (section 11) the
+comments name.
 """
 
 from __future__ import annotations

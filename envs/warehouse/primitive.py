@@ -101,3 +101,6 @@ class PrimitiveWarehouse(Warehouse):
         if not self.collapsed:
             return super()._work(manipulator, mobiles, action, starts)
         return manipulator.replace(macro=action)
+
+
+Warehouse.primitive_version = PrimitiveWarehouse  # so that one line registers both

@@ -44,3 +44,10 @@ _ROWS: dict[str, dict[str, Any]] = {
     },
 }
 LAYOUTS = {name: Layout(name=name, plan=PLANS.get(name), **row) for name, row in _ROWS.items()}
+
+# The time limits of the NeurIPS 2022 experiments; only in Q the environment itself ended the episode (quirk 5).
+_HORIZONS = {"S": 150, "D": 200, "D1": 200, "T": 250, "T1": 250, "Q": 300}
+PRESETS = {
+    name: {"neurips22": {"horizon": horizon, "horizon_is_terminal": name == "Q"}}
+    for name, horizon in _HORIZONS.items()
+}

@@ -1,0 +1,199 @@
+"""Environments by id: what is registered, what is refused and in which words, and which options there are."""
+
+import functools
+import sys
+import types
+
+import numpy as np
+import pytest
+from support.line import Line
+
+from jaxmac import envs
+from jaxmac.envs import registry
+
+
+class Walk(Line):
+    """`Line` of a given length of episodes, with a primitive version that starts elsewhere."""
+
+    presets = {"short": {"horizon": 3}}
+
+    def __init__(self, start, *, horizon: int = 12, step=1.5, label=None):
+        super().__init__(horizon)
+        self.start = start
+
+
+class PrimitiveWalk(Walk):
+    """Its primitive version, with one option fewer."""
+
+    def __init__(self, start, *, horizon: int = 9):
+        super().__init__(start, horizon=horizon)
+
+
+Walk.primitive_version = PrimitiveWalk
+
+
+@pytest.fixture(autouse=True)
+def table(monkeypatch):
+    """Every test registers in a table of its own."""
+    monkeypatch.setattr(registry, "_TABLE", dict(registry._TABLE))
+    monkeypatch.setattr(registry, "LOADERS", [])
+
+
+def message(function, *arguments, **options):
+    with pytest.raises(ValueError) as error:
+        function(*arguments, **options)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_one_line_registers_an_environment_and_its_primitive_version():
+    before = envs.list_ids()
+    envs.register_environment("Walk-7", functools.partial(Walk, 7))
+    assert envs.list_ids() == (*before, "Walk-7", "Walk-7-primitive")
+    env, primitive = envs.make("Walk-7", horizon=4), envs.make("Walk-7-primitive")
+    assert (type(env), env.start, env.horizon, env.name) == (Walk, 7, 4, "Walk-7")
+    assert (type(primitive), primitive.start, primitive.horizon) == (PrimitiveWalk, 7, 9)
+    assert env.options == {"horizon": 4, "step": 1.5, "label": None} and primitive.options == {"horizon": 9}
+    assert envs.make("Walk-7", preset="short").horizon == 3
+    assert "preset" not in envs.env_options("Walk-7-primitive")  # the attribute is the macro version's own
+
+
+def test_what_a_subclass_inherits_is_not_registered():
+    class Longer(Walk):
+        pass
+
+    envs.register_environment("Longer", functools.partial(Longer, 1))
+    assert "Longer-primitive" not in envs.list_ids() and "preset" not in envs.env_options("Longer")
+
+
+def test_given_presets_hold_for_both_versions():
+    presets = {"long": {"horizon": 50}}
+    envs.register_environment("Walk-1", functools.partial(Walk, 1), presets=presets)
+    for env_id in ("Walk-1", "Walk-1-primitive"):
+        assert envs.make(env_id, preset="long").horizon == 50
+    assert "'short'" in message(envs.make, "Walk-1", preset="short")
+
+
+def test_a_function_is_a_factory_too():
+    def walk(*, horizon: int = 5):
+        return Walk(2, horizon=horizon)
+
+    walk.primitive_version = lambda: PrimitiveWalk(3)
+    envs.register_environment("Walk", walk, listed=False)
+    assert envs.make("Walk", horizon=np.int64(6)).horizon == 6 and envs.make("Walk-primitive").start == 3
+    assert not {"Walk", "Walk-primitive"} & set(envs.list_ids())
+
+
+@pytest.mark.parametrize(
+    ("env_id", "factory", "words"),
+    [
+        ("BoxPushing-10", Line, ["'BoxPushing-10' is taken", "jaxmac.envs.box_pushing"]),
+        ("Line", 3, ["factory of 'Line' is 3", "callable that returns an Environment"]),
+        ("Line", dict, ["factory of 'Line' is <class 'dict'>", "callable that returns an Environment"]),
+        ("Line", Line(), ["is an instance of Line", "its class or a function"]),
+        ("Walk", Walk, ["argument start must be given", "functools.partial"]),
+        ("Line", lambda *, size: Line(), ["argument size has no default"]),
+        ("Line", functools.partial(Walk, 1, colour=3), ["factory of 'Line'", "incorrect arguments"]),
+        ("two words", Line, ["'two words' must be a word"]),
+        ("", Line, ["'' must be a word"]),
+        (7, Line, ["7 must be a word"]),
+    ],
+)
+def test_what_cannot_be_registered_is_one_line(env_id, factory, words):
+    before = dict(registry._TABLE)
+    told = message(envs.register_environment, env_id, factory)
+    assert all(word in told for word in words), told
+    assert before == registry._TABLE
+
+
+def test_nothing_is_registered_where_the_primitive_version_cannot_be():
+    envs.register_environment("Walk-7-primitive", Line)
+    told = message(envs.register_environment, "Walk-7", functools.partial(Walk, 7))
+    assert "'Walk-7-primitive' is taken" in told and "Walk-7" not in envs.list_ids()
+    told = message(envs.register_environment, "W", functools.partial(Walk, 7), presets={"big": {"size": 3}})
+    assert told == "preset 'big' of 'W' sets 'size', which is none of its options" and "W" not in envs.list_ids()
+
+
+def test_a_factory_that_returns_something_else_is_named():
+    envs.register_environment("Odd", lambda: {"obs": 3})
+    assert message(envs.make, "Odd") == "the factory of Odd returned a dict, but must return an Environment"
+
+
+def test_unregister_removes_both_versions():
+    for _ in range(2):
+        envs.register_environment("Walk-7", functools.partial(Walk, 7))
+        registry.unregister("Walk-7")
+    assert not {"Walk-7", "Walk-7-primitive"} & set(envs.list_ids())
+    assert "unknown environment 'Walk-7'" in message(registry.unregister, "Walk-7")
+
+
+def plugin(monkeypatch, name, code):
+    """A module of that name, with its code executed."""
+    module = types.ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, module)
+    exec(compile(code, name, "exec"), module.__dict__)
+
+
+def test_the_module_of_an_id_is_the_one_that_registered_it(monkeypatch):
+    workshop = """
+from functools import partial
+from jaxmac import envs
+envs.register_environment("Warehouse-mine", partial(envs.Warehouse, envs.LAYOUTS["S"]))
+"""
+    plugin(monkeypatch, "my_warehouses", workshop)  # the class is the library's, the id is not
+    assert registry.module_of("Warehouse-mine-primitive") == registry.module_of("Warehouse-mine") == "my_warehouses"
+    assert registry.module_of("BoxPushing-10-primitive") == "jaxmac.envs.box_pushing"
+    assert "unknown environment 'Nothing'" in message(registry.module_of, "Nothing")
+
+
+def test_loaders_run_before_an_id_is_unknown_and_before_ids_are_listed(monkeypatch):
+    def load():
+        calls.append(len(calls))
+        if len(calls) == 1:
+            envs.register_environment("Late", Line)
+
+    calls = []
+    registry.LOADERS.append(load)
+    assert envs.make("BoxPushing-4").num_agents == 2 and not calls  # not needed
+    assert envs.make("Late").name == "Late" and len(calls) == 1
+    assert "Late" in envs.list_ids() and len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("env_id", "options", "words"),
+    [
+        ("BoxPushing-11", {}, ["BoxPushing-11", "even", "4 to 30", "11"]),
+        ("BoxPushing-32-primitive", {}, ["even", "4 to 30", "32"]),
+        ("boxpushing-12", {}, ["boxpushing-12", "did you mean BoxPushing-12", "`jaxmac list`", "list_ids"]),
+        ("Nonsense", {}, ["Nonsense", "`jaxmac list`", "--plugin MODULE"]),
+        (["BoxPushing-10"], {}, ["unknown environment ['BoxPushing-10']"]),
+        ("BoxPushing-10", {"penaltie": 1.0}, ["penaltie", "did you mean penalty", "small_box_reward"]),
+        ("BoxPushing-10", {"sticky_joint": True}, ["sticky_joint", "random_init"]),
+        ("BoxPushing-10", {"preset": "icra"}, ["icra", "neurips22", "corl19"]),
+        ("BoxPushing-10", {"horizon": 0}, ["horizon", "0", "at least 1"]),
+        ("BoxPushing-10", {"horizon": 10.5}, ["horizon", "10.5", "integer"]),
+        ("BoxPushing-10", {"num_agents": 4}, ["num_agents", "4", "2 or 3"]),
+        ("BoxPushing-10", {"penalty": "low"}, ["penalty", "'low'", "number"]),
+        ("BoxPushing-10", {"step_reward": float("nan")}, ["step_reward", "nan", "finite"]),
+        ("BoxPushing-10", {"random_init": 1}, ["random_init", "1", "True or False"]),
+        ("BoxPushing-10", {"distance": "far"}, ["distance", "'far'", "'manhattan', 'euclidean'"]),
+    ],
+)
+def test_errors_of_make_are_one_helpful_line(env_id, options, words):
+    told = message(envs.make, env_id, **options)
+    assert all(word in told for word in words), told
+
+
+def test_env_options_are_typed():
+    options = envs.env_options("BoxPushing-10-primitive")
+    assert options["horizon"] == (int, 100) and options["big_box_reward"] == (float, 100.0)
+    assert options["sticky_joint"] == (bool, True) and options["preset"][1] is None
+    assert envs.make("BoxPushing-10", big_box_reward=np.int64(7)).options["big_box_reward"] == 7.0
+
+
+def test_options_without_a_type_have_that_of_their_default():
+    envs.register_environment("Walk-7", functools.partial(Walk, 7))
+    options = envs.env_options("Walk-7")
+    assert options["step"] == (float, 1.5) and options["horizon"] == (int, 12)
+    assert "step is 'far', but must be a finite number" in message(envs.make, "Walk-7", step="far")
+    assert envs.make("Walk-7", label=3).options["label"] == 3  # a default of None says nothing
