@@ -33,11 +33,11 @@ def factory_options(factory: Factory) -> dict[str, tuple[Any, Any]]:
 
 def check_factory(env_id: str, factory: Any, presets: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise a one-line ValueError unless `factory` can be called with options alone, and has those of `presets`."""
-    made = underlying(factory)
+    target = underlying(factory)
     if isinstance(factory, Environment):
         kind = type(factory).__name__
         raise ValueError(f"factory of {env_id!r} is an instance of {kind}, but must be its class or a function")
-    if not callable(factory) or (isinstance(made, type) and not issubclass(made, Environment)):
+    if not callable(factory) or (isinstance(target, type) and not issubclass(target, Environment)):
         raise ValueError(
             f"factory of {env_id!r} is {factory!r}, but must be a callable that returns an Environment"
         )
@@ -47,8 +47,8 @@ def check_factory(env_id: str, factory: Any, presets: Mapping[str, Mapping[str, 
         raise ValueError(f"factory of {env_id!r}: {error}") from None
     for p in parameters:
         if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
-            told = "has no default" if p.kind is p.KEYWORD_ONLY else "must be given: bind it with functools.partial"
-            raise ValueError(f"factory of {env_id!r}: its argument {p.name} {told}")
+            hint = "has no default" if p.kind is p.KEYWORD_ONLY else "must be given: bind it with functools.partial"
+            raise ValueError(f"factory of {env_id!r}: its argument {p.name} {hint}")
     known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     for preset, values in presets.items():
         for name in values:
@@ -77,7 +77,7 @@ def fits(value: Any, kind: Any) -> bool:
 
 
 def plain(value: Any, kind: Any) -> Any:
-    """`value` as Python's own number where the option is one: NumPy's are taken, too."""
+    """`value` as a number of Python where the option is a number, so that numbers of NumPy can be given, too."""
     return kind(value) if kind in (int, float) else value
 
 

@@ -89,8 +89,7 @@ def _check_sizes(env: Environment) -> None:
     n, sizes = env.num_agents, (*env.obs_sizes, env.state_size)
     _demand(env, n > 0 and min(env.num_actions) > 0, "every agent needs at least one macro-action")
     positive = all(isinstance(size, int | np.integer) and size > 0 for size in sizes)
-    told = f"obs_sizes {env.obs_sizes} and state_size {env.state_size} must be positive integers"
-    _demand(env, positive, told)
+    _demand(env, positive, f"obs_sizes {env.obs_sizes} and state_size {env.state_size} must be positive integers")
     _demand(env, len(env.obs_sizes) == n, f"obs_sizes has {len(env.obs_sizes)} entries for {n} agents")
 
 

@@ -8,9 +8,9 @@
   four neighbours or stays, each with probability 1/5, unless all agents stand on it.
 * Reward: 1 when all agents are on the target's cell, which ends the episode; 0 else.
 
-Sources: Xiao, Hoffman and Amato, "Macro-action-based deep multi-agent reinforcement learning", CoRL 2019;
-with ten agents "Value factorization for asynchronous multi-agent reinforcement learning" (AVF), appendix D.3.
-Written after docs/specifications/capture_target.md, whose sections the comments name.
+Sources: Xiao, Hoffman and Amato, "Macro-action-based deep multi-agent reinforcement learning", CoRL 2019; with ten
+agents Marchesini, Xiao and Amato, "Value factorization for asynchronous multi-agent reinforcement learning" (AVF),
+2024, appendix D.3. Written after docs/specifications/capture_target.md, whose sections the comments name.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ class WithOptions(Environment):
     def transition(
         self, physics: Physics, macro_actions: Array, started: Array, noise: Noise
     ) -> tuple[Physics, Outcome]:
-        """The running options choose actions, the environment below takes a step, and it is seen which are over."""
+        """The running options choose actions, the environment below takes a step, then options terminate."""
         elapsed = jnp.where(started, 0, physics.elapsed)
         avail = self.env.available(physics.world)
         action, memories = physics.action, []

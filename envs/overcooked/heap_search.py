@@ -22,10 +22,10 @@ AGENTS = 16  # bit c of a row's word: column c can be walked on; bit 16 + c: an 
 
 def search(board: Array, here: Array, target: Array) -> Array:
     """First move between cells (numbered as in `layout`) on a packed map: an i32, `STAY` without a path."""
-    start, goal = (here >> 4, here & 15), (target >> 4, target & 15)
+    start, destination = (here >> 4, here & 15), (target >> 4, target & 15)
 
     def distance(row: Array, column: Array) -> Array:
-        return jnp.abs(row - goal[0]) + jnp.abs(column - goal[1])
+        return jnp.abs(row - destination[0]) + jnp.abs(column - destination[1])
 
     def entry(key: Array, row: Array, column: Array, first: Array | int) -> Array:
         return (key << KEY | row - 1 << 6 | column - 1 << 3 | first).astype(jnp.uint16)
@@ -45,7 +45,7 @@ def search(board: Array, here: Array, target: Array) -> Array:
             new = word & 1  # can be walked on, and was not in the heap before
             key = 2 * (steps + distance(r, c)) + (word >> AGENTS & 1)
             heap = _raise(heap, end, jnp.where(new == 1, entry(key, r, c, move), NOTHING))
-            found = (r == goal[0]) & (c == goal[1])
+            found = (r == destination[0]) & (c == destination[1])
             return k + 1, heap, end + new, _close(board, r, c), jnp.where(found, move, STAY)
 
         carry = (_constant(0, end), heap, end, board, _constant(STAY, end))

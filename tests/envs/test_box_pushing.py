@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.selection import slow_except
 
 from jaxmac import envs
 from jaxmac.envs.box_pushing.layout import DOWN, LEFT, PUSH, RIGHT, UP
@@ -13,6 +14,7 @@ from jaxmac.envs.box_pushing.state import Physics, Robots
 
 STAY, TURN_LEFT, TURN_RIGHT = 7, 5, 6
 RECORDINGS = ["4", "6", "8", "10", "14", "20", "30", "10_n3", "corl19_10", "prim_10"]
+QUICK = ["10_n3", "corl19_10", "prim_10"]  # three robots, Euclidean go-to, primitive; the others differ in size
 
 
 def recorded(name, meta):
@@ -26,7 +28,7 @@ def recorded(name, meta):
     return envs.make(f"BoxPushing-{kwargs['grid_dim'][0]}" + "-primitive" * ("prim" in name), **options)
 
 
-@pytest.mark.parametrize("name", RECORDINGS)
+@pytest.mark.parametrize("name", slow_except(QUICK, RECORDINGS))
 def test_replays_the_reference(name, golden):
     data, meta = golden(f"box_pushing_{name}")
     env = recorded(name, meta)

@@ -2,29 +2,17 @@
 
 import functools
 import json
-import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.selection import representative_ids
 
 from jaxmac import envs
 from jaxmac.envs import ContractError, Environment, Outcome, check_environment, testing
 
 HORIZON = 30
-
-
-def representatives():
-    """Of ids that differ in a number or a variant alone, only the first and the last (of the costly kitchens the
-    first); the others are slow."""
-    alike = {}
-    for env_id in envs.list_ids():
-        alike.setdefault(re.sub(r"-.*?(-primitive)?$", r"\1", env_id), []).append(env_id)
-    quick = {env_id for ids in alike.values() for env_id in (ids[0], ids[0 if "Overcooked" in ids[0] else -1])}
-    return [
-        env_id if env_id in quick else pytest.param(env_id, marks=pytest.mark.slow) for env_id in envs.list_ids()
-    ]
 
 
 @functools.cache
@@ -33,7 +21,7 @@ def played(env_id):
     return env, testing.play_at_random(env)
 
 
-every_id = pytest.mark.parametrize("env_id", representatives())
+every_id = pytest.mark.parametrize("env_id", representative_ids())
 
 
 @every_id

@@ -9,7 +9,6 @@ from support.overcooked_play import (
     ONION,
     PLATE1,
     RECORDINGS,
-    SLOW,
     TOMATO,
     USUAL,
     check_invariants,
@@ -17,12 +16,14 @@ from support.overcooked_play import (
     place,
     run_batched,
 )
+from support.selection import slow_except
 
 from jaxmac import envs
 from jaxmac.envs.overcooked.kitchen import HAND, ON_PLATE
 
 
-@pytest.mark.parametrize("name", RECORDINGS + [pytest.param(name, marks=pytest.mark.slow) for name in SLOW])
+# One room, two rooms with a counter between them, primitive actions; the others differ in numbers.
+@pytest.mark.parametrize("name", slow_except(["A", "C", "primitive_C_fuzz"], RECORDINGS))
 def test_replays_the_reference(name, golden):
     data, meta = golden(f"overcooked_{name}")
     made = meta["constructor"]
@@ -50,7 +51,7 @@ def test_replays_the_reference(name, golden):
 
 
 def test_reset_observations():
-    ts = envs.make("Overcooked-A").reset(jax.random.key(0))[1]
+    ts = jax.jit(envs.make("Overcooked-A").reset)(jax.random.key(0))[1]
     common = {19: 1, 20: 2, 21: 1, 22: 4}
     expected = [{13: 1, 15: 2, 17: 3, **common}, {1: 5, 3: 1, 4: 6, 6: 2, 7: 6, **common}, {17: 3, 23: 5, 24: 2}]
     for i, entries in enumerate(expected):
@@ -67,14 +68,14 @@ def test_sizes():
         assert env.num_actions == (actions,) * 3 and primitive.num_actions == (5,) * 3
         assert env.state_size == env.obs_size == primitive.obs_size == 32
     env = envs.make("Overcooked-B", num_agents=2, size=9, task=3)
-    ts = env.reset(jax.random.key(0))[1]
+    ts = jax.jit(env.reset)(jax.random.key(0))[1]
     assert env.obs_sizes == (30, 30) and env.state_size == 30 and env.num_agents == 2
     assert ts.state[23:].tolist() == [0, 0, 0, 1, 0, 0, 0]
     assert ts.state[21].item() == pytest.approx(1 / 9) and ts.state[22].item() == pytest.approx(6 / 9)
 
 
 def test_with_radius_0_everything_is_seen():
-    ts = envs.make("Overcooked-C", view_radius=0).reset(jax.random.key(0))[1]
+    ts = jax.jit(envs.make("Overcooked-C", view_radius=0).reset)(jax.random.key(0))[1]
     np.testing.assert_array_equal(ts.macro_obs, [ts.state] * 3)
     assert (ts.state == 0).sum() == 1 + 3 + 3 + 6  # the tomato's row, chops, knives' and hatch's columns, tasks
 
@@ -147,7 +148,11 @@ def test_belief_follows_section_6(options):
 BEST = {"A": (227.3, 27), "B": (226.3, 37), "C": (226.5, 35)}
 
 
-@pytest.mark.parametrize("env_id", [f"Overcooked-{m}{p}" for m in "ABC" for p in ("", "-primitive")])
+EVERY_ID = [f"Overcooked-{m}{p}" for m in "ABC" for p in ("", "-primitive")]
+
+
+# Those that other tests of this file compile, too, are quick.
+@pytest.mark.parametrize("env_id", slow_except([i for i in EVERY_ID if "-B" not in i], EVERY_ID))
 def test_script_attains_the_best_known_return(env_id):
     env, advance = jitted(env_id)
     state, ts = env.reset(jax.random.key(0))

@@ -101,17 +101,17 @@ def test_a_function_is_a_factory_too():
 )
 def test_what_cannot_be_registered_is_one_line(env_id, factory, words):
     before = dict(registry._TABLE)
-    told = message(envs.register_environment, env_id, factory)
-    assert all(word in told for word in words), told
+    text = message(envs.register_environment, env_id, factory)
+    assert all(word in text for word in words), text
     assert before == registry._TABLE
 
 
 def test_nothing_is_registered_where_the_primitive_version_cannot_be():
     envs.register_environment("Walk-7-primitive", Line)
-    told = message(envs.register_environment, "Walk-7", functools.partial(Walk, 7))
-    assert "'Walk-7-primitive' is taken" in told and "Walk-7" not in envs.list_ids()
-    told = message(envs.register_environment, "W", functools.partial(Walk, 7), presets={"big": {"size": 3}})
-    assert told == "preset 'big' of 'W' sets 'size', which is none of its options" and "W" not in envs.list_ids()
+    text = message(envs.register_environment, "Walk-7", functools.partial(Walk, 7))
+    assert "'Walk-7-primitive' is taken" in text and "Walk-7" not in envs.list_ids()
+    text = message(envs.register_environment, "W", functools.partial(Walk, 7), presets={"big": {"size": 3}})
+    assert text == "preset 'big' of 'W' sets 'size', which is none of its options" and "W" not in envs.list_ids()
 
 
 def test_a_factory_that_returns_something_else_is_named():
@@ -180,8 +180,8 @@ def test_loaders_run_before_an_id_is_unknown_and_before_ids_are_listed(monkeypat
     ],
 )
 def test_errors_of_make_are_one_helpful_line(env_id, options, words):
-    told = message(envs.make, env_id, **options)
-    assert all(word in told for word in words), told
+    text = message(envs.make, env_id, **options)
+    assert all(word in text for word in words), text
 
 
 def test_env_options_are_typed():

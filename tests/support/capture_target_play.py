@@ -8,8 +8,6 @@ import jax.numpy as jnp
 from jaxmac import envs
 from jaxmac.envs.capture_target.state import Cells
 
-QUICK_COMPILE = {"xla_backend_optimization_level": 0}
-
 
 @functools.cache
 def jitted(env_id, **options):

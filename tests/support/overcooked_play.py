@@ -14,8 +14,7 @@ from jaxmac.envs.overcooked.state import Physics
 
 BATCH = 12
 USUAL = {"num_agents": 3, "size": 7, "task": 6, "view_radius": 2, "horizon": 200}
-SLOW = ["B", "C", "A_2", "B_2", "C_2", "A_9x9", "B_9x9", "C_9x9"]
-RECORDINGS = ["A", "primitive_A", "primitive_C_fuzz"]
+RECORDINGS = ["A", "B", "C", "A_2", "B_2", "C_2", "A_9x9", "B_9x9", "C_9x9", "primitive_A", "primitive_C_fuzz"]
 RIGHT, DOWN, LEFT, UP, STAY = range(5)
 TOMATO, LETTUCE, ONION, PLATE1, PLATE2 = range(5)
 GET, KNIFE1, KNIFE2, DELIVER, CHOP, COUNTER = 1, 6, 7, 8, 9, 10
@@ -35,7 +34,7 @@ def stepper(env_id, **options):
             primitive, _, _ = env.primitive_actions(state.physics, running)
         return *env.advance(state, joint, ()), primitive
 
-    start = jax.device_get(env.reset(jax.random.key(0)))
+    start = jax.device_get(jax.jit(env.reset)(jax.random.key(0)))
     return env, start, jax.jit(jax.vmap(step))
 
 
