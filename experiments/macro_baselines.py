@@ -25,7 +25,7 @@ LABELS: dict[str, tuple[str, str, dict[str, Any]]] = {  # label, algorithm, sett
     "mac-dec-q": ("MacDec-Q", "mac-dec-q", {}),
     "mac-cen-q": ("MacCen-Q", "mac-cen-q", {}),
     "mac-iaicc": ("Mac-IAICC", "mac-iaicc", {}),
-    "first": ("Mac-IAICC, first to finish", "mac-iaicc", {"rounds": 4}),  # collects as the reference does
+    "first": ("Mac-IAICC, first to finish", "mac-iaicc", {"episodes_per_env": 4}),  # as the reference collects
 }
 OPTIONS = {"BoxPushing-10": {"preset": "neurips22"}, "Warehouse-T": {"preset": "neurips22"}}
 

@@ -29,9 +29,9 @@ def table() -> str:
     for env_id in envs.list_ids():
         env = envs.make(env_id)
         best = env.best_known_return or env.optimal_return
-        told = "" if best is None else f"{best:g}" + (" (optimal)" if env.optimal_return is not None else "")
+        known = "" if best is None else f"{best:g}" + (" (optimal)" if env.optimal_return is not None else "")
         actions, obs = (" ".join(map(str, sizes)) for sizes in (env.num_actions, env.obs_sizes))
-        cells = (env_id, env.num_agents, actions, obs, env.state_size, env.horizon, told)
+        cells = (env_id, env.num_agents, actions, obs, env.state_size, env.horizon, known)
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
 
