@@ -40,6 +40,7 @@ ADAPTED_LIBRARIES = ("jaxmarl", "pettingzoo", "gymnasium")  # in envs/adapters o
 KNOWN_ARROWS: set[tuple[str, str]] = set()
 KNOWN_CIRCLES: set[tuple[str, ...]] = set()
 KNOWN_LONG_FILES = {
+    "jaxmac/algorithms/actor_critic.py",
     "jaxmac/algorithms/mac_q.py",
     "tests/algorithms/test_mac_q.py",
     "tests/mixers/test_mixers.py",
