@@ -3,7 +3,7 @@
 from jaxmac.algorithms import AlgorithmSpec, list_algorithms, register_algorithm
 from jaxmac.analysis.animation import animate
 from jaxmac.config import setting
-from jaxmac.envs import check_environment, make
+from jaxmac.envs import check_environment, make, register_environment
 from jaxmac.envs import list_ids as list_environments
 from jaxmac.evaluation import compare, evaluate, evaluate_policy
 from jaxmac.export import export_policy
@@ -11,10 +11,11 @@ from jaxmac.mixers import MixerInputs, check_mixer, register_mixer
 from jaxmac.networks import register_memory
 from jaxmac.processes.joining import initialize_distributed, use_cpu_devices
 from jaxmac.record import random_policy, register_sampler, scripted_policy
-from jaxmac.registry import load_plugins, register_environment
+from jaxmac.registry import load_plugins
 from jaxmac.runs.result import Result, load
 from jaxmac.runs.sinks import register_sink
-from jaxmac.training import make_train, resume, train
+from jaxmac.training import make_train, train
+from jaxmac.training.resume import resume
 
 __version__ = "0.1.0"
 

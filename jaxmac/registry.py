@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from jaxmac import envs
-from jaxmac.envs.environment import Environment
+from jaxmac.envs.registry import LOADERS
 from jaxmac.errors import first_line, nearest
 
 ENTRY_POINTS = "jaxmac.plugins"
@@ -83,28 +82,6 @@ def origin_of(part: Any, defined_in: str | None = None) -> str:
     return _loading[-1] if _loading and is_outside(own) else own
 
 
-_environment_origins: dict[str, str] = {}
-
-
-def register_environment(env_id: str, factory: Callable[..., Environment], **options: Any) -> None:
-    """Add an environment: `jaxmac.make(env_id)` and `--env` find it.
-
-    Args:
-        env_id: its id.
-        factory: makes an `Environment`; its keyword-only arguments are the environment's options.
-        **options: as of `jaxmac.envs.register`.
-
-    Raises ValueError, in one line, for an id that is taken or a factory of the wrong kind.
-    """
-    envs.register(env_id, factory, **options)
-    _environment_origins[env_id] = origin_of(factory)
-
-
-def environment_origin(env_id: str) -> str:
-    """The module that an environment comes from; those registered with `jaxmac.envs.register` are the library's."""
-    return _environment_origins.get(env_id, "jaxmac.envs")
-
-
 class UnknownNameError(ValueError, KeyError):
     """A name that no registry entry has; the message is one line and names the nearest ones."""
 
@@ -155,3 +132,6 @@ def missing_plugins(modules: Sequence[str]) -> list[str]:
     """Those of the modules that a run needs which nobody has imported yet; installed ones are loaded first."""
     load_entry_points()
     return [module for module in modules if module not in sys.modules]
+
+
+LOADERS.append(load_entry_points)  # installed packages may bring environments, too

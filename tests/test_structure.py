@@ -40,14 +40,12 @@ ADAPTED_LIBRARIES = ("jaxmarl", "pettingzoo", "gymnasium")  # in envs/adapters o
 KNOWN_ARROWS: set[tuple[str, str]] = set()
 KNOWN_CIRCLES: set[tuple[str, ...]] = set()
 KNOWN_LONG_FILES = {
-    "jaxmac/algorithms/actor_critic.py",
-    "jaxmac/algorithms/mac_q.py",
     "tests/algorithms/test_mac_q.py",
     "tests/mixers/test_mixers.py",
 }
 KNOWN_LONG_FUNCTIONS: set[str] = set()
-KNOWN_FLAX_MODULES = {"jaxmac.algorithms.factorised"}
-KNOWN_SHARED_NAMES = {"jaxmac.record.rollout", "jaxmac.training.resume"}
+KNOWN_FLAX_MODULES: set[str] = set()
+KNOWN_SHARED_NAMES: set[str] = set()
 
 
 def python_files(folder: str) -> list[Path]:

@@ -4,7 +4,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from jaxmac.algorithms import actor_critic, avf, mac_q, tomacvf
+from jaxmac.algorithms import actor_critic, actor_critic_config, avf, mac_q, mac_q_config, tomacvf
 from jaxmac.algorithms.base import Algorithm, Collection, CommonConfig, Progress
 from jaxmac.algorithms.presets import actor_critic as actor_critic_presets
 from jaxmac.algorithms.presets import avf as avf_presets
@@ -60,5 +60,5 @@ tomacvf_spec = partial(_with_mixer, tomacvf, tomacvf.ToMacVFConfig, tomacvf_pres
 ALGORITHMS.register_family("avf", MixerFamily(avf_spec, lambda mixer: True))
 # Without a mixer state there is nothing for its attention to condition.
 ALGORITHMS.register_family("tomacvf", MixerFamily(tomacvf_spec, lambda mixer: mixer.reads_state))
-_register_baselines(mac_q.make, mac_q_presets, mac_q.CONFIGS)
-_register_baselines(actor_critic.make, actor_critic_presets, actor_critic.CONFIGS)
+_register_baselines(mac_q.make, mac_q_presets, mac_q_config.CONFIGS)
+_register_baselines(actor_critic.make, actor_critic_presets, actor_critic_config.CONFIGS)

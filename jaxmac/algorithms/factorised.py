@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -24,7 +23,7 @@ from jaxmac.config import setting
 from jaxmac.envs.environment import Environment
 from jaxmac.hyper import Hyper
 from jaxmac.mixers import MIXERS
-from jaxmac.mixers.base import DUELING, MixerInputs, auxiliary_losses, init_mixer, mixer_of, with_traced
+from jaxmac.mixers.base import DUELING, Mixer, MixerInputs, auxiliary_losses, init_mixer, mixer_of, with_traced
 from jaxmac.networks.agent import AgentNetworks, Utilities
 from jaxmac.networks.attention import AgentContext
 from jaxmac.networks.choice import feasible_set
@@ -47,7 +46,7 @@ class Networks(NamedTuple):
     env: Environment
     config: Any
     agents: AgentNetworks
-    mixer: nn.Module
+    mixer: Mixer
     context: AgentContext | None  # encodes the agents' histories for the mixer
     dueling: str
     state_size: int  # of the global state or macro-state that the mixer sees
@@ -59,7 +58,7 @@ def dueling_of(config: FactorisedConfig, mixer_name: str) -> str:
     return MIXERS[mixer_name].dueling if config.dueling == "auto" else config.dueling
 
 
-def mixer_for(mixer_name: str, config: Any, **fields: Any) -> nn.Module:
+def mixer_for(mixer_name: str, config: Any, **fields: Any) -> Mixer:
     """The mixer of a config; those of its fields that are in `fields` have that value instead."""
     known = MIXERS[mixer_name].module.__dataclass_fields__
     return mixer_of(mixer_name, config, **{name: value for name, value in fields.items() if name in known})

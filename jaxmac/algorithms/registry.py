@@ -177,12 +177,14 @@ def parts_by_kind() -> dict[str, Mapping[str, Any]]:
 
 
 def owners_of(setting: str) -> list[str]:
-    """Who has a setting of that name: parts ("mixer qplex"), or algorithms by id."""
-    kinds = parts_by_kind().items()
+    """Who has a setting of that name: parts ("mixer qplex") and algorithms (by id)."""
     parts = [
-        f"{kind} {name}" for kind, named in kinds for name, part in named.items() if setting in settings_of(part)
+        f"{kind} {name}"
+        for kind, named in parts_by_kind().items()
+        for name, part in named.items()
+        if setting in settings_of(part)
     ]
-    return parts or [name for name, spec in ALGORITHMS.items() if setting in settings_of(spec.config)]
+    return parts + [name for name, spec in ALGORITHMS.items() if setting in settings_of(spec.config)]
 
 
 def refusal(name: str, setting: str, config_class: type) -> str:
@@ -190,12 +192,16 @@ def refusal(name: str, setting: str, config_class: type) -> str:
     owners = owners_of(setting)
     if not owners:
         return f"unknown hyperparameter {setting!r}; {nearest(setting, settings_of(config_class))}"
-    kind = owners[0].partition(" ")[0]
-    if kind not in parts_by_kind():
-        listed = ", ".join(owners[:4]) + (f" and {len(owners) - 4} more" if len(owners) > 4 else "")
+    parts = [owner for owner in owners if " " in owner]
+    algorithms = [owner for owner in owners if " " not in owner]
+    has = {label.partition(" ")[0] for label in part_labels(config_class)}
+    parts = [part for part in parts if part.partition(" ")[0] in has or not algorithms]
+    if not parts:
+        listed = ", ".join(algorithms[:4]) + (f" and {len(algorithms) - 4} more" if len(algorithms) > 4 else "")
         return f"{setting} is a setting of {listed}; {name} does not have it"
-    whose = f"{setting} is a setting of {kind} {' and '.join(owner.partition(' ')[2] for owner in owners)}"
-    return f"{whose}; {name} has {parts_in_words(kind, config_class)}"
+    kind = parts[0].partition(" ")[0]
+    whose = " and ".join(part.partition(" ")[2] for part in parts if part.startswith(f"{kind} "))
+    return f"{setting} is a setting of {kind} {whose}; {name} has {parts_in_words(kind, config_class)}"
 
 
 def parts_in_words(kind: str, config_class: type) -> str:

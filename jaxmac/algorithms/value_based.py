@@ -16,8 +16,10 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxmac.algorithms.base import (
     Collection,
     CommonConfig,
+    LastActionConfig,
     Progress,
     RowsConfig,
+    SharedAgentsConfig,
     linear_schedule,
     network_options,
 )
@@ -73,6 +75,11 @@ class WindowsConfig(RowsConfig):
     trajectory_unit: str = setting("steps", "primitive steps, joint rows or episode", choices=TRAJECTORY_UNITS)
     unroll_episode: bool = setting(False, "recurrent history from the episode's start, loss on the window only")
     reward_scheme: str = setting("joint", "how rewards are accumulated in joint rows", choices=REWARD_SCHEMES)
+
+
+@dataclass(frozen=True)
+class AgentRowsConfig(WindowsConfig, SharedAgentsConfig, LastActionConfig, ValueBasedConfig):
+    """Hyperparameters of value-based algorithms whose agents learn from the rows of windows."""
 
 
 @struct.dataclass

@@ -16,6 +16,7 @@ from jaxmac.hyper import Hyper
 from jaxmac.registry import Registry
 
 DUELING = ("none", "centred", "raw")
+Mixer = nn.Module  # the type of a built mixer
 
 
 class MixerInputs(NamedTuple):
@@ -63,8 +64,7 @@ def register_mixer(name: str, module: type[nn.Module], *, dueling: str = "none",
     if dueling not in DUELING:
         raise ValueError(f"mixer {name!r}: dueling={dueling!r}; allowed: {', '.join(DUELING)}")
     check_settings("mixer", name, module)
-    MIXERS.register(name, MixerSpec(module, dueling, reads_state))
-    MIXERS._origins[name] = MIXERS._origins[name] if MIXERS._origins[name] != "?" else module.__module__
+    MIXERS.register(name, MixerSpec(module, dueling, reads_state), module.__module__)
 
 
 def make_mixer(name: str, **options: Any) -> nn.Module:

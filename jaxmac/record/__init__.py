@@ -6,7 +6,6 @@ Policies act, rollouts write down whole episodes, replays store and sample them,
 from jaxmac.record.episode import Episode
 from jaxmac.record.policy import Policy, random_policy, scripted_policy
 from jaxmac.record.replay import SAMPLERS, Replay, Sample, register_sampler
-from jaxmac.record.rollout import rollout
 from jaxmac.record.samplers import Tournament, Uniform, Windows
 
 __all__ = [
@@ -20,6 +19,5 @@ __all__ = [
     "Windows",
     "random_policy",
     "register_sampler",
-    "rollout",
     "scripted_policy",
 ]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxmac.algorithms.registry import plugins_of
-from jaxmac.registry import environment_origin, is_outside, missing_plugins
+from jaxmac.envs.registry import module_of
+from jaxmac.registry import is_outside, missing_plugins
 from jaxmac.runs.directory import RunDirectoryError
 from jaxmac.runs.sinks import SINKS
 
@@ -15,7 +16,7 @@ from jaxmac.runs.sinks import SINKS
 def plugins_of_run(algorithm: str, configs: Sequence[Any], env_id: str | None, sinks: Sequence[str]) -> list[str]:
     """Modules to import before a run can be opened again, in the order of its parts."""
     modules = [module for config in configs for module in plugins_of(algorithm, config)]
-    modules += [environment_origin(env_id)] if env_id is not None else []
+    modules += [module_of(env_id)] if env_id is not None else []
     modules += [SINKS.origin(name) for name in sinks]
     return [module for module in dict.fromkeys(modules) if is_outside(module)]
 

@@ -2,7 +2,6 @@
 
 from jaxmac.training.loop import train
 from jaxmac.training.pure import TrainFunction, make_train
-from jaxmac.training.resume import resume
 from jaxmac.training.session import NonFiniteLossError, TrainingError
 
-__all__ = ["NonFiniteLossError", "TrainFunction", "TrainingError", "make_train", "resume", "train"]
+__all__ = ["NonFiniteLossError", "TrainFunction", "TrainingError", "make_train", "train"]

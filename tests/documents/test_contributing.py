@@ -187,7 +187,7 @@ def test_every_row_reaches_the_sink_once(workshop, monkeypatch):
         ),
         (
             "import jaxmac\njaxmac.register_environment('BoxPushing-6', lambda: 0)",
-            "'BoxPushing-6' is registered already",
+            "environment id 'BoxPushing-6' is taken: jaxmac.envs.box_pushing has registered it",
         ),
         (
             "import jaxmac\njaxmac.register_memory('gru', dict)",
@@ -214,7 +214,9 @@ def test_parts_of_the_wrong_shape_are_refused_before_anything_compiles(workshop,
         "jaxmac.register_mixer('flat', Flat)\njaxmac.register_memory('wide', Wide)\n"
     )
     base = ["train", "--plugin", "my_parts", "--env", "BoxPushing-4", "--out", "run"]
-    assert "mixer Flat returns shape (1, 2, 4" in refused(capsys, *base, "--algorithm", "avf-flat")
+    assert "mixer Flat returns shape (1, 2, 8) for one row; expected (1,)" in refused(
+        capsys, *base, "--algorithm", "avf-flat"
+    )
     said = refused(capsys, *base, "--algorithm", "avf-vdn", "--memory", "wide")
     assert "memory 'wide' returns shapes" in said and not Path("run").exists()
 

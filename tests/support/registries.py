@@ -1,7 +1,6 @@
 import contextlib
 import sys
 
-from jaxmac import registry
 from jaxmac.algorithms import ALGORITHMS
 from jaxmac.envs import registry as environments
 from jaxmac.mixers import MIXERS
@@ -15,7 +14,7 @@ REGISTRIES = (ALGORITHMS, MIXERS, MEMORIES, SAMPLERS, SINKS)
 @contextlib.contextmanager
 def registered_only_here():
     """What is registered inside, and the modules that are imported, are forgotten afterwards."""
-    tables = [registry._environment_origins, environments._TABLE]
+    tables = [environments._TABLE]
     tables += [table for found in REGISTRIES for table in (found._parts, found._origins)]
     before, modules, path = [dict(table) for table in tables], set(sys.modules), list(sys.path)
     try:
