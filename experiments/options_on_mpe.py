@@ -22,7 +22,7 @@ COMMITTED = 8  # steps that an agent sticks to a landmark at least
 # of an episode, 25 at most, are learned from.
 SETTINGS = {
     **{"gamma": 0.9, "learning_rate": 2e-3, "batch_size": 64, "train_freq": 50, "max_rows": 0},
-    **{"replay_episodes": 512, "replay_tournament": 0, "learning_starts": 64},
+    **{"replay_episodes": 512, "sampling": "uniform", "learning_starts": 64},
     **{"explore_fraction": 0.0, "epsilon_episodes": 500.0, "epsilon_end": 0.05},
 }
 

@@ -9,7 +9,7 @@ from experiments.common import Job, arguments, run
 
 CHANGES = {
     "tuned": {},
-    "no tournament": {"replay_tournament": 0},
+    "no tournament": {"sampling": "uniform"},
     "no random half": {"explore_fraction": 0.0},
     "raw rewards": {"reward_scale": 1.0},
     "paper's learning rate": {"learning_rate": 5e-5},

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support import probes
+from support.runs import without
 
 import jaxmac.algorithms.avf as avf
 import jaxmac.networks.choice as targets
@@ -18,7 +19,7 @@ SMALL = {
     "num_envs": 16,
     "batch_size": 32,
     "replay_episodes": 512,
-    "replay_tournament": 0,
+    "sampling": "uniform",
     "learning_starts": 64,
     "explore_fraction": 1.0,
     "reward_scale": 0.2,
@@ -37,6 +38,8 @@ def slow(algorithm):
 
 def learn(algorithm, env, episodes=640, seeds=3, **options):
     values = {**SMALL, "train_freq": env.horizon, **options}
+    if algorithm.startswith("tomacvf"):
+        values = without(values, "trajectory_unit", "max_rows")
     return train(algorithm, env, seeds=seeds, episodes=episodes, progress=False, **values)
 
 
@@ -140,7 +143,7 @@ VALUE_BASED = (
 
 @pytest.mark.parametrize("algorithm", VALUE_BASED)
 def test_value_based_baselines_learn_the_asynchronous_probe(algorithm):
-    options = {"episodes": 1280, "learning_rate": 5e-3, "epsilon_end": 1.0, "sampling": "uniform"}
+    options = {"episodes": 1280, "learning_rate": 5e-3, "epsilon_end": 1.0}
     returns = learn(algorithm, probes.Asynchronous(), target_steps=0, **options).metrics["eval_return"][-1]
     assert returns.max() == probes.Asynchronous.best  # nothing is better
     assert (returns == probes.Asynchronous.best).sum() >= 2

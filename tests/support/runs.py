@@ -21,13 +21,17 @@ TINY = {
 }
 
 
+def without(settings, *names):
+    return {name: value for name, value in settings.items() if name not in names}
+
+
 ON_POLICY = {"num_envs": 4, "hidden_size": 4, "layer_size": 4, "critic_hidden_size": 4, "critic_layer_size": 4}
 
 
 FAMILIES = {
     "avf-qplex": TINY,
-    "tomacvf-qmix": {**TINY, "attention_width": 4},
-    "parallel-mac-dec-ddrqn": {**TINY, "sampling": "uniform", "target_steps": 12},
+    "tomacvf-qmix": {**without(TINY, "trajectory", "max_rows"), "attention_width": 4},
+    "parallel-mac-dec-ddrqn": {**without(TINY, "replay_tournament"), "sampling": "uniform", "target_steps": 12},
     "mac-iaicc": {**ON_POLICY, "eval_episodes": 4, "target_episodes": 8},
 }
 

@@ -1,0 +1,147 @@
+"""`make_train`: the pure function underneath, alone, vmapped and beside `jaxmac.train`; programs that are kept."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support.probes import Asynchronous
+from support.runs import TINY
+
+import jaxmac
+from jaxmac.algorithms import configure
+from jaxmac.record.rollout import rollout
+from jaxmac.runs.members import make_members
+from jaxmac.training import program as programs
+from jaxmac.training.program import Program, member_functions
+
+SETTINGS = {**TINY, "episodes": 40}  # evaluations after 0, 12, 24, 36 and 40 episodes
+
+
+@pytest.fixture(scope="module")
+def train():
+    return jaxmac.make_train("avf-qmix", Asynchronous(), **SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def run():
+    """The same two seeds by `jaxmac.train`."""
+    return jaxmac.train("avf-qmix", Asynchronous(), seeds=[3, 5], progress=False, **SETTINGS)
+
+
+def test_vmapped_over_keys_it_is_jaxmac_train(train, run):
+    keys = jnp.stack([jax.random.key(3), jax.random.key(5)])
+    learner, metrics = jax.jit(jax.vmap(train))(keys)
+    assert set(metrics) == set(run.metrics) - {"wall_seconds"}
+    for name, values in metrics.items():
+        np.testing.assert_allclose(values.T, run.metrics[name], rtol=1e-4, atol=1e-5, err_msg=name)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), learner, run.learners[0])
+
+
+def test_vmapped_over_traced_hyperparameters(train):
+    """A member for each value; those that are not given have the defaults of `train.hyper`."""
+    key, rates = jax.random.key(3), jnp.array([0.0, train.hyper["learning_rate"]])
+    learner, metrics = jax.jit(jax.vmap(train, in_axes=(None, 0)))(key, {"learning_rate": rates})
+    alone = jax.jit(train)(key)
+    for name, values in alone[1].items():
+        np.testing.assert_allclose(metrics[name][1], values, rtol=1e-4, atol=1e-5, err_msg=name)
+    initial = train.functions.init(key, train._hyper(None)).learner
+    same = jax.tree.map(lambda a, b: np.allclose(a[0], b), learner.params, initial.params)
+    assert all(jax.tree.leaves(same))  # a rate of 0 learns nothing
+    moved = jax.tree.map(lambda a, b: np.allclose(a[1], b), learner.params, initial.params)
+    assert not all(jax.tree.leaves(moved))
+
+
+def test_its_policy_plays(train):
+    member = train.functions.init(jax.random.key(0), train._hyper(None))
+    played = rollout(train.env, train.policy(member.learner), jax.random.key(1), jnp.zeros(3))
+    assert (played.length > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "hyper", "message"),
+    [
+        ({"episodes": 0}, None, "episodes=0 is out of range; allowed: >= 1"),
+        ({"kernels": 3}, None, "kernels is a setting of mixer qplex; avf-qmix has mixer qmix"),
+        ({"env_options": {"horizon": 3}}, None, "env_options go with an environment id"),
+        ({}, {"batch_size": 3}, "'batch_size' is no traced hyperparameter; known:|did you mean"),
+        ({}, {"gama": 0.9}, "'gama' is no traced hyperparameter; did you mean gamma"),
+    ],
+)
+def test_bad_input(change, hyper, message):
+    with pytest.raises(ValueError, match=message):
+        jaxmac.make_train("avf-qmix", Asynchronous(), **{**SETTINGS, **change})(jax.random.key(0), hyper)
+
+
+def of_members(env, env_id=None, **values):
+    algorithm, env_of = "avf-vdn", jaxmac.make(env, horizon=12) if isinstance(env, str) else env
+    return Program(
+        algorithm, env_of, make_members(algorithm, env_of, "tuned", TINY | values, 2, None), env_id=env_id
+    )
+
+
+def test_runs_that_differ_in_traced_settings_and_seeds_share_their_programs(monkeypatch):
+    """Same id and options, or the same instance; anything static makes another program."""
+    monkeypatch.setattr(programs, "_programs", type(programs._programs)())
+    first = of_members("BoxPushing-4", "BoxPushing-4").functions
+    assert of_members("BoxPushing-4", "BoxPushing-4", learning_rate=0.5, gamma=0.3).functions is first
+    assert of_members("BoxPushing-4", "BoxPushing-4", hidden_size=5).functions is not first
+    assert of_members("BoxPushing-4").functions is not first  # an instance, which may have been changed by hand
+    env = Asynchronous()
+    assert of_members(env).functions is of_members(env).functions is not of_members(Asynchronous()).functions
+    assert len(programs._programs) == 5
+    monkeypatch.setattr(programs, "KEPT_PROGRAMS", 2)
+    config = configure("avf-vdn", "tuned", env, TINY | {"hidden_size": 3})
+    member_functions("avf-vdn", env, config, None)
+    assert len(programs._programs) == 2
+
+
+def test_a_second_run_compiles_nothing():
+    env, settings = Asynchronous(), {**TINY, "episodes": 12, "progress": False, "seeds": 2}
+    jaxmac.train("avf-vdn", env, **settings)
+    with jax.log_compiles(), pytest.MonkeyPatch.context() as patch:
+        compiled = []
+        patch.setattr("jax._src.compiler.backend_compile_and_load", lambda *a, **k: compiled.append(a))
+        jaxmac.train("avf-vdn", env, learning_rate=0.5, **{**settings, "seeds": [7, 9]})
+    assert not compiled
+
+
+def test_the_estimate_of_memory_covers_what_xla_needs():
+    """The compiled functions' arguments, results and scratch, by XLA's own figure."""
+    for algorithm in ("avf-qplex", "mac-cen-q", "mac-iaicc"):
+        env = Asynchronous()
+        values = {} if algorithm == "mac-iaicc" else {"replay_episodes": 256}
+        program = Program(algorithm, env, make_members(algorithm, env, "tuned", values, 2, None))
+        program.compile()
+        assert 0 < program.compiled.scratch < program.compiled.total <= program.footprint().total
+
+
+def test_scratch_memory_that_is_not_there_is_refused_after_compiling(monkeypatch):
+    program = of_members(Asynchronous())
+    monkeypatch.setattr("jaxmac.training.memory.available_bytes", lambda: 10)
+    with pytest.raises(MemoryError, match=r"the compiled program of 2 members needs .* beside its data"):
+        program.compile()
+
+
+def test_batches_of_one_iteration_differ():
+    """Every update draws a minibatch of its own, and members draw apart."""
+    env = Asynchronous()
+    train = jaxmac.make_train("avf-vdn", env, **{**SETTINGS, "episodes": 20})
+    algorithm, indices = train.algorithm, []
+
+    def update(learner, hyper, samples, progress, key):
+        jax.debug.callback(lambda index: indices.append(tuple(np.asarray(index).tolist())), samples["main"].index)
+        return learner, {
+            "loss": jnp.zeros(()),
+            "dropped_rows": 0,
+            "errors": {"main": jnp.zeros(TINY["batch_size"])},
+        }
+
+    functions = programs.training_functions(env, algorithm._replace(update=update), train.config)
+    hyper = train._hyper(None)
+    for seed in (0, 1):
+        key = jax.random.key(seed)
+        member = functions.init(key, hyper)
+        jax.block_until_ready(functions.advance(member, key, hyper, jnp.int32(0), jnp.int32(5)))
+    jax.effects_barrier()
+    assert len(indices) == 2 * algorithm.collection.updates * 2
+    assert len(set(indices)) > 0.9 * len(indices)
