@@ -1,5 +1,7 @@
 """jaxmac: asynchronous multi-agent reinforcement learning with macro-actions, in JAX."""
 
+from importlib.metadata import version
+
 from jaxmac.algorithms import AlgorithmSpec, list_algorithms, register_algorithm
 from jaxmac.analysis.animation import animate
 from jaxmac.config import setting
@@ -17,7 +19,7 @@ from jaxmac.runs.sinks import register_sink
 from jaxmac.training import make_train, train
 from jaxmac.training.resume import resume
 
-__version__ = "0.1.0"
+__version__ = version("jaxmac")
 
 __all__ = [
     "AlgorithmSpec",

@@ -1,0 +1,118 @@
+"""How the value-based baselines act and explore, and what they refuse."""
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support.mac_q_recordings import Recorded, small
+
+from jaxmac.algorithms import configure, mac_q
+from jaxmac.networks.joint import joint_of
+from jaxmac.record.policy import Policy
+
+
+def team_step(**changed):
+    """A batch of one TimeStep of a team whose agent 0 still runs macro-action 1."""
+    return SimpleNamespace(
+        macro_obs=jnp.ones((1, 3, 2)),
+        macro_action=jnp.array([[1, 0, 0]]),
+        ended=jnp.array([[False, True, True]]),
+        avail=jnp.array([[[1, 1, 0], [1, 1, 1], [1, 1, 0]]], bool),
+        **changed,
+    )
+
+
+def test_joint_numbers_are_row_major():
+    joint = joint_of((2, 3, 2), (1, 2, 1))
+    parts = joint.split(jnp.arange(12))
+    assert joint.index(parts).tolist() == list(range(12))
+    assert joint.index(jnp.array([1, 2, 0])) == 10  # 6 a0 + 2 a1 + a2
+    obs = jnp.array([[1.0, 9.0], [2.0, 3.0], [4.0, 9.0]])
+    assert joint.observation(obs).tolist() == [1, 2, 3, 4]  # without the padding
+
+
+def test_allowed_joint_macro_actions_leave_the_running_ones_alone():
+    joint = joint_of((2, 3, 2), (1, 1, 1))
+    avail = jnp.ones((3, 3), bool).at[1, 2].set(False)
+    choosing, running = jnp.array([False, True, False]), jnp.array([1, 0, 0])
+    allowed = np.flatnonzero(joint.allowed(avail, choosing, running))
+    assert [joint.split(jnp.array(k)).tolist() for k in allowed] == [[1, 0, 0], [1, 1, 0]]
+
+
+def test_too_many_joint_macro_actions_are_refused_with_advice():
+    with pytest.raises(ValueError, match=r"9,765,625 joint macro-actions .*allowed: <= 65,536.*mac-dec-q"):
+        joint_of((5,) * 10, (4,) * 10)
+    assert joint_of((2,) * 10, (4,) * 10).size == 1024
+
+
+def test_the_centralised_policy_chooses_for_who_must_and_explores_together():
+    parts, hyper = small("mac-cen-q")
+    params = mac_q.init(parts, jax.random.key(3), hyper).params
+    policy = mac_q.behaviour(parts, params, "main")
+    ts = team_step()
+    _, greedy = policy.act(jax.random.key(0), policy.initial_carry(1), ts, jnp.zeros(1))
+    assert greedy[0, 0] == 1
+    act = jax.jit(jax.vmap(lambda key: policy.act(key, policy.initial_carry(1), ts, jnp.full(1, 0.5))[1][0]))
+    moves = np.asarray(act(jax.random.split(jax.random.key(1), 3000)))
+    same = (moves[:, 1:] == np.asarray(greedy)[0, 1:]).all(1).mean()
+    assert same == pytest.approx(0.5 + 0.5 / 6, abs=0.04)  # one coin for both, six joint choices
+
+
+@pytest.mark.parametrize(("recurrent", "moves"), [(False, False), (True, True)])
+def test_exploration_without_memory_keeps_the_hidden_state_at_zero(recurrent, moves):
+    for kind in ("mac-dec-q", "mac-cen-q"):
+        parts, hyper = small(kind, recurrent_exploration=recurrent)
+        params = mac_q.init(parts, jax.random.key(0), hyper).params
+        policy = mac_q.behaviour(parts, params, "main")
+        hidden, _ = policy.act(jax.random.key(0), policy.initial_carry(1), team_step(), jnp.zeros(1))
+        assert bool((hidden != 0).any()) == moves
+        judged = mac_q.evaluation(parts, params)  # always recurrent
+        hidden, _ = judged.act(jax.random.key(0), judged.initial_carry(1), team_step(), jnp.zeros(1))
+        assert bool((hidden != 0).any())
+
+
+def test_who_explores_where():
+    """Parallel: a stream for each kind of net. With centralised exploration: the joint net, or now and then."""
+
+    def width(kind, stream, **options):
+        parts, hyper = small(kind, centralised_hidden_size=7, **options)
+        carry = mac_q.behaviour(parts, mac_q.init(parts, jax.random.key(0), hyper).params, stream).initial_carry(1)
+        return [leaf.shape[-1] for leaf in jax.tree.leaves(carry)]
+
+    assert width("parallel-mac-dec-ddrqn", "centralised") == [7]
+    assert width("parallel-mac-dec-ddrqn", "decentralised") == [6]
+    assert width("mac-dec-ddrqn", "main", centralised_exploration=False) == [6]
+    assert width("mac-dec-ddrqn", "main", centralised_exploration=True) == [7]
+    assert width("mac-dec-ddrqn", "main", centralised_exploration=True, exploration_switch=True) == [6, 7]
+
+
+def test_the_switch_takes_the_joint_net_with_probability_epsilon():
+    seldom, often = (
+        Policy(lambda batch: (), lambda key, carry, ts, epsilon, c=c: (carry, jnp.full((*epsilon.shape, 3), c)))
+        for c in (1, 0)
+    )
+    act = jax.jit(mac_q.switched(often, seldom).act)
+    for epsilon in (0.0, 0.25, 1.0):
+        joint = act(jax.random.key(0), ((), ()), None, jnp.full(2000, epsilon))[1]
+        assert (joint == joint[:, :1]).all()  # one coin for all
+        assert float(joint.mean()) == pytest.approx(epsilon, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("mac-dec-q", {"centralised_exploration": True}, "a setting of mac-dec-ddrqn; mac-dec-q does not have it"),
+        ("mac-dec-ddrqn", {"exploration_switch": True}, "needs centralised_exploration=True"),
+    ],
+)
+def test_refusals(kind, options, message):
+    with pytest.raises(ValueError, match=message):
+        small(kind, **options)
+
+
+def test_windows_need_primitive_steps():
+    config = configure("mac-dec-q", "tuned", Recorded(), {"sampling": "windows", "trajectory_unit": "episode"})
+    with pytest.raises(ValueError, match="sampling='windows' needs trajectory_unit='steps'"):
+        mac_q.make(Recorded(), config, "mac-dec-q")
