@@ -38,7 +38,7 @@ from jaxmac.algorithms.value_based import (
 )
 from jaxmac.envs.environment import Environment, TimeStep
 from jaxmac.hyper import Hyper
-from jaxmac.networks.agent import ActingNets, AgentNetworks, make_agent_networks
+from jaxmac.networks.agent import AgentNetworks, PolicyNetworks, make_agent_networks
 from jaxmac.networks.choice import conditional_argmax, masked_argmax, take_chosen
 from jaxmac.networks.joint import Joint, joint_of
 from jaxmac.record.episode import Episode
@@ -287,8 +287,8 @@ def joint_policy(networks: Networks, params: Any, recurrent: bool) -> Policy:
         choice = explored(key, networks.joint.split(best), ts, epsilon, coins=1)
         return moved if recurrent else hidden, choice
 
-    nets = ActingNets(networks.centralised, params, joint=networks.joint) if recurrent else None
-    return Policy(networks.centralised.initial_hidden, act, nets=nets)
+    policy_networks = PolicyNetworks(networks.centralised, params, joint=networks.joint) if recurrent else None
+    return Policy(networks.centralised.initial_hidden, act, networks=policy_networks)
 
 
 def behaviour(networks: Networks, params: dict[str, Any], stream: str) -> Policy:

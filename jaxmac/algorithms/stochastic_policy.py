@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxmac.algorithms.value_based import explored
 from jaxmac.envs.environment import TimeStep
-from jaxmac.networks.agent import ActingNets, AgentNetworks
+from jaxmac.networks.agent import AgentNetworks, PolicyNetworks
 from jaxmac.networks.choice import NEGATIVE, masked_argmax
 from jaxmac.networks.joint import Joint
 from jaxmac.record.policy import Policy
@@ -75,5 +75,5 @@ def sampled_policy(
         return hidden, choose(key, outputs.q[0], allowed, ts, epsilon)
 
     act = together if joint else apart
-    nets = ActingNets(networks, params, output="logits", joint=joint)
-    return Policy(networks.initial_hidden, partial(act, draw), partial(act, best), nets)
+    policy_networks = PolicyNetworks(networks, params, output="logits", joint=joint)
+    return Policy(networks.initial_hidden, partial(act, draw), partial(act, best), policy_networks)

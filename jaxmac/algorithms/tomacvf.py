@@ -41,7 +41,7 @@ from jaxmac.algorithms.value_based import (
 from jaxmac.config import setting
 from jaxmac.envs.environment import Environment, TimeStep
 from jaxmac.hyper import Hyper
-from jaxmac.networks.agent import ActingNets, Utilities, make_agent_networks
+from jaxmac.networks.agent import PolicyNetworks, Utilities, make_agent_networks
 from jaxmac.networks.attention import AgentContext
 from jaxmac.networks.choice import conditional_argmax
 from jaxmac.networks.temporal import temporal_encoding
@@ -184,8 +184,10 @@ def temporal_policy(networks: Networks, params: Any) -> Policy:
         hidden, outputs = networks.agents.apply(params, hidden, inputs[None], ts.macro_action[None], advance)
         return hidden, epsilon_greedy(key, outputs.q[0], ts, epsilon)
 
-    nets = ActingNets(networks.agents, params, encoding_size=size, perceives="held" if stale else "fresh")
-    return Policy(networks.agents.initial_hidden, act, nets=nets)
+    policy_networks = PolicyNetworks(
+        networks.agents, params, encoding_size=size, perceives="held" if stale else "fresh"
+    )
+    return Policy(networks.agents.initial_hidden, act, networks=policy_networks)
 
 
 def outputs_of(

@@ -27,7 +27,7 @@ from jaxmac.algorithms.optimiser import gradient_step, init_optimiser
 from jaxmac.config import setting
 from jaxmac.envs.environment import Environment, TimeStep
 from jaxmac.hyper import Hyper
-from jaxmac.networks.agent import ActingNets, AgentNetworks, make_agent_networks
+from jaxmac.networks.agent import AgentNetworks, PolicyNetworks, make_agent_networks
 from jaxmac.networks.choice import conditional_argmax
 from jaxmac.record.joint_rows import REWARD_SCHEMES
 from jaxmac.record.policy import Policy, uniform_available
@@ -183,8 +183,8 @@ def utility_policy(networks: AgentNetworks, params: Any, recurrent: bool = True)
         moved, outputs = networks.apply(params, hidden, ts.macro_obs[None], ts.macro_action[None], ts.ended[None])
         return moved if recurrent else hidden, epsilon_greedy(key, outputs.q[0], ts, epsilon)
 
-    nets = ActingNets(networks, params) if recurrent else None
-    return Policy(networks.initial_hidden, act, nets=nets)
+    policy_networks = PolicyNetworks(networks, params) if recurrent else None
+    return Policy(networks.initial_hidden, act, networks=policy_networks)
 
 
 def epsilon_greedy(

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmac.envs.environment import Environment
-from jaxmac.networks.agent import ActingNets, UtilityNetwork
+from jaxmac.networks.agent import PolicyNetworks, UtilityNetwork
 from jaxmac.networks.choice import masked_argmax
 from jaxmac.networks.joint import Joint
 from jaxmac.networks.layers import LEAK
@@ -63,25 +63,25 @@ class ExportedNetwork(NamedTuple):
     description: dict[str, Any]  # the content of policy.json except for its provenance
 
 
-def exported_networks(nets: ActingNets, env: Environment) -> dict[str, ExportedNetwork]:
+def exported_networks(policy_networks: PolicyNetworks, env: Environment) -> dict[str, ExportedNetwork]:
     """Folder name -> network: one for each agent, or one for a team that decides centrally.
 
     Raises ValueError, in one line, for a recurrent layer that the exported runner does not implement.
     """
-    memory = nets.networks.layout.network.memory
+    memory = policy_networks.networks.layout.network.memory
     module = getattr(memory, "func", memory)  # a partial application where the memory has settings
     if module is not GRU:
         raise ValueError(f"memory {module.__name__} cannot be exported: the exported runner implements gru only")
-    if nets.joint is not None:
-        return {"team": _exported_network(nets, env, 0)}
-    return {f"agent_{agent}": _exported_network(nets, env, agent) for agent in range(env.num_agents)}
+    if policy_networks.joint is not None:
+        return {"team": _exported_network(policy_networks, env, 0)}
+    return {f"agent_{agent}": _exported_network(policy_networks, env, agent) for agent in range(env.num_agents)}
 
 
-def _exported_network(nets: ActingNets, env: Environment, agent: int) -> ExportedNetwork:
+def _exported_network(policy_networks: PolicyNetworks, env: Environment, agent: int) -> ExportedNetwork:
     """The network of one agent (of the team: `agent` is 0) with its description."""
-    layout, team = nets.networks.layout, nets.joint is not None
-    observed, actions = layout.obs_sizes[agent] - 2 * nets.encoding_size, layout.num_actions[agent]
-    when = "any_termination" if team else "every_step" if nets.encoding_size else "own_termination"
+    layout, team = policy_networks.networks.layout, policy_networks.joint is not None
+    observed, actions = layout.obs_sizes[agent] - 2 * policy_networks.encoding_size, layout.num_actions[agent]
+    when = "any_termination" if team else "every_step" if policy_networks.encoding_size else "own_termination"
     description = {
         "agent": None if team else agent,
         "agents": env.num_agents,
@@ -90,13 +90,13 @@ def _exported_network(nets: ActingNets, env: Environment, agent: int) -> Exporte
         "num_actions": env.num_actions if team else [actions],
         "when": when,
         "call": WHEN[when],
-        "arguments": _arguments(nets, env, agent, observed, when),
-        "inputs": _inputs(nets, env, agent, observed),
+        "arguments": _arguments(policy_networks, env, agent, observed, when),
+        "inputs": _inputs(policy_networks, env, agent, observed),
         "hidden": {"shape": [layout.network.hidden_size], "dtype": "float32", "initial": 0.0},
         "dtype": "float32",
         "layers": _layers(layout.network),
-        "output": nets.output,
-        "choice": CHOICE[nets.output],
+        "output": policy_networks.output,
+        "choice": CHOICE[policy_networks.output],
         "returns": "for each agent the index of a macro-action" if team else "the index of a macro-action",
     }
     description["jax_export"] = {
@@ -104,23 +104,25 @@ def _exported_network(nets: ActingNets, env: Environment, agent: int) -> Exporte
         "arguments": ["hidden", *description["arguments"]],
         "returns": ["macro_action", "hidden", "outputs"],
     }
-    params = _params_without_padding(nets, agent, observed, actions)
+    params = _params_without_padding(policy_networks, agent, observed, actions)
     return ExportedNetwork(layout.network.clone(actions=actions), params, description)
 
 
-def _params_without_padding(nets: ActingNets, agent: int, observed: int, actions: int) -> dict[str, Any]:
+def _params_without_padding(
+    policy_networks: PolicyNetworks, agent: int, observed: int, actions: int
+) -> dict[str, Any]:
     """The parameters of one agent without the weights of padded inputs and outputs.
 
     The inputs are in this order: observation, padding, two clocks of `encoding_size`, last macro-action (one-hot,
     padded), agent id (one-hot).
     """
-    layout, clocks = nets.networks.layout, 2 * nets.encoding_size
+    layout, clocks = policy_networks.networks.layout, 2 * policy_networks.encoding_size
     obs_end = max(layout.obs_sizes)  # end of the padded observation with its clocks
     last_size = max(layout.num_actions) if layout.obs_last_action else 0
     rows = [*range(observed), *range(obs_end - clocks, obs_end), *range(obs_end, obs_end + min(last_size, actions))]
     if layout.share_parameters:
         rows += range(obs_end + last_size, obs_end + last_size + len(layout.obs_sizes))
-    params = jax.device_get(nets.params["params"])
+    params = jax.device_get(policy_networks.params["params"])
     if not layout.share_parameters:
         params = jax.tree.map(lambda x: x[agent], params)
     first = params["encode_0"] | {"kernel": params["encode_0"]["kernel"][np.array(rows)]}
@@ -129,12 +131,12 @@ def _params_without_padding(nets: ActingNets, agent: int, observed: int, actions
 
 
 def _arguments(
-    nets: ActingNets, env: Environment, agent: int, observed: int, when: str
+    policy_networks: PolicyNetworks, env: Environment, agent: int, observed: int, when: str
 ) -> dict[str, dict[str, Any]]:
     """The arguments of the policy: name -> shape, dtype and meaning."""
-    team, actions = nets.joint is not None, env.num_actions[agent]
-    clocks = {"time": ("float32", []), "elapsed": ("float32", [])} if nets.encoding_size else {}
-    last = {"last_macro_action": ("int32", [])} if nets.networks.layout.obs_last_action else {}
+    team, actions = policy_networks.joint is not None, env.num_actions[agent]
+    clocks = {"time": ("float32", []), "elapsed": ("float32", [])} if policy_networks.encoding_size else {}
+    last = {"last_macro_action": ("int32", [])} if policy_networks.networks.layout.obs_last_action else {}
     if team:
         last = {"last_macro_action": ("int32", [env.num_agents]), "must_choose": ("bool", [env.num_agents])}
     arguments = {
@@ -143,18 +145,20 @@ def _arguments(
         **clocks,
         "available": ("bool", [env.num_agents, env.max_actions] if team else [actions]),
     }
-    meaning = MEANING | {"observation": MEANING["observation"][nets.perceives if nets.encoding_size else when]}
+    meaning = MEANING | {
+        "observation": MEANING["observation"][policy_networks.perceives if policy_networks.encoding_size else when]
+    }
     return {
         name: {"shape": shape, "dtype": dtype, "meaning": meaning[name]}
         for name, (dtype, shape) in arguments.items()
     }
 
 
-def _inputs(nets: ActingNets, env: Environment, agent: int, observed: int) -> list[dict[str, Any]]:
+def _inputs(policy_networks: PolicyNetworks, env: Environment, agent: int, observed: int) -> list[dict[str, Any]]:
     """The pieces of the vector that the first layer reads, in their order."""
-    layout, clock = nets.networks.layout, {"encoding": "sinusoid", "size": nets.encoding_size}
+    layout, clock = policy_networks.networks.layout, {"encoding": "sinusoid", "size": policy_networks.encoding_size}
     parts = [{"argument": "observation", "encoding": "none", "size": observed}]
-    if nets.encoding_size:
+    if policy_networks.encoding_size:
         parts += [{"argument": "time", **clock}, {"argument": "elapsed", **clock}]
     if layout.obs_last_action:
         parts.append({"argument": "last_macro_action", "encoding": "one_hot", "size": layout.num_actions[agent]})

@@ -71,17 +71,17 @@ def write_policy(
     """Write the networks of a policy for `env` to the folder `out`, all of them or nothing, and return its path.
 
     `provenance` says where the policy comes from; it is added to every policy.json. Raises ValueError for a policy
-    without networks (`Policy.nets` is None) or with networks that cannot be exported, OSError if `out` is not empty
-    or cannot be written.
+    without networks (`Policy.networks` is None) or with networks that cannot be exported, OSError if `out` is not
+    empty or cannot be written.
     """
-    if policy.nets is None:
+    if policy.networks is None:
         name = provenance.get("algorithm", "this algorithm")
         raise ValueError(f"the policy of {name} has no recurrent networks to export")
     if importlib.util.find_spec("flatbuffers") is None:
         raise ValueError("jax.export needs flatbuffers to write a function: pip install flatbuffers")
     out = Path(out)
     _refuse_occupied(out, overwrite)
-    networks = exported_networks(policy.nets, env)
+    networks = exported_networks(policy.networks, env)
     common = {
         "format": FORMAT,
         "jaxmac": importlib.metadata.version("jaxmac"),

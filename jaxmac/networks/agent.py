@@ -93,7 +93,7 @@ class AgentNetworks(NamedTuple):
     layout: Layout
 
 
-class ActingNets(NamedTuple):
+class PolicyNetworks(NamedTuple):
     """The networks behind a policy, as data: all that is needed to run it outside jaxmac.
 
     Attributes:

@@ -1,6 +1,7 @@
-"""What happened, and its cuts.
+"""The raw record of episodes and its three cuts into training rows.
 
-Policies act, rollouts write down whole episodes, replays store and sample them, and the cuts turn them into rows.
+Policies act, rollouts record whole episodes, replays store and sample them, and the cuts (Mac-CERT, Mac-JERT,
+Mac-SJERT) turn them into rows.
 """
 
 from jaxmac.record.episode import Episode

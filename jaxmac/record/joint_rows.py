@@ -1,4 +1,4 @@
-"""Mac-JERT: joint rows, one for each primitive step on which somebody's macro-action ended.
+"""Mac-JERT: joint rows, one for each primitive step on which the macro-action of at least one agent ended.
 
 The cut takes a *single* episode; `vmap` it with `out_axes=TIME_MAJOR` for a batch of time-major rows.
 """
@@ -22,28 +22,29 @@ REWARD_SCHEMES = ("joint", "own", "max", "min", "mean")
 class JointRows(NamedTuple):
     """Mac-JERT: one row per step on which at least one agent's macro-action ended.
 
-    docs/specifications/avf.md, section 1.
+    Source: docs/specifications/avf.md, section 1 (Figure 2 of the AVF paper).
 
-    The recurrent networks run over `rows + 1` entries: entry 0 is what was perceived at the first row, entry k + 1
-    is what is known after row k. So row k's utilities are output k, and those of its successor output k + 1.
+    The recurrent networks run over `rows + 1` entries: entry 0 holds the macro-observations at the start of the
+    first row, entry k + 1 those after row k. So the utilities of row k are output k, and those after it output k +
+    1.
     """
 
-    obs: Float[Array, "rows+1 agents obs"]  # macro-observations, those of the last decision
-    last_action: Int[Array, "rows+1 agents"]  # the macro-action that ended before it, -1: none
-    advance: Bool[Array, "rows+1 agents"]  # the agent decides here, so its hidden state moves
-    macro_action: Int[Array, "rows agents"]  # running during the row
-    start: Bool[Array, "rows agents"]  # chosen at the row's first step (from the whole episode)
-    ended: Bool[Array, "rows agents"]  # ended at the row's last step
-    avail: Bool[Array, "rows agents actions"]  # what could be chosen at the row's first step
-    next_avail: Bool[Array, "rows agents actions"]  # what can be chosen after it
-    mixer_state: Float[Array, "rows mixer"]  # macro-state in the chosen mode
-    next_mixer_state: Float[Array, "rows mixer"]
-    reward: Float[Array, "rows"]  # accumulated and discounted within the row
+    obs: Float[Array, "rows+1 agents obs"]  # macro-observations (each from the agent's last decision)
+    last_action: Int[Array, "rows+1 agents"]  # the macro-action that ended before the entry; -1: none
+    advance: Bool[Array, "rows+1 agents"]  # the agent decides at this entry, so its hidden state advances
+    macro_action: Int[Array, "rows agents"]  # the macro-action that runs during the row
+    start: Bool[Array, "rows agents"]  # it was chosen at the row's first step (derived from the whole episode)
+    ended: Bool[Array, "rows agents"]  # it ended at the row's last step
+    avail: Bool[Array, "rows agents actions"]  # macro-actions available at the row's first step
+    next_avail: Bool[Array, "rows agents actions"]  # macro-actions available after the row
+    mixer_state: Float[Array, "rows mixer"]  # macro-state before the row, in the chosen mode
+    next_mixer_state: Float[Array, "rows mixer"]  # macro-state after the row
+    reward: Float[Array, "rows"]  # accumulated over the row and discounted inside it
     duration: Float[Array, "rows"]  # primitive steps of that accumulation
     terminal: Bool[Array, "rows"]  # no bootstrap after this row
     last_step: Int[Array, "rows"]  # primitive step that closed the row
-    mask: Bool[Array, "rows"]  # a real row inside the window; padding is False
-    dropped: Int[Array, ""]  # rows of the window that did not fit
+    mask: Bool[Array, "rows"]  # True for a real row inside the window, False for padding and history
+    dropped: Int[Array, ""]  # number of rows of the window that did not fit
 
 
 TIME_MAJOR = JointRows(*(1,) * (len(JointRows._fields) - 1), dropped=0)
@@ -74,7 +75,7 @@ def _macro_state(
     """Macro-state before and after each row, `[rows, mixer]` (docs/specifications/avf.md, section 2)."""
     if mode == "real":
         return episode.state[last], episode.state[last + 1]
-    if mode == "start":  # of the row, whoever chose there
+    if mode == "start":  # the state at the row's first step
         return episode.state[jnp.max(started, axis=-1)], episode.state[last + 1]
     if mode == "terminated":
         agent = jnp.argmax(jnp.where(ended, started, -1), axis=-1)[:, None]
@@ -99,13 +100,13 @@ def mac_jert(
 
     Args:
         episode: a single episode.
-        marks: its marks.
-        rows: steps whose rows are kept (all that somebody ends, or those of a window).
-        counted: steps whose rows count in the loss; a row kept only to carry the history has mask False.
-        size: number of rows of the result; when more are kept the last `size` of them remain.
-        discount: per primitive step, inside a row.
-        macro_state: one of MACRO_STATES.
-        reward_scheme: one of REWARD_SCHEMES.
+        marks: the marks of the episode.
+        rows: the steps whose joint rows are kept (all steps that close one, or those of a window).
+        counted: the steps whose rows count in the loss; a row kept only for the recurrent history has mask False.
+        size: number of rows of the result; of more kept rows the last `size` remain.
+        discount: discount per primitive step, inside a row.
+        macro_state: one of MACRO_STATES (docs/specifications/avf.md, section 2).
+        reward_scheme: one of REWARD_SCHEMES (docs/specifications/avf.md, section 1).
     """
     chex.assert_rank([episode.obs, episode.avail, episode.mask, rows, counted], [3, 3, 1, 1, 1])
     last, valid, dropped = pack(rows, size)

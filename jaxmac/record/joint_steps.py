@@ -1,6 +1,6 @@
-"""Mac-SJERT: every primitive step of an episode with fresh observations, and each agent's own segments in it.
+"""Mac-SJERT: every primitive step of an episode with fresh observations, and the macro-actions as segments in it.
 
-The joint trajectory is there once; the N buffers of the paper are N ways to mark the segments
+The joint trajectory is stored once; the N buffers of the paper are N ways to mark the segments in it
 (docs/specifications/tomacvf.md, section 1). The cut takes a *single* episode; `vmap` it with `out_axes=1` for
 time-major batches.
 """
@@ -19,26 +19,26 @@ from jaxmac.record.windows import accumulate_reward
 
 
 class JointSteps(NamedTuple):
-    """One episode step by step; padding (after the last real entry) holds zeros and False, whatever was recorded.
+    """One episode step by step; padding after the last real entry is zero or False, whatever was recorded there.
 
     Micro-transition of step t: `macro_action[t]`, `micro_reward[t]`, then the value at entry `micro_next[t]`.
     Macro-transition of agent i that closes on step t: the joint choice at entry `started[t, i]`,
     `own_reward[t, i]`, then the value at entry t + 1.
     """
 
-    obs: Float[Array, "time+1 agents obs"]  # fresh observations
-    state: Float[Array, "time+1 state"]
-    avail: Bool[Array, "time+1 agents actions"]
+    obs: Float[Array, "time+1 agents obs"]  # observations of this step, not macro-observations
+    state: Float[Array, "time+1 state"]  # global state
+    avail: Bool[Array, "time+1 agents actions"]  # macro-actions that may be started
     choosing: Bool[Array, "time+1 agents"]  # the agent must choose here
-    running: Int[Array, "time+1 agents"]  # the macro-action of the step before, -1 at the start
+    running: Int[Array, "time+1 agents"]  # the macro-action of the step before; -1 at the start
     elapsed: Float[Array, "time+1 agents"]  # steps since the running macro-action started, 0 where it must choose
     clock: Float[Array, "time+1"]  # steps since reset
-    macro_action: Int[Array, "time agents"]  # running during the step
+    macro_action: Int[Array, "time agents"]  # the macro-action that runs during the step
     mask: Bool[Array, "time"]  # the step was taken
-    micro_reward: Float[Array, "time"]  # discounted over n steps, fewer at the end
-    micro_steps: Float[Array, "time"]  # that number of steps
-    micro_next: Int[Array, "time"]
-    micro_terminal: Bool[Array, "time"]  # no bootstrap after it
+    micro_reward: Float[Array, "time"]  # discounted sum over n steps, fewer near the end of the episode
+    micro_steps: Float[Array, "time"]  # the number of steps in that sum
+    micro_next: Int[Array, "time"]  # the entry after them, whose value is bootstrapped
+    micro_terminal: Bool[Array, "time"]  # no bootstrap after the micro-transition
     ended: Bool[Array, "time agents"]  # the agent's segment closes on this step
     started: Int[Array, "time agents"]  # step at which that segment began
     own_reward: Float[Array, "time agents"]  # discounted over the segment, where `ended`
@@ -58,11 +58,11 @@ def mac_sjert(
 
     Args:
         episode: a single episode.
-        discount: per primitive step.
-        n_step: primitive steps of a micro-transition (1 or more); fewer are left near the end.
-        close_on_terminal: an environment termination closes every running macro-action; one that the time limit
-            cuts yields no macro-transition either way.
-        timeout_is_terminal: no bootstrap at the time limit.
+        discount: discount per primitive step.
+        n_step: primitive steps of a micro-transition (1 or more); near the end of the episode it has fewer.
+        close_on_terminal: whether an environment termination closes every running macro-action. A macro-action that
+            the time limit cuts off never yields a macro-transition.
+        timeout_is_terminal: whether the time limit counts as terminal, so that nothing is bootstrapped after it.
     """
     chex.assert_rank([episode.obs, episode.avail, episode.mask], [3, 3, 1])
     length, mask = episode.length, episode.mask
@@ -108,7 +108,7 @@ def _n_step(
 ) -> tuple[Float[Array, "time"], Float[Array, "time"], Int[Array, "time"]]:
     """Discounted reward of the next n steps, how many there are, and the entry after them."""
     steps = jnp.arange(reward.shape[0])
-    padded = jnp.concatenate([reward, jnp.zeros(n_step, reward.dtype)])  # padding is worth nothing already
+    padded = jnp.concatenate([reward, jnp.zeros(n_step, reward.dtype)])  # rewards of padded steps are 0 already
     total = jnp.zeros_like(reward)
     for ahead in range(n_step):
         total = total + jnp.asarray(discount, jnp.float32) ** ahead * padded[ahead : ahead + reward.shape[0]]

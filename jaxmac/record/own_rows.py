@@ -1,4 +1,4 @@
-"""Mac-CERT: own rows, one for each macro-action of an agent that ended, packed agent by agent.
+"""Mac-CERT: own rows, one for each macro-action that an agent ended, packed for each agent separately.
 
 The cut takes a *single* episode; `vmap` it with `out_axes=OWN_TIME_MAJOR` for a batch of time-major rows.
 """
@@ -19,27 +19,27 @@ from jaxmac.record.windows import Trajectory, accumulate_reward, joint_row_steps
 class OwnRows(NamedTuple):
     """Mac-CERT: for each agent one row per macro-action of its own that ended.
 
-    docs/specifications/value_based.md, section 3.3.
+    Source: docs/specifications/value_based.md, section 3.3.
 
-    Agents have their rows packed apart, so row k of two agents need not be of the same time. The recurrent networks
-    run over `rows + 1` entries as in `JointRows`; every entry advances them.
+    The rows of each agent are packed separately, so row k of two agents need not belong to the same time. The
+    recurrent networks run over `rows + 1` entries as in `JointRows`, and every entry advances their hidden states.
     """
 
     obs: Float[Array, "rows+1 agents obs"]  # macro-observations at decisions
-    last_action: Int[Array, "rows+1 agents"]  # the macro-action that ended before it, -1: none
-    macro_action: Int[Array, "rows agents"]
-    avail: Bool[Array, "rows agents actions"]  # where the row's macro-action was chosen
-    next_avail: Bool[Array, "rows agents actions"]  # after the row
+    last_action: Int[Array, "rows+1 agents"]  # the macro-action that ended before the entry; -1: none
+    macro_action: Int[Array, "rows agents"]  # the macro-action of the row
+    avail: Bool[Array, "rows agents actions"]  # macro-actions available when it was chosen
+    next_avail: Bool[Array, "rows agents actions"]  # macro-actions available after the row
     state: Float[Array, "rows agents state"]  # global state at the row's first step
-    next_state: Float[Array, "rows agents state"]  # after the row
-    reward: Float[Array, "rows agents"]  # accumulated over the macro-action
-    duration: Float[Array, "rows agents"]  # its primitive steps
-    terminal: Bool[Array, "rows agents"]
+    next_state: Float[Array, "rows agents state"]  # global state after the row
+    reward: Float[Array, "rows agents"]  # accumulated over the macro-action and discounted inside it
+    duration: Float[Array, "rows agents"]  # primitive steps of the macro-action
+    terminal: Bool[Array, "rows agents"]  # no bootstrap after this row
     last_step: Int[Array, "rows agents"]  # primitive step that closed the row
-    opening: Int[Array, "rows agents"]  # index of the joint row, of the same trajectory, that it begins with
-    closing: Int[Array, "rows agents"]  # and of the one that ends with it; negative: left out by a cap
-    mask: Bool[Array, "rows agents"]
-    dropped: Int[Array, "agents"]
+    opening: Int[Array, "rows agents"]  # index of the joint row (of the same trajectory) that starts with this row
+    closing: Int[Array, "rows agents"]  # index of the joint row that ends with it; negative: dropped by a cap
+    mask: Bool[Array, "rows agents"]  # True for a real row inside the window, False for padding and history
+    dropped: Int[Array, "agents"]  # number of rows of the window that did not fit
 
 
 OWN_TIME_MAJOR = OwnRows(*(1,) * (len(OwnRows._fields) - 1), dropped=0)
@@ -59,16 +59,16 @@ def mac_cert(
 
     Args:
         episode: a single episode.
-        marks: its marks.
-        keep: steps whose rows are kept (all, or those of a window).
-        counted: steps whose rows count in the loss; a row kept only to carry the history has mask False.
-        size: number of rows of the result per agent; when more are kept the last `size` of them remain.
-        discount: per primitive step, inside a row.
+        marks: the marks of the episode.
+        keep: the steps whose rows are kept (all, or those of a window).
+        counted: the steps whose rows count in the loss; a row kept only for the recurrent history has mask False.
+        size: number of rows of the result per agent; of more kept rows the last `size` remain.
+        discount: discount per primitive step, inside a row.
     """
     chex.assert_rank([episode.obs, episode.avail, episode.mask, keep, counted], [3, 3, 1, 1, 1])
     joint = joint_row_steps(marks) & keep
     joint_dropped = jnp.maximum(jnp.sum(joint) - size, 0)
-    through = jnp.cumsum(joint)  # joint rows closed up to and with each step
+    through = jnp.cumsum(joint)  # number of joint rows closed up to and including each step
 
     def of_agent(ended: Array, begun: Array, obs: Array, avail: Array, macro_action: Array) -> OwnRows:
         last, valid, dropped = pack(ended & keep, size)
@@ -98,5 +98,5 @@ def mac_cert(
 
 
 def own_rows(chosen: Trajectory, discount: Array | float) -> OwnRows:
-    """Each agent's own rows of a trajectory."""
+    """Each agent's own rows of a trajectory; `discount` per primitive step."""
     return mac_cert(chosen.episode, chosen.marks, chosen.keep, chosen.counted, chosen.size, discount=discount)

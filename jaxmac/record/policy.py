@@ -1,4 +1,4 @@
-"""Policies: how a team chooses its macro-actions. The random and the scripted one need no training."""
+"""Policies: how a team chooses its macro-actions. The random and the scripted policy need no training."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ from jaxmac.errors import nearest
 
 
 class Policy(NamedTuple):
-    """How a team chooses: a carry (hidden states) and a function of the batched TimeStep.
+    """How a team chooses its macro-actions, from hidden states and the batched TimeStep.
 
-    `act(key, carry, timestep, epsilon [batch]) -> (carry, macro_actions [batch, agents])`; the entry of an agent
-    whose macro-action still runs is ignored. A policy that draws what it does has `act_greedily`, too: the most
-    probable macro-actions instead, or with probability epsilon random ones. `nets`
-    (`jaxmac.networks.agent.ActingNets`) are the networks behind it where it is theirs alone: with them it can be
-    exported.
+    Attributes:
+        initial_carry: batch size -> the carry (hidden states) at the start of an episode.
+        act: (key, carry, timestep, epsilon `[batch]`) -> (carry, macro_actions int32 `[batch, agents]`). The entry
+            of an agent whose macro-action is still running is ignored. `epsilon` is the probability of exploring.
+        act_greedily: the same for a policy that samples its macro-actions, but with the most probable ones; None
+            for policies that are greedy already.
+        networks: the `jaxmac.networks.agent.PolicyNetworks` that the policy evaluates, which make it exportable;
+            None where it is more than that (for example a switch between two policies).
     """
 
     initial_carry: Callable[[int], Any]
     act: Callable[[Array, Any, TimeStep, Float[Array, "batch"]], tuple[Any, Int[Array, "batch agents"]]]
     act_greedily: Callable[..., tuple[Any, Array]] | None = None
-    nets: Any = None
+    networks: Any = None
 
 
 def random_policy() -> Policy:
-    """Uniform over the available macro-actions."""
+    """A policy that draws uniformly among the available macro-actions of each agent."""
 
     def act(key: Array, carry: Any, timestep: TimeStep, epsilon: Array) -> tuple[Any, Array]:
         del epsilon
@@ -40,13 +43,13 @@ def random_policy() -> Policy:
 
 
 def scripted_policy(env: Environment) -> Policy:
-    """The best known open-loop plan of `env`, its `script()`.
+    """The best known open-loop plan of `env`, as given by `env.script()`; every agent repeats its last entry.
 
-    Raises ValueError if the environment has none (under its present options).
+    Raises ValueError, in one line, if the environment has no plan under its present options.
     """
     script = env.script()
     if script is None:
-        raise ValueError(f"{env.name} has no scripted policy under these options; a random one is always there")
+        raise ValueError(f"{env.name} has no scripted policy under these options; use random_policy()")
     longest = max(len(plan) for plan in script)
     plans = jnp.array([(*plan, *[plan[-1]] * (longest - len(plan))) for plan in script])
 
@@ -66,14 +69,14 @@ BASELINES: dict[str, Callable[[Environment], Policy]] = {
 
 
 def baseline_policy(name: str, env: Environment) -> Policy:
-    """The policy of `BASELINES` with that name; raises ValueError for an unknown one, or where `env` has none."""
+    """The policy `name` of `BASELINES` for `env`; raises ValueError if it is unknown or `env` has no plan."""
     if name not in BASELINES:
         raise ValueError(f"unknown policy {name!r}; {nearest(name, BASELINES)}")
     return BASELINES[name](env)
 
 
 def uniform_available(key: Array, avail: Bool[Array, "*rows agents actions"]) -> Int[Array, "*rows agents"]:
-    """One available macro-action per agent, uniformly, int32 `[..., agents]`."""
+    """One available macro-action per agent, drawn uniformly: int32 `[..., agents]`."""
     count = jnp.sum(avail, axis=-1)
     share = jax.random.uniform(key, count.shape)  # one draw; randint makes two
     rank = jnp.minimum((share * count).astype(jnp.int32), count - 1)

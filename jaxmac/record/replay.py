@@ -1,6 +1,6 @@
-"""Replays: episodes in, minibatches out. Which rule samples them is a registered part.
+"""Replays store whole episodes and sample minibatches from them; the sampling rule is a registered part.
 
-The rules of the library are in `jaxmac.record.samplers`.
+The library's own rules are in `jaxmac.record.samplers`.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from jaxmac.registry import Registry
 
 
 class Sample(NamedTuple):
-    """A minibatch of whole episodes, and what the rule that chose them says about each."""
+    """A minibatch of whole episodes, with the window and the weight that the sampling rule gives to each."""
 
     episodes: Episode  # [batch, time, ...]
-    window_start: Int[Array, "batch"] | None  # first primitive step of the window to learn from; None: anywhere
+    window_start: Int[Array, "batch"] | None  # first primitive step of the window to learn from; None: drawn
     index: Int[Array, "batch"]  # where the episodes are stored, for `Replay.feedback`
     weight: Float[Array, "batch"]  # factor on the losses of each episode's rows, 1 where all count alike
 
 
 class Replay(NamedTuple):
-    """Storage of whole raw episodes and a rule that samples them, as pure functions.
+    """Storage of whole raw episodes and the rule that samples them, as pure functions.
 
     Attributes:
-        init: a single episode (its shapes and dtypes) -> empty storage.
-        add: (storage, episodes `[number, time, ...]`) -> storage; the oldest ones make room.
-        size: storage -> number of episodes in it.
+        init: a single episode (for its shapes and dtypes) -> empty storage.
+        add: (storage, episodes `[number, time, ...]`) -> storage; the oldest episodes are overwritten.
+        size: storage -> number of stored episodes, int32.
         sample: (key, storage) -> Sample.
-        capacity: most episodes in it.
+        capacity: the largest number of stored episodes.
         feedback: (storage, index `[batch]`, errors `[batch]`) -> storage, called after each update with the mean
             absolute temporal-difference error of each sampled episode; None where the rule does not use it.
         chooses_windows: whether samples have a `window_start`.
@@ -77,9 +77,9 @@ def register_sampler(name: str, factory: Callable[..., Any]) -> None:
 
 
 def make_sampler(name: str, config: Any, capacity: int, batch_size: int, window: int) -> Replay:
-    """The replay of the rule `name` with its settings from `config`.
+    """The replay that the sampling rule `name` makes, with its settings from `config`.
 
-    Raises ValueError, in one line, where a batch is larger than the replay or the rule gives something else.
+    Raises ValueError, in one line, if a batch is larger than the replay or the rule does not return a `Replay`.
     """
     if batch_size > capacity:
         raise ValueError(f"batch_size={batch_size} is larger than the replay; allowed: <= {capacity}")
@@ -93,7 +93,7 @@ def make_sampler(name: str, config: Any, capacity: int, batch_size: int, window:
 
 
 def fresh_episodes(count: int) -> Replay:
-    """What an on-policy algorithm learns from: the `count` episodes added last, all of them."""
+    """The replay of an on-policy algorithm: every sample is all of the `count` episodes added last."""
 
     def init(example: Episode) -> Episode:
         return jax.tree.map(lambda x: jnp.zeros((count, *x.shape), x.dtype), example)

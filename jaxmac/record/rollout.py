@@ -1,4 +1,4 @@
-"""Run parallel episodes of an environment under a policy and write down what happened."""
+"""Run parallel episodes of an environment under a policy and record them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def rollout(env: Environment, policy: Policy, key: Array, epsilon: Float[Array, 
 def rollout_to_end(
     env: Environment, policy: Policy, key: Array, epsilon: Float[Array, "batch"]
 ) -> tuple[Episode, EnvState]:
-    """As `rollout`, and the states `[batch, ...]` of the environment at the end of each episode."""
+    """As `rollout`; also returns the environment's states `[batch, ...]` at the end of each episode."""
     chex.assert_rank(epsilon, 1)
     batch = epsilon.shape[0]
     reset_key, scan_key = jax.random.split(key)
@@ -67,7 +67,7 @@ def rollout_to_end(
 
 
 def play(env: Environment, policy: Policy, key: Array) -> Any:
-    """Environment states of one episode without exploration, stacked `[steps + 1, ...]` and cut at its end."""
+    """The environment states `[steps + 1, ...]` of one episode without exploration, cut at the episode's end."""
     reset_key, scan_key = jax.random.split(key)
 
     def step(loop: tuple, time: Array) -> tuple[tuple, tuple[Any, Array]]:

@@ -1,4 +1,4 @@
-"""The library's sampling rules: uniform, return tournaments, uniform windows. Storage is flashbax's ring buffer."""
+"""The library's sampling rules: `uniform`, `tournament` and `windows`. Episodes are stored in flashbax's buffer."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from jaxmac.config import setting
 from jaxmac.record.episode import Episode
 from jaxmac.record.replay import Replay, Sample, register_sampler
 
-TOURNAMENT = "best by undiscounted return of that many uniform episodes, for a share of a batch (0: all uniform)"
-SHARE = "share of a batch chosen by tournament"
+TOURNAMENT = "tournament size: uniform episodes of which the one with the best return is drawn (0: no tournament)"
+SHARE = "share of a batch that is drawn by tournament; the rest is uniform"
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """Distinct episodes, uniform over those stored."""
+    """Distinct episodes, drawn uniformly from those stored."""
 
     def __call__(self, capacity: int, batch_size: int, window: int) -> Replay:
         """See `jaxmac.register_sampler`."""
@@ -30,7 +30,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Tournament:
-    """A share of a batch are winners: each the best, by undiscounted return, of several uniform episodes."""
+    """A share of a batch is drawn by tournament: each episode has the best undiscounted return of several."""
 
     replay_tournament: int = setting(64, TOURNAMENT, low=0)
     tournament_share: float = setting(0.5, SHARE, low=0.0, high=1.0)
@@ -43,10 +43,10 @@ class Tournament:
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of primitive steps, distinct and uniform over all that are stored.
+    """Distinct windows of primitive steps, drawn uniformly from all windows of the stored episodes.
 
-    An episode of L steps has L + n - 1 windows of n steps, the first beginning n - 1 steps before it. Those of
-    episodes chosen by tournament, if any, begin anywhere (docs/specifications/value_based.md, section 3).
+    An episode of L steps has L + n - 1 windows of n steps; the first one starts n - 1 steps before the episode
+    (docs/specifications/value_based.md, section 3). An episode drawn by tournament gets a uniform window.
     """
 
     replay_tournament: int = setting(0, TOURNAMENT, low=0)
@@ -65,11 +65,11 @@ register_sampler("windows", Windows)
 def tournament_replay(
     capacity: int, batch_size: int, tournament: int = 0, share: float = 0.5, window: int = 0
 ) -> Replay:
-    """A ring of `capacity` episodes that gives batches of `batch_size`.
+    """A ring buffer of `capacity` episodes, sampled in batches of `batch_size`.
 
-    With `tournament` = n the first `round(share * batch_size)` of a batch are each the best by undiscounted return
-    of n drawn uniformly; the others are distinct and uniform. With `window` = n it is windows of n primitive steps
-    that are distinct and uniform over all that are stored.
+    With `tournament` = n, each of the first `round(share * batch_size)` episodes of a batch has the best
+    undiscounted return of n uniformly drawn ones; the others are distinct and uniform. With `window` = n the batch
+    consists of windows of n primitive steps, and the others are distinct and uniform over all stored windows.
     """
     storage = flashbax.make_item_buffer(capacity, 1, 1, add_batches=True)
     winners = round(share * batch_size) if tournament else 0
@@ -106,9 +106,10 @@ def tournament_replay(
 
 
 def _distinct_windows(key: Array, counts: Int[Array, "episodes"], number: int) -> tuple[Array, Array]:
-    """`number` distinct windows, uniform over all: episode and rank within it. `counts`: windows of each episode.
+    """`number` distinct windows, uniform over all: (episode, index of the window within it).
 
-    Floyd's way to draw a subset; with fewer than `number` windows some come again.
+    `counts` are the numbers of windows of the episodes. Floyd's algorithm for a random subset (Bentley and Floyd,
+    "A Sample of Brilliance", Communications of the ACM, 1987); with fewer than `number` windows some are repeated.
     """
     before = jnp.cumsum(counts)
     total = before[-1]
@@ -128,7 +129,7 @@ def _distinct_windows(key: Array, counts: Int[Array, "episodes"], number: int) -
 
 
 def _distinct(key: Array, size: Array, capacity: int, count: int) -> Int[Array, "count"]:
-    """`count` distinct integers, uniform over [0, size); with fewer than `count` available the rest repeat them."""
+    """`count` distinct integers, uniform over [0, size); where size < `count`, some are repeated."""
     score = jnp.where(jnp.arange(capacity) < size, jax.random.uniform(key, (capacity,)), -1.0)
     _, index = jax.lax.top_k(score, count)
     return jnp.where(index < size, index, index % jnp.maximum(size, 1))

@@ -1,7 +1,7 @@
-"""What of an episode is learned from: its window, and which rows of it fit.
+"""Which part of an episode is learned from: its window, and the rows of it that fit.
 
-Marks, durations and rewards are taken from the whole episode, then the window is chosen, then rows are packed:
-a row at the edge of a window keeps its full reward and duration. Everything here is about a *single* episode.
+Marks, durations and rewards are derived from the whole episode first, then the window is chosen, then rows are
+packed: a row at the edge of a window keeps its full reward and duration. All functions take a *single* episode.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ TRAJECTORY_UNITS = ("steps", "rows", "episode")
 def accumulate_reward(
     reward: Float[Array, "time"], started: Int[Array, "time"], last: Int[Array, "rows"], discount: Array | float
 ) -> Float[Array, "rows"]:
-    """Discounted reward of the segments that close on the steps `last`: sum of discount^(t - first) r_t.
+    """Discounted reward of the segments that close on the steps `last`: sum over t of discount^(t - first) r_t.
 
-    `started` is the first step of the segment that each step belongs to, so `first` is `started[last]`.
+    `started` is the first step of the segment that each step belongs to, so `first` is `started[last]`
+    (docs/specifications/value_based.md, section 3.2).
     """
     steps = jnp.arange(reward.shape[0])
     discounted = reward * jnp.power(jnp.asarray(discount, jnp.float32), (steps - started).astype(jnp.float32))
@@ -31,15 +32,15 @@ def accumulate_reward(
 
 
 def row_duration(last: Array, first: Array) -> Array:
-    """Primitive steps of the rows from the steps `first` to the steps `last`, both included."""
+    """Number of primitive steps, as float32, from the steps `first` to the steps `last`, both included."""
     return (last - first + 1).astype(jnp.float32)
 
 
 def pack(keep: Bool[Array, "time"], size: int) -> tuple[Int[Array, "size"], Bool[Array, "size"], Array]:
     """Indices of the last `size` True entries of `keep`, packed to the front.
 
-    Returns indices (0 where there is none), a mask of the real ones and the number that did not fit. Keeping the
-    last ones makes a full cap the same as a window that starts later, and never loses a terminal reward.
+    Returns the indices (0 for padding), a mask of the real ones and the number of entries that did not fit. Because
+    the last entries are kept, a cap acts like a window that starts later, and a terminal reward is never lost.
     """
     order = jnp.cumsum(keep)
     dropped = jnp.maximum(order[-1] - size, 0)
@@ -50,7 +51,7 @@ def pack(keep: Bool[Array, "time"], size: int) -> tuple[Int[Array, "size"], Bool
 
 
 def joint_row_steps(marks: Marks) -> Bool[Array, "time"]:
-    """Steps that close a joint row: somebody's macro-action ended."""
+    """The steps that close a joint row: the macro-action of at least one agent ended."""
     return jnp.any(marks.ended, axis=-1)
 
 
@@ -62,12 +63,12 @@ def window(
     Args:
         key: random key for the position.
         rows: steps that close a joint row.
-        length: steps taken in the episode.
-        size: window length in `unit`s.
+        length: number of primitive steps of the episode.
+        size: length of the window in `unit`s.
         unit: "steps" (primitive steps), "rows" (joint rows) or "episode" (everything).
-        start: its first step where that is decided already.
+        start: first entry of the window; None draws it with `key`.
 
-    The window may begin before the first entry: its start is uniform in [1 - size, length - 1].
+    The window may start before the first entry: its start is uniform in [1 - size, length - 1].
     """
     steps = jnp.arange(rows.shape[0])
     if unit == "episode":
@@ -80,13 +81,13 @@ def window(
 
 
 class Trajectory(NamedTuple):
-    """The part of a single episode that is learned from, before it is cut."""
+    """The part of a single episode that is learned from, before it is cut into rows."""
 
     episode: Episode
-    marks: Marks
-    keep: Bool[Array, "time"]  # steps whose rows are kept, some for the recurrent history only
-    counted: Bool[Array, "time"]  # steps whose rows count
-    size: int  # rows that fit
+    marks: Marks  # of the whole episode
+    keep: Bool[Array, "time"]  # steps whose rows are kept, some of them for the recurrent history only
+    counted: Bool[Array, "time"]  # steps whose rows count in the loss
+    size: int  # largest number of rows
 
 
 def trajectory_of(
@@ -103,10 +104,17 @@ def trajectory_of(
 ) -> Trajectory:
     """Choose the window of a single episode that is learned from.
 
-    It begins at `window_start` where the replay's sampler chose that, else anywhere (with `key`). With
-    `unroll_episode` the rows before the window are kept for the recurrent history and masked out of the loss.
-    `max_rows` caps the rows (0: as many as the window or episode can hold): the last ones up to the window's end.
-    A capped "episode" is a window of that many joint rows.
+    Args:
+        key: random key for the position of the window.
+        episode: a single episode.
+        window_start: first primitive step of the window where the replay's sampler chose it; None: uniform.
+        trajectory: length of the window in `trajectory_unit`s.
+        trajectory_unit: one of TRAJECTORY_UNITS, see `window`.
+        unroll_episode: keep the rows before the window for the recurrent history, masked out of the loss.
+        max_rows: largest number of rows, of which the last ones up to the window's end are kept (0: as many as the
+            window or episode can have). A capped "episode" is a window of that many joint rows.
+        close_on_terminal: as in `mark`.
+        timeout_is_terminal: whether the time limit counts as terminal, so that nothing is bootstrapped after it.
     """
     if trajectory_unit == "episode" and max_rows:
         trajectory, trajectory_unit = max_rows, "rows"
