@@ -3,8 +3,8 @@
 A *traced* field is an array in the compiled program, so it can differ between members and be swept without
 compiling again. A *static* field shapes the program. Everything is checked before anything compiles.
 
-An algorithm's config class holds its own settings. Some of them choose a part (a memory, a sampler); the settings
-of the parts chosen, and those of its mixer, join the config: `compose` makes that class.
+An algorithm's config class declares its own settings. Some of them choose a part (a memory, a sampler). `compose`
+makes the config class of an algorithm with its parts: its own settings and those of its mixer and chosen parts.
 """
 
 from __future__ import annotations
@@ -38,35 +38,40 @@ def setting(
     """A hyperparameter: a dataclass field with its default, meaning and allowed range.
 
     Args:
-        default: its value where neither a preset nor the user gives one.
+        default: the value where neither a preset nor the user gives one.
         help: one clause for `jaxmac list` and `--help`.
-        low, high, above: the allowed range; `above` is an open lower end.
-        choices: the allowed names, for text.
-        chooses: the kind of part ("memory", "sampler") that the value names; `choices` is their registry then, and
-            the settings of the part chosen join the config.
-        traced: an array in the compiled program (float32), which members can differ in and sweeps share.
+        low, high, above: the allowed range of a number; `above` is an exclusive lower bound.
+        choices: the allowed values of a text.
+        chooses: the kind of part ("memory", "sampler") that the value names. `choices` is then the registry of
+            these parts, and the settings of the chosen part join the config.
+        traced: whether it is a float32 array in the compiled program, so that members can differ in it and all its
+            swept values share one program.
     """
     metadata = {"help": help, "low": low, "high": high, "above": above, "choices": choices}
     return dataclasses.field(default=default, metadata=metadata | {"chooses": chooses, "traced": traced})
 
 
 def settings_of(part: Any) -> dict[str, dataclasses.Field]:
-    """Name -> field of every hyperparameter of a config or part class; parts may have other fields, too."""
+    """Name -> field of every hyperparameter of a config or part class; other fields of a part are left out."""
     if not dataclasses.is_dataclass(part):
         return {}
     return {field.name: field for field in dataclasses.fields(part) if "traced" in field.metadata}
 
 
 def check_settings(kind: str, name: str, part: Any, may_trace: bool = True) -> None:
-    """Raise a one-line ValueError for a part whose settings cannot be hyperparameters."""
+    """Check that the settings of a part can be hyperparameters.
+
+    Raises ValueError, in one line, for a setting of another type than int, float, bool or str, or for a traced one
+    that is not a float or (without `may_trace`) belongs to a kind of part whose settings are static.
+    """
     for field in settings_of(part).values():
         label = f"{kind} {name!r}: its setting {field.name}"
         if _kind_of(field) is None:
             raise ValueError(f"{label} has type {field.type!r}; allowed: int, float, bool, str")
         if field.metadata["traced"] and not may_trace:
-            raise ValueError(f"{label} is traced; those of a {kind} are static")
+            raise ValueError(f"{label} is traced; allowed: static settings only for a {kind}")
         if field.metadata["traced"] and _kind_of(field) is not float:
-            raise ValueError(f"{label} is traced, so its type must be float")
+            raise ValueError(f"{label} is traced and has type {field.type!r}; allowed: float")
 
 
 def _kind_of(field: dataclasses.Field) -> type | None:
@@ -84,7 +89,7 @@ def traced_fields(config_class: type) -> tuple[str, ...]:
 
 
 def part_of(field: dataclasses.Field) -> str:
-    """The part that a setting of a composed config belongs to, such as "mixer qplex"; "": the algorithm's own."""
+    """The part that a setting of a composed config belongs to ("mixer qplex"), or "" for the algorithm itself."""
     return field.metadata.get("part", "")
 
 
@@ -105,16 +110,16 @@ def _composed(base: type, parts: tuple[tuple[str, Any], ...]) -> type:
 
 
 def compose(base: type[Config], parts: Mapping[str, Any]) -> type[Config]:
-    """The config class of an algorithm with its parts: `base` and the settings of each part.
+    """The config class of an algorithm with its parts: the settings of `base` and of each part.
 
-    `parts` are classes by label ("mixer qplex"). The same parts give the same class. Raises ValueError if two of
-    them have a setting of one name.
+    `parts` maps labels ("mixer qplex") to classes. The same arguments give the same class. Raises ValueError, in
+    one line, if two of them have a setting of the same name.
     """
     return _composed(base, tuple(parts.items()))
 
 
 def part_labels(config_class: type) -> tuple[str, ...]:
-    """The parts of a composed config class, such as ("mixer qplex", "memory gru")."""
+    """The labels of the parts of a composed config class, such as ("mixer qplex", "memory gru")."""
     return getattr(config_class, "__parts__", ())
 
 
@@ -124,7 +129,10 @@ def choosing_fields(base: type) -> dict[str, dataclasses.Field]:
 
 
 def chosen_parts(base: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts that `values` (and the defaults of `base`) choose: "sampler windows" -> its class."""
+    """The parts that `values`, or else the defaults of `base`, choose: label ("sampler windows") -> class.
+
+    Raises ValueError, in one line, for a part that is not registered.
+    """
     parts = {}
     for name, field in choosing_fields(base).items():
         value = values.get(name, field.default)
@@ -147,12 +155,12 @@ def allowed(field: dataclasses.Field) -> str:
 
 
 def is_switch(field: dataclasses.Field) -> bool:
-    """A hyperparameter that is on or off."""
+    """Whether a hyperparameter is a bool."""
     return isinstance(field.default, bool)
 
 
 def _typed(name: str, value: Any, kind: type) -> Any:
-    """`value` as `kind`, or a one-line ValueError; an integer is a fine float, a float is no integer."""
+    """`value` as `kind`, or a one-line ValueError; an integer is accepted as a float, a float not as an integer."""
     switch = isinstance(value, (bool, np.bool_))
     if kind is bool and switch:
         return bool(value)
@@ -166,7 +174,7 @@ def _typed(name: str, value: Any, kind: type) -> Any:
 
 
 def check(config: Any) -> None:
-    """Raise a one-line ValueError naming field, value and allowed range for the first field out of range."""
+    """Raise a one-line ValueError with name, value and allowed range for the first field that is out of range."""
     for name, field in settings_of(type(config)).items():
         value, meta = getattr(config, name), field.metadata
         bad = bool(tuple(meta["choices"])) and value not in meta["choices"]
@@ -180,9 +188,9 @@ def check(config: Any) -> None:
 
 
 def build(config_class: type[Config], *layers: Mapping[str, Any]) -> Config:
-    """A checked config from layers of values, the later ones winning.
+    """A checked config from layers of values, of which later ones take precedence.
 
-    Raises ValueError for an unknown name, a wrong type or a value out of range.
+    Raises ValueError, in one line, for an unknown name, a wrong type or a value out of range.
     """
     kinds = field_types(config_class)
     values: dict[str, Any] = {}

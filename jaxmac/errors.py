@@ -1,4 +1,4 @@
-"""Words of error messages that every room uses."""
+"""Phrases of error messages that the whole library uses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """A phrase for an error message: the known names closest to `name`, or all where none is close."""
+    """A phrase for an error message: "did you mean A or B?", or "known: ..." with all names if none is close."""
     known = list(known)
     by_lower_case = {k.lower(): k for k in known}
     close = difflib.get_close_matches(str(name).lower(), by_lower_case, n=3, cutoff=0.5)
@@ -17,7 +17,7 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of a library says, short enough for a message of one line."""
+    """The first line of an error's message, or its type if it has none; at most 200 characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     return text if len(text) <= 200 else text[:197] + "..."

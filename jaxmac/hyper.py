@@ -1,6 +1,7 @@
-"""Hyperparameters inside compiled programs: the traced ones as one carrier, the static ones as a hashable view.
+"""Hyperparameters inside compiled programs: the traced ones as a pytree, the static ones as a hashable view.
 
-Reading a traced field from the static view raises, so that no program takes the first member's value for all.
+Reading a traced field from the static view raises, so that no program uses the first member's value for all
+members.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ Config = TypeVar("Config")
 
 
 class Hyper(Mapping[str, Array]):
-    """The traced hyperparameters of one member (or of several, with a leading axis), read as attributes.
+    """The traced hyperparameters of one member, or of several with a leading axis of members, read as attributes.
 
-    A pytree of float32 arrays. Reading a name that is not traced raises AttributeError.
+    It is a pytree of float32 arrays. Reading a name that is not traced raises AttributeError.
     """
 
     def __init__(self, **values: Any):
@@ -67,18 +68,18 @@ jax.tree_util.register_pytree_with_keys(
 
 
 def hyper_of(config: Any) -> Hyper:
-    """The traced fields of one config as float32 scalars."""
+    """The traced fields of one config as a Hyper of float32 scalars."""
     return Hyper(**{name: jnp.float32(getattr(config, name)) for name in traced_fields(type(config))})
 
 
 def hyper_arrays(configs: Sequence[Any]) -> Hyper:
-    """The traced fields of one config per member as arrays `[members]`."""
+    """The traced fields of several configs, one per member, as a Hyper of float32 arrays `[members]`."""
     names = traced_fields(type(configs[0]))
     return Hyper(**{name: jnp.asarray([getattr(c, name) for c in configs], jnp.float32) for name in names})
 
 
 class _TracedField:
-    """Stands for a traced field in the static view of a config; reading it is an error."""
+    """Replaces a traced field in the static view of a config; reading it raises AttributeError."""
 
     def __init__(self, name: str):
         self.name = name
@@ -93,7 +94,7 @@ class _TracedField:
 
 
 class _StaticMethods:
-    """Equality, hash and text of a static view, from its static values."""
+    """Equality, hash and representation of a static view, from its static values."""
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and _static_values(self) == _static_values(other)
@@ -118,7 +119,10 @@ def _static_values(config: Any) -> tuple:
 
 
 def static_view(config: Config) -> Config:
-    """What shapes a program: the config without its traced fields; equal where all static fields are."""
+    """The config without its traced fields: what a compiled program depends on.
+
+    Two views are equal if all their static fields are. Reading a traced field of a view raises AttributeError.
+    """
     if isinstance(config, _StaticMethods):
         return config
     view = object.__new__(_static_class(type(config)))

@@ -1,8 +1,9 @@
-"""Registries of parts by name, and the plugins that add to them.
+"""Registries of parts by name, and the plugins that add parts to them.
 
-A part (environment, mixer, memory, sampler, algorithm, sink) is found by its name in the registry of its kind.
-Parts from outside are registered by a module that the user imports, names with `--plugin MODULE`, or installs with
-an entry point of the group `jaxmac.plugins`. A run remembers the modules that its parts came from.
+A part (environment, mixer, memory, sampler, algorithm, sink) is found by its name in the registry of its kind. A
+plugin is a module outside the library that registers parts. The user imports it, names it with `--plugin MODULE`,
+or installs a package that names it in the entry-point group `jaxmac.plugins`. A run records the plugins that its
+parts came from.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ class Registry(Mapping[str, Part], Generic[Part]):
     """The parts of one kind by name, in the order of their registration."""
 
     def __init__(self, kind: str):
-        self.kind = kind  # "mixer", "memory", ...: the word for error messages
+        self.kind = kind  # "mixer", "memory", ...: how error messages call a part
         self._parts: dict[str, Part] = {}
         self._origins: dict[str, str] = {}
 
     def register(self, name: str, part: Part, defined_in: str | None = None) -> None:
-        """Add a part; `defined_in` is the module that it comes from.
+        """Add a part under a name; `defined_in` is the module that it comes from (default: where it is defined).
 
-        Raises ValueError, in one line, for a name that is taken or is no name.
+        Raises ValueError, in one line, for a name that is taken or contains spaces, commas, '=' or '/'.
         """
         if not isinstance(name, str) or not name or any(c.isspace() or c in ",=/" for c in name):
             raise ValueError(f"{self.kind} {name!r}: a name is a word without spaces, commas, '=' and '/'")
@@ -46,12 +47,12 @@ class Registry(Mapping[str, Part], Generic[Part]):
         self._origins[name] = origin_of(part, defined_in)
 
     def unregister(self, name: str) -> None:
-        """Remove a part again, for tests and notebooks that register one twice."""
+        """Remove a part, for tests and notebooks that register the same name again."""
         self[name]
         del self._parts[name], self._origins[name]
 
     def origin(self, name: str) -> str:
-        """The module that a part comes from: the plugin it was registered by, or the one that defines it."""
+        """The module that a part comes from: the plugin that registered it, else the module that defines it."""
         self[name]
         return self._origins[name]
 
@@ -77,21 +78,21 @@ class Registry(Mapping[str, Part], Generic[Part]):
 
 
 def origin_of(part: Any, defined_in: str | None = None) -> str:
-    """The module to import again for a part that is registered now: the plugin, or where the part is defined."""
+    """The module to import for a part that is being registered: the plugin being imported, else its own module."""
     own = defined_in or getattr(part, "__module__", None) or type(part).__module__
     return _loading[-1] if _loading and is_outside(own) else own
 
 
 class UnknownNameError(ValueError, KeyError):
-    """A name that no registry entry has; the message is one line and names the nearest ones."""
+    """A name that is not registered; the message is one line and gives the nearest registered names."""
 
     __str__ = ValueError.__str__
 
 
 def load_plugins(modules: Sequence[str]) -> None:
-    """Import modules that register parts; the current directory is searched, too.
+    """Import modules that register parts; the current directory is added to the search path.
 
-    Raises ValueError, in one line, for a module that is missing or raises while it is imported.
+    Raises ValueError, in one line, for a module that is missing or raises an exception while it is imported.
     """
     if modules and str(Path.cwd()) not in sys.path and "" not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
@@ -100,7 +101,10 @@ def load_plugins(modules: Sequence[str]) -> None:
 
 
 def load_entry_points() -> None:
-    """Import, once, the modules that installed packages name in the entry-point group `jaxmac.plugins`."""
+    """Import the modules that installed packages name in the entry-point group `jaxmac.plugins`, once per process.
+
+    Raises ValueError, in one line, for a module that cannot be imported.
+    """
     global _entry_points_loaded
     if _entry_points_loaded:
         return
@@ -124,14 +128,14 @@ def _import(module: str, load: Callable[[], Any]) -> None:
 
 
 def is_outside(module: str) -> bool:
-    """Whether a part defined in `module` is none of the library's own."""
+    """Whether `module` lies outside the library."""
     return module.partition(".")[0] != "jaxmac"
 
 
 def missing_plugins(modules: Sequence[str]) -> list[str]:
-    """Those of the modules that a run needs which nobody has imported yet; installed ones are loaded first."""
+    """Those of `modules` that are not imported yet, after loading the plugins of installed packages."""
     load_entry_points()
     return [module for module in modules if module not in sys.modules]
 
 
-LOADERS.append(load_entry_points)  # installed packages may bring environments, too
+LOADERS.append(load_entry_points)  # installed packages may register environments, too

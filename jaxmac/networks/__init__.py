@@ -1,4 +1,4 @@
-"""Networks: layers, recurrent memories, agents' utilities, critics, attention, and the masks of their outputs."""
+"""Networks: layers, recurrent memories, agents' utilities, critics, attention, masks of macro-actions."""
 
 from jaxmac.networks.memory import GRU, MEMORIES, register_memory
 

@@ -1,8 +1,8 @@
-"""Recurrent utility networks: one per agent with its own weights, or one shared with an agent id.
+"""Recurrent utility networks: one per agent with its own weights, or one that all agents share, with an agent id.
 
 Architecture (docs/specifications/avf.md, section 3): leaky-ReLU layers, a recurrent layer, one more leaky-ReLU
-layer, utilities. The hidden state of an agent moves only where it decides; elsewhere hidden state and utilities
-stay.
+layer and a linear one for the utilities. The hidden state of an agent advances only where `advance` is True (in
+most algorithms where the agent decides); elsewhere the hidden state and the utilities keep their values.
 """
 
 from __future__ import annotations
@@ -22,10 +22,17 @@ from jaxmac.networks.memory import GRU, carry_size
 
 
 class UtilityNetwork(nn.Module):
-    """Utilities of one agent. `dueling`: "none", "centred" (V + A - mean A over real actions) or "raw" (V + A).
+    """Utilities Q(h, .) of one agent.
 
-    `hidden_size` is the width of the recurrent layer, `layer_size` that of the layers before it, `decode_size` that
-    of the one after it; `memory` makes the recurrent layer.
+    Attributes:
+        actions: number of outputs.
+        hidden_size: width of the recurrent layer.
+        layer_size: width of the layers before it.
+        decode_size: width of the layer after it.
+        layers: number of layers before the recurrent one.
+        dueling: "none", "centred" (Q = V + A - mean of A over the real actions) or "raw" (Q = V + A). Source: Wang
+            et al., "Dueling Network Architectures for Deep Reinforcement Learning", 2016, equations 9 and 7.
+        memory: size -> the recurrent layer, see `jaxmac.register_memory`.
     """
 
     actions: int
@@ -44,7 +51,11 @@ class UtilityNetwork(nn.Module):
         advance: Bool[Array, "time batch"],
         real: Bool[Array, "actions"],
     ) -> tuple[Array, Float[Array, "time batch actions"], Float[Array, "time batch h"], Float[Array, "time batch"]]:
-        """(final hidden state, utilities, the memory's outputs, state value V of a dueling head or 0)."""
+        """Run the network over a sequence; `real` marks the agent's real macro-actions among the padded outputs.
+
+        Returns the final hidden state, the utilities, the outputs of the recurrent layer, and V of a dueling head
+        (0 without one).
+        """
         x = inputs.reshape(-1, inputs.shape[-1])  # one long batch: gradients over two axes are slower
         for index in range(self.layers):
             x = leaky_relu(nn.Dense(self.layer_size, kernel_init=xavier(GAIN), name=f"encode_{index}")(x))
@@ -66,26 +77,27 @@ class UtilityNetwork(nn.Module):
 class Utilities(NamedTuple):
     """The outputs of the agents' networks over a sequence."""
 
-    q: Float[Array, "time batch agents actions"]
-    hidden: Float[Array, "time batch agents h"]
-    value: Float[Array, "time batch agents"]
+    q: Float[Array, "time batch agents actions"]  # utilities
+    hidden: Float[Array, "time batch agents h"]  # outputs of the recurrent layers
+    value: Float[Array, "time batch agents"]  # V of a dueling head, 0 without one
 
 
 class Layout(NamedTuple):
-    """Sizes of a team's networks and what is in their inputs.
+    """Sizes of a team's networks and the composition of their inputs.
 
-    In this order: the observation, zero-padded to the largest, the last macro-action and the agent's id, one-hot.
+    The input is, in this order, the observation (zero-padded to the largest), the last macro-action (one-hot, with
+    `obs_last_action`) and the agent's id (one-hot, with `share_parameters`).
     """
 
-    obs_sizes: tuple[int, ...]
-    num_actions: tuple[int, ...]
+    obs_sizes: tuple[int, ...]  # of each agent, without padding
+    num_actions: tuple[int, ...]  # of each agent, without padding
     network: UtilityNetwork  # of one agent, with as many outputs as the largest agent needs
     share_parameters: bool
     obs_last_action: bool
 
 
 class AgentNetworks(NamedTuple):
-    """The utility networks of a team as pure functions over one array axis of agents."""
+    """The utility networks of a team as pure functions over one array axis of agents; see `make_agent_networks`."""
 
     init: Callable[[Array], Any]
     initial_hidden: Callable[[int], Float[Array, "batch agents h"]]
@@ -94,16 +106,17 @@ class AgentNetworks(NamedTuple):
 
 
 class PolicyNetworks(NamedTuple):
-    """The networks behind a policy, as data: all that is needed to run it outside jaxmac.
+    """The networks behind a policy, as data: all that is needed to run the policy outside jaxmac.
 
     Attributes:
-        networks: one per agent, or a single one for the team.
-        params: theirs.
-        output: the meaning of their outputs: "utilities" to maximise, or "logits" to draw from.
-        encoding_size: of each of the two clocks that follow the observation (0: none, and hidden states move at
-            decisions; else at every primitive step).
-        perceives: with clocks, "fresh" observations or those "held" since the last decision.
-        joint: the joint macro-actions of a net that decides for the team.
+        networks: one network per agent, or a single one for the team.
+        params: their parameters.
+        output: the meaning of the outputs: "utilities" to maximise, or "logits" of a distribution to sample from.
+        encoding_size: size of each of the two temporal encodings that follow the observation. With 0 there are none
+            and hidden states advance at decisions only; otherwise they advance at every primitive step.
+        perceives: with temporal encodings, the observation that the network gets: "fresh" (now) or "held" (the
+            macro-observation of the last decision).
+        joint: the joint macro-actions of a network that decides for the team, else None.
     """
 
     networks: AgentNetworks
@@ -129,12 +142,22 @@ def make_agent_networks(
 ) -> AgentNetworks:
     """Build the networks of a team of possibly unequal agents.
 
-    Returns functions `init(key) -> params`, `initial_hidden(batch)` and
+    Args:
+        obs_sizes: size of each agent's observation, without padding.
+        num_actions: number of each agent's macro-actions, without padding.
+        hidden_size: width of the recurrent layer.
+        layer_size: width of the layers before it (0: `hidden_size`).
+        decode_size: width of the layer after it (0: the same as `layer_size`).
+        hidden_layers: number of layers before the recurrent one.
+        dueling: see `UtilityNetwork`.
+        share_parameters: one network for all agents, whose input includes the agent's one-hot id. Otherwise every
+            parameter has a leading axis of agents.
+        obs_last_action: whether the last macro-action is part of the input.
+        memory: size -> the recurrent layer.
+
+    Returns the functions `init(key) -> params`, `initial_hidden(batch) -> hidden [batch, agents, h]` and
     `apply(params, hidden [batch, agents, h], obs [time, batch, agents, obs], last_action [time, batch, agents],
-    advance [time, batch, agents]) -> (hidden, Utilities)`. With own weights every parameter has a leading axis of
-    agents; a shared network also sees the agent's one-hot id. Observations are zero-padded on the right.
-    Layers before the recurrent one are `layer_size` wide (0: as wide as it), that after it `decode_size` (0: as
-    wide as those before). `memory` makes the recurrent layer of a given size.
+    advance [time, batch, agents] bool) -> (hidden, Utilities)`. Observations are zero-padded on the right.
     """
     agents, obs_size, actions = len(obs_sizes), max(obs_sizes), max(num_actions)
     real = jnp.arange(actions) < jnp.asarray(num_actions)[:, None]
@@ -195,7 +218,7 @@ def make_agent_networks(
 
 
 def _rescaled(params: Any, scales: dict[str, Array]) -> Any:
-    """Layers of each agent scaled: as drawn with its real fan-in and fan-out instead of the padded ones."""
+    """Initial weights scaled for each agent, as if drawn with its real fan-in and fan-out, not the padded ones."""
     inner = dict(params["params"])
     for name, scale in scales.items():
         layer = dict(inner[name])

@@ -1,8 +1,8 @@
-"""The attention of ToMacVF's parameter generator: over the past of each agent, then across agents.
+"""The attention of ToMacVF's parameter generator (ATPG): over the past of each agent, then across agents.
 
-What comes out conditions the mixer together with the state. It never sees the macro-action that is being
-maximised: weights that depend on it break the individual-global-max property (docs/specifications/tomacvf.md,
-section 9.1).
+Its output conditions the mixer together with the state. Its input does not include the macro-action that is being
+maximised: mixing weights that depend on it break the individual-global-max property
+(docs/specifications/tomacvf.md, section 9.1).
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from jaxmac.networks.layers import StackedLinear, symmetric_uniform
 class AgentContext(nn.Module):
     """Encoded histories of all agents, `[time, batch, agents, tokens] -> [time, batch, agents, width]`.
 
-    Every agent has its own two-layer encoder; the attention matrices are shared (section 4). Entry t depends on
-    entries up to t only, so padding at the end of the sequence cannot change what comes before it.
+    Every agent has its own two-layer encoder; the attention matrices are shared (docs/specifications/tomacvf.md,
+    section 4). Entry t depends on entries up to t only, so padding at the end cannot change the entries before it.
 
     Attributes:
         fan_in: real number of inputs of each agent's token (the rest is padding), for the initial weights.
-        width: of encoders and attention, divided evenly among `heads`.
-        threshold: attention to another agent below it is cut to 0 (delta).
-        renormalise: make the attention that is left sum to one.
-        residual: add each agent's own temporal encoding, which the missing self weight leaves out.
+        width: width of encoders and attention, divided evenly among `heads`.
+        heads: number of attention heads.
+        threshold: attention weights to other agents below this value are set to 0 (delta in the paper).
+        renormalise: rescale the remaining attention weights to sum to one.
+        residual: add each agent's own encoded history, which attention across agents leaves out.
     """
 
     fan_in: tuple[int, ...]
@@ -58,7 +59,7 @@ class AgentContext(nn.Module):
         return jnp.moveaxis(out.reshape(batch, agents, time, width), 2, 0)
 
     def _across_agents(self, x: Float[Array, "*rows agents w"]) -> Float[Array, "*rows agents w"]:
-        """Attention to the other agents at the same time: softmax over all, then self and weak entries cut."""
+        """Attention to the other agents at the same time: softmax over all, then own and weak weights set to 0."""
         query, key, value = self._heads("across_agents", x)
         weight = nn.softmax(jnp.einsum("...ihd,...jhd->...hij", query, key) / jnp.sqrt(query.shape[-1]))
         kept = (weight >= self.threshold) & ~jnp.eye(x.shape[-2], dtype=bool)

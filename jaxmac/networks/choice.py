@@ -1,18 +1,18 @@
 """Masks of macro-actions, and the conditional arg max over them.
 
-The feasible set F_i of an agent is what it may be running next: every available macro-action where it
-chooses, only its running one where it does not (docs/specifications/mixers.md, section 5).
+The feasible set F_i of an agent holds the macro-actions that it may run next: every available one where it chooses,
+only the running one where it does not (docs/specifications/mixers.md, section 5).
 """
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 NEGATIVE = -1e9
-"""What an infeasible entry is worth in a masked maximum: finite, so that no NaN can come of it."""
+"""The value of masked entries in a maximum: finite, so that no NaN can arise from it."""
 
 
 def is_action(index: Int[Array, "*rows"], num_actions: int) -> Bool[Array, "*rows actions"]:
-    """One-hot mask of `index`; all False where it names no action (for example -1)."""
+    """One-hot mask of `index`; all False where it is outside 0 to num_actions - 1 (for example -1)."""
     return index[..., None] == jnp.arange(num_actions)
 
 
@@ -36,12 +36,15 @@ def conditional_argmax(
     choosing: Bool[Array, "*rows"],
     running: Int[Array, "*rows"],
 ) -> Int[Array, "*rows"]:
-    """The greedy available macro-action (int32, ties to the lowest index), `running` where not choosing."""
+    """The conditional arg max: the greedy available macro-action where the agent chooses, `running` elsewhere.
+
+    int32, ties to the lowest index (docs/specifications/mixers.md, section 5).
+    """
     return jnp.where(choosing, masked_argmax(q_all, available), running).astype(jnp.int32)
 
 
 def take_chosen(q_all: Float[Array, "*rows actions"], chosen: Int[Array, "*rows"]) -> Float[Array, "*rows"]:
-    """Q_i(h_i, m_i) `[...]`; 0 where `chosen` is negative (no macro-action)."""
+    """The utility Q_i(h_i, m_i) of each chosen macro-action; 0 where `chosen` is negative (no macro-action)."""
     # A gather, not a one-hot sum: measured 2.5 times as fast on CPU, gradient included.
     taken = jnp.take_along_axis(q_all, chosen[..., None], axis=-1, mode="clip")[..., 0]
     return jnp.where(chosen >= 0, taken, 0.0)
@@ -50,5 +53,5 @@ def take_chosen(q_all: Float[Array, "*rows actions"], chosen: Int[Array, "*rows"
 def feasible_max(
     q_all: Float[Array, "*rows actions"], feasible: Bool[Array, "*rows actions"]
 ) -> Float[Array, "*rows"]:
-    """Largest utility over the feasible set `[...]`; `NEGATIVE` where the set is empty."""
+    """The largest utility over the feasible set; `NEGATIVE` where the set is empty."""
     return jnp.max(jnp.where(feasible, q_all, NEGATIVE), axis=-1)

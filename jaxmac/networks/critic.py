@@ -1,4 +1,4 @@
-"""State critics: the value of a global state (docs/specifications/policy_gradient.md, section 2)."""
+"""State critics: networks for the value of a global state (docs/specifications/policy_gradient.md, section 2)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxmac.networks.layers import GAIN, leaky_relu, xavier
 
 
 class StateCritic(nn.Module):
-    """V(s): four leaky-ReLU layers, the third `middle_size` wide, and a linear one."""
+    """V(s): four leaky-ReLU layers of width `layer_size`, the third of width `middle_size`, and a linear output."""
 
     layer_size: int = 32
     middle_size: int = 32
@@ -37,7 +37,7 @@ class Critics(NamedTuple):
 
 
 def make_state_critics(count: int, state_size: int, *, layer_size: int, middle_size: int) -> Critics:
-    """`count` state critics; critic k reads slice k of `[..., critics, state]`."""
+    """`count` independent state critics; critic k reads slice k of the states `[..., critics, state]`."""
     critic = StateCritic(layer_size, middle_size)
 
     def init(key: Array) -> Any:

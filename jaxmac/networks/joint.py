@@ -11,11 +11,11 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.networks.choice import is_action
 
-LARGEST = 2**16  # joint macro-actions that a network may have outputs for
+LARGEST = 2**16  # the most joint macro-actions for which a network may have outputs
 
 
 class Joint(NamedTuple):
-    """Sizes of the agents; a joint macro-action is numbered row-major, agent 0 most significant."""
+    """Sizes of the agents of a team; joint macro-actions are numbered row-major, agent 0 most significant."""
 
     num_actions: tuple[int, ...]
     obs_sizes: tuple[int, ...]
@@ -30,12 +30,12 @@ class Joint(NamedTuple):
         return jnp.concatenate([obs[..., i, :size] for i, size in enumerate(self.obs_sizes)], axis=-1)
 
     def split(self, index: Int[Array, "*rows"]) -> Int[Array, "*rows agents"]:
-        """Each agent's part of a joint macro-action."""
+        """Each agent's macro-action in the joint macro-action with this number, int32 `[..., agents]`."""
         parts = np.stack(np.unravel_index(np.arange(self.size), self.num_actions), axis=-1).astype(np.int32)
         return jnp.asarray(parts)[index]
 
     def index(self, macro_actions: Int[Array, "*rows agents"]) -> Int[Array, "*rows"]:
-        """The number of the joint macro-action with these parts."""
+        """The number of the joint macro-action that consists of these macro-actions, int32."""
         strides = np.cumprod([1, *self.num_actions[:0:-1]])[::-1]
         return jnp.sum(macro_actions * jnp.asarray(strides, jnp.int32), axis=-1)
 
@@ -45,10 +45,10 @@ class Joint(NamedTuple):
         choosing: Bool[Array, "*rows agents"],
         running: Int[Array, "*rows agents"],
     ) -> Bool[Array, "*rows joint"]:
-        """Joint macro-actions that are available to every agent and leave alone those that do not choose.
+        """Joint macro-actions that are available to all agents and in which non-choosing agents keep what they run.
 
-        Availability binds agents that do not choose, too, as in the reference program
-        (docs/specifications/value_based.md, section 5.2).
+        The running macro-action of an agent that does not choose must be available, too, as in the reference
+        program (docs/specifications/value_based.md, section 5.2).
         """
         free = available & (choosing[..., None] | is_action(running, available.shape[-1]))
         joint = free[..., 0, : self.num_actions[0]]
@@ -58,12 +58,12 @@ class Joint(NamedTuple):
 
 
 def joint_of(num_actions: tuple[int, ...], obs_sizes: tuple[int, ...]) -> Joint:
-    """The team with these sizes; a one-line ValueError where it has too many joint macro-actions."""
+    """The team with these sizes; raises ValueError, in one line, for more than LARGEST joint macro-actions."""
     joint = Joint(tuple(num_actions), tuple(obs_sizes))
     if joint.size > LARGEST:
         product = " x ".join(map(str, num_actions))
         raise ValueError(
             f"{joint.size:,} joint macro-actions ({product}) are too many for a network; allowed: <= {LARGEST:,}. "
-            "Without a joint output: mac-dec-q, mac-iac, mac-niacc, mac-iaicc, avf-*, tomacvf-*"
+            "Algorithms without a joint output: mac-dec-q, mac-iac, mac-niacc, mac-iaicc, avf-*, tomacvf-*"
         )
     return joint

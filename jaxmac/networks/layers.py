@@ -13,13 +13,19 @@ GAIN = (2.0 / (1.0 + LEAK**2)) ** 0.5  # of a leaky-ReLU layer
 
 
 def xavier(gain: float = 1.0) -> Callable[..., Array]:
-    """Uniform in +-gain * sqrt(6 / (fan_in + fan_out))."""
+    """Uniform in +-gain * sqrt(6 / (fan_in + fan_out)): the Xavier initialiser.
+
+    Source: Xavier Glorot and Yoshua Bengio, "Understanding the difficulty of training deep feedforward neural
+    networks", 2010, equation 16.
+    """
     return nn.initializers.variance_scaling(gain**2, "fan_avg", "uniform")
 
 
 def leaky_relu(x: Float[Array, "*rows"]) -> Float[Array, "*rows"]:
-    """max(x, 0.01 x). At 0, where an observation of zeros puts a new network, the slope is that of the left side,
-    as in PyTorch (JAX takes the right one)."""
+    """max(x, 0.01 x), with the gradient 0.01 at x = 0 as in PyTorch (JAX's own has 1 there).
+
+    It matters because a new network whose biases are 0 gives exactly 0 for an observation of zeros.
+    """
     return jnp.where(x > 0, x, LEAK * x)
 
 
@@ -57,7 +63,7 @@ class Linear(nn.Module):
 class StackedLinear(nn.Module):
     """`stack` affine maps side by side, `[..., stack, in] -> [..., stack, features]`, slice by slice.
 
-    `fan_in`: the real number of inputs of each slice where the rest is padding, for the initial weights.
+    `fan_in` is the real number of inputs of each slice (the rest is padding), for the initial weights.
     """
 
     features: int
@@ -75,7 +81,7 @@ class StackedLinear(nn.Module):
 
 
 class MLP(nn.Module):
-    """`layers` linear layers `[..., in] -> [..., features]` with ReLU between; hidden width `hidden`."""
+    """`layers` linear layers `[..., in] -> [..., features]` of width `hidden`, with ReLU between them."""
 
     features: int
     hidden: int
@@ -92,7 +98,7 @@ class MLP(nn.Module):
 class StackedMLP(nn.Module):
     """`stack` independent MLPs reading the same input: `[..., in] -> [..., stack, features]`.
 
-    The first layer is one matrix product for the whole stack, output index = member * width + unit.
+    The first layer is one matrix product for the whole stack, with output index = MLP * width + unit.
     """
 
     stack: int
@@ -102,7 +108,7 @@ class StackedMLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*rows inputs"]) -> Float[Array, "*rows stack features"]:
-        """Apply every member of the stack to the last axis."""
+        """Apply every MLP of the stack to the last axis."""
         widths = [self.hidden] * (self.layers - 1) + [self.features]
         x = Linear(self.stack * widths[0], name="linear_0")(x).reshape(*x.shape[:-1], self.stack, widths[0])
         for layer, width in enumerate(widths[1:], start=1):

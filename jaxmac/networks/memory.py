@@ -1,4 +1,4 @@
-"""Recurrent layers of the agents' networks, found by name: hyperparameter `memory` of every algorithm."""
+"""Memories: recurrent layers of the agents' networks, chosen by the hyperparameter `memory` of every algorithm."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ def register_memory(name: str, module: type[nn.Module]) -> None:
     """Add a recurrent layer: hyperparameter `memory="NAME"` of every algorithm with agent networks.
 
     Args:
-        name: its name.
-        module: a flax module class with a field `size` (the width of its output). It is called with
+        name: the name of the recurrent layer.
+        module: a flax module class with a field `size`, the width of its output. It is called with
             `(hidden [batch, carry], inputs [time, batch, features], advance [time, batch] bool)` and returns the
-            final hidden state and the output `[time, batch, size]` after every entry. Where `advance` is False the
-            hidden state and the output stay as they are. The carry is `size` wide, or as the property `carry_size`
-            says; it starts at 0. Fields made with `jaxmac.setting` are its hyperparameters.
+            final hidden state `[batch, carry]` and the output `[time, batch, size]` after every entry. Where
+            `advance` is False, the hidden state and the output keep their values. The hidden state starts at 0; its
+            width `carry` is the module's property `carry_size`, or `size` where it has none. Fields made with
+            `jaxmac.setting` are its hyperparameters.
 
     Raises ValueError, in one line, for a name that is taken or a module of the wrong kind.
     """
@@ -41,19 +42,19 @@ def register_memory(name: str, module: type[nn.Module]) -> None:
 
 
 def memory_of(name: str, config: Any) -> Callable[..., nn.Module]:
-    """The recurrent layer `name` with its settings from `config`, to be called with a size."""
+    """A function from the size to the recurrent layer `name`, with its settings from `config`."""
     module = MEMORIES[name]
     settings = {setting: getattr(config, setting) for setting in settings_of(module)}
     return partial(module, **settings) if settings else module
 
 
 def carry_size(memory: Callable[..., nn.Module], size: int) -> int:
-    """Width of the hidden state that a memory of this size carries on."""
+    """Width of the hidden state of a memory whose output has width `size`."""
     return int(getattr(memory(size), "carry_size", size))
 
 
 def check_memory(name: str, config: Any, size: int) -> None:
-    """Raise a one-line ValueError where the outputs of the memory `name` do not have the shapes they should."""
+    """Raise a one-line ValueError if the memory `name` fails or returns arrays of the wrong shapes."""
     memory = memory_of(name, config)
     carry, time, batch = carry_size(memory, size), 3, 2
     arguments = jnp.zeros((batch, carry)), jnp.zeros((time, batch, 5)), jnp.ones((time, batch), bool)
@@ -68,11 +69,12 @@ def check_memory(name: str, config: Any, size: int) -> None:
 
 
 class GRU(nn.Module):
-    """The GRU cell of PyTorch (two bias vectors, both trained); its hidden state moves only where `advance` holds.
+    """The GRU cell of PyTorch (two trained bias vectors); its hidden state advances only where `advance` is True.
 
-    r = sigmoid(i_r + h_r), z = sigmoid(i_z + h_z), n = tanh(i_n + r h_n), h = (1 - z) n + z h, with i the input's
-    and h the hidden state's projection (Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder",
-    2014, in PyTorch's form). The input projection runs once over the whole sequence; only the other one is inside
+    r = sigmoid(i_r + h_r), z = sigmoid(i_z + h_z), n = tanh(i_n + r h_n), hidden = (1 - z) n + z hidden, where i is
+    the projection of the input and h that of the hidden state. Source: Kyunghyun Cho et al., "Learning Phrase
+    Representations using RNN Encoder-Decoder for Statistical Machine Translation", 2014, equations 5 to 8, in
+    PyTorch's form. The input is projected once for the whole sequence; only the hidden state is projected inside
     the scan.
     """
 
@@ -97,14 +99,14 @@ class GRU(nn.Module):
         projected = tuple((flat @ weight + bias).reshape(*advance.shape, self.size) for weight, bias in gates)
 
         def step(hidden: Array, entry: tuple[tuple[Array, Array, Array], Array]) -> tuple[Array, Array]:
-            (reset_i, update_i, new_i), moves = entry
+            (reset_i, update_i, new_i), advances = entry
             reset_h, update_h, new_h = jnp.split(hidden @ weight_hh + bias_hh, 3, axis=-1)
             reset, update = nn.sigmoid(reset_i + reset_h), nn.sigmoid(update_i + update_h)
             new = nn.tanh(new_i + reset * new_h)
-            hidden = jnp.where(moves[..., None], (1.0 - update) * new + update * hidden, hidden)
+            hidden = jnp.where(advances[..., None], (1.0 - update) * new + update * hidden, hidden)
             return hidden, hidden
 
-        if inputs.shape[0] == 1:  # acting: no loop
+        if inputs.shape[0] == 1:  # a single entry, as when acting: no scan needed
             hidden, out = step(hidden, (tuple(gate[0] for gate in projected), advance[0]))
             return hidden, out[None]
         return jax.lax.scan(step, hidden, (projected, advance))

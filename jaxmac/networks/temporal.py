@@ -1,13 +1,14 @@
-"""Clocks as vectors: the sinusoidal encoding of the episode's time and of a macro-action's progress."""
+"""The sinusoidal encoding of the episode's time and of a macro-action's elapsed steps."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
 def temporal_encoding(steps: Float[Array, "*rows"], size: int) -> Float[Array, "*rows size"]:
-    """sin and cos of `steps` / 10000^(2j/size), interleaved (docs/specifications/tomacvf.md, section 2).
+    """sin and cos of `steps` / 10000^(2j/size), interleaved: `[...]` steps -> `[..., size]`.
 
-    Raises ValueError unless `size` is even and at least 2.
+    Source: docs/specifications/tomacvf.md, section 2, after Vaswani et al., "Attention Is All You Need", 2017,
+    section 3.5. Raises ValueError unless `size` is even and at least 2.
     """
     if size < 2 or size % 2:
         raise ValueError(f"encoding_size={size}: must be even and at least 2")
