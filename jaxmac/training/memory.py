@@ -37,7 +37,8 @@ def working_bytes(env: Any, config: Any, episode_bytes: int, joint_outputs: int 
     """Upper estimate of one member's transient memory: fresh episodes twice, a batch, and its activations."""
     windows = getattr(config, "trajectory_unit", "episode") != "episode" and not config.unroll_episode
     rows = getattr(config, "max_rows", 0) or (config.trajectory if windows else env.horizon)
-    widths = config.hidden_size * (10 + 2 * config.hidden_layers) + 4 * env.num_agents * env.state_size
+    hidden = config.hidden_size + getattr(config, "critic_hidden_size", 0)
+    widths = hidden * (10 + 2 * config.hidden_layers) + 4 * env.num_agents * env.state_size
     widths += 6 * joint_outputs  # of a centralised net, forward and backward
     activations = 4 * config.batch_size * (rows + 1) * env.num_agents * widths
     episodes = 2 * max(config.num_envs, config.eval_episodes) + config.batch_size

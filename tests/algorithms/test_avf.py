@@ -193,22 +193,21 @@ def test_rows_outside_the_mask_weigh_nothing():
     assert episode_errors(error, mask).tolist() == [2.0]
 
 
-def test_weights_multiply_the_losses_of_an_episodes_rows(env, batch):
+@pytest.mark.parametrize("name", ["avf-qtran", pytest.param("mac-dec-ddrqn", marks=pytest.mark.slow)])
+def test_weights_multiply_the_losses_of_an_episodes_rows(name, env, batch):
     """Twice the weight of every episode is twice the loss; no weight on all but one is that one's loss."""
-    for name in ("avf-qtran", "mac-dec-ddrqn"):
-        algorithm, state, hyper = build(name, env, trajectory_unit="episode", sampling="uniform")
-        sample = sample_of(batch)
+    algorithm, state, hyper = build(name, env, trajectory_unit="episode", sampling="uniform")
+    sample = sample_of(batch)
 
-        def loss(weight, algorithm=algorithm, state=state, hyper=hyper, sample=sample):
-            given = {"main": sample._replace(weight=weight)}
-            return algorithm.update(state, hyper, given, NOW, jax.random.key(5))[1]["loss"]
+    def loss(weight):
+        given = {"main": sample._replace(weight=weight)}
+        return algorithm.update(state, hyper, given, NOW, jax.random.key(5))[1]["loss"]
 
-        first, others = jnp.arange(8) == 0, jnp.arange(8) > 0
-        one, twice, apart, rest = map(
-            float, jax.jit(jax.vmap(loss))(jnp.stack([jnp.ones(8), jnp.full(8, 2.0), first * 1.0, others * 1.0]))
-        )
-        assert twice == pytest.approx(2 * one, rel=1e-5) and one > 0
-        assert apart + rest == pytest.approx(one, rel=1e-5) and 0 < apart < one
+    first, others = jnp.arange(8) == 0, jnp.arange(8) > 0
+    weights = jnp.stack([jnp.ones(8), jnp.full(8, 2.0), first * 1.0, others * 1.0])
+    one, twice, apart, rest = map(float, jax.jit(jax.vmap(loss))(weights))
+    assert twice == pytest.approx(2 * one, rel=1e-5) and one > 0
+    assert apart + rest == pytest.approx(one, rel=1e-5) and 0 < apart < one
 
 
 def test_running_agents_keep_their_macro_action_whatever_the_policy_says(env):

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxmac.algorithms.targets import TargetRows, n_step_target, one_step_target, target_rows
 from jaxmac.hyper import Hyper
@@ -27,7 +28,7 @@ def test_n_steps_by_hand_with_garbage_in_the_padding():
     np.testing.assert_allclose(two[:3], expected, rtol=1e-6)
     np.testing.assert_allclose(n_step_target(rows, value, 9)[:3], [1 + 0.81 * 2 + 0.9**3 * 4, 5.6, 4], rtol=1e-6)
     truncated = rows._replace(terminal=jnp.zeros(5, bool))
-    assert n_step_target(truncated, value.at[2].set(30.0), 9)[2] == np.float32(4 + 0.9**3 * 30)
+    assert float(n_step_target(truncated, value.at[2].set(30.0), 9)[2]) == pytest.approx(4 + 0.9**3 * 30)
 
 
 def test_rewards_are_scaled_and_durations_become_discounts():

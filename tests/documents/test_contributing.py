@@ -66,6 +66,28 @@ def command_of(section):
     return ["train", *(word for pair in flags.items() for word in pair)]
 
 
+def test_all_examples_train_together(workshop, capsys, monkeypatch):
+    """One run with an environment, a mixer, a memory, a sampling rule and a sink from outside."""
+    monkeypatch.setattr("jaxmac.cli.train.use_cpu_devices", lambda count: None)
+    small = dict(zip(SMALL[::2], SMALL[1::2], strict=True))
+    for name in ("--replay-tournament", "--env-options.horizon"):
+        small.pop(name)
+    parts = {"--env": "Corridor-7", "--algorithm": "avf-weighted-sum", "--memory": "elman", "--log": "jsonl"}
+    parts |= {"--sampling": "prioritised", "--episodes": "16", "--weight-embed": "4", "--recurrent-scale": "0.5"}
+    flags = {**small, **parts, "--priority-exponent": "0.8"}
+    plugins = [module for module in MODULES.values() if module != "alone"]
+    arguments = [word for pair in flags.items() for word in pair]
+    arguments += [word for module in plugins for word in ("--plugin", module)]
+    assert main(["train", *arguments, "--out", "run"]) == 0, capsys.readouterr().err
+    config = json.loads((workshop / "run" / "config.json").read_text())
+    assert set(config["plugins"]) == set(plugins) and config["settings"]["priority_exponent"] == 0.8
+    result = jaxmac.load("run")
+    assert np.isfinite(result.metrics["loss"][-1]).all() and (result.metrics["updates"][-1] > 0).all()
+    rows = (workshop / "run" / "metrics.jsonl").read_text().splitlines()
+    assert len(rows) == result.metrics["loss"].size
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("section", MODULES)
 def test_the_command_trains_the_example(section, workshop, capsys, monkeypatch):
     monkeypatch.setattr("jaxmac.cli.train.use_cpu_devices", lambda count: None)
@@ -77,6 +99,7 @@ def test_the_command_trains_the_example(section, workshop, capsys, monkeypatch):
     assert np.isfinite(result.metrics["loss"][-1]).all() and (result.metrics["updates"][-1] > 0).all()
 
 
+@pytest.mark.slow
 def test_a_run_with_a_plugin_goes_through_every_command(workshop, capsys, monkeypatch):
     """An outside mixer is trained, resumed, evaluated, rendered, exported; without it one line names the module."""
     for module in ("train", "resume"):
@@ -116,10 +139,10 @@ def test_the_environment_does_what_its_text_says(workshop):
 
 def test_the_mixer_keeps_its_promise_and_would_fail_without_positive_weights(workshop, monkeypatch):
     load_plugins(["weighted_sum"])
-    check_mixer("weighted-sum")
+    check_mixer("weighted-sum", instances=40)
     monkeypatch.setattr(nn, "softplus", lambda x: x)
     with pytest.raises(MixerError, match="mixer 'weighted-sum': the joint value falls as a utility rises"):
-        check_mixer("weighted-sum")
+        check_mixer("weighted-sum", instances=40)
     assert make_mixer("weighted-sum", weight_embed=3).weight_embed == 3
 
 
@@ -161,6 +184,7 @@ def test_the_algorithm_learns(workshop):
     assert result.metrics["eval_return"][-1].tolist() == [Additive.best] * 2
 
 
+@pytest.mark.slow
 def test_every_row_reaches_the_sink_once(workshop, monkeypatch):
     load_plugins(["json_lines"])
     settings = {"episodes": 16, "num_envs": 4, "batch_size": 4, "learning_starts": 8, "replay_episodes": 16}

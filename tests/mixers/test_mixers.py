@@ -254,6 +254,8 @@ def test_unconditional_v_breaks_conditional_igm():
     assert (igm_gaps(literal, random_cases(literal, 3)) > 1e-3).sum() >= 5
     check_igm(literal, random_cases(literal, 3, conditional=False))
     with pytest.raises(MixerError, match="some of them choosing, another joint macro-action is better"):
+        check_igm(literal, random_cases(literal, 3))
+    with pytest.raises(MixerError, match="mixer 'qplex': an infeasible utility of 1"):
         check_mixer(literal)
 
 

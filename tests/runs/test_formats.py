@@ -3,6 +3,7 @@
 import json
 import zipfile
 
+import jax
 import numpy as np
 import pytest
 from conftest import GOLDEN
@@ -35,6 +36,15 @@ def test_it_loads_with_a_note_about_settings_that_nothing_reads(run):
     assert result.metrics["eval_return"].shape == (3, 2)
 
 
+@pytest.mark.filterwarnings("ignore::jaxmac.runs.formats.RunNote")
+def test_its_learners_are_read_by_todays_names(run):
+    learner = jaxmac.load(run).learned(1, best=True).learner
+    assert set(learner.params) == {"agents", "mixer"} and all(
+        np.isfinite(x).all() for x in jax.tree.leaves(learner)
+    )
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::jaxmac.runs.formats.RunNote")
 def test_its_learners_play_and_it_goes_on(run):
     best = jaxmac.evaluate(run, episodes=2, best=True)

@@ -14,6 +14,7 @@ from jaxmac.config import compose, part_of, setting, settings_of
 from jaxmac.hyper import Hyper, hyper_arrays, hyper_of, static_view
 from jaxmac.mixers import QPLEX, VDN, register_mixer
 from jaxmac.runs.members import group_members, make_members
+from jaxmac.training.compiled import training_functions
 
 
 def config_of(algorithm, **values):
@@ -120,52 +121,39 @@ def test_swept_settings_that_shape_the_program_make_groups():
     assert [len(group) for group in group_members(members)] == [1, 1]
 
 
-class ReadOnce:
-    """A static config and hyperparameters that remember which settings were read."""
-
-    def __init__(self, values, names):
-        self.values, self.names = values, names
-
-    def __getattr__(self, name):
-        self.names.add(name)
-        return getattr(self.values, name)
+READERS = ("avf-qplex", "tomacvf-qmix", "mac-cen-q", "mac-iaicc")
+WATCHED = [name if name in READERS else pytest.param(name, marks=pytest.mark.slow) for name in list_algorithms()]
 
 
-def test_no_setting_is_without_a_reader():
-    """Every setting of every algorithm is read by it, by the replay or by the loop around it."""
-    loop = {"eval_every", "eval_episodes", "num_envs"}
-    for algorithm in list_algorithms():
-        config, seen = config_of(algorithm), set()
-        original = type(static_view(config)).__getattribute__
+@pytest.mark.parametrize("algorithm", WATCHED)
+def test_no_setting_is_without_a_reader(algorithm):
+    """Every setting is read by the algorithm, by its replay or by the loop around it."""
+    config, read = config_of(algorithm), {"eval_every", "eval_episodes", "num_envs"}  # by the loop
+    view = type(static_view(config))
+    original = view.__getattribute__
 
-        def watched(self, name, original=original, seen=seen):
-            seen.add(name)
-            return original(self, name)
+    def watched(self, name):
+        read.add(name)
+        return original(self, name)
 
-        view = type(static_view(config))
-        view.__getattribute__ = watched
-        try:
-            names = read_by(algorithm, config)
-        finally:
-            del view.__getattribute__
-        unread = set(settings_of(type(config))) - seen - names - loop
-        assert not unread, f"{algorithm} never reads {sorted(unread)}"
-
-
-def read_by(algorithm, config):
-    """The traced settings that are read while one iteration is traced."""
-    env = Additive()
-    built, names = make_algorithm(algorithm, env, config), set()
-
-    class Watched(Hyper):
+    class WatchedHyper(Hyper):
         def __getattr__(self, name):
-            names.add(name)
+            read.add(name)
             return super().__getattr__(name)
 
-    from jaxmac.training.compiled import training_functions
+    view.__getattribute__ = watched
+    try:
+        trace_an_iteration(algorithm, config, WatchedHyper(**dict(hyper_of(config))))
+    finally:
+        del view.__getattribute__
+    unread = set(settings_of(type(config))) - read
+    assert not unread, f"{algorithm} never reads {sorted(unread)}"
 
-    functions = training_functions(env, built, static_view(config))
-    hyper = Watched(**dict(hyper_of(config)))
+
+def trace_an_iteration(algorithm, config, hyper):
+    """What one iteration and an evaluation read; nothing is compiled."""
+    env = Additive()
+    functions = training_functions(env, make_algorithm(algorithm, env, config), static_view(config))
 
     def iterate(key):
         member = functions.init(key, hyper)
@@ -173,4 +161,3 @@ def read_by(algorithm, config):
         return functions.evaluate(member, key, hyper, jnp.int32(1))
 
     jax.eval_shape(iterate, jax.random.key(0))
-    return names

@@ -159,6 +159,7 @@ def test_going_on_from_an_earlier_checkpoint_writes_the_later_ones_anew(whole, t
     assert_same_learners(result, out, run, "learners")
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_of_one_group_of_several(tmp_path):
     """Groups differ in their shapes and train one after the other; the finished one is left alone."""
     out = tmp_path / "whole"
