@@ -5,11 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.probes import Asynchronous
+from support.registries import registered_only_here
 from support.runs import TINY
 
 import jaxmac
 from jaxmac.algorithms import configure
+from jaxmac.record import Replay, register_sampler
 from jaxmac.record.rollout import rollout
+from jaxmac.record.samplers import tournament_replay
 from jaxmac.runs.members import make_members
 from jaxmac.training import program as programs
 from jaxmac.training.program import Program, member_functions
@@ -145,3 +148,38 @@ def test_batches_of_one_iteration_differ():
     jax.effects_barrier()
     assert len(indices) == 2 * algorithm.collection.updates * 2
     assert len(set(indices)) > 0.9 * len(indices)
+
+
+def test_the_sampler_hears_of_the_errors_after_every_update():
+    """Each sampled episode's error reaches the storage that the next update samples from."""
+
+    def remembering(capacity, batch_size, window):
+        inner = tournament_replay(capacity, batch_size)
+
+        def sample(key, state):
+            return inner.sample(key, state["inner"])
+
+        def feedback(state, index, errors):
+            return state | {"errors": state["errors"].at[index].set(errors), "calls": state["calls"] + 1}
+
+        return Replay(
+            lambda example: {"inner": inner.init(example), "errors": jnp.zeros(capacity), "calls": jnp.int32(0)},
+            lambda state, episodes: state | {"inner": inner.add(state["inner"], episodes)},
+            lambda state: inner.size(state["inner"]),
+            sample,
+            capacity,
+            feedback,
+        )
+
+    with registered_only_here():
+        register_sampler("remembering", remembering)
+        values = {name: value for name, value in SETTINGS.items() if name != "replay_tournament"}
+        train = jaxmac.make_train("avf-vdn", Asynchronous(), sampling="remembering", **values)
+    hyper, key, last = train._hyper(None), jax.random.key(0), train.algorithm.collection.warmup_iterations + 2
+    member = train.functions.init(key, hyper)
+    before = train.functions.advance(member, key, hyper, jnp.int32(0), jnp.int32(last - 2))
+    assert before.replay["main"]["calls"] == 0
+    after = jax.jit(train.functions.advance)(member, key, hyper, jnp.int32(0), jnp.int32(last)).replay["main"]
+    assert after["calls"] == 2 * train.algorithm.collection.updates
+    stored = int(train.algorithm.collection.replay.size(after))
+    assert (after["errors"][:stored] > 0).mean() > 0.8 and (after["errors"][stored:] == 0).all()
