@@ -1,6 +1,6 @@
 """Mixers: from the utilities of all agents to one joint value, each a flax module in a file of its own.
 
-`jaxmac.mixers.base` says what a mixer is called with; `check_mixer` tests what one promises.
+`jaxmac.mixers.base` defines the inputs of a mixer; `check_mixer` tests the properties that a mixer must have.
 """
 
 from jaxmac.mixers.base import MIXERS, MixerInputs, MixerSpec, make_mixer, register_mixer

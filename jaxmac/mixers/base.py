@@ -1,4 +1,4 @@
-"""What a mixer is: from the utilities of all agents to one joint value. Mixers are found by name in a registry."""
+"""The interface of mixers, which join the utilities of all agents into one value, and their registry."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ Mixer = nn.Module  # the type of a built mixer
 
 
 class MixerInputs(NamedTuple):
-    """What a mixer is called with; the leading axes (time, batch) are any, and rows do not mix."""
+    """The inputs of a mixer: any leading axes (such as time and batch), over which rows are independent."""
 
     q_all: Float[Array, "*rows agents actions"]  # utilities Q_i(h_i, .)
     chosen: Int[Array, "*rows agents"]  # running macro-actions of all agents, new or ongoing
-    feasible: Bool[Array, "*rows agents actions"]  # F_i: what is available if the agent chooses, else what it runs
+    feasible: Bool[
+        Array, "*rows agents actions"
+    ]  # F_i: the available ones if the agent chooses, else the running one
     hidden: Float[Array, "*rows agents features"]  # outputs of the agents' recurrent layers
-    mixer_state: Float[Array, "*rows state"]  # what conditions the mixing, for example the joint macro-state
-    available: Bool[Array, "*rows agents actions"] | None = None  # availability, whoever chooses
+    mixer_state: Float[
+        Array, "*rows state"
+    ]  # the state that conditions the mixing, for example the joint macro-state
+    available: Bool[Array, "*rows agents actions"] | None = None  # availability, whether or not the agent chooses
     value: Float[Array, "*rows agents"] | None = None  # V_i of raw dueling heads, in place of the maximum over F_i
 
 
@@ -35,29 +39,30 @@ class MixerSpec(NamedTuple):
     """A registered mixer."""
 
     module: type[nn.Module]
-    dueling: str = "none"  # what `dueling="auto"` means with it
-    reads_state: bool = True  # it conditions on `mixer_state`
+    dueling: str = "none"  # the dueling head that `dueling="auto"` selects with this mixer
+    reads_state: bool = True  # whether it conditions on `mixer_state`
 
 
 MIXERS: Registry[MixerSpec] = Registry("mixer")
 
 
 def register_mixer(name: str, module: type[nn.Module], *, dueling: str = "none", reads_state: bool = True) -> None:
-    """Add a mixer: it gives the algorithms `avf-NAME` and, where it reads the mixer state, `tomacvf-NAME`.
+    """Add a mixer, which defines the algorithms `avf-NAME` and, if it reads the mixer state, `tomacvf-NAME`.
 
     Args:
-        name: its name.
-        module: a flax module class, called with `MixerInputs` `[..., agents, ...]`, that returns Q_tot `[...]`.
-            Fields made with `jaxmac.setting` are its hyperparameters; traced ones are arrays. The class attribute
-            `factorised` (default True) promises that the greedy joint macro-action of Q_tot is the tuple of the
-            agents' own, in its conditional form where some agents do not choose (IGM). A method `auxiliary(inputs)
-            -> [...]` adds a loss to the temporal-difference error's. A field `value_state: int | None` is set to
-            the number of leading entries of the mixer state that are global state where more follows them.
-        dueling: the utilities' head under `dueling="auto"`: "none", "centred" or "raw".
+        name: the name of the mixer.
+        module: a flax module class that is called with `MixerInputs` `[..., agents, ...]` and returns Q_tot
+            `[...]`. Fields made with `jaxmac.setting` are its hyperparameters; traced ones are arrays. Its class
+            attribute `factorised` (default True) promises individual-global-max: the greedy joint macro-action of
+            Q_tot is the tuple of the agents' greedy macro-actions, also where some agents do not choose
+            (docs/specifications/mixers.md, section 5). A method `auxiliary(inputs) -> [...]` gives a loss of each
+            row that is added to the temporal-difference loss. A field `value_state: int | None` is set where the
+            mixer state consists of the global state and further entries: it is the size of the global state.
+        dueling: the dueling head of the utilities under `dueling="auto"`: "none", "centred" or "raw".
         reads_state: whether it conditions on `mixer_state`.
 
     Raises ValueError, in one line, for a name that is taken or a module of the wrong kind. `jaxmac.check_mixer`
-    tests what it promises.
+    tests the promised properties.
     """
     if not inspect.isclass(module) or not issubclass(module, nn.Module):
         raise ValueError(f"mixer {name!r} is {module!r}; expected a flax.linen module class")
@@ -83,7 +88,7 @@ def make_mixer(name: str, **options: Any) -> nn.Module:
 
 
 def mixer_of(name: str, config: Any, **fields: Any) -> nn.Module:
-    """The mixer `name` with its static settings from `config`; `fields` win over them."""
+    """The mixer `name` with its static settings from `config`; `fields` take precedence over them."""
     module = MIXERS[name].module
     static = {s: getattr(config, s) for s, field in settings_of(module).items() if not field.metadata["traced"]}
     return module(**static | fields)
@@ -96,9 +101,9 @@ def with_traced(mixer: nn.Module, hyper: Hyper) -> nn.Module:
 
 
 def init_mixer(mixer: nn.Module, key: Array, agents: int, actions: int, hidden_size: int, state_size: int) -> Any:
-    """Initial parameters of a mixer for teams of this size.
+    """Initial parameters of a mixer for a team of this size.
 
-    Raises ValueError, in one line, where the mixer fails on such inputs or does not give one value a row.
+    Raises ValueError, in one line, if the mixer fails on such inputs or does not return one value per row.
     """
     inputs = MixerInputs(
         jnp.zeros((1, agents, actions)),
@@ -119,10 +124,10 @@ def init_mixer(mixer: nn.Module, key: Array, agents: int, actions: int, hidden_s
 
 
 def auxiliary_losses(mixer: nn.Module, params: Any, inputs: MixerInputs) -> Float[Array, "*rows"] | float:
-    """What a mixer adds to the loss of each row; 0 for most."""
+    """The auxiliary loss of each row; 0 for a mixer without a method `auxiliary`."""
     return mixer.apply(params, inputs, method="auxiliary") if hasattr(mixer, "auxiliary") else 0.0
 
 
 def is_factorised(mixer: nn.Module | type[nn.Module]) -> bool:
-    """Whether a mixer promises that agents can choose by their own utilities."""
+    """Whether a mixer promises individual-global-max, so that agents can choose by their own utilities."""
     return bool(getattr(mixer, "factorised", True))

@@ -1,4 +1,8 @@
-"""QMIX: a network that is monotone in every utility, its weights produced from the mixer state."""
+"""QMIX: a mixing network that is monotone in every utility, with weights that hypernetworks produce.
+
+Paper: Tabish Rashid et al., "QMIX: Monotonic Value Function Factorisation for Deep Multi-Agent Reinforcement
+Learning", ICML 2018.
+"""
 
 from typing import ClassVar
 
@@ -16,14 +20,15 @@ class QMIX(nn.Module):
     """Q_tot = elu(q^T |W1(s)| + b1(s)) . |w2(s)| + v(s) (docs/specifications/mixers.md, section 2).
 
     `mixing_embed` is the mixing width E; `hypernet_layers` (1 or more) and `hypernet_embed` shape the networks
-    that produce W1 and w2. The absolute values make dQ_tot/dQ_i >= 0. With `value_state` only the first entries
-    of the mixer state produce w2 and v; `b1_abs` takes |b1| (both: docs/specifications/tomacvf.md, section 4).
+    that produce W1 and w2. The absolute values make dQ_tot/dQ_i >= 0. With `value_state` only that many leading
+    entries of the mixer state produce w2 and v; `b1_abs` uses |b1| (both: docs/specifications/tomacvf.md, section
+    4).
     """
 
-    mixing_embed: int = setting(32, "mixing width", low=1)
-    hypernet_layers: int = setting(2, "layers of the hypernetworks", low=1, high=2)
+    mixing_embed: int = setting(32, "width of the mixing network's hidden layer", low=1)
+    hypernet_layers: int = setting(2, "layers of the hypernetworks that produce its weights", low=1, high=2)
     hypernet_embed: int = setting(32, "hidden width of the hypernetworks", low=1)
-    b1_abs: bool = setting(False, "a non-negative first bias")
+    b1_abs: bool = setting(False, "take the absolute value of the first bias, as ToMacVF does")
     value_state: int | None = None
     factorised: ClassVar[bool] = True
 

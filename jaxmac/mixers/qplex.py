@@ -1,4 +1,8 @@
-"""QPLEX: a weighted sum of utilities plus a weighted sum of advantages that no agent can gain from."""
+"""QPLEX: a weighted sum of the utilities plus a weighted sum of the agents' non-positive advantages.
+
+Paper: Jianhao Wang, Zhizhou Ren, Terry Liu, Yang Yu and Chongjie Zhang, "QPLEX: Duplex Dueling Multi-Agent
+Q-Learning", ICLR 2021.
+"""
 
 from typing import ClassVar, NamedTuple
 
@@ -13,11 +17,11 @@ from jaxmac.networks.choice import feasible_max, is_action, take_chosen
 from jaxmac.networks.layers import MLP, StackedMLP
 
 POSITIVE = 1e-10
-"""Added to every absolute value, so that weights are positive and not only non-negative."""
+"""Added to absolute values, so that weights are positive and not only non-negative."""
 
 
 class Terms(NamedTuple):
-    """What QPLEX adds up, each `[..., agents]`."""
+    """The terms of QPLEX's sum, each `[..., agents]`."""
 
     weight: Float[Array, "*rows agents"]  # w_i > 0
     utility: Float[Array, "*rows agents"]  # w_i Q_i + b_i
@@ -26,20 +30,23 @@ class Terms(NamedTuple):
 
 
 class QPLEX(nn.Module):
-    """Q_tot = sum_i (w_i Q_i + b_i) + sum_i (lambda_i - 1) sg(w_i (Q_i - V_i)).
+    """Q_tot = sum_i (w_i Q_i + b_i) + sum_i (lambda_i - 1) sg(w_i (Q_i - V_i)), where sg stops the gradient.
 
-    docs/specifications/mixers.md, section 3.
+    Source: docs/specifications/mixers.md, section 3.
 
     V_i is the maximum of Q_i over the agent's feasible set (section 5). `v_over_feasible=False` takes it over
-    `available` even while a macro-action runs, which breaks the conditional IGM and is there for comparison.
-    `weighted_head=False` sets w = 1, b = 0; `is_minus_one=False` drops the "- 1"; `kernels` is K.
+    `available` even while a macro-action is running, which breaks the conditional IGM and serves as a comparison.
+    `weighted_head=False` sets w = 1 and b = 0, `is_minus_one=False` drops the "- 1", and `kernels` is the number of
+    terms in lambda.
     """
 
-    kernels: int = setting(4, "attention heads", low=1)
-    hypernet_embed: int = setting(32, "hidden width of the hypernetworks", low=1)
-    advantage_layers: int = setting(2, "layers of the advantage weights", low=1, high=3)
-    advantage_embed: int = setting(32, "hidden width of the advantage weights", low=1)
-    v_over_feasible: bool = setting(True, "V over the feasible set (False breaks the conditional IGM)")
+    kernels: int = setting(4, "number of attention heads in the advantage weights", low=1)
+    hypernet_embed: int = setting(32, "hidden width of the hypernetworks that weight the utilities", low=1)
+    advantage_layers: int = setting(2, "layers of the networks that weight the advantages", low=1, high=3)
+    advantage_embed: int = setting(32, "hidden width of the networks that weight the advantages", low=1)
+    v_over_feasible: bool = setting(
+        True, "V is the maximum over the feasible set; False: over all available ones, which breaks conditional IGM"
+    )
     weighted_head: bool = True
     is_minus_one: bool = True
     factorised: ClassVar[bool] = True
@@ -47,8 +54,8 @@ class QPLEX(nn.Module):
     def __call__(self, inputs: MixerInputs) -> Float[Array, "*rows"]:
         """Joint value of the running macro-actions.
 
-        `inputs.value` replaces V_i, for raw dueling utilities: advantages may then be positive and the IGM fails.
-        Raises ValueError if `v_over_feasible` is False and `inputs.available` is missing.
+        `inputs.value`, if given (raw dueling utilities), replaces V_i: advantages can then be positive, and IGM
+        fails. Raises ValueError if `v_over_feasible` is False and `inputs.available` is missing.
         """
         if not self.v_over_feasible and inputs.available is None:
             raise ValueError("available=None: QPLEX with v_over_feasible=False needs the availability mask")

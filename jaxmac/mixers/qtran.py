@@ -1,4 +1,8 @@
-"""QTRAN (base): a free joint value, and utilities whose sum is made to agree with it where it matters."""
+"""QTRAN-base: an unconstrained joint value, and auxiliary losses that tie the sum of the utilities to it.
+
+Paper: Kyunghwan Son, Daewoo Kim, Wan Ju Kang, David Hostallero and Yung Yi, "QTRAN: Learning to Factorize with
+Transformation for Cooperative Multi-Agent Reinforcement Learning", ICML 2019.
+"""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -17,14 +21,14 @@ from jaxmac.networks.layers import MLP
 class QTRAN(nn.Module):
     """Q_jt = MLP([s, sum_i MLP([h_i, onehot(m_i)])]) and V = MLP(s) (docs/specifications/mixers.md, section 4).
 
-    Q_jt itself does not factorise; what the agents act on is the sum of their utilities, which `auxiliary` ties
-    to it. `critic_embed` is the width of its networks, `critic_layers` the number of their layers.
+    Q_jt itself does not factorise. The agents maximise the sum of their utilities, which the loss `auxiliary` ties
+    to Q_jt. `critic_embed` is the width of the networks of Q_jt and V, `critic_layers` the number of their layers.
     """
 
-    critic_embed: int = setting(64, "hidden width of the joint critic", low=1)
-    critic_layers: int = setting(3, "layers of the joint critic", low=2, high=8)
-    opt_weight: float = setting(1.0, "weight of the loss at the greedy choice", low=0.0)
-    nopt_weight: float = setting(0.1, "weight of the loss at the choice taken", low=0.0)
+    critic_embed: int = setting(64, "hidden width of the networks of the joint value", low=1)
+    critic_layers: int = setting(3, "layers of the networks of the joint value", low=2, high=8)
+    opt_weight: float = setting(1.0, "weight of the loss L_opt, at the greedy joint macro-action", low=0.0)
+    nopt_weight: float = setting(0.1, "weight of the loss L_nopt, at the joint macro-action taken", low=0.0)
     factorised: ClassVar[bool] = False
 
     def __call__(self, inputs: MixerInputs) -> Float[Array, "*rows"]:
@@ -48,9 +52,10 @@ class QTRAN(nn.Module):
         return [critic(joint_action) for joint_action in joint_actions], value
 
     def losses(self, inputs: MixerInputs) -> tuple[Float[Array, "*rows"], Float[Array, "*rows"]]:
-        """The squares (opt, nopt) of each row: at the conditional greedy choice, and at the one taken.
+        """The losses L_opt and L_nopt of each row, at the conditional greedy joint macro-action and the one taken.
 
-        Their gradient moves utilities and V only, never Q_jt.
+        L_opt = (sum_i max Q_i - Q_jt(greedy) + V)^2 and L_nopt = min(sum_i Q_i - Q_jt(taken) + V, 0)^2; gradients
+        flow to the utilities and V only (docs/specifications/mixers.md, section 4).
         """
         q_all, chosen, feasible, hidden, mixer_state, *_ = inputs
         greedy = masked_argmax(q_all, feasible)

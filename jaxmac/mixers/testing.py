@@ -1,4 +1,4 @@
-"""`check_mixer`: what every mixer must do, tried on random instances; one line says what is broken."""
+"""`check_mixer`: tests the properties of a mixer on random instances; one line names the property that fails."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level":
 
 
 class MixerError(ValueError):
-    """A mixer does not do what it promises; one line says what."""
+    """A mixer lacks a property that it must have; the message names it in one line."""
 
 
 class Instance(NamedTuple):
-    """A random mixer in a random situation; in a batch every leaf has a leading axis."""
+    """Random parameters of a mixer and random inputs; in a batch of instances every leaf has a leading axis."""
 
     params: Any
     q_all: Float[Array, "agents actions"]
@@ -36,7 +36,7 @@ class Instance(NamedTuple):
     state: Float[Array, "state"]
 
     def inputs(self, joint: Int[Array, "joints agents"]) -> MixerInputs:
-        """What the mixer is called with for some joint macro-actions of one instance."""
+        """The inputs of the mixer for some joint macro-actions of one instance, `[joints, ...]`."""
 
         def tiled(x: Array) -> Array:
             return jnp.broadcast_to(x, (len(joint), *x.shape))
@@ -47,7 +47,7 @@ class Instance(NamedTuple):
 
     @property
     def greedy(self) -> Int[Array, "agents"]:
-        """The agents' own best macro-actions, what they run where they do not choose."""
+        """The agents' own best macro-actions; the running ones where agents do not choose."""
         return conditional_argmax(self.q_all, self.available, self.choosing, self.running)
 
 
@@ -62,7 +62,7 @@ def check_mixer(mixer: str | nn.Module | type[nn.Module], instances: int = 200) 
 
     Args:
         mixer: a registered name, a module, or a module class that is built with its defaults.
-        instances: how many to try.
+        instances: number of random instances.
 
     Raises MixerError, in one line, for the first property that does not hold.
     """
@@ -115,12 +115,12 @@ def random_instances(mixer: nn.Module, agents: int, conditional: bool = True, co
 
 
 def for_each(function: Any, *instances: Any) -> Any:
-    """`function` of every instance, as NumPy arrays."""
+    """The results of `function` for every instance, as NumPy arrays with a leading axis."""
     return jax.tree.map(np.asarray, quick_jit(jax.vmap(function))(*instances))
 
 
 def utility_gradient(mixer: nn.Module, params: Any, inputs: MixerInputs) -> Float[Array, "*rows agents"]:
-    """dQ_tot/dQ_i of the chosen utilities (rows do not mix)."""
+    """dQ_tot/dQ_i for the utilities of the chosen macro-actions, row by row."""
     grad = jax.grad(lambda q: mixer.apply(params, inputs._replace(q_all=q)).sum())(inputs.q_all)
     return jnp.take_along_axis(grad, inputs.chosen[..., None], -1)[..., 0]
 
@@ -148,7 +148,7 @@ def check_rows(mixer: nn.Module, instances: Instance) -> None:
 
 
 def check_padding(mixer: nn.Module, instances: Instance) -> None:
-    """Nothing that an infeasible entry holds can change the value or its gradient, NaN included."""
+    """Utilities of infeasible macro-actions, NaN included, change neither the value nor its gradient."""
 
     def value_and_gradient(garbage: float, instance: Instance) -> Any:
         feasible = feasible_set(instance.available, instance.choosing, instance.running)
@@ -202,7 +202,7 @@ def igm_gaps(mixer: nn.Module, instances: Instance) -> Float[np.ndarray, "instan
 
 
 def check_igm(mixer: nn.Module, instances: Instance) -> None:
-    """No joint choice beats the agents' own."""
+    """No feasible joint macro-action has a larger value than the tuple of the agents' own greedy ones."""
     gaps = igm_gaps(mixer, instances)
     broken = np.abs(gaps) > 1e-10
     if broken.any():

@@ -1,4 +1,7 @@
-"""VDN: the joint value is the sum of the utilities."""
+"""VDN: the joint value is the sum of the utilities.
+
+Paper: Peter Sunehag et al., "Value-Decomposition Networks for Cooperative Multi-Agent Learning", AAMAS 2018.
+"""
 
 from typing import ClassVar
 
@@ -10,7 +13,7 @@ from jaxmac.networks.choice import take_chosen
 
 
 class VDN(nn.Module):
-    """Q_tot = sum_i Q_i; no parameters, no state (docs/specifications/mixers.md, section 1)."""
+    """Q_tot = sum_i Q_i, without parameters and without a state (docs/specifications/mixers.md, section 1)."""
 
     factorised: ClassVar[bool] = True
 
