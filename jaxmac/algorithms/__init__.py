@@ -1,4 +1,4 @@
-"""Algorithms, each a file of a few pure functions and one line that registers it; their presets are beside them."""
+"""Algorithms, each a file of pure functions that is registered by one line; presets are in the folder `presets`."""
 
 from functools import partial
 from types import ModuleType
@@ -37,7 +37,7 @@ __all__ = [
 
 
 def _with_mixer(module: ModuleType, config: type, presets: ModuleType, mixer: str) -> AlgorithmSpec:
-    """The algorithm of a mixer family with one mixer."""
+    """The algorithm of a mixer family (AVF or ToMacVF) with the mixer `mixer`."""
     named = {"tuned": presets.tuned, "paper": presets.paper}
     return AlgorithmSpec(
         config,
@@ -48,7 +48,7 @@ def _with_mixer(module: ModuleType, config: type, presets: ModuleType, mixer: st
 
 
 def _register_baselines(make: Any, presets: ModuleType, configs: dict[str, type]) -> None:
-    """Baselines; the papers ran them with the reference program's settings."""
+    """Register baselines; the papers ran them with the reference program's settings, so `paper` is `reference`."""
     named = {"tuned": presets.tuned, "reference": presets.reference, "paper": presets.reference}
     for kind, config in configs.items():
         of_kind = {name: partial(preset, kind=kind) for name, preset in named.items()}
@@ -58,7 +58,7 @@ def _register_baselines(make: Any, presets: ModuleType, configs: dict[str, type]
 avf_spec = partial(_with_mixer, avf, avf.AVFConfig, avf_presets)
 tomacvf_spec = partial(_with_mixer, tomacvf, tomacvf.ToMacVFConfig, tomacvf_presets)
 ALGORITHMS.register_family("avf", MixerFamily(avf_spec, lambda mixer: True))
-# Without a mixer state there is nothing for its attention to condition.
+# ToMacVF's attention conditions the mixer through its state, so a mixer that reads none (VDN) is left out.
 ALGORITHMS.register_family("tomacvf", MixerFamily(tomacvf_spec, lambda mixer: mixer.reads_state))
 _register_baselines(mac_q.make, mac_q_presets, mac_q_config.CONFIGS)
 _register_baselines(actor_critic.make, actor_critic_presets, actor_critic_config.CONFIGS)

@@ -3,8 +3,9 @@
 Paper: Yuchen Xiao, Weihao Tan and Christopher Amato, "Asynchronous Actor-Critic for Multi-Agent Reinforcement
 Learning", NeurIPS 2022; docs/specifications/policy_gradient.md, whose sections are cited below.
 
-One learner: actors on own rows (CAC: one joint actor on joint rows), critics on own or joint rows that see a
-history or the global state. What an algorithm is, is which of them it has and how their rows meet.
+One learner for all of them: actors learn from own rows (Mac-CAC: one joint actor from joint rows), critics from own
+or joint rows, with a history of observations or the global state as input. The algorithms differ in which actors
+and critics they have, and in which critic row gives the advantage of an actor row.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ from jaxmac.record.windows import trajectory_of
 
 @struct.dataclass
 class ActorCriticState:
-    """Everything an actor-critic learns, arrays only; the leading axis of a leaf is one of networks."""
+    """Everything that an actor-critic learns, arrays only; every leaf has a leading axis of networks."""
 
-    actors: Any
-    critics: Any
-    target: Any  # of the critics
+    actors: Any  # parameters
+    critics: Any  # parameters
+    target: Any  # parameters of the target critics
     actor_opt_state: Any
     critic_opt_state: Any
 
@@ -62,19 +63,23 @@ class Networks(NamedTuple):
     kind: str
     actors: AgentNetworks
     critics: AgentNetworks | Critics
-    joint: Joint | None  # of mac-cac
-    sizes: Joint
+    joint: Joint | None  # the joint macro-actions of mac-cac's actor
+    sizes: Joint  # sizes of the team, for joint observations
 
 
 class Rows(NamedTuple):
-    """A batch cut both ways, `[rows, batch, ...]`."""
+    """A batch of episodes cut into own and into joint rows, each `[rows, batch, ...]`."""
 
     own: OwnRows
     joint: JointRows
 
 
 def make_networks(env: Environment, config: JointActorCriticConfig, kind: str) -> Networks:
-    """Actors and critics of `kind`; raises a one-line ValueError for settings that do not fit."""
+    """Actors and critics of the algorithm `kind`.
+
+    Raises ValueError, in one line, for an `n_step` longer than the horizon, a state critic without a global state,
+    or too many joint macro-actions.
+    """
     if config.n_step > env.horizon:
         raise ValueError(f"n_step={config.n_step} is longer than the horizon; allowed: <= {env.horizon}")
     if config.critic == "state" and not env.state_size:
@@ -108,7 +113,7 @@ def make(env: Environment, config: JointActorCriticConfig, kind: str) -> Algorit
         state: ActorCriticState, hyper: Hyper, samples: dict[str, Sample], progress: Progress, key: Array
     ) -> tuple[ActorCriticState, dict[str, Any]]:
         del key
-        before = progress.episodes - config.num_envs  # exploration is that of the episodes learned from
+        before = progress.episodes - config.num_envs  # epsilon with which these episodes were collected
         epsilon = epsilon_at(hyper, progress._replace(episodes=before))
         rows = rows_of(networks, hyper, samples["main"].episodes)
         state, losses = learn(networks, state, rows, hyper, epsilon)
@@ -131,12 +136,12 @@ def make(env: Environment, config: JointActorCriticConfig, kind: str) -> Algorit
 
 
 def epsilon_at(hyper: Hyper, progress: Progress) -> Array:
-    """Exploration after so many episodes."""
+    """The exploration rate epsilon after `progress.episodes` training episodes."""
     return linear_schedule(progress, 0, hyper.epsilon_start, hyper.epsilon_end, hyper.epsilon_episodes)
 
 
 def init(networks: Networks, key: Array, hyper: Hyper) -> ActorCriticState:
-    """Draw all parameters; targets start as copies."""
+    """Draw all parameters; the target critics start as copies of the critics."""
     actor_key, critic_key = jax.random.split(key)
     actors, critics = networks.actors.init(actor_key), networks.critics.init(critic_key)
     states = (init_optimiser(hyper, params, apart=True) for params in (actors, critics))
@@ -158,14 +163,14 @@ def rows_of(networks: Networks, hyper: Hyper, episodes: Episode) -> Rows:
             timeout_is_terminal=config.timeout_is_terminal,
         )
         own = own_rows(chosen, hyper.gamma)
-        whole = own._replace(mask=own.mask & (own.opening >= 0))  # its joint rows are all there
+        whole = own._replace(mask=own.mask & (own.opening >= 0))  # none of its joint rows was dropped by a cap
         return Rows(whole, joint_rows(chosen, hyper.gamma, macro_state="start"))
 
     return jax.vmap(cut, out_axes=Rows(OWN_TIME_MAJOR, TIME_MAJOR))(episodes)
 
 
 def critic_rows(networks: Networks, rows: Rows, hyper: Hyper) -> TargetRows:
-    """Rows whose returns the critics learn, `[rows, batch, critics]`: own (IAC, IAICC) or joint (CAC, NIACC)."""
+    """The rows that critics learn from, `[rows, batch, critics]`: own (IAC, IAICC) or joint (CAC, NIACC) rows."""
     if networks.kind in ("mac-iac", "mac-iaicc"):
         own = rows.own
         return target_rows(hyper, own.reward, own.duration, own.terminal, own.mask)
@@ -175,7 +180,7 @@ def critic_rows(networks: Networks, rows: Rows, hyper: Hyper) -> TargetRows:
 
 
 def values(networks: Networks, params: Any, rows: Rows) -> tuple[Array, Array]:
-    """Values of every row of the stream and after it, each `[rows, batch, critics]` (section 5)."""
+    """The critics' values at the start of every row and after it, each `[rows, batch, critics]` (section 5)."""
     own, joint = rows
     alone = networks.kind == "mac-iac"
     per_agent = alone or networks.kind == "mac-iaicc"
@@ -192,12 +197,12 @@ def values(networks: Networks, params: Any, rows: Rows) -> tuple[Array, Array]:
     outputs = _over(networks.critics, params, obs)[..., 0]
     if not per_agent:
         return outputs[:-1], outputs[1:]
-    # Where agent i began, and where it ended: an entry of the joint rows for each of its own.
+    # Agent i's critic runs over joint rows; its value is read where an own row of the agent starts and ends.
     return jnp.take_along_axis(outputs[:-1], own.opening, 0), jnp.take_along_axis(outputs[1:], own.closing, 0)
 
 
 def _over(networks: AgentNetworks, params: Any, obs: Array, last_action: Array | None = None) -> Array:
-    """Outputs of recurrent networks that move at every entry, `[rows, batch, networks, outputs]`."""
+    """Outputs of recurrent networks that advance at every entry, `[rows, batch, networks, outputs]`."""
     advance = jnp.ones(obs.shape[:-1], bool)
     last_action = advance.astype(jnp.int32) if last_action is None else last_action
     return networks.apply(params, networks.initial_hidden(obs.shape[1]), obs, last_action, advance)[1].q
@@ -206,9 +211,9 @@ def _over(networks: AgentNetworks, params: Any, obs: Array, last_action: Array |
 def learn(
     networks: Networks, state: ActorCriticState, rows: Rows, hyper: Hyper, epsilon: Float[Array, ""]
 ) -> tuple[ActorCriticState, dict[str, Array]]:
-    """One step of every critic, then one of every actor on the new critics' advantages (sections 5 and 6).
+    """One Adam step of every critic, then one of every actor with the new critics' advantages (sections 5 and 6).
 
-    Returns the new state and the losses of each critic and actor.
+    Returns the new state, and `critic_loss [critics]` and `actor_loss [actors]`. The targets are not updated here.
     """
     stream = critic_rows(networks, rows, hyper)
     returns = n_step_target(stream, values(networks, state.target, rows)[1], networks.config.n_step)
@@ -236,7 +241,7 @@ def learn(
 def critic_losses(
     networks: Networks, params: Any, rows: Rows, stream: TargetRows, returns: Float[Array, "rows batch critics"]
 ) -> Float[Array, "critics"]:
-    """Mean squared error of each critic over its rows."""
+    """Mean squared error between the returns and the values of each critic over its rows (section 5)."""
     error = jnp.where(stream.mask, returns - values(networks, params, rows)[0], 0.0)
     return jnp.sum(error**2, axis=(0, 1)) / jnp.maximum(jnp.sum(stream.mask, axis=(0, 1)), 1)
 
@@ -244,17 +249,17 @@ def critic_losses(
 class Decisions(NamedTuple):
     """The decisions that actors learn from, `[rows, batch, actors, ...]`."""
 
-    obs: Float[Array, "rows batch actors obs"]
-    last_action: Array  # what ended before
-    choice: Array  # i32
-    allowed: Bool[Array, "rows batch actors actions"]  # what could have been chosen
+    obs: Float[Array, "rows batch actors obs"]  # macro-observations
+    last_action: Array  # the macro-action that ended before, int32 [rows, batch, actors]
+    choice: Array  # the chosen (joint) macro-action, int32 [rows, batch, actors]
+    allowed: Bool[Array, "rows batch actors actions"]  # the (joint) macro-actions that could be chosen
     closing_time: Array  # primitive step on which the row closes
-    duration: Array
+    duration: Array  # primitive steps of the row
     mask: Bool[Array, "rows batch actors"]
 
 
 def decisions_of(networks: Networks, rows: Rows) -> Decisions:
-    """Own decisions of every agent, or those of the team where one joint actor decides."""
+    """The decisions of every agent, or those of the team where one joint actor decides."""
     own, joint = rows
     if networks.joint is None:
         return Decisions(
@@ -276,7 +281,11 @@ def decisions_of(networks: Networks, rows: Rows) -> Decisions:
 def actor_losses(
     networks: Networks, params: Any, rows: Rows, advantage: Array, hyper: Hyper, epsilon: Array
 ) -> Float[Array, "actors"]:
-    """Policy-gradient loss of each actor: minus the mean of gamma^t log pi(m | h) A over its rows (section 6)."""
+    """Loss of each actor: minus the mean of gamma^t (log pi(m | h) A + entropy bonus) over its rows (section 6).
+
+    t is the primitive step on which the row closes, or with `weight_at_decision` that of the decision; the
+    advantage A carries no gradient.
+    """
     decisions = decisions_of(networks, rows)
     if networks.kind == "mac-niacc":  # the advantage of the joint segment in which the macro-action ended
         advantage = jnp.take_along_axis(advantage, rows.own.closing, axis=0)
@@ -296,5 +305,5 @@ def actor_losses(
 
 
 def _counts(networks: Networks) -> tuple[int, ...]:
-    """Number of real choices of each actor."""
+    """Number of (joint) macro-actions of each actor, without padding."""
     return (networks.joint.size,) if networks.joint else tuple(networks.env.num_actions)

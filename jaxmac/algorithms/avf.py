@@ -51,11 +51,11 @@ from jaxmac.record.replay import Sample
 class AVFConfig(WindowsConfig, LastActionConfig, FactorisedConfig):
     """Hyperparameters of AVF; those of its mixer, memory and sampler join them."""
 
-    macro_state: str = setting("joint", "what the mixer sees", choices=MACRO_STATES)
+    macro_state: str = setting("joint", "macro-state that conditions the mixer", choices=MACRO_STATES)
 
 
 def macro_state_size(env: Environment, config: Any) -> int:
-    """Entries of the macro-state: the joint one holds the state at every agent's last decision."""
+    """Size of the macro-state; the joint one consists of the global states at every agent's last decision."""
     return env.state_size * (env.num_agents if config.macro_state == "joint" else 1)
 
 
@@ -73,7 +73,7 @@ def make(env: Environment, config: AVFConfig, mixer_name: str) -> Algorithm:
 
 
 def from_networks(networks: Networks) -> Algorithm:
-    """AVF with given networks; a context encodes the agents' histories over joint rows (ToMacVF's ablations)."""
+    """AVF with given networks; in ToMacVF's ablations they have a context that encodes the agents' histories."""
 
     def init_of(key: Array, hyper: Hyper) -> LearnerState:
         agents_key, mixer_key = jax.random.split(key)
@@ -105,7 +105,7 @@ def utilities_of(networks: Networks, params: Any, rows: JointRows) -> Utilities:
 def mixer_states(
     networks: Networks, params: Any, rows: JointRows
 ) -> tuple[Float[Array, "rows batch state"], Float[Array, "rows batch state"]]:
-    """What the mixer sees at each row and after it."""
+    """The mixer state before and after each row: the macro-state and, with a context, the encoded histories."""
     if networks.context is None:
         return rows.mixer_state, rows.next_mixer_state
     last_action = jax.nn.one_hot(rows.last_action, networks.env.max_actions)
@@ -121,7 +121,11 @@ def mixer_states(
 def td_target(
     networks: Networks, state: LearnerState, online: Utilities, rows: JointRows, hyper: Hyper
 ) -> Float[Array, "rows batch"]:
-    """The target of each row: its value is the target networks' of the conditional greedy choice after it."""
+    """The target of each row (equation 14 of the paper; docs/specifications/avf.md, section 4).
+
+    It bootstraps from the target networks' value of the conditional greedy joint macro-action after the row, which
+    the online networks choose with `double_q`.
+    """
     after = jax.tree.map(lambda x: x[1:], utilities_of(networks, state.target, rows))
     chooser = online.q[1:] if networks.config.double_q else after.q
     greedy = conditional_argmax(chooser, rows.next_avail, rows.ended, rows.macro_action)
@@ -140,7 +144,11 @@ def loss(
     progress: Progress,
     weight: Float[Array, "batch"],
 ) -> tuple[Float[Array, ""], Float[Array, "batch"]]:
-    """Mean square of the (hysteretic) errors over the rows, and each episode's mean |error|."""
+    """The loss of a batch and the mean absolute error of each episode.
+
+    The loss is the mean square of the (hysteretic) temporal-difference errors over the rows plus the mixer's
+    auxiliary loss (docs/specifications/avf.md, section 4).
+    """
     online = utilities_of(networks, params, rows)
     now = jax.tree.map(lambda x: x[:-1], online)
     mixer_state = mixer_states(networks, params, rows)[0]

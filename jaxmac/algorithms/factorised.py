@@ -1,4 +1,4 @@
-"""What AVF and ToMacVF share: utilities mixed into one joint value, and the update of all their networks."""
+"""The parts shared by AVF and ToMacVF: utilities mixed into one joint value, and the update of all networks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ class FactorisedConfig(SharedAgentsConfig, ValueBasedConfig):
     """Hyperparameters of algorithms with a mixer, without those of the mixer itself."""
 
     dueling: str = setting(
-        "auto", "dueling utilities (auto: centred for QPLEX, else none)", choices=("auto", *DUELING)
+        "auto",
+        "dueling head of the utilities (auto: the mixer's own, centred for QPLEX)",
+        choices=("auto", *DUELING),
     )
 
 
@@ -49,23 +51,23 @@ class Networks(NamedTuple):
     mixer: Mixer
     context: AgentContext | None  # encodes the agents' histories for the mixer
     dueling: str
-    state_size: int  # of the global state or macro-state that the mixer sees
+    state_size: int  # size of the global state or macro-state in the mixer state
     tokens: int  # width of the context's inputs
 
 
 def dueling_of(config: FactorisedConfig, mixer_name: str) -> str:
-    """The kind of dueling head that `auto` stands for with this mixer."""
+    """The dueling head of a config, where "auto" means the one that is registered with the mixer."""
     return MIXERS[mixer_name].dueling if config.dueling == "auto" else config.dueling
 
 
 def mixer_for(mixer_name: str, config: Any, **fields: Any) -> Mixer:
-    """The mixer of a config; those of its fields that are in `fields` have that value instead."""
+    """The mixer of a config; values in `fields` replace those of the config where the mixer has such a field."""
     known = MIXERS[mixer_name].module.__dataclass_fields__
     return mixer_of(mixer_name, config, **{name: value for name, value in fields.items() if name in known})
 
 
 def init(networks: Networks, agents_key: Array, mixer_key: Array, context_key: Array, hyper: Hyper) -> LearnerState:
-    """Draw all parameters; targets start as copies."""
+    """Draw the parameters of agents, mixer and context; targets start as copies."""
     env, context = networks.env, networks.context
     size = networks.state_size + (env.num_agents * context.width if context is not None else 0)
     mixer = with_traced(networks.mixer, hyper)
@@ -87,14 +89,14 @@ def mixer_inputs(
     running: Int[Array, "rows batch agents"],
     mixer_state: Float[Array, "rows batch state"],
 ) -> MixerInputs:
-    """The mixer's inputs where `choosing` agents may choose among `avail` and the others run `running`."""
+    """The mixer's inputs where `choosing` agents choose among `avail` and the others keep running `running`."""
     feasible = feasible_set(avail, choosing, running)
     value = utilities.value if networks.dueling == "raw" else None
     return MixerInputs(utilities.q, chosen, feasible, utilities.hidden, mixer_state, avail, value)
 
 
 def joint_value(networks: Networks, params: Any, hyper: Hyper, inputs: MixerInputs) -> Float[Array, "rows batch"]:
-    """Q_tot of each row."""
+    """The mixer's value Q_tot of each row."""
     return with_traced(networks.mixer, hyper).apply(params["mixer"], inputs)
 
 
@@ -106,7 +108,7 @@ def auxiliary_loss(
     mask: Bool[Array, "rows batch"],
     weight: Float[Array, "batch"],
 ) -> Float[Array, ""] | float:
-    """Mean over `mask` of what the mixer adds to the loss, weighted by episode; 0 for most."""
+    """The mixer's auxiliary loss, a mean over the rows in `mask` weighted by episode; 0 if the mixer has none."""
     mixer = with_traced(networks.mixer, hyper)
     if not hasattr(mixer, "auxiliary"):
         return 0.0
@@ -125,7 +127,7 @@ def make_algorithm(
     loss: Loss,
     policy: Callable[[Any], Policy],
 ) -> Algorithm:
-    """The algorithm that cuts samples with `rows_of`, descends `loss` and acts with `policy(agent parameters)`."""
+    """The algorithm that cuts samples with `rows_of`, minimises `loss` and acts with `policy(agent parameters)`."""
     config, env = networks.config, networks.env
 
     def update(

@@ -5,9 +5,10 @@ Learning", CoRL 2019; Yuchen Xiao, Joshua Hoffman, Tian Xia and Christopher Amat
 Decentralized Macro-Action-Based Policies via a Centralized Q-Net", ICRA 2020; docs/specifications/value_based.md,
 whose sections are cited below.
 
-One learner from two kinds of networks: decentralised ones on each agent's own rows (Mac-CERT), and a centralised
-one over joint macro-actions on joint rows (Mac-JERT). The four algorithms differ in which of them they have, in
-which chooses the target's macro-actions, and in where experience comes from.
+One learner with two kinds of networks: decentralised ones, which learn from each agent's own rows (Mac-CERT), and a
+centralised one over joint macro-actions, which learns from joint rows (Mac-JERT). The four algorithms differ in
+which networks they have, in which network chooses the target's macro-actions, and in the policy that collects
+experience.
 """
 
 from __future__ import annotations
@@ -60,7 +61,11 @@ class Networks(NamedTuple):
 
 
 def make_networks(env: Environment, config: MacQConfig, kind: str) -> Networks:
-    """The networks of the algorithm `kind`; raises a one-line ValueError for settings that do not fit it."""
+    """The networks of the algorithm `kind`.
+
+    Raises ValueError, in one line, for `exploration_switch` without `centralised_exploration` or for too many joint
+    macro-actions.
+    """
     if kind == "mac-dec-ddrqn" and config.exploration_switch and not config.centralised_exploration:
         raise ValueError("exploration_switch=True needs centralised_exploration=True")
     agents = None if kind == "mac-cen-q" else agent_networks(env, config)
@@ -99,7 +104,7 @@ def make(env: Environment, config: MacQConfig, kind: str) -> Algorithm:
 
 
 def init(networks: Networks, key: Array, hyper: Hyper) -> LearnerState:
-    """Draw all parameters; targets start as copies. Every network has an optimiser of its own."""
+    """Draw all parameters; targets start as copies. Every network has its own optimiser state."""
     params, opt_state = {}, {}
     for index, name in enumerate(("agents", "centralised")):
         part = getattr(networks, name)
@@ -110,7 +115,7 @@ def init(networks: Networks, key: Array, hyper: Hyper) -> LearnerState:
 
 
 def _is_single(networks: Networks, name: str) -> bool:
-    """Whether the parameters of that name are those of one network, without a leading axis."""
+    """Whether the parameters `name` belong to one shared network and have no leading axis of networks."""
     return name == "agents" and networks.agents is not None and networks.config.share_parameters
 
 
@@ -119,7 +124,7 @@ def _stacked(networks: Networks, name: str, params: Any) -> Any:
 
 
 class Batch(NamedTuple):
-    """A batch of windows cut both ways, `[rows, batch, ...]`."""
+    """A batch of windows cut into own and into joint rows, each `[rows, batch, ...]`."""
 
     own: OwnRows
     joint: JointRows
@@ -142,16 +147,16 @@ def rows_of(config: MacQConfig, sample: Sample, hyper: Hyper, key: Array) -> tup
 def learn(
     networks: Networks, state: LearnerState, first: Batch, second: Batch, hyper: Hyper, progress: Progress
 ) -> tuple[LearnerState, dict[str, Array], list[Array]]:
-    """One update (section 5): of the centralised network on batch `first`, then of the decentralised on `second`.
+    """One update (section 5): the centralised network learns from `first`, the decentralised ones from `second`.
 
-    Returns the new state; the loss of each part and the number of rows that a cap left out; and each episode's mean
-    absolute error `[batch]`, in the order of the parts.
+    Returns the new state; the losses and the number of rows that a cap left out; and for each of the two the mean
+    absolute error of every episode `[batch]`.
     """
     metrics: dict[str, Array] = {"dropped_rows": jnp.zeros((), jnp.int32)}
     errors: list[Array] = []
     choice = None
     if networks.centralised is not None:
-        alone = networks.agents is None  # hysteresis only where it learns for itself
+        alone = networks.agents is None  # hysteresis in MacCen-Q only (section 5.3)
         differentiate = jax.value_and_grad(joint_loss, argnums=1, has_aux=True)
         arguments = first.joint, hyper, progress, first.weight, alone
         (loss, error), gradient = differentiate(networks, state.params, state.target, *arguments)
@@ -190,7 +195,7 @@ def _descend(
     hyper: Hyper,
     progress: Progress,
 ) -> LearnerState:
-    """One Adam step of the networks `name`, each for itself; one without a row stays as it is."""
+    """One Adam step of each of the networks `name` separately; a network without a row is left unchanged."""
     if not _is_single(networks, name):
         return descend(state, gradient, networks.config, hyper, progress, name, has_rows)
     one = state.replace(params=state.params | {name: _stacked(networks, name, state.params[name])})
@@ -211,8 +216,8 @@ def own_losses(
 ) -> tuple[Float[Array, "agents"], Float[Array, "batch"]]:
     """Mean squared (hysteretic) error of each agent over its own rows (sections 5.1 and 5.3).
 
-    `choice` are the target's macro-actions; None: each agent's own best. Returns the losses of the agents and each
-    episode's mean absolute error.
+    `choice` are the macro-actions whose target values are bootstrapped; None: each agent's own greedy ones. Returns
+    the loss of each agent and the mean absolute error of each episode.
     """
     online, future = (_own_q(networks, p, rows) for p in (params, target))
     if choice is None:
@@ -242,7 +247,10 @@ def joint_loss(
     weight: Float[Array, "batch"],
     is_hysteretic: bool,
 ) -> tuple[Float[Array, ""], Float[Array, "batch"]]:
-    """Mean squared error of the centralised network over joint rows (section 5.2), and each episode's |error|."""
+    """Mean squared error of the centralised network over joint rows (section 5.2).
+
+    Returns the loss and the mean absolute error of each episode.
+    """
     online, future = (_joint_q(networks, p["centralised"], rows) for p in (params, target))
     chooser = online[1:] if networks.config.double_q else future[1:]
     value = take_chosen(future[1:], _best_joint(networks, chooser, rows))
@@ -272,9 +280,10 @@ def _best_joint(networks: Networks, q: Array, rows: JointRows) -> Int[Array, "ro
 
 
 def joint_policy(networks: Networks, params: Any, recurrent: bool) -> Policy:
-    """Centralised epsilon-greedy: when anyone must choose, the best joint macro-action given what still runs.
+    """Centralised epsilon-greedy policy: the best joint macro-action given the macro-actions still running.
 
-    One draw decides for all whether they explore (section 4).
+    It decides whenever at least one agent must choose, and one random draw decides for all agents whether they
+    explore (section 4). Without `recurrent` every decision starts from the initial hidden state.
     """
 
     def act(key: Array, hidden: Array, ts: TimeStep, epsilon: Array) -> tuple[Array, Array]:
@@ -292,7 +301,7 @@ def joint_policy(networks: Networks, params: Any, recurrent: bool) -> Policy:
 
 
 def behaviour(networks: Networks, params: dict[str, Any], stream: str) -> Policy:
-    """How experience of `stream` is gathered (section 4)."""
+    """The policy that collects the experience of `stream` (section 4)."""
     config, recurrent = networks.config, networks.config.recurrent_exploration
     if networks.agents is None or stream == "centralised":
         return joint_policy(networks, params["centralised"], recurrent)
@@ -304,7 +313,7 @@ def behaviour(networks: Networks, params: dict[str, Any], stream: str) -> Policy
 
 
 def switched(often: Policy, seldom: Policy) -> Policy:
-    """`seldom` with probability epsilon at every step, else what `often` does without exploring."""
+    """At every step `seldom` with probability epsilon, else `often` without exploration."""
 
     def act(key: Array, carry: Any, ts: TimeStep, epsilon: Array) -> tuple[Any, Array]:
         coin_key, first_key, second_key = jax.random.split(key, 3)
@@ -317,7 +326,7 @@ def switched(often: Policy, seldom: Policy) -> Policy:
 
 
 def evaluation(networks: Networks, params: dict[str, Any]) -> Policy:
-    """Greedy and recurrent: the decentralised networks, the centralised one where there is no other (section 7)."""
+    """The recurrent greedy policy of the decentralised networks, or of the centralised one if alone (section 7)."""
     if networks.agents is None:
         return joint_policy(networks, params["centralised"], recurrent=True)
     return utility_policy(networks.agents, params["agents"])

@@ -1,4 +1,4 @@
-"""Hyperparameters of the value-based baselines: each algorithm has those that it reads."""
+"""Hyperparameters of the value-based baselines; the config of an algorithm declares only those that it reads."""
 
 from __future__ import annotations
 
@@ -12,22 +12,26 @@ from jaxmac.record.replay import SAMPLERS
 
 @dataclass(frozen=True)
 class MacQConfig(WindowsConfig, ValueBasedConfig):
-    """Hyperparameters of all of them; the defaults are the reference program's."""
+    """Hyperparameters of all value-based baselines; the defaults are the reference program's."""
 
-    learning_rate: float = setting(1e-3, "Adam's step size", above=0.0, high=1.0, traced=True)
+    learning_rate: float = setting(1e-3, "learning rate (Adam)", above=0.0, high=1.0, traced=True)
     grad_clip: float = setting(
-        0.0, "largest global norm of a network's gradient (0: no clipping)", low=0.0, traced=True
+        0.0, "largest global norm of the gradient of each network (0: no clipping)", low=0.0, traced=True
     )
     target_steps: int = setting(
         5000,
-        "nominal primitive steps between copies to the targets (0: use target_episodes or Polyak averaging)",
+        "nominal primitive steps between copies to the target networks (0: use target_episodes or polyak)",
         low=0,
     )
-    sampling: str = setting("windows", "rule that samples the replay", choices=SAMPLERS, chooses="sampler")
-    close_on_terminal: bool = setting(False, "an environment termination ends every running macro-action")
-    recurrent_exploration: bool = setting(False, "hidden states are carried on while exploring")
+    sampling: str = setting("windows", "sampling rule of the replay", choices=SAMPLERS, chooses="sampler")
+    close_on_terminal: bool = setting(
+        False, "an environment's termination ends running macro-actions, so that they yield rows"
+    )
+    recurrent_exploration: bool = setting(
+        False, "keep hidden states while collecting (False: reset at every decision)"
+    )
     hidden_size: int = setting(32, "width of the networks' recurrent layer", low=1)
-    layer_size: int = setting(32, "width of their layers before it (0: as the recurrent one)", low=0)
+    layer_size: int = setting(32, "width of the networks' layers before the recurrent one (0: hidden_size)", low=0)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,9 @@ class MacDecQConfig(SharedAgentsConfig, LastActionConfig, MacQConfig):
 class MacCenQConfig(MacQConfig):
     """Hyperparameters of MacCen-Q."""
 
-    conditional: bool = setting(True, "a centralised target keeps what those run who do not choose")
+    conditional: bool = setting(
+        True, "conditional arg max in the target: agents that do not choose keep what they run"
+    )
 
 
 @dataclass(frozen=True)
@@ -53,9 +59,10 @@ class ParallelDDRQNConfig(SharedAgentsConfig, LastActionConfig, MacCenQConfig):
 class DDRQNConfig(ParallelDDRQNConfig):
     """Hyperparameters of MacDec-DDRQN."""
 
-    centralised_exploration: bool = setting(False, "the centralised network explores")
+    centralised_exploration: bool = setting(False, "the centralised network's policy collects the experience")
     exploration_switch: bool = setting(
-        False, "with it: the decentralised choice with probability 1 - epsilon at every step"
+        False,
+        "with centralised_exploration: use the decentralised policy with probability 1 - epsilon at every step",
     )
 
 

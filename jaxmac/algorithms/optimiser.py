@@ -1,4 +1,7 @@
-"""The optimiser of every algorithm and its step: for all parameters together, or for networks that learn apart."""
+"""The optimiser of every algorithm and its step, for all parameters together or for each network separately.
+
+Adam: Diederik P. Kingma and Jimmy Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from jaxmac.hyper import Hyper
 
 
 def optimiser(hyper: Hyper, rate: Array | float) -> optax.GradientTransformation:
-    """Clipping by global norm, Adam, then the learning rate, which may be traced."""
+    """Clipping by global norm (`grad_clip`), Adam, then scaling by the learning rate, which may be traced."""
     norm = hyper.grad_clip
     return optax.chain(
         optax.clip_by_global_norm(jnp.where(norm > 0, norm, jnp.inf)),
@@ -23,8 +26,8 @@ def optimiser(hyper: Hyper, rate: Array | float) -> optax.GradientTransformation
 
 
 def init_optimiser(hyper: Hyper, params: Any, apart: bool = False) -> Any:
-    """Optimiser state of `params`; `apart`: one for each network stacked along their leading axis."""
-    init = optimiser(hyper, 0.0).init  # the rate is no part of the state
+    """Optimiser state of `params`; with `apart`, one for each of the networks stacked along the leading axis."""
+    init = optimiser(hyper, 0.0).init  # the state does not depend on the learning rate
     return jax.vmap(init)(params) if apart else init(params)
 
 
@@ -36,10 +39,11 @@ def gradient_step(
     params: Any,
     has_rows: Bool[Array, "networks"] | None = None,
 ) -> tuple[Any, Any]:
-    """One step of Adam on `params`: (parameters, optimiser state).
+    """One step of Adam on `params`; returns the new parameters and optimiser state.
 
-    With `has_rows` every leaf has a leading axis of networks that learn apart: their norms are clipped one by one,
-    and a network without a row to learn from stays as it is, where Adam would move on a gradient of zero.
+    With `has_rows` every leaf has a leading axis of networks that learn separately: the gradient of each is clipped
+    by its own norm, and a network without rows is left unchanged, although Adam's momentum would move it on a
+    gradient of zero.
     """
     adam = optimiser(hyper, rate)
 

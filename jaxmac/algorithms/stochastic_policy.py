@@ -1,4 +1,4 @@
-"""Sampled policies with a floor of exploration: how actor-critics act, and what they learn the gradient of."""
+"""Policies that sample macro-actions with a floor of exploration, as actor-critics act, and their probabilities."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from jaxmac.networks.choice import NEGATIVE, masked_argmax
 from jaxmac.networks.joint import Joint
 from jaxmac.record.policy import Policy
 
-SMALLEST = 1e-30  # a probability that is logged
+SMALLEST = 1e-30  # lower bound of a probability, for its logarithm
 Choice = Callable[..., Array]  # (key, logits, allowed, timestep, epsilon) -> macro-actions [batch, agents]
 
 
 def floored_log_probs(
     logits: Float[Array, "*rows actors actions"], epsilon: Array, counts: tuple[int, ...]
 ) -> Float[Array, "*rows actors actions"]:
-    """log((1 - epsilon) softmax + epsilon / |A|) over each actor's real actions; `NEGATIVE` for padding.
+    """log((1 - epsilon) softmax(logits) + epsilon / |A|) over each actor's real actions; `NEGATIVE` for padding.
 
-    `counts` are the actors' numbers of real actions; `epsilon` broadcasts against the result
+    `counts` are the numbers of real actions of the actors, and `epsilon` broadcasts against the result
     (docs/specifications/policy_gradient.md, section 2).
     """
     sizes = jnp.asarray(counts)[:, None]
@@ -39,12 +39,11 @@ def floored_log_probs(
 def sampled_policy(
     networks: AgentNetworks, params: object, counts: tuple[int, ...], joint: Joint | None = None
 ) -> Policy:
-    """Draw from the floored policy, or greedily take its best.
+    """The policy that samples from the floored probabilities; `act_greedily` takes the most probable macro-action.
 
-    An actor is asked, and its hidden state moves, where it must choose.
-
-    With `joint` one actor decides for all: whenever anyone must choose it draws among the joint macro-actions that
-    agree with those still running (section 7).
+    The hidden state of an actor advances where its agent must choose. With `joint` one actor decides for the team:
+    whenever at least one agent must choose, it samples among the joint macro-actions that keep the running ones
+    (docs/specifications/policy_gradient.md, section 7).
     """
 
     def allowed_log_probs(logits: Array, allowed: Bool[Array, "batch actors actions"], epsilon: Array) -> Array:

@@ -1,7 +1,8 @@
-"""Temporal-difference targets over rows, joint or own: all take the same rows, and none lets a gradient through.
+"""Temporal-difference targets over joint or own rows. All take the same rows, and their gradient is stopped.
 
-Row k earns R_k (discounted inside the row) in tau_k primitive steps; rows of a sequence follow each other without a
-gap, and padding comes after the last real one. V'_k is the target network's value after row k.
+R_k is the reward of row k, discounted inside the row, and tau_k its duration in primitive steps. The rows of a
+sequence follow each other without a gap, and padding comes after the last real row. V'_k is the target network's
+value after row k.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from jaxmac.hyper import Hyper
 
 
 class TargetRows(NamedTuple):
-    """What a target needs of rows; leading axis rows, any other axes (batch, agents) behind it."""
+    """The fields of rows that a target needs; the leading axis is rows, other axes (batch, agents) follow it."""
 
     reward: Float[Array, "rows *batch"]  # R_k
     discount: Float[Array, "rows *batch"]  # gamma^tau_k
@@ -38,10 +39,11 @@ def one_step_target(rows: TargetRows, next_value: Float[Array, "rows *batch"]) -
 def n_step_target(
     rows: TargetRows, next_value: Float[Array, "rows *batch"], n_step: int
 ) -> Float[Array, "rows *batch"]:
-    """The return of the next n rows, then the value after them (docs/specifications/policy_gradient.md, section 5).
+    """The n-step return over rows (docs/specifications/policy_gradient.md, section 5).
 
-    G_k = sum_j gamma^(tau_k + ... + tau_{k+j-1}) R_{k+j}, then gamma^(tau_k + ...) V' after the last row summed
-    unless that is terminal; fewer than n rows where the sequence ends. 0 rows mean one.
+    y_k = sum_{j=0}^{n-1} gamma^(tau_k + ... + tau_{k+j-1}) R_{k+j} + gamma^(tau_k + ... + tau_{k+n-1}) V'_{k+n-1},
+    without the bootstrap where row k+n-1 is terminal, and with fewer than n rows at the end of the sequence. n = 0
+    is the same as n = 1.
     """
 
     def ahead(x: Array, steps: int) -> Array:

@@ -1,8 +1,9 @@
 """ToMacVF: temporal utilities on fresh observations, attention-conditioned mixing, micro- and macro-TD.
 
 Paper: Wenjing Zhang and Wei Zhang, "ToMacVF: Temporal Macro-action Value Factorization for Asynchronous Multi-Agent
-Reinforcement Learning"; docs/specifications/tomacvf.md, sections 2 to 8. Without Mac-SJERT it is AVF on joint rows,
-without ATPG the mixer sees the state alone, and without both it is AVF with the state at the row's start.
+Reinforcement Learning", arXiv:2507.10251, 2025; docs/specifications/tomacvf.md, sections 2 to 8. Without Mac-SJERT
+it is AVF on joint rows, without ATPG the mixer is conditioned on the state alone, and without both it is AVF with
+the state at the row's start as macro-state.
 """
 
 from __future__ import annotations
@@ -54,15 +55,19 @@ from jaxmac.record.windows import TRAJECTORY_UNITS
 
 @dataclass(frozen=True)
 class OnSteps:
-    """With Mac-SJERT there are no rows to cut: whole episodes, step by step."""
+    """With Mac-SJERT the algorithm learns from whole episodes step by step and has no settings for rows."""
 
 
 @dataclass(frozen=True)
 class OnJointRows(WindowsConfig, LastActionConfig):
     """Hyperparameters of the ablations without Mac-SJERT, which learn from joint rows as AVF does."""
 
-    macro_state: str = setting("start", "what the mixer sees", choices=MACRO_STATES)
-    trajectory_unit: str = setting("episode", "primitive steps, joint rows or episode", choices=TRAJECTORY_UNITS)
+    macro_state: str = setting("start", "macro-state that conditions the mixer", choices=MACRO_STATES)
+    trajectory_unit: str = setting(
+        "episode",
+        "unit of a trajectory: primitive steps, joint rows or the whole episode",
+        choices=TRAJECTORY_UNITS,
+    )
 
 
 ABLATIONS = {"none": OnSteps, "atpg": OnSteps, "mac-sjert": OnJointRows, "both": OnJointRows}
@@ -72,17 +77,17 @@ ABLATIONS = {"none": OnSteps, "atpg": OnSteps, "mac-sjert": OnJointRows, "both":
 class ToMacVFConfig(FactorisedConfig):
     """Hyperparameters of ToMacVF; those of its mixer, memory and sampler join them."""
 
-    ablation: str = setting("none", "what is left out", choices=ABLATIONS, chooses="ablation")
-    n_step: int = setting(1, "primitive steps of a micro-transition", low=1)
+    ablation: str = setting("none", "parts of ToMacVF that are left out", choices=ABLATIONS, chooses="ablation")
+    n_step: int = setting(1, "primitive steps of a micro-transition (n of its n-step target)", low=1)
     micro_weight: float = setting(1.0, "weight of the micro-TD loss", low=0.0, traced=True)
     macro_weight: float = setting(1.0, "weight of the macro-TD loss", low=0.0, traced=True)
-    encoding_size: int = setting(8, "size of a temporal encoding, even", low=2)
-    attention_width: int = setting(32, "width of encoders and attention", low=1)
-    attention_heads: int = setting(1, "heads; they divide the width evenly", low=1)
-    attention_threshold: float = setting(0.1, "attention to another agent below it is cut", low=0.0)
-    attention_renormalise: bool = setting(False, "attention that is left sums to one")
-    attention_residual: bool = setting(False, "an agent's own encoding is added")
-    stale_obs_at_execution: bool = setting(False, "agents act on macro-observations of their last decision")
+    encoding_size: int = setting(8, "size of each temporal encoding, an even number", low=2)
+    attention_width: int = setting(32, "width of the history encoders and of attention", low=1)
+    attention_heads: int = setting(1, "number of attention heads; must divide attention_width", low=1)
+    attention_threshold: float = setting(0.1, "attention weights to other agents below this are set to 0", low=0.0)
+    attention_renormalise: bool = setting(False, "rescale the remaining attention weights to sum to one")
+    attention_residual: bool = setting(False, "add each agent's own encoded history to the attention's output")
+    stale_obs_at_execution: bool = setting(False, "agents act on macro-observations, not on current observations")
 
 
 def check(env: Environment, config: ToMacVFConfig) -> None:
@@ -119,7 +124,8 @@ def make_networks(env: Environment, config: ToMacVFConfig, mixer_name: str) -> N
     fan_in = tuple(size + clocks + env.max_actions for size in env.obs_sizes)
     context = _context(config, fan_in) if attends else None
     state_size = env.state_size if on_steps else avf.macro_state_size(env, config)
-    # What follows the state is for W1 and b1 alone; without attention QMIX is the plain one (section 4).
+    # Only W1 and b1 read the encoded histories that follow the state; without attention QMIX is the usual one
+    # (docs/specifications/tomacvf.md, section 4).
     mixer = mixer_for(mixer_name, config, **{"value_state": state_size} if attends else {"b1_abs": False})
     return Networks(env, config, agents, mixer, context, dueling, state_size, max(fan_in))
 
@@ -167,13 +173,16 @@ def with_clocks(
     elapsed: Float[Array, "*rows agents"],
     size: int,
 ) -> Float[Array, "*rows agents inputs"]:
-    """Observations with the encodings of the episode's time and of each macro-action's progress appended."""
+    """Observations followed by the temporal encodings of the episode's time and of each agent's elapsed steps.
+
+    Source: docs/specifications/tomacvf.md, section 2.
+    """
     time = jnp.broadcast_to(temporal_encoding(clock, size)[..., None, :], (*elapsed.shape, size))
     return jnp.concatenate([obs, time, temporal_encoding(elapsed, size)], axis=-1)
 
 
 def temporal_policy(networks: Networks, params: Any) -> Policy:
-    """Decentralised epsilon-greedy; hidden states move at every primitive step, on what is perceived now."""
+    """Decentralised epsilon-greedy policy whose hidden states advance at every primitive step."""
     stale, size = networks.config.stale_obs_at_execution, networks.config.encoding_size
 
     def act(key: Array, hidden: Array, ts: TimeStep, epsilon: Array) -> tuple[Array, Array]:
@@ -193,7 +202,7 @@ def temporal_policy(networks: Networks, params: Any) -> Policy:
 def outputs_of(
     networks: Networks, params: Any, steps: JointSteps
 ) -> tuple[Utilities, Float[Array, "time+1 batch mixer"]]:
-    """Utilities `[time+1, batch, agents, actions]` and what the mixer sees at every entry."""
+    """Utilities `[time+1, batch, agents, actions]` and the mixer state at every entry."""
     inputs = with_clocks(steps.obs, steps.clock, steps.elapsed, networks.config.encoding_size)
     hidden = networks.agents.initial_hidden(steps.mask.shape[1])
     advance = jnp.ones_like(steps.choosing)
@@ -214,10 +223,10 @@ def loss(
     progress: Progress,
     weight: Float[Array, "batch"],
 ) -> tuple[Float[Array, ""], Float[Array, "batch"]]:
-    """Micro- and macro-TD losses on the same values, and what the mixer adds (docs/specifications/tomacvf.md,
-    section 5).
+    """The weighted sum of micro- and macro-TD loss, plus the mixer's auxiliary loss.
 
-    Returns the loss and each episode's mean |micro error|.
+    Source: equations 13 and 14 of the paper; docs/specifications/tomacvf.md, section 5. Returns the loss and the
+    mean absolute micro-TD error of each episode `[batch]`.
     """
     utilities, mixer_state = outputs_of(networks, params, steps)
     future = target_values(networks, state, utilities, steps, hyper)
@@ -238,9 +247,9 @@ def loss(
 def errors(
     steps: JointSteps, value: Float[Array, "time batch"], future: Float[Array, "time+1 batch"], hyper: Hyper
 ) -> tuple[Float[Array, "time batch"], Float[Array, "time batch agents"]]:
-    """Micro errors and macro errors, target minus value.
+    """Micro- and macro-TD errors, each target minus value (docs/specifications/tomacvf.md, section 5).
 
-    `value` is that of the macro-actions running, `future` the target networks' at every entry.
+    `value` is the joint value of the running macro-actions, `future` the target networks' value at every entry.
     """
     after_micro = jnp.take_along_axis(future, steps.micro_next, axis=0)
     micro_rows = target_rows(hyper, steps.micro_reward, steps.micro_steps, steps.micro_terminal, steps.mask)
@@ -253,7 +262,7 @@ def errors(
 def target_values(
     networks: Networks, state: LearnerState, online: Utilities, steps: JointSteps, hyper: Hyper
 ) -> Float[Array, "time+1 batch"]:
-    """Value of the conditional greedy choice at every entry by the target networks."""
+    """The target networks' value of the conditional greedy joint macro-action at every entry."""
     utilities, mixer_state = outputs_of(networks, state.target, steps)
     chooser = online.q if networks.config.double_q else utilities.q
     greedy = conditional_argmax(chooser, steps.avail, steps.choosing, steps.running)

@@ -1,4 +1,4 @@
-"""What every value-based algorithm shares: settings, state, epsilon-greedy acting, hysteresis, steps, targets."""
+"""Shared by all value-based algorithms: settings, state, epsilon-greedy policies, hysteresis, updates, targets."""
 
 from __future__ import annotations
 
@@ -39,42 +39,58 @@ from jaxmac.record.windows import TRAJECTORY_UNITS
 class ValueBasedConfig(CommonConfig):
     """Hyperparameters of every value-based algorithm; defaults as in docs/specifications/avf.md, section 7."""
 
-    learning_rate: float = setting(1e-4, "Adam's step size", above=0.0, high=1.0, traced=True)
+    learning_rate: float = setting(1e-4, "learning rate (Adam)", above=0.0, high=1.0, traced=True)
     learning_rate_decay: float = setting(
-        1.0, "factor on the learning rate after its schedule (1: constant)", above=0.0, high=1.0, traced=True
+        1.0,
+        "factor on the learning rate at the end of its schedule (1: constant)",
+        above=0.0,
+        high=1.0,
+        traced=True,
     )
-    learning_rate_episodes: float = setting(4000.0, "episodes of that linear schedule", above=0.0, traced=True)
-    polyak: float = setting(0.995, "share of the old target kept after an update", low=0.0, high=1.0, traced=True)
+    learning_rate_episodes: float = setting(
+        4000.0, "training episodes of the learning rate's linear schedule", above=0.0, traced=True
+    )
+    polyak: float = setting(
+        0.995, "share of the old target network kept after an update", low=0.0, high=1.0, traced=True
+    )
     target_episodes: int = setting(
-        0, "training episodes between copies of the network to its target (0: use Polyak averaging)", low=0
+        0, "training episodes between copies to the target networks (0: use Polyak averaging)", low=0
     )
     target_steps: int = setting(
-        0, "nominal primitive steps between such copies (0: use target_episodes or Polyak averaging)", low=0
+        0, "nominal primitive steps between copies to the target networks (0: use target_episodes or polyak)", low=0
     )
-    double_q: bool = setting(True, "arg max by the online network, value by the target")
+    double_q: bool = setting(True, "double Q-learning: arg max by the online network, value by the target network")
     explore_fraction: float = setting(
-        0.0, "share of the parallel episodes that act at random throughout", low=0.0, high=1.0, traced=True
+        0.0, "share of the parallel episodes that are random throughout training", low=0.0, high=1.0, traced=True
     )
     hysteresis: float = setting(
-        1.0, "factor on negative errors when learning starts (1: off)", low=0.0, high=1.0, traced=True
+        1.0, "factor on negative TD errors when learning starts (1: no hysteresis)", low=0.0, high=1.0, traced=True
     )
-    hysteresis_end: float = setting(1.0, "that factor after its schedule", low=0.0, high=1.0, traced=True)
-    hysteresis_episodes: float = setting(9000.0, "episodes of that linear schedule", above=0.0, traced=True)
-    learning_starts: int = setting(64, "random episodes before the first update", low=1)
-    train_freq: int = setting(15, "nominal primitive steps per update", low=1)
+    hysteresis_end: float = setting(
+        1.0, "factor on negative TD errors at the end of its schedule", low=0.0, high=1.0, traced=True
+    )
+    hysteresis_episodes: float = setting(
+        9000.0, "training episodes of the hysteresis factor's linear schedule", above=0.0, traced=True
+    )
+    learning_starts: int = setting(64, "training episodes, all random, before the first update", low=1)
+    train_freq: int = setting(15, "nominal primitive steps (num_envs x horizon per iteration) per update", low=1)
     replay_episodes: int = setting(2500, "episodes that the replay stores", low=1)
     batch_size: int = setting(64, "episodes in a batch", low=1)
-    sampling: str = setting("uniform", "rule that samples the replay", choices=SAMPLERS, chooses="sampler")
+    sampling: str = setting("uniform", "sampling rule of the replay", choices=SAMPLERS, chooses="sampler")
 
 
 @dataclass(frozen=True)
 class WindowsConfig(RowsConfig):
     """Hyperparameters of algorithms that learn from the rows of windows of episodes."""
 
-    trajectory: int = setting(25, "length of a training trajectory in its unit", low=1)
-    trajectory_unit: str = setting("steps", "primitive steps, joint rows or episode", choices=TRAJECTORY_UNITS)
-    unroll_episode: bool = setting(False, "recurrent history from the episode's start, loss on the window only")
-    reward_scheme: str = setting("joint", "how rewards are accumulated in joint rows", choices=REWARD_SCHEMES)
+    trajectory: int = setting(25, "length of a training trajectory, in trajectory_unit", low=1)
+    trajectory_unit: str = setting(
+        "steps", "unit of a trajectory: primitive steps, joint rows or the whole episode", choices=TRAJECTORY_UNITS
+    )
+    unroll_episode: bool = setting(
+        False, "run the recurrent layers from the episode's start, with the loss on the trajectory only"
+    )
+    reward_scheme: str = setting("joint", "how the reward of a joint row is accumulated", choices=REWARD_SCHEMES)
 
 
 @dataclass(frozen=True)
@@ -84,20 +100,20 @@ class AgentRowsConfig(WindowsConfig, SharedAgentsConfig, LastActionConfig, Value
 
 @struct.dataclass
 class LearnerState:
-    """Everything a value-based algorithm learns, arrays only."""
+    """Everything that a value-based algorithm learns, arrays only."""
 
-    params: Any  # by name of the networks
-    target: Any  # the same, Polyak-averaged or copied periodically
-    opt_state: Any  # of all params together, or by name for networks that learn apart
+    params: Any  # a dict: name of the networks -> parameters
+    target: Any  # the same for the target networks, Polyak-averaged or copied periodically
+    opt_state: Any  # of all parameters together, or a dict by name for networks that learn separately
 
 
 def initial_state(hyper: Hyper, params: dict[str, Any]) -> LearnerState:
-    """New parameters that learn together; targets start as copies."""
+    """The state of new parameters with one optimiser for all of them; targets start as copies."""
     return LearnerState(params, jax.tree.map(jnp.copy, params), init_optimiser(hyper, params))
 
 
 def learning_rate(config: ValueBasedConfig, hyper: Hyper, progress: Progress) -> Float[Array, ""]:
-    """The learning rate now."""
+    """The scheduled learning rate at this progress."""
     start, end = hyper.learning_rate, hyper.learning_rate * hyper.learning_rate_decay
     return linear_schedule(progress, config.learning_starts, start, end, hyper.learning_rate_episodes)
 
@@ -111,10 +127,10 @@ def descend(
     network: str | None = None,
     has_rows: Bool[Array, "networks"] | None = None,
 ) -> LearnerState:
-    """The state after one step of Adam down `gradient`, targets untouched.
+    """The state after one step of Adam along `gradient`; the targets are not changed.
 
-    Without `network` all parameters learn together. With it only those of that name do, one by one along their
-    leading axis (see `gradient_step`); `has_rows` says which of them have rows to learn from.
+    Without `network` all parameters are updated together. With it only the networks of that name are, each
+    separately along the leading axis (see `gradient_step`); `has_rows` marks those that have rows to learn from.
     """
     rate = learning_rate(config, hyper, progress)
     if network is None:
@@ -126,14 +142,14 @@ def descend(
 
 
 def updates_per_iteration(config: ValueBasedConfig, horizon: int) -> int:
-    """Gradient updates after each batch of parallel episodes: primitive steps are counted nominally."""
+    """Gradient updates per iteration: ceil(num_envs * horizon / train_freq), with nominal primitive steps."""
     return math.ceil(config.num_envs * horizon / config.train_freq)
 
 
 def update_target(
     state: LearnerState, config: ValueBasedConfig, hyper: Hyper, progress: Progress, horizon: int
 ) -> LearnerState:
-    """The state with its targets after an update: Polyak-averaged or copied periodically."""
+    """The state with updated targets: Polyak-averaged, or copied every `target_steps` or `target_episodes`."""
     params, target = state.params, state.target
     if config.target_steps:
         period = math.ceil(config.target_steps / config.train_freq)
@@ -150,7 +166,7 @@ def update_target(
 def collection(config: ValueBasedConfig, env: Environment) -> Collection:
     """Epsilon-greedy episodes into a replay; learning starts once `learning_starts` and a batch are stored.
 
-    Raises ValueError, in one line, for a sampler or trajectory that do not go together.
+    Raises ValueError, in one line, for a sampler that chooses windows with a trajectory that is not in steps.
     """
     window, unit = getattr(config, "trajectory", env.horizon), getattr(config, "trajectory_unit", "episode")
     replay = make_sampler(config.sampling, config, config.replay_episodes, config.batch_size, window)
@@ -161,9 +177,9 @@ def collection(config: ValueBasedConfig, env: Environment) -> Collection:
 
 
 def exploration(config: ValueBasedConfig, hyper: Hyper, progress: Progress) -> Float[Array, "envs"]:
-    """Epsilon of each parallel episode: 1 until learning starts, then the schedule.
+    """The exploration rate of each parallel episode: 1 until learning starts, then the linear schedule.
 
-    The first `explore_fraction` of them stay at 1.
+    The first `explore_fraction` of the parallel episodes stay at 1.
     """
     scheduled = linear_schedule(
         progress, config.learning_starts, hyper.epsilon_start, hyper.epsilon_end, hyper.epsilon_episodes
@@ -174,9 +190,9 @@ def exploration(config: ValueBasedConfig, hyper: Hyper, progress: Progress) -> F
 
 
 def utility_policy(networks: AgentNetworks, params: Any, recurrent: bool = True) -> Policy:
-    """Decentralised epsilon-greedy on each agent's own utilities; hidden states move at its own decisions.
+    """Decentralised epsilon-greedy policy on each agent's utilities; hidden states advance at its decisions.
 
-    Without `recurrent` every decision is taken as if it were the first.
+    Without `recurrent` every decision starts from the initial hidden state.
     """
 
     def act(key: Array, hidden: Array, ts: TimeStep, epsilon: Array) -> tuple[Array, Array]:
@@ -190,7 +206,7 @@ def utility_policy(networks: AgentNetworks, params: Any, recurrent: bool = True)
 def epsilon_greedy(
     key: Array, q: Float[Array, "batch agents actions"], ts: TimeStep, epsilon: Float[Array, "batch"]
 ) -> Int[Array, "batch agents"]:
-    """Each agent's own greedy macro-action, or with probability epsilon a random one."""
+    """Each agent's greedy macro-action, or with probability epsilon a random available one."""
     greedy = conditional_argmax(q, ts.avail, ts.ended, ts.macro_action)
     return explored(key, greedy, ts, epsilon, coins=greedy.shape[-1])
 
@@ -200,7 +216,7 @@ def explored(
 ) -> Int[Array, "batch agents"]:
     """`greedy` macro-actions, or with probability epsilon random available ones.
 
-    `coins`: number of agents to decide it for each of them, 1 to decide it for all at once.
+    `coins` is the number of agents to decide for each of them separately, or 1 to decide for all agents at once.
     """
     random_key, coin_key = jax.random.split(key)
     explore = jax.random.uniform(coin_key, (greedy.shape[0], coins)) < epsilon[:, None]
@@ -210,7 +226,11 @@ def explored(
 def hysteretic(
     error: Float[Array, "..."], config: ValueBasedConfig, hyper: Hyper, progress: Progress
 ) -> Float[Array, "..."]:
-    """Negative errors (target below estimate) scaled by the scheduled factor; 1 leaves them as they are."""
+    """Negative errors (target below estimate) scaled by the scheduled factor; with 1 nothing changes.
+
+    Source: Laetitia Matignon, Guillaume J. Laurent and Nadine Le Fort-Piat, "Hysteretic Q-Learning", IROS 2007;
+    docs/specifications/value_based.md, section 5.
+    """
     factor = linear_schedule(
         progress, config.learning_starts, hyper.hysteresis, hyper.hysteresis_end, hyper.hysteresis_episodes
     )
@@ -223,9 +243,9 @@ def weighted_mean_square(
     weight: Float[Array, "batch"],
     axis: tuple[int, ...] | None = None,
 ) -> Float[Array, "..."]:
-    """Sum over `mask` of weight * error^2, divided by the number of rows in `mask`; 0 when there is none.
+    """The sum over `mask` of weight * error^2, divided by the number of rows in `mask`; 0 if there are none.
 
-    `weight` is that of each episode of the batch; `axis` are the axes of the sum (None: all).
+    `weight` is the weight of each episode of the batch; `axis` are the axes of the sum (None: all).
     """
     weight = weight.reshape(-1, *(1,) * (error.ndim - 2))
     square = jnp.sum(weight * jnp.where(mask, error, 0.0) ** 2, axis=axis)
@@ -233,7 +253,7 @@ def weighted_mean_square(
 
 
 def episode_errors(error: Float[Array, "rows batch *rest"], mask: Bool[Array, "rows batch *rest"]) -> Array:
-    """Mean absolute error of each episode's rows `[batch]`, which a sampler may choose by."""
+    """The mean absolute error over the rows of each episode `[batch]`, for the sampler's `feedback`."""
     axes = (0, *range(2, error.ndim))
     return jnp.sum(jnp.where(mask, jnp.abs(error), 0.0), axis=axes) / jnp.maximum(jnp.sum(mask, axis=axes), 1)
 
