@@ -145,7 +145,9 @@ def configure(name: str, preset: str, env: Environment, overrides: Mapping[str, 
     return build_config(name, spec.presets[preset](env), overrides)
 
 
-def build_config(name: str, defaults: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+def build_config(
+    name: str, defaults: Mapping[str, Any], values: Mapping[str, Any], source: str = "a preset"
+) -> Any:
     """The checked config of algorithm `name`.
 
     Of `defaults`, settings of parts that are not chosen do not apply; among `values` they are an error.
@@ -157,7 +159,7 @@ def build_config(name: str, defaults: Mapping[str, Any], values: Mapping[str, An
             raise ValueError(refusal(name, setting, config_class))
     for setting in defaults:
         if setting not in known and not owners_of(setting):
-            raise ValueError(f"unknown hyperparameter {setting!r} in a preset of {name}; {nearest(setting, known)}")
+            raise ValueError(f"unknown hyperparameter {setting!r} of {name} in {source}; {nearest(setting, known)}")
     return build(config_class, {k: v for k, v in defaults.items() if k in known}, values)
 
 

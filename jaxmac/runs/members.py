@@ -82,9 +82,8 @@ def restore_members(saved: dict[str, Any]) -> list[MemberSpec]:
     members: list[MemberSpec] = []
     for combination in itertools.product(*saved["sweep"].values()):
         swept = dict(zip(saved["sweep"], combination, strict=True))
-        config = build_config(
-            saved["algorithm"], saved["settings"], _still_settings(saved["algorithm"], saved, swept)
-        )
+        values = _still_settings(saved["algorithm"], saved, swept)
+        config = build_config(saved["algorithm"], saved["settings"], values, "config.json")
         members += [MemberSpec(len(members) + i, seed, swept, config) for i, seed in enumerate(saved["seeds"])]
     return members
 

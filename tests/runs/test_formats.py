@@ -82,3 +82,20 @@ def test_names_that_changed_are_translated():
     config = {"format": 1, "algorithm": "mac-iac", "settings": {"rounds": 3}, "sweep": {"rounds": [1, 3]}}
     found = upgraded("run", config)
     assert found["settings"] == {"episodes_per_env": 3} and found["sweep"] == {"episodes_per_env": [1, 3]}
+
+
+def test_a_run_of_today_with_a_setting_that_nobody_knows_is_refused(run, capsys):
+    config = json.loads((run / "config.json").read_text())
+    settings = {name: value for name, value in config["settings"].items() if name in ("hidden_size", "gamma")}
+    config |= {"format": 2, "plugins": [], "settings": settings | {"kernals": 3}}
+    (run / "config.json").write_text(json.dumps(config))
+    assert "unknown hyperparameter 'kernals' of avf-qmix in config.json" in refused(capsys, "eval", str(run))
+
+
+def test_a_run_of_a_plugin_that_is_not_imported_names_it(run, capsys):
+    config = json.loads((run / "config.json").read_text()) | {"format": 2, "plugins": ["my_parts", "sys"]}
+    (run / "config.json").write_text(json.dumps(config))
+    said = refused(capsys, "plot", str(run))
+    assert said.endswith(
+        "needs parts of my_parts: add --plugin my_parts, or in Python import my_parts before opening it\n"
+    )
