@@ -115,7 +115,8 @@ def compose(base: type[Config], parts: Mapping[str, Any]) -> type[Config]:
     `parts` maps labels ("mixer qplex") to classes. The same arguments give the same class. Raises ValueError, in
     one line, if two of them have a setting of the same name.
     """
-    return _composed(base, tuple(parts.items()))
+    own: Any = base
+    return _composed(own, tuple(parts.items()))
 
 
 def part_labels(config_class: type) -> tuple[str, ...]:

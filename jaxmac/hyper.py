@@ -25,6 +25,8 @@ class Hyper(Mapping[str, Array]):
     It is a pytree of float32 arrays. Reading a name that is not traced raises AttributeError.
     """
 
+    _values: dict[str, Any]
+
     def __init__(self, **values: Any):
         object.__setattr__(self, "_values", values)
 
@@ -125,7 +127,8 @@ def static_view(config: Config) -> Config:
     """
     if isinstance(config, _StaticMethods):
         return config
-    view = object.__new__(_static_class(type(config)))
+    kind: Any = type(config)
+    view: Any = object.__new__(_static_class(kind))
     for name, value in _static_values(config):
         object.__setattr__(view, name, value)
     return view

@@ -12,6 +12,7 @@ import importlib
 import importlib.metadata
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -97,7 +98,7 @@ def load_plugins(modules: Sequence[str]) -> None:
     if modules and str(Path.cwd()) not in sys.path and "" not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     for module in modules:
-        _import(module, lambda module=module: importlib.import_module(module))
+        _import(module, partial(importlib.import_module, module))
 
 
 def load_entry_points() -> None:

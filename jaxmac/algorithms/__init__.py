@@ -1,5 +1,6 @@
 """Algorithms, each a file of pure functions that is registered by one line; presets are in the folder `presets`."""
 
+from collections.abc import Mapping
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -47,7 +48,7 @@ def _with_mixer(module: ModuleType, config: type, presets: ModuleType, mixer: st
     )
 
 
-def _register_baselines(make: Any, presets: ModuleType, configs: dict[str, type]) -> None:
+def _register_baselines(make: Any, presets: ModuleType, configs: Mapping[str, type]) -> None:
     """Register baselines; the papers ran them with the reference program's settings, so `paper` is `reference`."""
     named = {"tuned": presets.tuned, "reference": presets.reference, "paper": presets.reference}
     for kind, config in configs.items():

@@ -44,8 +44,7 @@ from jaxmac.record.replay import Sample, fresh_episodes
 from jaxmac.record.windows import trajectory_of
 
 
-@struct.dataclass
-class ActorCriticState:
+class ActorCriticState(struct.PyTreeNode):
     """Everything that an actor-critic learns, arrays only; every leaf has a leading axis of networks."""
 
     actors: Any  # parameters
@@ -62,7 +61,7 @@ class Networks(NamedTuple):
     config: Any
     kind: str
     actors: AgentNetworks
-    critics: AgentNetworks | Critics
+    critics: Any  # AgentNetworks for histories, Critics for global states
     joint: Joint | None  # the joint macro-actions of mac-cac's actor
     sizes: Joint  # sizes of the team, for joint observations
 
@@ -74,7 +73,7 @@ class Rows(NamedTuple):
     joint: JointRows
 
 
-def make_networks(env: Environment, config: JointActorCriticConfig, kind: str) -> Networks:
+def make_networks(env: Environment, config: Any, kind: str) -> Networks:
     """Actors and critics of the algorithm `kind`.
 
     Raises ValueError, in one line, for an `n_step` longer than the horizon, a state critic without a global state,
@@ -93,7 +92,7 @@ def make_networks(env: Environment, config: JointActorCriticConfig, kind: str) -
     return Networks(env, config, kind, actors, _critics(env, config, kind), joint, sizes)
 
 
-def _critics(env: Environment, config: JointActorCriticConfig, kind: str) -> AgentNetworks | Critics:
+def _critics(env: Environment, config: Any, kind: str) -> AgentNetworks | Critics:
     count = env.num_agents if kind in ("mac-iac", "mac-iaicc") else 1
     if config.critic == "state":
         widths = {"layer_size": config.critic_layer_size, "middle_size": config.critic_hidden_size}
@@ -272,9 +271,9 @@ def decisions_of(networks: Networks, rows: Rows) -> Decisions:
             own.mask,
         )
     allowed = networks.joint.allowed(joint.avail, joint.start, joint.macro_action)
-    team = networks.joint.observation(joint.obs[:-1]), jnp.zeros_like(joint.last_step)
+    obs, none = networks.joint.observation(joint.obs[:-1]), jnp.zeros_like(joint.last_step)
     choice = networks.joint.index(joint.macro_action)
-    team = Decisions(*team, choice, allowed, joint.last_step, joint.duration, joint.mask)
+    team = Decisions(obs, none, choice, allowed, joint.last_step, joint.duration, joint.mask)
     return jax.tree.map(lambda x: x[:, :, None], team)
 
 

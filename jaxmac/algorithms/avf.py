@@ -7,6 +7,7 @@ macro-action lasts one step, and the same code is VDN, QMIX, QPLEX or QTRAN.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -85,7 +86,7 @@ def from_networks(networks: Networks) -> Algorithm:
 
 def rows_of(config: Any, sample: Sample, hyper: Hyper, key: Array) -> JointRows:
     """Joint rows of a batch of windows, `[rows, batch, ...]`."""
-    cut = partial(
+    cut: Callable[..., JointRows] = partial(
         joint_trajectory,
         discount=hyper.gamma,
         macro_state=config.macro_state,
@@ -110,7 +111,7 @@ def mixer_states(
         return rows.mixer_state, rows.next_mixer_state
     last_action = jax.nn.one_hot(rows.last_action, networks.env.max_actions)
     tokens = jnp.concatenate([rows.obs, last_action], axis=-1)
-    encoded = networks.context.apply(params["context"], tokens)
+    encoded: Any = networks.context.apply(params["context"], tokens)
     encoded = encoded.reshape(*encoded.shape[:2], -1)
     return (
         jnp.concatenate([rows.mixer_state, encoded[:-1]], axis=-1),

@@ -97,7 +97,8 @@ def mixer_inputs(
 
 def joint_value(networks: Networks, params: Any, hyper: Hyper, inputs: MixerInputs) -> Float[Array, "rows batch"]:
     """The mixer's value Q_tot of each row."""
-    return with_traced(networks.mixer, hyper).apply(params["mixer"], inputs)
+    value: Any = with_traced(networks.mixer, hyper).apply(params["mixer"], inputs)
+    return value
 
 
 def auxiliary_loss(

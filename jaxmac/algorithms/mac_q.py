@@ -39,9 +39,9 @@ from jaxmac.algorithms.value_based import (
 )
 from jaxmac.envs.environment import Environment, TimeStep
 from jaxmac.hyper import Hyper
-from jaxmac.networks.agent import AgentNetworks, PolicyNetworks, make_agent_networks
+from jaxmac.networks.agent import PolicyNetworks, make_agent_networks
 from jaxmac.networks.choice import conditional_argmax, masked_argmax, take_chosen
-from jaxmac.networks.joint import Joint, joint_of
+from jaxmac.networks.joint import joint_of
 from jaxmac.record.episode import Episode
 from jaxmac.record.joint_rows import TIME_MAJOR, JointRows, joint_rows
 from jaxmac.record.own_rows import OWN_TIME_MAJOR, OwnRows, own_rows
@@ -55,12 +55,12 @@ class Networks(NamedTuple):
 
     env: Environment
     config: Any
-    agents: AgentNetworks | None
-    centralised: AgentNetworks | None
-    joint: Joint | None
+    agents: Any  # AgentNetworks; None: mac-cen-q
+    centralised: Any  # AgentNetworks; None, as `joint`: mac-dec-q
+    joint: Any  # Joint
 
 
-def make_networks(env: Environment, config: MacQConfig, kind: str) -> Networks:
+def make_networks(env: Environment, config: Any, kind: str) -> Networks:
     """The networks of the algorithm `kind`.
 
     Raises ValueError, in one line, for `exploration_switch` without `centralised_exploration` or for too many joint

@@ -66,6 +66,7 @@ def sampled_policy(
         return hidden, choose(key, outputs.q[0], ts.avail, ts, epsilon)
 
     def together(choose: Choice, key: Array, hidden: Array, ts: TimeStep, epsilon: Array) -> tuple[Array, Array]:
+        assert joint is not None
         deciding = jnp.any(ts.ended, axis=-1, keepdims=True)
         obs = joint.observation(ts.macro_obs)[None, :, None]
         none = jnp.zeros_like(deciding[None], jnp.int32)

@@ -148,7 +148,8 @@ def make(env: Environment, config: ToMacVFConfig, mixer_name: str) -> Algorithm:
         return avf.from_networks(networks._replace(agents=agent_networks(env, config, networks.dueling)))
 
     def init_of(key: Array, hyper: Hyper) -> LearnerState:
-        return init(networks, *jax.random.split(key, 3), hyper)
+        agents_key, mixer_key, context_key = jax.random.split(key, 3)
+        return init(networks, agents_key, mixer_key, context_key, hyper)
 
     cut = partial(steps_of, config)
     return make_algorithm(networks, init_of, cut, partial(loss, networks), partial(temporal_policy, networks))
@@ -210,7 +211,7 @@ def outputs_of(
     if networks.context is None:
         return utilities, steps.state
     last_action = jax.nn.one_hot(steps.running, networks.env.max_actions)
-    encoded = networks.context.apply(params["context"], jnp.concatenate([inputs, last_action], axis=-1))
+    encoded: Any = networks.context.apply(params["context"], jnp.concatenate([inputs, last_action], axis=-1))
     return utilities, jnp.concatenate([steps.state, encoded.reshape(*steps.clock.shape, -1)], axis=-1)
 
 

@@ -98,8 +98,7 @@ class AgentRowsConfig(WindowsConfig, SharedAgentsConfig, LastActionConfig, Value
     """Hyperparameters of value-based algorithms whose agents learn from the rows of windows."""
 
 
-@struct.dataclass
-class LearnerState:
+class LearnerState(struct.PyTreeNode):
     """Everything that a value-based algorithm learns, arrays only."""
 
     params: Any  # a dict: name of the networks -> parameters

@@ -96,7 +96,9 @@ def mixer_of(name: str, config: Any, **fields: Any) -> nn.Module:
 
 def with_traced(mixer: nn.Module, hyper: Hyper) -> nn.Module:
     """The mixer with its traced settings from `hyper`."""
-    traced = {s: hyper[s] for s, field in settings_of(type(mixer)).items() if field.metadata["traced"]}
+    traced: dict[str, Any] = {
+        s: hyper[s] for s, field in settings_of(type(mixer)).items() if field.metadata["traced"]
+    }
     return mixer.clone(**traced) if traced else mixer
 
 
@@ -125,7 +127,8 @@ def init_mixer(mixer: nn.Module, key: Array, agents: int, actions: int, hidden_s
 
 def auxiliary_losses(mixer: nn.Module, params: Any, inputs: MixerInputs) -> Float[Array, "*rows"] | float:
     """The auxiliary loss of each row; 0 for a mixer without a method `auxiliary`."""
-    return mixer.apply(params, inputs, method="auxiliary") if hasattr(mixer, "auxiliary") else 0.0
+    losses: Any = mixer.apply(params, inputs, method="auxiliary") if hasattr(mixer, "auxiliary") else 0.0
+    return losses
 
 
 def is_factorised(mixer: nn.Module | type[nn.Module]) -> bool:

@@ -57,11 +57,10 @@ class QPLEX(nn.Module):
         `inputs.value`, if given (raw dueling utilities), replaces V_i: advantages can then be positive, and IGM
         fails. Raises ValueError if `v_over_feasible` is False and `inputs.available` is missing.
         """
-        if not self.v_over_feasible and inputs.available is None:
+        over = inputs.feasible if self.v_over_feasible else inputs.available
+        if over is None:
             raise ValueError("available=None: QPLEX with v_over_feasible=False needs the availability mask")
-        value = inputs.value
-        if value is None:
-            value = feasible_max(inputs.q_all, inputs.feasible if self.v_over_feasible else inputs.available)
+        value = feasible_max(inputs.q_all, over) if inputs.value is None else inputs.value
         terms = self.terms(inputs.q_all, inputs.chosen, value, inputs.mixer_state)
         factor = terms.importance - 1 if self.is_minus_one else terms.importance
         return jnp.sum(terms.utility + factor * terms.advantage, axis=-1)

@@ -121,7 +121,8 @@ def for_each(function: Any, *instances: Any) -> Any:
 
 def utility_gradient(mixer: nn.Module, params: Any, inputs: MixerInputs) -> Float[Array, "*rows agents"]:
     """dQ_tot/dQ_i for the utilities of the chosen macro-actions, row by row."""
-    grad = jax.grad(lambda q: mixer.apply(params, inputs._replace(q_all=q)).sum())(inputs.q_all)
+    apply: Any = mixer.apply
+    grad = jax.grad(lambda q: apply(params, inputs._replace(q_all=q)).sum())(inputs.q_all)
     return jnp.take_along_axis(grad, inputs.chosen[..., None], -1)[..., 0]
 
 
@@ -188,12 +189,13 @@ def igm_gaps(mixer: nn.Module, instances: Instance) -> Float[np.ndarray, "instan
     """
     agents = instances.running.shape[-1]
     joint = np.array(list(itertools.product(range(ACTIONS), repeat=agents)))
+    apply: Any = mixer.apply
 
     def gap(instance: Instance) -> Array:
         feasible = feasible_set(instance.available, instance.choosing, instance.running)
         allowed = feasible[jnp.arange(agents), joint].all(-1)
-        values = jnp.where(allowed, mixer.apply(instance.params, instance.inputs(jnp.asarray(joint))), -jnp.inf)
-        own = mixer.apply(instance.params, instance.inputs(instance.greedy[None]))[0]
+        values = jnp.where(allowed, apply(instance.params, instance.inputs(jnp.asarray(joint))), -jnp.inf)
+        own = apply(instance.params, instance.inputs(instance.greedy[None]))[0]
         return (values.max() - own) / (1 + jnp.abs(values.max()))
 
     with jax.enable_x64(True):

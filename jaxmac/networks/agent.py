@@ -188,9 +188,10 @@ def make_agent_networks(
         chex.assert_shape(obs, (*advance.shape[:2], agents, obs_size))
         chex.assert_shape(hidden, (advance.shape[1], agents, carry))
         inputs = jnp.moveaxis(inputs_of(obs, last_action), -2, 0)
-        hidden, q, remembered, value = network.apply(
+        outputs: Any = network.apply(
             params, jnp.moveaxis(hidden, -2, 0), inputs, jnp.moveaxis(advance, -1, 0), real
         )
+        hidden, q, remembered, value = outputs
         utilities = Utilities(jnp.moveaxis(q, 0, -2), jnp.moveaxis(remembered, 0, -2), jnp.moveaxis(value, 0, -1))
         return jnp.moveaxis(hidden, 0, -2), utilities
 

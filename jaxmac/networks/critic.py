@@ -44,6 +44,7 @@ def make_state_critics(count: int, state_size: int, *, layer_size: int, middle_s
         return jax.vmap(lambda key: critic.init(key, jnp.zeros(state_size)))(jax.random.split(key, count))
 
     def apply(params: Any, state: Array) -> Array:
-        return jax.vmap(critic.apply, in_axes=(0, -2), out_axes=-1)(params, state)
+        values: Any = jax.vmap(critic.apply, in_axes=(0, -2), out_axes=-1)(params, state)
+        return values
 
     return Critics(init, apply)

@@ -34,7 +34,9 @@ class Joint(NamedTuple):
         parts = np.stack(np.unravel_index(np.arange(self.size), self.num_actions), axis=-1).astype(np.int32)
         return jnp.asarray(parts)[index]
 
-    def index(self, macro_actions: Int[Array, "*rows agents"]) -> Int[Array, "*rows"]:
+    def index(  # type: ignore[override]
+        self, macro_actions: Int[Array, "*rows agents"]
+    ) -> Int[Array, "*rows"]:
         """The number of the joint macro-action that consists of these macro-actions, int32."""
         strides = np.cumprod([1, *self.num_actions[:0:-1]])[::-1]
         return jnp.sum(macro_actions * jnp.asarray(strides, jnp.int32), axis=-1)

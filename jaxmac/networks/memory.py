@@ -98,7 +98,7 @@ class GRU(nn.Module):
         gates = zip(jnp.split(weight_ih, 3, axis=-1), jnp.split(bias_ih, 3), strict=True)
         projected = tuple((flat @ weight + bias).reshape(*advance.shape, self.size) for weight, bias in gates)
 
-        def step(hidden: Array, entry: tuple[tuple[Array, Array, Array], Array]) -> tuple[Array, Array]:
+        def step(hidden: Array, entry: tuple[tuple[Array, ...], Array]) -> tuple[Array, Array]:
             (reset_i, update_i, new_i), advances = entry
             reset_h, update_h, new_h = jnp.split(hidden @ weight_hh + bias_hh, 3, axis=-1)
             reset, update = nn.sigmoid(reset_i + reset_h), nn.sigmoid(update_i + update_h)

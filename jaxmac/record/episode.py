@@ -14,8 +14,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
 
-@struct.dataclass
-class Episode:
+class Episode(struct.PyTreeNode):
     """One episode, time first; a batch of them has one more leading axis.
 
     Entries at and after the first False of `mask` are padding and never change a result.

@@ -47,7 +47,7 @@ class JointRows(NamedTuple):
     dropped: Int[Array, ""]  # number of rows of the window that did not fit
 
 
-TIME_MAJOR = JointRows(*(1,) * (len(JointRows._fields) - 1), dropped=0)
+TIME_MAJOR = JointRows._make([*[1] * (len(JointRows._fields) - 1), 0])  # `dropped` has no rows
 """`out_axes` of a `vmap` over episodes that puts the batch second: `[rows, batch, ...]`."""
 
 

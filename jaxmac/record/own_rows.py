@@ -42,7 +42,7 @@ class OwnRows(NamedTuple):
     dropped: Int[Array, "agents"]  # number of rows of the window that did not fit
 
 
-OWN_TIME_MAJOR = OwnRows(*(1,) * (len(OwnRows._fields) - 1), dropped=0)
+OWN_TIME_MAJOR = OwnRows._make([*[1] * (len(OwnRows._fields) - 1), 0])  # `dropped` has no rows
 """`out_axes` of a `vmap` over episodes that puts the batch second: `[rows, batch, agents, ...]`."""
 
 

@@ -23,7 +23,7 @@ class Sample(NamedTuple):
 
     episodes: Episode  # [batch, time, ...]
     window_start: Int[Array, "batch"] | None  # first primitive step of the window to learn from; None: drawn
-    index: Int[Array, "batch"]  # where the episodes are stored, for `Replay.feedback`
+    index: Int[Array, "batch"]  # type: ignore[assignment]  # where they are stored, for `Replay.feedback`
     weight: Float[Array, "batch"]  # factor on the losses of each episode's rows, 1 where all count alike
 
 
@@ -65,7 +65,7 @@ def register_sampler(name: str, factory: Callable[..., Any]) -> None:
 
     Raises ValueError, in one line, for a name that is taken or a factory of the wrong kind.
     """
-    method = factory.__call__ if inspect.isclass(factory) else factory
+    method: Any = factory.__call__ if inspect.isclass(factory) else factory
     if (
         not callable(factory)
         or not callable(method)
@@ -83,7 +83,7 @@ def make_sampler(name: str, config: Any, capacity: int, batch_size: int, window:
     """
     if batch_size > capacity:
         raise ValueError(f"batch_size={batch_size} is larger than the replay; allowed: <= {capacity}")
-    factory = SAMPLERS[name]
+    factory: Any = SAMPLERS[name]
     if inspect.isclass(factory):
         factory = factory(**{setting: getattr(config, setting) for setting in settings_of(factory)})
     replay = factory(capacity, batch_size, window)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import numbers
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from jaxmac.hyper import static_view
 class MemberSpec(NamedTuple):
     """One member: its place among all, its seed, the values swept for it and the config they give."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index
     seed: int
     swept: dict[str, Any]
     config: Any
@@ -37,7 +37,7 @@ def seed_list(seeds: int | Sequence[int]) -> list[int]:
     return [int(seed) for seed in chosen]
 
 
-def is_integer(value: Any) -> bool:
+def is_integer(value: Any) -> TypeGuard[int]:
     """A Python or NumPy integer, no bool."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
@@ -56,7 +56,7 @@ def make_members(
     """
     sweep = {name: _values_of(name, values) for name, values in (sweep or {}).items()}
     chosen_seeds = seed_list(seeds)
-    members = []
+    members: list[MemberSpec] = []
     for combination in itertools.product(*sweep.values()):
         given = dict(zip(sweep, combination, strict=True))
         config = configure(algorithm, preset, env, {**hyperparameters, **given})

@@ -29,8 +29,7 @@ EVALUATION = 0x7FFFFFFF  # folded into a member's key: evaluation draws share no
 INIT = 0x7FFFFFFE
 
 
-@struct.dataclass
-class Tally:
+class Tally(struct.PyTreeNode):
     """What happened since the last evaluation, per member."""
 
     env_steps: Array  # i32
@@ -49,8 +48,7 @@ class Tally:
         return cls(zero, none, zero, none, zero, jnp.ones(()), zero, zero - 1)
 
 
-@struct.dataclass
-class Member:
+class Member(struct.PyTreeNode):
     """One learner with its experience; everything training carries from iteration to iteration."""
 
     learner: Any
@@ -229,6 +227,7 @@ def _learn(
         return {stream: replay.sample(jax.random.fold_in(key, i), storage[stream]) for i, stream in streams}
 
     def hear(storage: dict[str, Any], samples: dict[str, Sample], errors: dict[str, Array]) -> dict[str, Any]:
+        assert replay.feedback is not None
         return {s: replay.feedback(storage[s], samples[s].index, errors[s]) for s in algorithm.streams}
 
     # A replay that nobody writes to stays outside of the loop, where it would be copied.

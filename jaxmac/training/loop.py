@@ -80,7 +80,7 @@ def train(
         env_id = env if isinstance(env, str) else None
         programs = [Program(algorithm, environment, group, env_id=env_id) for group in group_members(specs)]
         on_disk = announce(console, algorithm, environment, specs, programs, episodes, checkpoint_replay)
-    config = {
+    config: dict[str, Any] = {
         "format": FORMAT,
         "status": "running",
         "algorithm": algorithm,

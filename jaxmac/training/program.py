@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.stages import Wrapped
 
 from jaxmac.algorithms import ALGORITHMS, Algorithm, make_algorithm
 from jaxmac.envs.environment import Environment
@@ -44,9 +45,9 @@ class MemberFunctions(NamedTuple):
     """The functions of a run over all members of a program, jitted: see `TrainingFunctions`."""
 
     algorithm: Algorithm
-    init: Callable[..., Any]
-    advance: Callable[..., Any]
-    evaluate: Callable[..., Any]
+    init: Wrapped
+    advance: Wrapped
+    evaluate: Wrapped
 
 
 _programs: OrderedDict[Hashable, tuple[Environment, MemberFunctions]] = OrderedDict()
@@ -78,7 +79,7 @@ def member_functions(
 def _jitted(env: Environment, algorithm: Algorithm, config: Any, mesh: Mesh | None) -> MemberFunctions:
     functions = training_functions(env, algorithm, config, MEMBERS)
 
-    def over_members(function: Callable, batched: int, unbatched: int, donate: bool) -> Callable:
+    def over_members(function: Callable, batched: int, unbatched: int, donate: bool) -> Wrapped:
         if mesh is not None:
             specs = (PartitionSpec("members"),) * batched + (PartitionSpec(),) * unbatched
             function = jax.shard_map(
@@ -160,7 +161,7 @@ class Program:
         """Compile and initialise; returns the seconds it took."""
         began = time.perf_counter()
         # It runs once: not worth optimising, and its many random draws are slow to compile.
-        init = self.functions.init.lower(self.keys, self.hyper).compile({"xla_backend_optimization_level": 0})
+        init = self.functions.init.lower(self.keys, self.hyper).compile({"xla_backend_optimization_level": 0})  # type: ignore[dict-item]
         self.members = init(self.keys, self.hyper)
         zero = jnp.int32(0)
         arguments = self.members, self.keys, self.hyper, zero
@@ -235,10 +236,10 @@ class Program:
         return items
 
     def _counters(self) -> dict[str, np.ndarray]:
-        numbers = {"done": self.done, "evaluated": self.evaluated}
+        numbers: dict[str, Any] = {"done": self.done, "evaluated": self.evaluated}
         numbers |= {"updates": self.updates, "env_steps": self.env_steps}
-        numbers = {name: np.asarray(value, np.int32) for name, value in numbers.items()}
-        return numbers | {"seconds": np.asarray(self.seconds, np.float32)}
+        whole = {name: np.asarray(value, np.int32) for name, value in numbers.items()}
+        return whole | {"seconds": np.asarray(self.seconds, np.float32)}
 
     def shapes(self) -> dict[str, Any]:
         """Shapes and dtypes of the items of a checkpoint."""

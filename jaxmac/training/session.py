@@ -169,5 +169,5 @@ class Session:
         result.config |= {"status": status, "finished": time.strftime("%Y-%m-%dT%H:%M:%S")}
         with raise_on_all() if status == "finished" else contextlib.suppress(OSError):
             self.directory.write_config(result.config)
-            if self.directory.writes and self.rows:
+            if self.directory.writes and result.path is not None and self.rows:
                 result.plot(result.path / "curve.png")

@@ -7,6 +7,7 @@ episodes per iteration, episodes between target copies, n-step.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from jaxmac.envs.environment import Environment
@@ -62,16 +63,16 @@ def _published(env: Environment, kind: str) -> dict[str, Any]:
     which = MACRO.index(kind)
     on_primitive = bool(primitive) and kind in ("mac-iac", "mac-cac")
     if family == "Overcooked":
-        table = OVERCOOKED_PRIMITIVE if on_primitive else OVERCOOKED
+        maps: Mapping[str, tuple[tuple[int, int, int], ...]] = OVERCOOKED_PRIMITIVE if on_primitive else OVERCOOKED
         rate = 1e-4 if kind == "mac-cac" and not on_primitive else 3e-4
-        row = (rate, 3e-3, *table.get(variant, table["A"])[which])
+        row = (rate, 3e-3, *maps.get(variant, maps["A"])[which])
         return _values(row, 0.99, 0.05, 20_000.0) | _wide_critic(kind, 128, 64)
     if family == "Warehouse":
         row = WAREHOUSE.get(variant, WAREHOUSE["D"])[which]
         last = 0.05 if variant in ("S", "D", "D1") and kind != "mac-niacc" else 0.01
         joint_actor = {"hidden_size": 64} if kind == "mac-cac" else {}
         return _values(row, 1.0, last, 10_000.0) | _wide_critic(kind, 32, 32) | joint_actor
-    table = BOX_PUSHING_PRIMITIVE if on_primitive else BOX_PUSHING
+    table: Mapping[int, tuple[Row, ...]] = BOX_PUSHING_PRIMITIVE if on_primitive else BOX_PUSHING
     grid = min(table, key=lambda size: abs(size - getattr(env, "size", 10)))
     decay = PRIMITIVE_DECAY[kind][grid] if on_primitive else BOX_PUSHING_DECAY[grid]
     critic = {"critic": "state"} if kind in ("mac-niacc", "mac-iaicc") else {}

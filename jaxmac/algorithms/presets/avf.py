@@ -33,7 +33,7 @@ def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
     """Settings that learn reliably in minutes; what they change and why: experiments/README.md."""
     del mixer_name
     family = env.name.partition("-")[0]
-    large = family == "BoxPushing" and env.size >= 20
+    large = family == "BoxPushing" and getattr(env, "size", 0) >= 20
     # Box Pushing's goal is rare under random play, and must be in the replay before learning starts.
     starts = 4096 if large else 2048 if family == "BoxPushing" else 512
     # Elsewhere three updates an episode: one in a hundred steps was too few for environments with short episodes.

@@ -68,7 +68,7 @@ def _box_pushing(env: Environment, kind: str) -> dict[str, Any]:
             table = BOX_PUSHING_DEC
     else:
         table, starts, stored, last = BOX_PUSHING_DDRQN, 2, 80_000, 0.1
-    batch, window, rate, episodes = table[min(table, key=lambda size: abs(size - env.size))]
+    batch, window, rate, episodes = table[min(table, key=lambda size: abs(size - getattr(env, "size", 10)))]
     values = {"batch_size": batch, "learning_rate": rate, "gamma": 0.98, "train_freq": window}
     values |= {"learning_starts": starts} | _windows(env, stored, window)
     values |= {"hidden_size": 64} if kind == "mac-cen-q" else {}
@@ -105,9 +105,11 @@ def _windows(env: Environment, stored: int, window: int) -> dict[str, Any]:
 
 def tuned(env: Environment, kind: str) -> dict[str, Any]:
     """The exploration and replay that AVF learns with; not tuned for these algorithms."""
-    keep = ("gamma", "learning_starts", "replay_episodes", "replay_tournament", "reward_scale", "explore_fraction")
-    keep += ("epsilon_start", "epsilon_end", "epsilon_episodes", "train_freq", "batch_size", "max_rows")
-    keep += ("learning_rate", "learning_rate_decay", "learning_rate_episodes", "polyak", "hidden_size")
+    keep = {
+        *("gamma", "learning_starts", "replay_episodes", "replay_tournament", "reward_scale", "explore_fraction"),
+        *("epsilon_start", "epsilon_end", "epsilon_episodes", "train_freq", "batch_size", "max_rows"),
+        *("learning_rate", "learning_rate_decay", "learning_rate_episodes", "polyak", "hidden_size"),
+    }
     values = {name: value for name, value in avf.tuned(env, "vdn").items() if name in keep}
     values |= {"target_steps": 0, "sampling": "tournament", "trajectory": 25, "trajectory_unit": "steps"}
     values |= {"grad_clip": 10.0, "close_on_terminal": True, "recurrent_exploration": True}

@@ -38,7 +38,7 @@ def paper(env: Environment, mixer_name: str) -> dict[str, Any]:
         special = {"learning_rate": 3e-4, "batch_size": batch, "num_envs": episodes, "target_episodes": 16}
         return common | special | _schedule(batch, 20_000.0, 0.05) | {"gamma": 0.99, "n_step": 5}
     if family == "BoxPushing":
-        rate, episodes, copy = BOX_PUSHING[min(BOX_PUSHING, key=lambda size: abs(size - env.size))]
+        rate, episodes, copy = BOX_PUSHING[min(BOX_PUSHING, key=lambda size: abs(size - getattr(env, "size", 10)))]
         special = {"learning_rate": rate, "batch_size": 128, "num_envs": episodes, "target_episodes": copy}
         return common | special | _schedule(128, 4_000.0, 0.1) | {"gamma": 0.98}
     rate, copy, last = WAREHOUSE.get(variant, WAREHOUSE["D"])
