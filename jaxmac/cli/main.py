@@ -6,8 +6,12 @@ run that failed and 130 for one that was interrupted.
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from typing import Any
 
 from jaxmac.cli.bench import command_bench
 from jaxmac.cli.eval import command_eval
@@ -21,6 +25,7 @@ from jaxmac.cli.train import command_train
 from jaxmac.errors import nearest
 from jaxmac.processes.joining import report_error
 from jaxmac.registry import load_plugins
+from jaxmac.runs.formats import RunNote
 from jaxmac.training.session import TrainingError
 
 USAGE = """usage: jaxmac COMMAND ...
@@ -51,15 +56,35 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(USAGE)
             return 0 if arguments else 2
         name, rest = arguments[0], arguments[1:]
+        if name == "--version":
+            print(f"jaxmac {version('jaxmac')}")
+            return 0
         if name not in COMMANDS:
             raise ValueError(f"unknown command {name!r}; {nearest(name, COMMANDS)}")
-        return COMMANDS[name](rest)
+        with notes_in_a_line():
+            return COMMANDS[name](rest)
     except (ValueError, MemoryError, OSError) as error:
         return report_error(error, 2)
     except TrainingError as error:
         return report_error(error, 1)
     except KeyboardInterrupt as error:
         return report_error(error, 130)
+
+
+@contextlib.contextmanager
+def notes_in_a_line() -> Iterator[None]:
+    """Inside, a `RunNote` is a line on stderr instead of a Python warning with its place in the code."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, RunNote):
+                print(f"jaxmac: note: {message}", file=sys.stderr)
+            else:
+                usual(message, category, *place, **more)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {

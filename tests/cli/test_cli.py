@@ -4,13 +4,16 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
+from importlib.metadata import version
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from support.commands import SMALL, refused
 
-from jaxmac.cli.main import main
+from jaxmac.cli.main import COMMANDS, main
+from jaxmac.runs.formats import RunNote
 
 
 def jaxmac(*arguments, **options):
@@ -201,3 +204,15 @@ def test_importing_does_not_start_jax():
     code = "import jax, jaxmac; jaxmac.use_cpu_devices(3); print(jax.device_count())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["3"]
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"jaxmac {version('jaxmac')}\n"
+
+
+@pytest.mark.filterwarnings("default::jaxmac.runs.formats.RunNote")
+def test_a_note_about_a_run_is_a_line(capsys, monkeypatch):
+    monkeypatch.setitem(COMMANDS, "list", lambda rest: warnings.warn("a run is old", RunNote, stacklevel=1) or 0)
+    assert main(["list"]) == 0
+    assert capsys.readouterr().err == "jaxmac: note: a run is old\n"
