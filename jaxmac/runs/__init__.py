@@ -1,4 +1,4 @@
-"""A run in memory and on disk: directory, members, checkpoints, result, and the sinks that get its metrics."""
+"""A run in memory and on disk: its directory, members, checkpoints, result and the sinks that get its metrics."""
 
 from jaxmac.runs.directory import RunDirectoryError
 from jaxmac.runs.result import Result, load

@@ -1,11 +1,11 @@
-"""Checkpoints, written with orbax. They hold arrays only and appear whole or not at all.
+"""Checkpoints, written with orbax. They contain arrays only, and each is written completely or not at all.
 
 A checkpoint of a group of members (those that share a compiled program) is the folder
 `checkpoints/group_N/ITERATION/` with the items
 
 * `learners`: the learner of every member at that iteration,
 * `best`: the learner of every member at its best evaluation so far,
-* `state`: replay and counters, with which the run continues bit for bit; missing with `checkpoint_replay=False`.
+* `state`: replay and counters, which make resuming exact; missing with `checkpoint_replay=False`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def folder_of(run: Path, group: int) -> Path:
 
 
 def _own_process_only() -> Any:
-    """Orbax options for a process that reads and writes arrays on its own host and waits for no other process."""
+    """Orbax options with which a process reads and writes alone, without waiting for other processes."""
     import orbax.checkpoint as ocp
 
     if not is_distributed():
@@ -44,7 +44,7 @@ def _own_process_only() -> Any:
 
 @contextlib.contextmanager
 def _manager(folder: Path, keep: int | None = None) -> Iterator[Any]:
-    """The orbax manager of a folder: for reading, or with `keep` for writing and keeping that many checkpoints."""
+    """The orbax manager of a folder, for reading, or with `keep` for writing and keeping that many checkpoints."""
     import orbax.checkpoint as ocp
 
     logging.getLogger("absl").setLevel(logging.ERROR)
@@ -94,7 +94,7 @@ def saved_iterations(run: Path, group: int) -> list[int]:
 
 
 def drop_after(run: Path, group: int, iteration: int) -> None:
-    """Delete the checkpoints after `iteration`: a run that continues from there writes them again."""
+    """Delete the checkpoints after `iteration`; a run that continues from there writes them again."""
     for later in saved_iterations(run, group):
         if later > iteration:
             shutil.rmtree(folder_of(run, group) / str(later))
@@ -118,7 +118,7 @@ def read_checkpoint(run: Path, group: int, item: str, shapes: Any, iteration: in
 
     saved = saved_iterations(run, group)
     if iteration is None and not saved:
-        raise RunDirectoryError(f"{run} holds no checkpoint of this member: the run ended before its first one")
+        raise RunDirectoryError(f"{run} has no checkpoint of this member: the run ended before its first one")
     chosen = saved[-1] if iteration is None else iteration
     path = folder_of(run, group) / str(chosen)
     if chosen not in saved:

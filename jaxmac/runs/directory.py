@@ -30,16 +30,16 @@ COLUMNS = (
     "loss",
     "epsilon",
 )
-FORMAT = 2  # version of the layout of run directories
+FORMAT = 2  # version of the format of run directories
 VERSIONED_PACKAGES = ("jaxmac", "jax", "jaxlib", "flax", "optax", "flashbax", "numpy")
 
 
 class RunDirectoryError(OSError):
-    """A run directory that cannot be read or written. The message is one line and says what to do."""
+    """A run directory cannot be read or written; the message is one line and says what to do."""
 
 
 def csv_cell(value: Any) -> Any:
-    """A value as written to metrics.csv: NaN becomes an empty cell, other floats keep seven digits."""
+    """A value as it is written to metrics.csv: NaN as an empty cell, other floats with seven significant digits."""
     if isinstance(value, (float, np.floating)):
         return "" if np.isnan(value) else f"{float(value):.7g}"
     return value
@@ -48,7 +48,7 @@ def csv_cell(value: Any) -> Any:
 class RunDirectory:
     """Writes the files of one run.
 
-    Nothing is written with `path=None` or `writes=False`: of several processes only process 0 writes.
+    With `path=None` or `writes=False` nothing is written; of several processes only process 0 writes.
     """
 
     def __init__(self, path: str | os.PathLike | None, writes: bool = True):
@@ -140,7 +140,7 @@ class RunDirectory:
         _replace(self.path / "config.json", json.dumps(config, indent=2, default=str) + "\n")
 
     def append(self, rows: list[dict[str, Any]]) -> None:
-        """Append rows to metrics.csv in one write, which is on disk when this returns."""
+        """Append rows to metrics.csv in one write that has reached the disk when this method returns."""
         if self.writes:
             self._append_lines([[csv_cell(row[column]) for column in self.columns] for row in rows], mode="a")
 
@@ -205,12 +205,12 @@ def read_rows(file: Path) -> list[dict[str, str]]:
 
 
 def tabulate(rows: Sequence[dict[str, Any]], swept: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Rows of metrics.csv as arrays: column, from `episodes` on -> `[evaluations, members]`.
+    """Rows of metrics.csv as arrays `[evaluations, members]`, one for each column from `episodes` on.
 
-    Only evaluations that every member with rows has reached are kept; a member without rows is NaN throughout.
+    Only evaluations that every member with rows has reached are kept; a member without any rows is NaN throughout.
 
     Args:
-        rows: with numbers, or with text as read from the file, where an empty cell is NaN.
+        rows: dicts of column -> number, or text as read from the file, where an empty cell is NaN.
         swept: the swept values of each member, which become columns with the type of the values.
     """
     rows_of: list[list[dict[str, Any]]] = [[] for _ in swept]

@@ -1,8 +1,8 @@
-"""Runs that an older jaxmac wrote: their configs and checkpoints as today's.
+"""Runs that an older jaxmac wrote: conversion of their configs and checkpoints to today's format.
 
-Format 1 (jaxmac 0.1.0): every algorithm's config held the settings of all mixers, a replay was sampled by
-`episodes` or `windows`, and some names differed. Format 2: a config holds the settings of the parts chosen, and
-the plugins needed.
+Format 1 (jaxmac 0.1.0): the config of every algorithm contained the settings of all mixers, `sampling` was
+`episodes` or `windows`, and some names differed. Format 2: the config contains the settings of the chosen parts,
+and the plugins that they need.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ FIELDS = {"optimiser": "opt_state", "actor_optimiser": "actor_opt_state", "criti
 
 
 class RunNote(UserWarning):
-    """Something about a run that its reader should know; one line."""
+    """A warning about a run that was opened, for example that settings were dropped; one line."""
 
 
 def upgraded(path: str | os.PathLike, config: dict[str, Any]) -> dict[str, Any]:
     """The config of a run in today's format.
 
-    Settings that the run's parts never read are dropped with a `RunNote`. Raises RunDirectoryError, in one line,
-    for settings that no part has.
+    Settings that the run's algorithm and parts never read are dropped, with a `RunNote`. Raises RunDirectoryError,
+    in one line, for settings that no algorithm or part has.
     """
     if config.get("format", 0) >= 2 or config.get("algorithm") not in ALGORITHMS:
         return config
@@ -60,7 +60,7 @@ def upgraded(path: str | os.PathLike, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unread(path: str | os.PathLike, algorithm: str, values: dict[str, Any]) -> list[str]:
-    """The settings that the parts chosen do not have, but others do."""
+    """The settings that the algorithm with its chosen parts does not have, although others do."""
     config_class = config_class_of(algorithm, values)
     unread = [name for name in values if name not in settings_of(config_class)]
     for name in unread:
@@ -70,7 +70,7 @@ def _unread(path: str | os.PathLike, algorithm: str, values: dict[str, Any]) -> 
 
 
 def path_of(keys: Iterable[Any]) -> tuple[str, ...]:
-    """The names along a path into a pytree, whatever kind of node holds them."""
+    """The names along a path into a pytree, for attributes, dict keys and sequence indices alike."""
     return tuple(str(next(getattr(key, a) for a in ("name", "key", "idx") if hasattr(key, a))) for key in keys)
 
 
@@ -86,7 +86,7 @@ def _is_episode(node: Any) -> bool:
 
 
 def old_names(item: Any) -> Any:
-    """An item of a checkpoint with the fields that jaxmac 0.1.0 wrote: of learners, and of stored episodes."""
+    """An item of a checkpoint with the field names of jaxmac 0.1.0, for learners and for stored episodes."""
     renamed = {new: old for old, new in FIELDS.items()}
     if hasattr(item, "target"):
         return {renamed.get(name, name): value for name, value in vars(item).items()}
@@ -96,7 +96,7 @@ def old_names(item: Any) -> Any:
 
 
 def from_old_names(item: Any, restored: Any) -> Any:
-    """What `old_names` made of an item, restored, as an item of today."""
+    """The inverse of `old_names`: `restored`, which has the old field names, in the structure of `item`."""
     if hasattr(item, "target"):
         return item.replace(**{FIELDS.get(name, name): value for name, value in restored.items()})
 

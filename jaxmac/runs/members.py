@@ -1,4 +1,4 @@
-"""Members of a run: seeds x swept values, grouped by what must be compiled apart."""
+"""Members of a run: seeds x swept values, grouped by the compiled program that trains them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jaxmac.hyper import static_view
 
 
 class MemberSpec(NamedTuple):
-    """One member: its place among all, its seed, the values swept for it and the config they give."""
+    """One member: its number among all members, its seed, its swept values and the config with these values."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index
     seed: int
@@ -25,7 +25,10 @@ class MemberSpec(NamedTuple):
 
 
 def seed_list(seeds: int | Sequence[int]) -> list[int]:
-    """0..n-1 for a number, the list itself otherwise; ValueError for none, duplicates or negative ones."""
+    """The list of seeds: 0 to n - 1 for a number n, else the given sequence.
+
+    Raises ValueError, in one line, for no seeds, duplicates, or seeds outside 0 to 2^31 - 1.
+    """
     if is_integer(seeds):
         if seeds < 1:
             raise ValueError(f"seeds={seeds!r} is out of range; allowed: >= 1, or a list of seeds")
@@ -38,7 +41,7 @@ def seed_list(seeds: int | Sequence[int]) -> list[int]:
 
 
 def is_integer(value: Any) -> TypeGuard[int]:
-    """A Python or NumPy integer, no bool."""
+    """Whether `value` is a Python or NumPy integer and not a bool."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
@@ -50,7 +53,7 @@ def make_members(
     seeds: int | Sequence[int],
     sweep: dict[str, Sequence[Any]] | None,
 ) -> list[MemberSpec]:
-    """Every combination of swept values with every seed, seeds fastest; each with its checked config.
+    """The members of a run: every combination of swept values with every seed, seeds varying fastest.
 
     Raises ValueError, in one line, for anything unknown or out of range.
     """
@@ -67,7 +70,7 @@ def make_members(
 
 
 def _values_of(name: str, values: Any) -> Sequence[Any]:
-    """The values of one swept hyperparameter; a one-line ValueError for none, or for what cannot be swept."""
+    """The values of a swept hyperparameter; raises ValueError, in one line, if it has none or cannot be swept."""
     if name in ("num_envs", "eval_every"):
         raise ValueError(f"{name} cannot be swept: all members of a run are evaluated at the same episodes")
     if isinstance(values, np.ndarray):
@@ -78,7 +81,7 @@ def _values_of(name: str, values: Any) -> Sequence[Any]:
 
 
 def restore_members(saved: dict[str, Any]) -> list[MemberSpec]:
-    """The members of a run from its config.json: the settings that it ran with, whatever presets say today."""
+    """The members of a run from its config.json, with the settings that it ran with, not today's presets."""
     members: list[MemberSpec] = []
     for combination in itertools.product(*saved["sweep"].values()):
         swept = dict(zip(saved["sweep"], combination, strict=True))
@@ -89,7 +92,7 @@ def restore_members(saved: dict[str, Any]) -> list[MemberSpec]:
 
 
 def _still_settings(algorithm: str, saved: dict[str, Any], swept: dict[str, Any]) -> dict[str, Any]:
-    """Swept values without those that the parts of a run of format 1 never read."""
+    """The swept values without those that a run of format 1 never read."""
     if saved["format"] > 1:
         return swept
     known = settings_of(config_class_of(algorithm, {**saved["settings"], **swept}))
@@ -97,9 +100,9 @@ def _still_settings(algorithm: str, saved: dict[str, Any], swept: dict[str, Any]
 
 
 def group_members(members: list[MemberSpec]) -> list[list[MemberSpec]]:
-    """Members of one compiled program each: those whose configs agree on every static field.
+    """Groups of members that share a compiled program: those whose configs agree on every static field.
 
-    Values that were swept although nothing reads them (in runs of format 1) make groups, too.
+    In runs of format 1, members also form separate groups by swept values that nothing reads.
     """
     groups: dict[Any, list[MemberSpec]] = {}
     for member in members:

@@ -1,4 +1,4 @@
-"""The plugins that a run needs: modules outside the library that its parts come from."""
+"""The plugins that a run needs: the modules outside the library that register its parts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxmac.runs.sinks import SINKS
 
 
 def plugins_of_run(algorithm: str, configs: Sequence[Any], env_id: str | None, sinks: Sequence[str]) -> list[str]:
-    """Modules to import before a run can be opened again, in the order of its parts."""
+    """The modules to import before a run can be opened again, in the order of its parts."""
     modules = [module for config in configs for module in plugins_of(algorithm, config)]
     modules += [module_of(env_id)] if env_id is not None else []
     modules += [SINKS.origin(name) for name in sinks]
@@ -22,7 +22,7 @@ def plugins_of_run(algorithm: str, configs: Sequence[Any], env_id: str | None, s
 
 
 def refuse_missing_plugins(path: str | os.PathLike, config: dict[str, Any]) -> None:
-    """Raise a one-line RunDirectoryError unless the modules that a run needs are imported; imports none itself."""
+    """Raise RunDirectoryError, in one line, unless the plugins of a run are imported; it imports none itself."""
     missing = missing_plugins(config.get("plugins", []))
     if missing:
         flags = " ".join(f"--plugin {module}" for module in missing)

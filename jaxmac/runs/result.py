@@ -1,4 +1,4 @@
-"""What a run gives back: metrics, learned policies, a curve, an animation."""
+"""The result of a run: metrics, learned policies, learning curves and animations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from jaxmac.runs.plugins import refuse_missing_plugins
 
 
 class Learned(NamedTuple):
-    """A member's learner with what makes a policy of it."""
+    """A member's learner, with the algorithm and the traced hyperparameters that make it a policy."""
 
     group: int  # members of one group share their algorithm
     algorithm: Algorithm
@@ -35,15 +35,18 @@ class Learned(NamedTuple):
 
 @dataclass
 class Result:
-    """A finished (or interrupted) run.
+    """A run in memory.
 
     Attributes:
-        metrics: column of metrics.csv (from `episodes` on) -> numpy `[evaluations, members]`.
+        metrics: column of metrics.csv (from `episodes` on) -> NumPy array `[evaluations, members]`.
         members: one dict per member with its seed and swept values.
         config: the content of config.json.
         env: the environment.
-        path: the run directory, None if nothing was written.
-        status: "finished" or "interrupted".
+        path: the run directory, or None if nothing was written.
+        status: "running", "finished", "interrupted", "failed" or "non-finite loss".
+        specs: the members with their configs.
+        learners: learner states by group, or by (group, "best"); those that are missing are read from disk.
+        players: compiled evaluation functions, kept by `jaxmac.evaluate`.
     """
 
     metrics: dict[str, np.ndarray]
@@ -53,11 +56,11 @@ class Result:
     path: Path | None
     status: str
     specs: list[MemberSpec] = field(repr=False)
-    learners: dict[Any, Any] = field(repr=False)  # by group, or (group, "best"); the others are on disk
-    players: dict[Any, Any] = field(default_factory=dict, repr=False)  # compiled by `evaluate`
+    learners: dict[Any, Any] = field(repr=False)
+    players: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def learned(self, member: int = 0, best: bool = False) -> Learned:
-        """What a member has learned; with `best`, as it was at its best evaluation.
+        """The learner of a member; with `best`, the one of its best evaluation.
 
         Raises ValueError for a member out of range, RunDirectoryError if no checkpoint was written.
         """
@@ -70,8 +73,8 @@ class Result:
         name = (group, "best") if best else group
         if name not in self.learners:
             if self.path is None:
-                why = "best learners are kept on disk only" if best else "the run was interrupted before"
-                raise RunDirectoryError(f"member {member} is not there: {why}")
+                why = "best learners are kept on disk only" if best else "the run ended before it was trained"
+                raise RunDirectoryError(f"member {member} has no learner: {why}")
             shapes = _learner_shapes(algorithm, members)
             self.learners[name] = read_checkpoint(self.path, group, "best" if best else "learners", shapes)
         row = members.index(self.specs[member])
@@ -79,12 +82,15 @@ class Result:
         return Learned(group, algorithm, learner, hyper_of(self.specs[member].config))
 
     def policy(self, member: int = 0, best: bool = False) -> Policy:
-        """The evaluation policy of a member; arguments and errors as of `learned`."""
+        """The evaluation policy of a member; arguments and errors as in `learned`."""
         found = self.learned(member, best)
         return found.algorithm.evaluation(found.learner, found.hyper)
 
     def plot(self, path: str | os.PathLike | None = None) -> Any:
-        """Evaluation return against training episodes, mean with its confidence band; a matplotlib Figure."""
+        """A matplotlib Figure of the evaluation return against training episodes: mean and confidence band.
+
+        With `path` it is also written there; the suffix selects the format.
+        """
         from jaxmac.analysis.curves import learning_curve
 
         return learning_curve(curves(self), path=path, optimum=self.env.optimal_return, title=self.title)
@@ -95,17 +101,18 @@ class Result:
         return f"{self.config['algorithm']} on {self.config['env']} ({len(self.members)} members)"
 
     def render(self, member: int = 0, path: str | os.PathLike | None = None, seed: int = 0) -> Path | Animation:
-        """Animate one episode of a member as GIF.
+        """Animate one episode of a member as a GIF.
 
-        With `path` it is written there; without, an `Animation` is returned that a notebook shows inline.
+        With `path` the GIF is written there; without, an `Animation` is returned that a notebook shows inline.
         """
         return animate(self.env, self.policy(member), seed, path)
 
 
 def members_alike(result: Result) -> dict[str, list[int]]:
-    """Label -> members that differ in their seed only: the swept values, or the algorithm where nothing is swept.
+    """Label -> numbers of the members that differ in their seed only.
 
-    Members without any metrics are left out.
+    The label consists of the swept values, or is the algorithm if nothing is swept. Members without any metrics are
+    left out.
     """
     found: dict[str, list[int]] = {}
     for column, member in enumerate(result.members):
@@ -129,19 +136,22 @@ def _learner_shapes(algorithm: Algorithm, members: list[MemberSpec]) -> Any:
 
 
 def environment_sizes(env: Environment) -> dict[str, Any]:
-    """What a learner's shapes follow from, as JSON keeps it."""
+    """The sizes of an environment that determine the shapes of a learner, as they are stored in config.json."""
     lists = {"num_actions": env.num_actions, "obs_sizes": env.obs_sizes}
     return {name: [int(n) for n in sizes] for name, sizes in lists.items()} | {"state_size": int(env.state_size)}
 
 
 def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: bool = True) -> Result:
-    """Read a run directory back: the same Result as `train` returned.
+    """Read a run directory into the same Result that `train` returned.
 
-    `env` is needed only for a run on an Environment instance, which config.json cannot rebuild. Without `need_rows`
-    a run that was stopped before its first evaluation is fine, too.
+    Args:
+        path: the run directory.
+        env: the environment, for a run on an Environment instance, which config.json cannot rebuild.
+        need_rows: whether a run without any evaluation is an error.
 
     Raises:
-        RunDirectoryError: no run directory, damaged, or written by a newer format.
+        RunDirectoryError: it is no run directory, is damaged, was written in a newer format, needs a plugin that is
+            not imported, or (with `need_rows`) has no evaluation.
         ValueError: the run used an environment instance and `env` is missing, or `env` has other sizes.
     """
     config = read_config(path)
@@ -157,6 +167,6 @@ def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: 
     specs = restore_members(config)
     metrics = tabulate(read_rows(Path(path) / "metrics.csv"), [spec.swept for spec in specs])
     if need_rows and not len(metrics["episodes"]):
-        raise RunDirectoryError(f"{path} holds no evaluation yet")
+        raise RunDirectoryError(f"{path} has no evaluation yet")
     members = [{"seed": spec.seed, **spec.swept} for spec in specs]
     return Result(metrics, members, config, env, Path(path), config["status"], specs, {})

@@ -1,7 +1,7 @@
-"""Destinations of metrics besides metrics.csv: TensorBoard, Weights & Biases and registered ones.
+"""Sinks: destinations of metrics besides metrics.csv, such as TensorBoard and Weights & Biases.
 
 Rows are written by the Python loop between compiled chunks, never from the device. metrics.csv is the reference:
-when a run is continued, its rows that are kept are written to every sink again.
+when a run is continued, the rows of metrics.csv that are kept are written to every sink again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Sink(Protocol):
         """Receive one row of metrics.csv: column -> value of one member at one evaluation."""
 
     def close(self) -> None:
-        """Write what is left and release everything; no row follows."""
+        """Write buffered rows and release all resources; no row follows."""
 
 
 class SinkSpec(NamedTuple):
@@ -57,8 +57,8 @@ def register_sink(
     Args:
         name: the name of the sink.
         factory: `factory(run_directory, config, members)` returns a `Sink`; it is called when a run is started or
-            continued. `config` is the content of config.json, and `members` holds one dict per member with its
-            seed and swept values. A run that is continued writes the rows that are kept to the new sink again.
+            continued. `config` is the content of config.json, and `members` has one dict per member with its seed
+            and swept values. A run that is continued writes the rows that are kept to the new sink again.
         package: a Python package that must be installed.
         check: called before anything is compiled or written; raises ValueError where the sink cannot be used.
 
@@ -98,7 +98,7 @@ def check_sinks(log: str | Sequence[str], out: str | os.PathLike | None) -> list
 
 
 def new_log_id() -> str:
-    """A random prefix of the Weights & Biases ids of a run's members, by which a resumed run finds them again."""
+    """A random prefix of the members' Weights & Biases ids, with which a resumed run finds them again."""
     return secrets.token_hex(4)
 
 
@@ -186,7 +186,7 @@ class WandB:
             self.runs.append(run)
 
     def write(self, row: dict[str, Any]) -> None:
-        """Log the metrics of a row at the step of its training episodes. The service ignores steps it has."""
+        """Log the metrics of a row, with its training episodes as step. The service ignores steps that it has."""
         self.runs[int(row["member"])].log(_finite_metrics(row), step=int(row["episodes"]))
 
     def close(self) -> None:
@@ -196,7 +196,7 @@ class WandB:
 
 
 def _refuse_missing_key() -> None:
-    """Raise ValueError if Weights & Biases is to be used online and there is no API key."""
+    """Raise ValueError, in one line, if Weights & Biases is used online and there is no API key."""
     if os.environ.get("WANDB_MODE", "online") not in ("online", "run") or os.environ.get("WANDB_API_KEY"):
         return
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname

@@ -1,4 +1,4 @@
-"""Training: the pure functions, the compiled programs, the loop around them, and how a run is continued."""
+"""Training: the pure functions, the compiled programs, the loop around them, and resuming a run."""
 
 from jaxmac.training.loop import train
 from jaxmac.training.pure import TrainFunction, make_train

@@ -1,4 +1,4 @@
-"""Arguments of training, checked before anything compiles."""
+"""Checks of the arguments of training, made before anything compiles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxmac.runs.members import MemberSpec, is_integer
 
 
 def environment_of(env: str | Environment, env_options: Mapping[str, Any] | None) -> Environment:
-    """The environment of an id with options, or the instance itself.
+    """The environment with this id and these options, or the instance itself.
 
     Raises ValueError, in one line, for an unknown id or option, or options of an instance.
     """
@@ -29,7 +29,7 @@ def check_positive(name: str, value: Any) -> None:
 
 
 def check_sizes(specs: list[MemberSpec]) -> None:
-    """Raise a one-line ValueError where a batch or an iteration's episodes do not fit in the replay."""
+    """Raise a one-line ValueError if a batch or the episodes of an iteration do not fit in the replay."""
     for spec in specs:
         capacity = spec.config.replay_episodes
         for name in ("batch_size", "num_envs"):

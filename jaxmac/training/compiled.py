@@ -1,9 +1,9 @@
-"""The pure functions of training: init, iterations (collect, store, update), evaluation.
+"""The pure functions of training: initialisation, iterations (collect, store, update) and evaluation.
 
-They are written for a single member. `Lift` adds the axis of members (seeds x swept values), which no other module
-sees. The step counter is an unbatched argument, so that conditions on it stay conditions. Keys come from
-`fold_in(member_key, step)`: no generator state is stored, and any chunking or sharding of the same members gives
-the same run.
+They are written for a single member. `Lift` adds the axis of members (seeds x swept values), which only this
+package knows. The iteration counter is an unbatched argument: with a batched one `lax.cond` would run both
+branches. Keys come from `fold_in(member_key, iteration)`: no generator state is stored, and any chunking or
+sharding of the same members gives the same run.
 """
 
 from __future__ import annotations
@@ -30,49 +30,49 @@ INIT = 0x7FFFFFFE
 
 
 class Tally(struct.PyTreeNode):
-    """What happened since the last evaluation, per member."""
+    """Sums and counts since the last evaluation, one of each per member."""
 
-    env_steps: Array  # i32
-    return_sum: Array  # of the episodes that ended
-    episodes: Array  # i32
-    loss_sum: Array
-    updates: Array  # i32
+    env_steps: Array  # primitive steps, int32
+    return_sum: Array  # undiscounted returns of the training episodes
+    episodes: Array  # training episodes, int32
+    loss_sum: Array  # losses of the updates
+    updates: Array  # gradient updates, int32
     epsilon: Array  # mean over the parallel episodes of the last iteration
-    dropped_rows: Array  # i32
-    broken_update: Array  # number of the first update with a loss that is not finite, -1: none
+    dropped_rows: Array  # rows that a cap left out, int32
+    broken_update: Array  # number of the first update whose loss is not finite; -1: none
 
     @classmethod
     def empty(cls) -> Tally:
-        """Nothing yet."""
+        """The tally directly after an evaluation."""
         zero, none = jnp.zeros((), jnp.int32), jnp.zeros(())
         return cls(zero, none, zero, none, zero, jnp.ones(()), zero, zero - 1)
 
 
 class Member(struct.PyTreeNode):
-    """One learner with its experience; everything training carries from iteration to iteration."""
+    """One learner with its experience: everything that training carries from iteration to iteration."""
 
-    learner: Any
+    learner: Any  # the algorithm's LearnerState
     replay: dict[str, Any]  # one storage per stream
     tally: Tally
     best: Any  # the learner at its best evaluation
-    best_return: Array
+    best_return: Array  # its evaluation return
 
 
 class Evaluation(NamedTuple):
     """Means over the evaluation episodes of one member."""
 
-    eval_return: Float[Array, ""]
-    eval_discounted_return: Float[Array, ""]
-    eval_length: Float[Array, ""]
+    eval_return: Float[Array, ""]  # undiscounted return
+    eval_discounted_return: Float[Array, ""]  # return discounted with the member's gamma
+    eval_length: Float[Array, ""]  # primitive steps
 
 
 class Lift(NamedTuple):
-    """How functions of one member become functions of all.
+    """How functions of one member become functions of all members.
 
     Attributes:
-        together: for light work (acting, storing, sampling): `(function, in_axes) -> function` over members at
-            once.
-        apart: for heavy work (updates): `(function, *arguments) -> results` of all members.
+        together: `(function, in_axes) -> function` of all members at once, for light work: acting, storing,
+            sampling.
+        apart: `(function, *arguments) -> results` of all members, for heavy work: updates.
     """
 
     together: Callable[..., Callable]
@@ -80,13 +80,13 @@ class Lift(NamedTuple):
 
 
 SINGLE = Lift(lambda function, in_axes=0: function, lambda function, *arguments: function(*arguments))
-"""No axis of members: for `jaxmac.make_train`, whose caller vmaps."""
+"""No axis of members: for `jaxmac.make_train`, which the caller can vmap."""
 
 
 def for_each_member(function: Callable, *arguments: Any) -> Any:
-    """`function` over the leading axis of members: together on an accelerator, one by one on a CPU.
+    """`function` mapped over the leading axis of members: vectorised on an accelerator, one by one on a CPU.
 
-    One member's update keeps a CPU core busy, and its working set stays in the cache.
+    On a CPU one member's update keeps a core busy, and its working set stays in the cache.
     """
     if jax.default_backend() == "cpu":
         return jax.lax.map(lambda given: function(*given), arguments)
@@ -103,7 +103,7 @@ class TrainingFunctions(NamedTuple):
     advance: (members, keys, hyper, first iteration, last iteration) -> members; iterations first..last - 1
     evaluate: (member, key, hyper, iteration) -> (Evaluation, Tally, member with an empty tally)
 
-    `init` and `evaluate` are of one member; `advance` is of as many as its `Lift` says.
+    `init` and `evaluate` take one member; `advance` takes one or all members, depending on the `Lift`.
     """
 
     init: Callable[[Array, Hyper], Member]
@@ -112,14 +112,14 @@ class TrainingFunctions(NamedTuple):
 
 
 def progress_at(collection: Collection, num_envs: int, iteration: Int[Array, ""] | int) -> Progress:
-    """Progress at the start of an iteration, a pure function of its number."""
+    """Progress at the start of an iteration, which follows from the number of the iteration alone."""
     iteration = jnp.asarray(iteration, jnp.int32)
     learning = jnp.maximum(iteration - collection.warmup_iterations, 0)
     return Progress(iteration, iteration * num_envs, learning * collection.updates)
 
 
 def episode_means(env: Environment, policy: Policy, key: Array, episodes: int, discount: Array) -> Evaluation:
-    """Mean returns and length of `episodes` episodes without exploration."""
+    """Mean returns and length of `episodes` episodes without exploration; `discount` per primitive step."""
     played = rollout(env, policy, key, jnp.zeros(episodes))
     return Evaluation(
         jnp.mean(played.undiscounted_return),
@@ -129,7 +129,7 @@ def episode_means(env: Environment, policy: Policy, key: Array, episodes: int, d
 
 
 def example_episode(env: Environment, policy: Policy) -> Episode:
-    """Zeros of the shape and dtype of one stored episode."""
+    """An episode of zeros with the shapes and dtypes of stored episodes."""
     shapes = jax.eval_shape(lambda key: rollout(env, policy, key, jnp.zeros(1)), jax.random.key(0))
     return jax.tree.map(lambda x: jnp.zeros(x.shape[1:], x.dtype), shapes)
 
@@ -179,7 +179,7 @@ def _collect(
     hyper: Hyper,
     progress: Progress,
 ) -> Member:
-    """One member's `num_envs` episodes per stream, played and stored."""
+    """Collect and store `num_envs` episodes per stream for one member."""
     collection = algorithm.collection
     epsilon = collection.epsilon(hyper, progress)
     tally, storage = member.tally, dict(member.replay)
@@ -201,7 +201,8 @@ def _collect(
 def first_finished(episodes: Episode, workers: int) -> Episode:
     """The `workers` episodes that finish first, in the order of their end.
 
-    `episodes` `[turns * workers, ...]`: each worker plays one after the other without a pause.
+    `episodes` are `[turns * workers, ...]`; each worker plays its `turns` episodes one after the other without a
+    pause.
     """
     lengths = episodes.length.reshape(-1, workers)
     end = jnp.cumsum(lengths, axis=0).reshape(-1)
@@ -218,7 +219,7 @@ def _learn(
     hyper: Hyper,
     progress: Progress,
 ) -> Member:
-    """This iteration's updates of all members, once enough is stored."""
+    """The updates of an iteration for all members, once enough episodes are stored."""
     collection = algorithm.collection
     replay = collection.replay
 
@@ -226,11 +227,11 @@ def _learn(
         streams = enumerate(algorithm.streams)
         return {stream: replay.sample(jax.random.fold_in(key, i), storage[stream]) for i, stream in streams}
 
-    def hear(storage: dict[str, Any], samples: dict[str, Sample], errors: dict[str, Array]) -> dict[str, Any]:
+    def feed_back(storage: dict[str, Any], samples: dict[str, Sample], errors: dict[str, Array]) -> dict[str, Any]:
         assert replay.feedback is not None
         return {s: replay.feedback(storage[s], samples[s].index, errors[s]) for s in algorithm.streams}
 
-    # A replay that nobody writes to stays outside of the loop, where it would be copied.
+    # A replay without feedback is not written to here, so it stays out of the loop's carry, which would copy it.
     fixed = members.replay if replay.feedback is None else None
 
     def one_update(number: Array, learned: tuple[Any, Tally, Any]) -> tuple[Any, Tally, Any]:
@@ -241,7 +242,7 @@ def _learn(
         update = partial(_update, algorithm, now)
         learner, tally, errors = lift.apart(update, learner, tally, hyper, samples, turns[1])
         if fixed is None:
-            storage = lift.together(hear)(storage, samples, errors)
+            storage = lift.together(feed_back)(storage, samples, errors)
         return learner, tally, storage
 
     learner, tally, storage = jax.lax.cond(
@@ -256,7 +257,7 @@ def _learn(
 def _update(
     algorithm: Algorithm, now: Progress, learner: Any, tally: Tally, hyper: Hyper, samples: Any, key: Array
 ) -> tuple[Any, Tally, dict[str, Array]]:
-    """One member's update, what is noted of it, and the errors that a sampler may hear of."""
+    """One member's update; returns the learner, the tally and the errors for the sampler's `feedback`."""
     learner, metrics = algorithm.update(learner, hyper, samples, now, key)
     broken = ~jnp.isfinite(metrics["loss"]) & (tally.broken_update < 0)
     tally = tally.replace(

@@ -1,4 +1,4 @@
-"""`jaxmac.train`: checks, the run's config and directory, then a session."""
+"""`jaxmac.train`: it checks the arguments, writes the run's config and directory, and runs a session."""
 
 from __future__ import annotations
 
@@ -42,31 +42,33 @@ def train(
     progress: bool = True,
     **hyperparameters: Any,
 ) -> Result:
-    """Train seeds x swept values together and return a Result.
+    """Train an algorithm for several seeds and swept values together and return a Result.
 
     Args:
         algorithm: an id of `jaxmac.list_algorithms()`.
-        env: an environment id, or an Environment (which `load` then asks for).
-        preset: "tuned" or "paper" (or others the algorithm has).
-        seeds: a number n (seeds 0..n-1) or a list.
-        episodes: training episodes per member, random ones at the start included.
+        env: an environment id, or an Environment instance (which `jaxmac.load` then needs as an argument).
+        preset: name of a preset of the algorithm, such as "tuned" or "paper".
+        seeds: a number n (for the seeds 0 to n - 1) or a list of seeds.
+        episodes: training episodes per member, including the random ones at the start.
         env_options: constructor options of the environment.
-        sweep: hyperparameter -> values; every combination runs with every seed. Traced ones share one program.
+        sweep: hyperparameter -> values. Every combination of values runs with every seed; all values of traced
+            hyperparameters share one compiled program.
         out: run directory; None writes nothing.
-        overwrite: replace a run that `out` already holds.
-        chunk: iterations per compiled call (None: about 64 updates); never changes the numbers.
-        checkpoint_every: evaluations between checkpoints; one more is written at the end and at Ctrl-C.
-        checkpoint_replay: keep the replay in them; without it a run can be judged but not resumed.
-        log: "tensorboard", "wandb" or both, besides metrics.csv; needs `out`.
-        progress: show progress.
-        **hyperparameters: fields of the algorithm's config.
+        overwrite: replace a run that is in `out` already.
+        chunk: iterations per compiled call (None: about 64 updates). It does not change the results.
+        checkpoint_every: evaluations between checkpoints; another one is written at the end and at Ctrl-C.
+        checkpoint_replay: store the replay in checkpoints; without it a run can be evaluated but not resumed.
+        log: registered sinks that get the metrics besides metrics.csv, such as "tensorboard" or "wandb": a sequence
+            of names, or a text with commas. They need `out`.
+        progress: show progress on stderr.
+        **hyperparameters: settings of the algorithm and its parts, which replace those of the preset.
 
     Raises:
-        ValueError: anything unknown or out of range, in one line, before compiling.
-        MemoryError: the run does not fit; says what would.
+        ValueError: something is unknown or out of range; raised in one line before compiling.
+        MemoryError: the run does not fit into memory; the message says which settings would.
         OSError: the run directory cannot be used.
-        NonFiniteLossError: a loss is not finite; what was written stays.
-        TrainingError: the disk filled up while training.
+        NonFiniteLossError: a loss is not finite; files written so far are kept.
+        TrainingError: a file could not be written while training, for example because the disk is full.
     """
     console = progress_console(progress)
     with raise_on_all():
@@ -115,7 +117,7 @@ def train(
 
 
 def settings_of_run(specs: list[MemberSpec]) -> dict[str, Any]:
-    """All settings of a run by name: the first member's, and what only other members' parts have."""
+    """All settings of a run by name: those of the first member, and those that only parts of other members have."""
     settings: dict[str, Any] = {}
     for spec in reversed(specs):
         settings |= vars(spec.config)
@@ -131,7 +133,10 @@ def announce(
     episodes: int,
     replay: bool,
 ) -> int:
-    """Say what will run and how much memory it takes; refuse what cannot fit. Returns bytes needed on disk."""
+    """Print the size of a run and return the bytes that it needs on disk.
+
+    Raises MemoryError if the estimated memory is not available.
+    """
     footprints = [program.footprint() for program in programs]
     largest, program = max(zip(footprints, programs, strict=True), key=lambda pair: pair[0].total)
     processes = f" of {jax.process_count()} processes" if is_distributed() else ""
@@ -146,7 +151,7 @@ def announce(
         console.print(f"note: nothing is learned before {starts} episodes (learning_starts, batch_size)")
     learners = sum(footprint.learners for footprint in footprints)
     replays = sum(f.replay * program.padded for f, program in zip(footprints, programs, strict=True))
-    # The last checkpoints and the one being written; replays compress well, learners do not.
+    # Space for the kept checkpoints and the one being written; replays compress well, learners do not.
     return (KEPT_CHECKPOINTS + 1) * (learners + (replays // 4 if replay else 0)) + 10**7
 
 

@@ -1,4 +1,4 @@
-"""How much memory a run will take: estimated before anything compiles, and told by XLA after that."""
+"""The memory that a run needs: an estimate before compiling, and XLA's own figure afterwards."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import psutil
 from jaxmac.config import settings_of
 from jaxmac.processes.joining import processes_on_host
 
-SLACK = 1.25  # allocator overhead and what the estimate cannot see
+SLACK = 1.25  # factor for allocator overhead and what the estimate leaves out
 
 
 def tree_bytes(tree: Any) -> int:
-    """Bytes of the arrays (or shapes) of a pytree."""
+    """Total bytes of the arrays (or shapes with dtypes) of a pytree."""
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree) if hasattr(x, "size"))
 
 
 class CompiledBytes(NamedTuple):
-    """Bytes that compiled functions need on each of their devices, by XLA's own figures."""
+    """Bytes that compiled functions need on each of their devices, as XLA reports them."""
 
     total: int  # arguments, results and scratch memory
-    scratch: int  # what they need beside their arguments
+    scratch: int  # results and scratch memory, without the arguments
 
 
 def compiled_bytes(*functions: Any) -> CompiledBytes:
-    """The largest figures of some compiled functions; 0 where the backend has none."""
+    """The largest figures among some compiled functions; 0 if the backend reports none."""
     found = [analysis for function in functions if (analysis := function.memory_analysis()) is not None]
     scratch = [a.temp_size_in_bytes + a.output_size_in_bytes - a.alias_size_in_bytes for a in found]
     totals = [beside + a.argument_size_in_bytes for a, beside in zip(found, scratch, strict=True)]
@@ -39,14 +39,14 @@ def working_bytes(env: Any, config: Any, episode_bytes: int, joint_outputs: int 
     rows = getattr(config, "max_rows", 0) or (config.trajectory if windows else env.horizon)
     hidden = config.hidden_size + getattr(config, "critic_hidden_size", 0)
     widths = hidden * (10 + 2 * config.hidden_layers) + 4 * env.num_agents * env.state_size
-    widths += 6 * joint_outputs  # of a centralised net, forward and backward
+    widths += 6 * joint_outputs  # of a centralised network, forward and backward
     activations = 4 * config.batch_size * (rows + 1) * env.num_agents * widths
     episodes = 2 * max(config.num_envs, config.eval_episodes) + config.batch_size
     return episodes * episode_bytes + activations
 
 
 def available_bytes() -> int:
-    """Memory that this process may take: its share of the host's that is free, or all of its accelerators'."""
+    """Bytes that this process may use: its share of the host's free memory, or all memory of its accelerators."""
     device = jax.local_devices()[0]
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
@@ -55,12 +55,12 @@ def available_bytes() -> int:
 
 
 def refuse_if_too_large(needed: int, members: float, config: Any, stored: int) -> None:
-    """Raise MemoryError with advice when `needed` bytes are not there.
+    """Raise MemoryError, with settings that would fit, if `needed` bytes are not available.
 
     Args:
-        needed: estimate for all members together.
-        members: members that run at the same time.
-        config: their config, for the advice.
+        needed: estimated bytes of all members together.
+        members: number of members that run at the same time.
+        config: config of the members, for the advice.
         stored: bytes of one member's replay.
     """
     available = available_bytes()
@@ -80,7 +80,7 @@ def refuse_if_too_large(needed: int, members: float, config: Any, stored: int) -
 
 
 def refuse_if_scratch_is_too_large(scratch: int, members: int) -> None:
-    """Raise MemoryError when the scratch memory that XLA wants for `members` is not there."""
+    """Raise MemoryError if the scratch memory that XLA needs for `members` is not available."""
     available = available_bytes()
     if scratch > available:
         raise MemoryError(

@@ -1,4 +1,4 @@
-"""One compiled program: a group of members that agree on every static hyperparameter."""
+"""One compiled program: it trains a group of members whose static hyperparameters are all equal."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from jaxmac.training.memory import (
     working_bytes,
 )
 
-KEPT_PROGRAMS = 16  # in this process, the last ones used
+KEPT_PROGRAMS = 16  # compiled programs kept in this process, the most recently used ones
 
 
 class Footprint(NamedTuple):
-    """Estimated bytes: of all members together, of one member's replay, and of the learners on disk."""
+    """Estimated bytes of a program."""
 
-    total: int
-    replay: int
-    learners: int
+    total: int  # all members together
+    replay: int  # the replay of one member
+    learners: int  # the learners of all members on disk
 
 
 class MemberFunctions(NamedTuple):
-    """The functions of a run over all members of a program, jitted: see `TrainingFunctions`."""
+    """The jitted functions of a run over all members of a program; see `TrainingFunctions`."""
 
     algorithm: Algorithm
     init: Wrapped
@@ -56,11 +56,11 @@ _programs: OrderedDict[Hashable, tuple[Environment, MemberFunctions]] = OrderedD
 def member_functions(
     algorithm: str, env: Environment, config: Any, mesh: Mesh | None, env_id: str | None = None
 ) -> MemberFunctions:
-    """The jitted functions of a run; the same ones for the same algorithm, environment and static config.
+    """The jitted functions of a run; the same objects for the same algorithm, environment and static config.
 
-    So a second run that differs in seeds and traced hyperparameters compiles nothing. The last `KEPT_PROGRAMS` are
-    kept; `jax.clear_caches` releases what they compiled. `env_id` names an environment that the registry made,
-    whose options tell which it is; another instance is the same only if it is the same object.
+    Therefore a second run that differs only in seeds and traced hyperparameters does not compile again. The last
+    `KEPT_PROGRAMS` are kept; `jax.clear_caches` releases their compiled code. With `env_id` an environment is
+    identified by its id and options; without it, only the same object counts as the same environment.
     """
     static = static_view(config)
     same_env = (env_id, json.dumps(env.options, sort_keys=True, default=str)) if env_id else id(env)
@@ -96,9 +96,9 @@ def _jitted(env: Environment, algorithm: Algorithm, config: Any, mesh: Mesh | No
 
 
 def members_mesh(count: int, devices: list[Any] | None = None) -> Mesh | None:
-    """A mesh with axis "members" over as many devices as are useful for `count` members; None for one.
+    """A mesh with the axis "members" over no more devices than `count` members can use; None for a single device.
 
-    With several processes, all take part: the first few devices of each.
+    With several processes it includes devices of every process, the same number of each as far as possible.
     """
     own: dict[int, list[Any]] = {}
     for device in devices or jax.devices():
@@ -118,9 +118,9 @@ def put_members(tree: Any, mesh: Mesh | None) -> Any:
 
 
 class Program:
-    """The members of one group on their devices, and the functions that move them on.
+    """The members of one group on their devices, and the compiled functions that train them.
 
-    The number of members is padded to the devices; a padded member is computed and never reported.
+    The number of members is padded to a multiple of the devices; a padded member is computed but never reported.
     """
 
     def __init__(
@@ -147,10 +147,10 @@ class Program:
         self.seconds = 0.0
         self.done = 0  # iterations
         self.evaluated = -1  # iteration of the last evaluation
-        self.compiled = CompiledBytes(0, 0)  # what XLA says, once `compile` has run
+        self.compiled = CompiledBytes(0, 0)  # XLA's figures, once `compile` has run
 
     def footprint(self) -> Footprint:
-        """Memory this group will need, from shapes alone."""
+        """The memory that this group will need, estimated from shapes alone."""
         shapes = jax.eval_shape(self.functions.init, self.keys, self.hyper)
         replay = tree_bytes(shapes.replay) // self.padded
         episode_bytes = replay // (self.algorithm.collection.replay.capacity * len(self.algorithm.streams))
@@ -158,9 +158,12 @@ class Program:
         return Footprint(int(SLACK * (tree_bytes(shapes) + working)), replay, tree_bytes(shapes.learner))
 
     def compile(self) -> float:
-        """Compile and initialise; returns the seconds it took."""
+        """Compile the functions and initialise the members; returns the seconds that it took.
+
+        Raises MemoryError if XLA needs more scratch memory than is available.
+        """
         began = time.perf_counter()
-        # It runs once: not worth optimising, and its many random draws are slow to compile.
+        # Initialisation runs once and its many random draws are slow to compile, so XLA need not optimise it.
         init = self.functions.init.lower(self.keys, self.hyper).compile({"xla_backend_optimization_level": 0})  # type: ignore[dict-item]
         self.members = init(self.keys, self.hyper)
         zero = jnp.int32(0)
@@ -174,7 +177,7 @@ class Program:
         return time.perf_counter() - began
 
     def advance(self, first: int, last: int, chunk: int, then: Callable[[int], None] = lambda done: None) -> None:
-        """Iterations first..last - 1, `chunk` at a time; `then` is called with the number done after each."""
+        """Run the iterations first to last - 1, `chunk` at a time; call `then(iterations done)` after each."""
         for start in range(first, last, chunk):
             began = time.perf_counter()
             end = min(start + chunk, last)
@@ -185,7 +188,7 @@ class Program:
             then(end)
 
     def evaluate(self, iteration: int) -> list[dict[str, Any]]:
-        """Evaluate now; one metrics row per real member."""
+        """Evaluate all members now and return one row of metrics for each real member."""
         began = time.perf_counter()
         means, tally, self.members = self._evaluate(self.members, self.keys, self.hyper, jnp.int32(iteration))
         means, tally = gather((means, tally))
@@ -217,9 +220,10 @@ class Program:
         }
 
     def snapshot(self, replay: bool) -> dict[str, Any] | None:
-        """The items of a checkpoint of the real members, on the host; None if there is nothing whole to write.
+        """The items of a checkpoint of the real members, on the host; None if the state is incomplete.
 
-        With the replay they are on process 0 alone, None on others.
+        It is incomplete before `compile` and after an interrupted chunk. With `replay` the items are gathered on
+        process 0 only, and the other processes get None.
         """
         members = self.__dict__.get("members")
         if members is None or any(leaf.is_deleted() for leaf in jax.tree.leaves(members)):
@@ -242,7 +246,7 @@ class Program:
         return whole | {"seconds": np.asarray(self.seconds, np.float32)}
 
     def shapes(self) -> dict[str, Any]:
-        """Shapes and dtypes of the items of a checkpoint."""
+        """The shapes and dtypes of the items of a checkpoint."""
         members = jax.eval_shape(self.functions.init, self.keys, self.hyper)
         count = len(self.specs)
         members = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), members)
@@ -251,7 +255,7 @@ class Program:
         return {"learners": members.learner, "best": members.best, "state": state | {"counters": counters}}
 
     def restore(self, items: dict[str, Any]) -> None:
-        """Put the items of a checkpoint back; call after `compile`."""
+        """Continue from the items of a checkpoint; call it after `compile`."""
         state = items["state"]
         whole = self.members.replace(
             learner=items["learners"],
@@ -271,7 +275,7 @@ class Program:
         self.seconds = float(counters["seconds"])
 
     def finish(self) -> Any:
-        """Learner states of the real members, on the host; the devices are cleared. None if there are none."""
+        """The learner states of the real members, on the host, or None if incomplete; frees the devices' memory."""
         items = self.snapshot(replay=False)
         self.__dict__.pop("members", None)
         return None if items is None else items["learners"]

@@ -1,4 +1,4 @@
-"""Progress of a run on the terminal: a bar where there is one, lines in a log."""
+"""Progress of a run: a bar on a terminal, lines in a log file."""
 
 from __future__ import annotations
 
@@ -23,18 +23,21 @@ from jaxmac.processes.collective import any_process, is_main_process, mark_share
 
 
 def progress_console(wanted: bool) -> Console:
-    """Where progress is shown: stderr of the first process, if it is wanted."""
+    """The console that shows progress on stderr of process 0; silent elsewhere, or without `wanted`."""
     return Console(stderr=True, quiet=not (wanted and is_main_process()), highlight=False, soft_wrap=True)
 
 
 class CtrlC:
-    """Inside, Ctrl-C waits for `check`, as the state is given away within a chunk. A second one does not wait."""
+    """A context in which Ctrl-C takes effect at the next `check`; a second Ctrl-C takes effect at once.
+
+    Within a chunk the state of the members is donated to the compiled function and cannot be saved.
+    """
 
     def __init__(self, say: Callable[[str], None]):
         self.say, self.asked = say, False
 
     def __enter__(self) -> CtrlC:
-        self.main = threading.current_thread() is threading.main_thread()  # only there can it be caught
+        self.main = threading.current_thread() is threading.main_thread()  # signals can be caught only there
         if self.main:
             self.before = signal.signal(signal.SIGINT, self._note)
         return self
@@ -56,15 +59,16 @@ class CtrlC:
 
 
 class Reporter:
-    """Shows episodes done, rates, remaining time and the latest returns of one group of members.
+    """Shows the finished episodes, the rates, the remaining time and the latest returns of one group of members.
 
-    Rates are over the whole run, the parts before it was resumed included; `start` iterations were done in those.
+    Rates are means over the whole run, including its parts before it was resumed; `start` is the number of
+    iterations of those parts.
     """
 
     def __init__(self, console: Console, iterations: int, episodes_per_iteration: int, start: int = 0):
         self.console, self.iterations, self.per_iteration = console, iterations, episodes_per_iteration
         self.start = start
-        self.warned = False  # of rows that a cap left out
+        self.warned = False  # whether dropped rows have been reported
         self.bar = Progress(
             TextColumn("episodes"),
             BarColumn(),
@@ -89,15 +93,15 @@ class Reporter:
         self.bar.stop()
 
     def note(self, text: str) -> None:
-        """One line above the bar."""
+        """Print one line above the bar."""
         self.bar.console.print(text)
 
     def advance(self, done: int) -> None:
-        """After a chunk, at `done` iterations."""
+        """Update the bar after a chunk, at `done` iterations."""
         self.bar.update(self.task, completed=done * self.per_iteration)
 
     def update(self, done: int, rows: list[dict[str, Any]]) -> None:
-        """After an evaluation at `done` iterations with these metrics rows."""
+        """Show the metrics rows of an evaluation at `done` iterations."""
         seconds = time.perf_counter() - self.began
         returns = np.array([row["eval_return"] for row in rows])
         trained = max(rows[0]["wall_seconds"], 1e-9)  # without compiling

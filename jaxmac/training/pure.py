@@ -1,4 +1,4 @@
-"""`make_train`: the whole of training as one pure function, for those who `jit`, `vmap` and shard it themselves."""
+"""`make_train`: training as one pure function, which users can `jit`, `vmap` and shard themselves."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class TrainFunction:
 
     Attributes:
         env: the environment.
-        config: its hyperparameters.
-        algorithm: the algorithm built for both.
-        functions: what training consists of: `init`, `advance` and `evaluate`; `jaxmac.train` runs the same.
+        config: the config of the algorithm.
+        algorithm: the algorithm, built for this environment and config.
+        functions: the functions `init`, `advance` and `evaluate` of training, which `jaxmac.train` runs as well.
         hyper: the traced hyperparameters with their defaults, a dict of floats.
-        iterations: how many there are, each of `config.num_envs` episodes.
+        iterations: number of iterations, each of `config.num_envs` episodes.
     """
 
     def __init__(self, env: Environment, config: Any, algorithm: Algorithm, episodes: int):
@@ -40,11 +40,11 @@ class TrainFunction:
         """Train one member.
 
         Args:
-            key: a typed key; a member of `jaxmac.train` with seed s has `jax.random.key(s)`.
-            hyper: traced hyperparameters by name that replace the defaults: numbers or scalar arrays.
+            key: a typed key; the member of `jaxmac.train` with seed s uses `jax.random.key(s)`.
+            hyper: traced hyperparameters by name, numbers or scalar arrays, that replace the defaults.
 
-        Returns the learner and the metrics: the columns of metrics.csv from `episodes` on without `wall_seconds`,
-        each `[evaluations]`, the first one before any training.
+        Returns the learner and a dict of metrics: the columns of metrics.csv from `episodes` on without
+        `wall_seconds`, each `[evaluations]`. The first evaluation is before any training.
 
         Raises ValueError, in one line, for a name that is not a traced hyperparameter.
         """
@@ -68,7 +68,7 @@ class TrainFunction:
         return carry[0].learner, rows
 
     def policy(self, learner: Any, hyper: Mapping[str, Any] | None = None) -> Policy:
-        """The policy of a learner as it is judged: greedy, or sampled for actor-critics."""
+        """The evaluation policy of a learner: greedy for value-based algorithms, sampled for actor-critics."""
         return self.algorithm.evaluation(learner, self._hyper(hyper))
 
     def _hyper(self, hyper: Mapping[str, Any] | None) -> Hyper:
@@ -110,12 +110,13 @@ def make_train(
 ) -> TrainFunction:
     """The pure function underneath `jaxmac.train`, for one member.
 
-    `jax.vmap(train)(keys)` trains a seed for each key, and `jax.vmap(train, in_axes=(None, 0))(key, {"gamma": g})`
-    a member for each value of a traced hyperparameter; both can be jitted and sharded. Nothing is printed or
-    written, and losses that are not finite show in the metrics only.
+    With `train` the result, `jax.vmap(train)(keys)` trains one seed per key, and
+    `jax.vmap(train, in_axes=(None, 0))(key, {"gamma": values})` one member per value of a traced hyperparameter;
+    both can be jitted and sharded. Nothing is printed or written, and a loss that is not finite shows in the
+    metrics only.
 
     Args:
-        algorithm, env, preset, env_options, **hyperparameters: as of `jaxmac.train`.
+        algorithm, env, preset, env_options, **hyperparameters: as in `jaxmac.train`.
         episodes: training episodes, rounded up to whole iterations of `num_envs`.
 
     Raises ValueError, in one line, for anything unknown or out of range.

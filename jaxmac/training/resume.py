@@ -29,21 +29,22 @@ def resume(
     chunk: int | None = None,
     progress: bool = True,
 ) -> Result:
-    """Continue an unfinished run from its last complete checkpoint, bit for bit as if it had never stopped.
+    """Continue a run from its last complete checkpoint, with the same results as if it had never stopped.
 
     Args:
         path: the run directory.
         env: the Environment, for a run on an instance that config.json cannot rebuild.
-        episodes: train up to so many instead (more than before; a finished run goes on, too).
-        iteration: the checkpoint to continue from instead of the last one; those after it are dropped.
-        chunk: iterations per compiled call.
-        progress: show progress.
+        episodes: new total of training episodes, at least as many as before (None: the old total). With more, a
+            finished run is trained further.
+        iteration: iteration of the checkpoint to continue from (None: the last one); later checkpoints are deleted.
+        chunk: iterations per compiled call, as in `train`.
+        progress: show progress on stderr.
 
     Raises:
-        RunDirectoryError: no run, nothing to continue from, a checkpoint that is damaged or does not fit; the
-            directory is left as it is.
+        RunDirectoryError: there is no run or no checkpoint, or the checkpoint is damaged or of another config. The
+            directory is not changed.
         ValueError: `episodes` is fewer than before, or an argument is out of range.
-        Others as `train` does.
+        Others as in `train`.
     """
     console = progress_console(progress)
     with raise_on_all():
@@ -93,9 +94,9 @@ def _check_arguments(path: str | os.PathLike, config: dict[str, Any], total: int
 
 
 def _checkpoints_to_continue(path: Path, programs: list[Program], iteration: int | None) -> list[Any]:
-    """The checkpoint's items of every group; None for those that had not begun.
+    """The items of the checkpoint of every group; None for groups without any checkpoint.
 
-    A group without a checkpoint at `iteration` goes on from its last one.
+    A group without a checkpoint at `iteration` continues from its last one.
     """
     found: list[Any] = []
     saved = [saved_iterations(path, group) for group in range(len(programs))]

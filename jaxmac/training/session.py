@@ -1,4 +1,4 @@
-"""A session of training: one run's result, directory, sinks, console and rows, and the loop over chunks."""
+"""A session of training: the result, directory, sinks, console and rows of a run, and the loop over chunks."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from jaxmac.runs.sinks import Sink, open_sinks
 from jaxmac.training.program import Program
 from jaxmac.training.progress import CtrlC, Reporter
 
-UPDATES_PER_CHUNK = 64  # per member: how long Ctrl-C and the progress bar may wait
+UPDATES_PER_CHUNK = 64  # per member; it bounds how long Ctrl-C and the progress bar wait
 
 
 class TrainingError(RuntimeError):
-    """A run that had started could not go on, in one line; what was written stays."""
+    """Training failed after it had started; the message is one line, and files written so far are kept."""
 
 
 class NonFiniteLossError(TrainingError):
-    """A loss is not finite; the message names member, update and metric."""
+    """A loss is not finite; the message names the member and the update."""
 
 
 class Session:
-    """What training one run needs besides the compiled programs.
+    """The state of training one run, besides the compiled programs.
 
     Attributes:
-        result: is filled in as the run goes on.
-        directory: where it is written, if anywhere.
-        console: where progress is shown.
-        rows: the metrics so far, as written.
+        result: the result, which is filled in as the run goes on.
+        directory: the run directory, which may write nothing.
+        console: the console that shows progress.
+        rows: the rows of metrics so far.
         chunk: iterations per compiled call; None: about `UPDATES_PER_CHUNK` updates.
-        sinks: where rows go besides metrics.csv, once `run` has opened them.
+        sinks: the sinks that get the rows besides metrics.csv, once `run` has opened them.
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class Session:
         self.sinks: list[Sink] = []
 
     def run(self, programs: list[Program], restored: list[Any] | None = None) -> None:
-        """Train the groups one after the other and fill in the result, whatever ends it.
+        """Train the groups one after the other and fill in the result, also if training is interrupted or fails.
 
-        `restored` are the items of the checkpoints to continue from, None for a group that starts anew.
+        `restored` holds the checkpoint's items of each group to continue from, None for a group that starts anew.
         """
         status = "failed"
         try:
@@ -83,7 +83,7 @@ class Session:
                 sink.close()
 
     def _run_group(self, group: int, program: Program, label: str, items: Any) -> None:
-        """Compile, train and keep the learners of one group."""
+        """Compile and train one group, and store its learners in the result."""
         try:
             self.console.print(f"{label}compiling ... ", end="")
             self.console.print(f"{program.compile():.1f} s")
@@ -120,7 +120,7 @@ class Session:
                 program.advance(done, min(done - done % interval + interval, total), chunk, after_chunk)
 
     def _evaluate(self, program: Program, reporter: Reporter) -> None:
-        """Evaluate a group now; its rows go everywhere."""
+        """Evaluate a group now, and write its rows to metrics.csv, the result, the sinks and the console."""
         fresh = program.evaluate(program.done)
         with raise_on_all():
             self.directory.append(fresh)
@@ -141,7 +141,7 @@ class Session:
                 sink.write(row)
 
     def _checkpoint(self, group: int, program: Program) -> None:
-        """Write down where a group stands, unless that is written already."""
+        """Write a checkpoint of a group, unless there is one of this iteration already."""
         path = self.result.path
         if path is None:
             return
