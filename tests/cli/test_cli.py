@@ -82,8 +82,8 @@ def complete_rows(table):
     assert text.endswith("\n")
     rows = list(csv.DictReader(text.splitlines()))
     assert all(None not in row.values() and len(row) == 12 for row in rows)
-    seen = [(int(row["episodes"]), int(row["member"])) for row in rows]
-    assert seen == [(8 * (i // 2), i % 2) for i in range(len(seen))]
+    written = [(int(row["episodes"]), int(row["member"])) for row in rows]
+    assert written == [(8 * (i // 2), i % 2) for i in range(len(written))]
     return rows
 
 
@@ -92,8 +92,8 @@ def test_ctrl_c_ends_cleanly_and_keeps_what_there_was(tmp_path, capsys):
     process, table = started(out)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
-    said = process.stderr.read()
-    assert "interrupted" in said and "Traceback" not in said
+    error = process.stderr.read()
+    assert "interrupted" in error and "Traceback" not in error
     assert len(complete_rows(table)) >= 10
     assert json.loads((out / "config.json").read_text())["status"] == "interrupted"
     assert main(["eval", str(out), "--episodes", "2", "--json"]) == 0  # the policies are there too
@@ -144,18 +144,18 @@ def test_bad_input_is_one_line_and_status_2(arguments, message, capsys, tmp_path
 
 
 def test_environment_options_that_are_given_win_over_the_preset_even_at_their_default(monkeypatch):
-    seen = {}
+    passed = {}
     monkeypatch.setattr("jaxmac.cli.train.use_cpu_devices", lambda n: None)
     monkeypatch.setattr(
-        "jaxmac.cli.train.train", lambda *a, **k: seen.update(k) or SimpleNamespace(status="finished")
+        "jaxmac.cli.train.train", lambda *a, **k: passed.update(k) or SimpleNamespace(status="finished")
     )
     monkeypatch.setattr("jaxmac.cli.train.report_result", lambda result, out: None)
     flags = ["--env-options.preset", "neurips22", "--env-options.big-box-reward", "100", "--gamma", "0.5"]
     flags += ["--env-options.no-random-init", "--sweep", "double_q=true,false", "--seeds", "3,5"]
     assert main(["train", *flags]) == 0
-    assert seen["env_options"] == {"preset": "neurips22", "big_box_reward": 100.0, "random_init": False}
-    assert seen["gamma"] == 0.5 and seen["sweep"] == {"double_q": [True, False]} and seen["seeds"] == [3, 5]
-    assert "learning_rate" not in seen
+    assert passed["env_options"] == {"preset": "neurips22", "big_box_reward": 100.0, "random_init": False}
+    assert passed["gamma"] == 0.5 and passed["sweep"] == {"double_q": [True, False]} and passed["seeds"] == [3, 5]
+    assert "learning_rate" not in passed
 
 
 def test_bad_commands_and_runs(capsys, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import refused
+from support.registries import registered_only_here
 
 from jaxmac.cli.main import main
 from jaxmac.cli.parsing import take
@@ -22,15 +23,10 @@ jaxmac.register_sink("plugged", lambda path, config, members: None)
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A current directory for plugins; what they change is undone."""
+    """A current directory for plugins; what they register is forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    modules, sinks = set(sys.modules), set(SINKS)
-    yield tmp_path
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
-    for name in set(SINKS) - sinks:
-        SINKS.unregister(name)
+    with registered_only_here():
+        yield tmp_path
 
 
 def test_a_missing_module_is_named_in_one_line(folder, capsys):

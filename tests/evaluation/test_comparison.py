@@ -172,7 +172,7 @@ def test_the_data_for_marl_eval(runs, tmp_path, capsys):
     assert main(["plot", *(str(run.path) for run in runs), "--out", str(out)]) == 0
     data = json.loads(out.read_text())
     assert list(data) == ["boxpushing"] and list(data["boxpushing"]) == ["boxpushing-4", "boxpushing-6"]
-    for task in data["boxpushing"].values():  # as marl-eval demands: the same algorithms, runs and steps everywhere
+    for task in data["boxpushing"].values():  # marl-eval demands the same algorithms, runs and steps for all
         assert list(task) == ["avf-qmix", "avf-qplex"]
         for seeds in task.values():
             assert list(seeds) == ["seed_0", "seed_1", "seed_2", "seed_3"]

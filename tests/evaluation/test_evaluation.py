@@ -219,9 +219,9 @@ def test_the_environment_to_evaluate_in(run):
     ],
 )
 def test_bad_questions_are_one_line(run, options, message):
-    with pytest.raises(ValueError, match=message) as told:
+    with pytest.raises(ValueError, match=message) as caught:
         jaxmac.evaluate(run, **{"episodes": 2, **options})
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_instance_cannot_be_rebuilt_with_other_options(run):

@@ -14,12 +14,14 @@ import pytest
 from support.commands import refused
 from support.exported import CASES, EPISODES, HORIZON, QUICK, asked, made, recorded, runner_of
 from support.probes import Asynchronous
+from support.registries import registered_only_here
 from support.runs import TINY
 
 import jaxmac
 from jaxmac import envs
 from jaxmac.cli.main import main
 from jaxmac.export.folder import RUNNER, export_policy, write_policy
+from jaxmac.networks.memory import GRU, register_memory
 from jaxmac.record.policy import random_policy
 from jaxmac.runs.directory import RunDirectoryError
 
@@ -213,6 +215,20 @@ def test_a_policy_without_nets_is_refused(tmp_path):
     env = envs.make("BoxPushing-4")
     with pytest.raises(ValueError, match="the policy of chance has no recurrent networks to export"):
         write_policy(random_policy(), env, tmp_path / "policy", {"algorithm": "chance"})
+
+
+class OtherMemory(GRU):
+    """A recurrent layer that the exported runner does not implement."""
+
+
+def test_a_memory_that_the_runner_does_not_implement_is_refused(tmp_path):
+    with (
+        registered_only_here(),
+        pytest.raises(ValueError, match=r"^memory OtherMemory cannot be exported: .* gru only$"),
+    ):
+        register_memory("other", OtherMemory)
+        made("avf", tmp_path, memory="other")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_without_a_checkpoint_is_refused(run, tmp_path):

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from support.commands import SMALL, refused
 from support.probes import Asynchronous
+from support.registries import registered_only_here
 from support.runs import as_if_killed, tiny
 
 import jaxmac
@@ -66,8 +67,8 @@ def test_event_files_hold_what_the_csv_holds_for_each_member(logged):
     assert {step for _, step in found[0]} == {0, 12, 24, 36, 48}
     assert ("loss", 0) not in found[0] and ("loss", 48) in found[0]  # nothing learned yet: no value
     assert found[0]["loss", 48] != found[1]["loss", 48]
-    told = [events(logged / "tensorboard" / f"member_{m:03d}")[1].summary.value[0] for m in range(2)]
-    texts = [value.tensor.string_val[0].decode() for value in told]
+    summaries = [events(logged / "tensorboard" / f"member_{m:03d}")[1].summary.value[0] for m in range(2)]
+    texts = [value.tensor.string_val[0].decode() for value in summaries]
     assert '"seed": 0' in texts[0] and '"seed": 1' in texts[1] and '"algorithm": "avf-vdn"' in texts[1]
     config = json.loads((logged / "config.json").read_text())
     assert config["log"] == ["tensorboard"]
@@ -107,8 +108,8 @@ def test_what_cannot_be_logged_to_is_refused_before_anything_is_written(keyless,
     train = ["train", *SMALL, "--episodes", "8", "--out", str(out), "--log"]
     assert "unknown log 'tensorbord'; did you mean tensorboard?" in refused(capsys, *train, "tensorbord")
     assert "known: tensorboard, wandb (metrics.csv is always" in refused(capsys, *train, "tensorboard,xyz")
-    said = refused(capsys, *train, "tensorboard,wandb")
-    assert "no key for api.wandb.ai" in said and "wandb login" in said and "WANDB_MODE=offline" in said
+    error = refused(capsys, *train, "tensorboard,wandb")
+    assert "no key for api.wandb.ai" in error and "wandb login" in error and "WANDB_MODE=offline" in error
     with pytest.raises(ValueError, match=r"log=tensorboard needs a run directory: pass out="):
         jaxmac.train("avf-vdn", "BoxPushing-4", log=("tensorboard",))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -212,10 +213,8 @@ def test_wandb_offline(tmp_path, monkeypatch):
 @pytest.fixture
 def registered():
     """Sinks that a test registers are removed afterwards."""
-    known = set(sinks.SINKS)
-    yield
-    for name in set(sinks.SINKS) - known:
-        sinks.SINKS.unregister(name)
+    with registered_only_here():
+        yield
 
 
 def test_a_registered_sink_gets_every_row_of_metrics_csv(registered, tmp_path):

@@ -39,6 +39,6 @@ SMALL = [
 def refused(capsys, *arguments):
     """Exit status 2 and one line on stderr, which is returned."""
     assert main(list(arguments)) == 2
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.count("\n") == 1
-    return said.err
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.count("\n") == 1
+    return output.err

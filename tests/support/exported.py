@@ -24,7 +24,7 @@ CASES = {  # algorithm, environment, hyperparameters
     "tomacvf-shared": ("tomacvf-qplex", "Warehouse-T", {"share_parameters": True, "dueling": "raw"}),
     "mac-cac": ("mac-cac", "BoxPushing-4", {}),
     "mac-dec-q": ("mac-dec-q", "Warehouse-T", {"obs_last_action": True}),
-    "tomacvf-held": ("tomacvf-qplex", "BoxPushing-4", {"stale_obs_at_execution": True}),
+    "tomacvf-stale": ("tomacvf-qplex", "BoxPushing-4", {"stale_obs_at_execution": True}),
     "tomacvf-ablation": ("tomacvf-qmix", "BoxPushing-4", {"ablation": "both"}),
     "mac-iac": ("mac-iac", "BoxPushing-4", {}),
     "mac-niacc": ("mac-niacc", "BoxPushing-6", {}),
@@ -44,10 +44,10 @@ class Made(NamedTuple):
     out: object
 
 
-def made(name, folder, scale=1.2):
+def made(name, folder, scale=1.2, **more):
     algorithm, env_id, values = CASES[name]
     env = envs.make(env_id, horizon=HORIZON)
-    config = configure(algorithm, "tuned", env, {"hidden_size": 8, **values})
+    config = configure(algorithm, "tuned", env, {"hidden_size": 8, **values, **more})
     hyper = hyper_of(config)
     found = make_algorithm(algorithm, env, config)
     # Far from the initial weights, so that choices vary and no bias is zero.
@@ -110,9 +110,9 @@ def asked(about, env, ts):
         return {"observation": obs, **given}
     if about["when"] == "own_termination" and not ts.ended[agent]:
         return None
-    held = "macro-observation" in about["arguments"]["observation"]["meaning"]
+    is_macro = "macro-observation" in about["arguments"]["observation"]["meaning"]
     given = {
-        "observation": (ts.macro_obs if held else ts.obs)[agent, : env.obs_sizes[agent]],
+        "observation": (ts.macro_obs if is_macro else ts.obs)[agent, : env.obs_sizes[agent]],
         "last_macro_action": ts.macro_action[agent],
         "time": ts.time,
         "elapsed": ts.elapsed[agent],
