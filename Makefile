@@ -30,7 +30,7 @@ test-all: $(READY) ## everything, slow learning tests included
 bench: $(READY) ## environment and training throughput, written to benchmarks/results
 	$(BIN)/jaxmac bench
 
-lint: $(READY) ## ruff: style, imports, docstrings, layout
+lint: $(READY) types ## ruff: style, imports, docstrings, layout; and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 

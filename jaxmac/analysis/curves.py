@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)))  # the next one each time the colours
 
 def learning_curve(
     curves: Curves,
-    path: str | Path | None = None,
+    path: str | os.PathLike | None = None,
     optimum: float | None = None,
     title: str = "",
     window: int = 10,
@@ -53,7 +53,7 @@ class Panel(NamedTuple):
     anchors: Mapping[str, float] = {}
 
 
-def learning_curves(panels: Sequence[Panel], path: str | Path | None = None, window: int = 10) -> Figure:
+def learning_curves(panels: Sequence[Panel], path: str | os.PathLike | None = None, window: int = 10) -> Figure:
     """Several panels of `learning_curve` side by side. A label has the same colour in all of them."""
     figure, grid = _grid(len(panels))
     labels = list(dict.fromkeys(label for panel in panels for label in panel.curves))
@@ -147,14 +147,14 @@ def _style(axes: Any, title: str, xlabel: str, ylabel: str) -> None:
 
 def _legend(figure: Figure, title: str) -> None:
     """Draw one legend for all axes, below them, where it cannot cover a curve."""
-    lines = {}
+    lines: dict[str, Any] = {}
     for axes in figure.axes:
         for line, label in zip(*axes.get_legend_handles_labels(), strict=True):
             lines.setdefault(label, line)
     characters = int(72 * figure.get_figwidth() / 7)  # that fit side by side
     columns = max(1, min(3, len(lines), characters // (max(map(len, lines), default=0) + 6)))
     legend = figure.legend(
-        lines.values(), lines, loc="outside lower center", ncols=columns, title=title, frameon=False
+        list(lines.values()), list(lines), loc="outside lower center", ncols=columns, title=title, frameon=False
     )
     for text in legend.get_texts():
         text.set_parse_math(False)  # a dollar sign in a label does not start a formula

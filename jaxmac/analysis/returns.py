@@ -38,7 +38,8 @@ def interval(
     Raises:
         ValueError: `confidence` is not strictly between 0 and 1.
     """
-    return tuple(statistics.mean([values], confidence=confidence, resamples=resamples, seed=seed))
+    found = statistics.mean([values], confidence=confidence, resamples=resamples, seed=seed)
+    return found.value, found.low, found.high
 
 
 def smooth(values: Float[np.ndarray, "evaluations *rest"], window: int = 10) -> np.ndarray:

@@ -9,7 +9,7 @@ member, both ends of an interval are NaN.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -67,12 +67,12 @@ def stratified_bootstrap(
     return Estimate(value, *found.confidence_interval)
 
 
-def mean(tasks: Tasks, **options: float) -> Estimate:
+def mean(tasks: Tasks, **options: Any) -> Estimate:
     """Mean of the scores of all tasks. `options`, here and below, are those of `stratified_bootstrap`."""
     return stratified_bootstrap(lambda *x, axis: _pooled(x, axis).mean(axis), tasks, **options)
 
 
-def median(tasks: Tasks, **options: float) -> Estimate:
+def median(tasks: Tasks, **options: Any) -> Estimate:
     """Median over tasks of the mean score of each task; with a single task, the median of its scores."""
     if len(tasks) == 1:
         return stratified_bootstrap(lambda x, axis: np.median(x, axis), tasks, **options)
@@ -81,21 +81,21 @@ def median(tasks: Tasks, **options: float) -> Estimate:
     )
 
 
-def interquartile_mean(tasks: Tasks, **options: float) -> Estimate:
+def interquartile_mean(tasks: Tasks, **options: Any) -> Estimate:
     """Mean of the scores of all tasks without the lowest and the highest quarter (their number is rounded down)."""
     from scipy.stats import trim_mean
 
     return stratified_bootstrap(lambda *x, axis: trim_mean(_pooled(x, axis), 0.25, axis), tasks, **options)
 
 
-def optimality_gap(tasks: Tasks, target: float = 1.0, **options: float) -> Estimate:
+def optimality_gap(tasks: Tasks, target: float = 1.0, **options: Any) -> Estimate:
     """Mean of max(target - score, 0): how far scores fall short of `target`. A score above it counts as 0."""
     return stratified_bootstrap(
         lambda *x, axis: np.maximum(target - _pooled(x, axis), 0).mean(axis), tasks, **options
     )
 
 
-def probability_of_improvement(ours: Tasks, theirs: Tasks, **options: float) -> Estimate:
+def probability_of_improvement(ours: Tasks, theirs: Tasks, **options: Any) -> Estimate:
     """Probability that a run of ours has a higher score than a run of theirs, on a task chosen at random.
 
     For each task it is the Mann-Whitney U statistic divided by the number of pairs, so a tie counts half.
@@ -114,7 +114,7 @@ def probability_of_improvement(ours: Tasks, theirs: Tasks, **options: float) -> 
     return stratified_bootstrap(statistic, [*ours, *theirs], **options)
 
 
-def performance_profile(tasks: Tasks, levels: Float[np.ndarray, "levels"], **options: float) -> Estimate:
+def performance_profile(tasks: Tasks, levels: Float[np.ndarray, "levels"], **options: Any) -> Estimate:
     """Share of runs with a score above each level, `[levels]`, with pointwise intervals."""
     above = [np.asarray(sample, float) > np.asarray(levels)[:, None] for sample in tasks]
     return mean(above, **options)

@@ -29,14 +29,17 @@ def update_memory(program: Program) -> float:
     parts = part_functions(program)
     batch = jax.eval_shape(parts["replay_sample"], storage, key)
     lowered = jax.jit(parts["update"]).lower(learner, hyper, batch, key)
-    return round(lowered.compile().memory_analysis().temp_size_in_bytes / 2**20, 1)
+    memory: Any = lowered.compile().memory_analysis()
+    return round(memory.temp_size_in_bytes / 2**20, 1)
 
 
 def part_functions(program: Program) -> dict[str, Callable]:
     """The parts of one member's iteration as functions, built as `jaxmac.training.compiled` builds them."""
     env, config, algorithm = program.env, program.config, program.algorithm
     stream = algorithm.streams[0]
-    progress = Progress(jnp.int32(0), jnp.int32(algorithm.collection.waits * config.num_envs), jnp.int32(0))
+    progress = Progress(
+        jnp.int32(0), jnp.int32(algorithm.collection.warmup_iterations * config.num_envs), jnp.int32(0)
+    )
     replay = algorithm.collection.replay
 
     def collect(learner: Any, hyper: Any, key: Any) -> Any:

@@ -42,7 +42,8 @@ REFERENCE = {  # steps/s of the papers' own Python environments in one process, 
 
 def checksum(timestep: TimeStep) -> Array:
     """The sum of all entries of all fields."""
-    return sum(jnp.sum(field, dtype=jnp.float32) for field in jax.tree.leaves(timestep))
+    sums = (jnp.sum(field, dtype=jnp.float32) for field in jax.tree.leaves(timestep))
+    return sum(sums, start=jnp.float32(0))
 
 
 def random_steps(env: Environment, key: Array, steps: int) -> tuple[Array, Array]:

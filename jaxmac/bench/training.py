@@ -33,8 +33,10 @@ SIZES: dict[str, dict[str, Any]] = {
     "live": LIVE,
     "episodes": EPISODES,
 }
-BASELINES = ("mac-dec-q", "mac-cen-q", "mac-dec-ddrqn", "parallel-mac-dec-ddrqn", "mac-iac", "mac-cac", "mac-niacc")
-BASELINES += ("mac-iaicc",)
+BASELINES = (
+    *("mac-dec-q", "mac-cen-q", "mac-dec-ddrqn", "parallel-mac-dec-ddrqn"),
+    *("mac-iac", "mac-cac", "mac-niacc", "mac-iaicc"),
+)
 BREAKDOWN = ("mac-dec-q", "mac-cen-q", "mac-iaicc")  # these and AVF get a breakdown of their iteration
 # Environment steps per second of the baselines' published programs, in one process on a machine with 2 cores.
 REFERENCE = {

@@ -83,7 +83,7 @@ def notes_in_a_line() -> Iterator[None]:
             else:
                 usual(message, category, *place, **more)
 
-        warnings.showwarning = show  # type: ignore[assignment]
+        warnings.showwarning = show
         yield
 
 

@@ -43,7 +43,7 @@ def parse(
     stderr = io.StringIO()
     try:
         with contextlib.redirect_stderr(stderr):
-            parsed, unknown = tyro.cli(
+            parsed, unknown = tyro.cli(  # type: ignore[var-annotated]
                 arguments_class,
                 prog=f"jaxmac {command}",
                 description=f"{arguments_class.__doc__}\n\n{PLUGIN_HELP}",
@@ -187,7 +187,7 @@ def parse_seeds(text: str) -> int | list[int]:
 
 def parse_sweep(
     items: Sequence[str], kinds: dict[str, type], explain: Callable[[str], str | None] = lambda name: None
-) -> dict[str, list[Any]]:
+) -> dict[str, Sequence[Any]]:
     """`NAME=VALUE,VALUE` items as name -> values.
 
     Args:
@@ -197,7 +197,7 @@ def parse_sweep(
 
     Raises ValueError, in one line, for an unknown name or a value of another type.
     """
-    sweep: dict[str, list[Any]] = {}
+    sweep: dict[str, Sequence[Any]] = {}
     for item in items:
         name, _, values = item.partition("=")
         name = name.replace("-", "_")

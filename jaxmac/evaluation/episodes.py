@@ -145,7 +145,7 @@ def evaluation_environment(
             "env_options need an environment id, but the run was on an Environment instance: pass env="
         )
     else:
-        chosen = envs.make(result.config["env"], **{**result.config["env_options"], **env_options})
+        chosen = envs.make(result.config["env"], **{**result.config["env_options"], **(env_options or {})})
     _check_sizes(result.env, chosen)
     return chosen
 
@@ -175,10 +175,11 @@ def _check(episodes: int, epsilon: float) -> None:
 
 def _greedy_or_sampled(policy: Policy, greedy: bool | None, algorithm: str) -> Policy:
     """The policy as training evaluated it (`greedy=None`), greedy, or sampled."""
-    samples = policy.act_greedily is not None
-    if greedy is False and not samples:
+    if greedy is False and policy.act_greedily is None:
         raise ValueError(f"{algorithm} has no probabilities to sample from: greedy=False is for actor-critics")
-    return Policy(policy.initial_carry, policy.act_greedily) if greedy and samples else policy
+    if not greedy or policy.act_greedily is None:
+        return policy
+    return Policy(policy.initial_carry, policy.act_greedily)
 
 
 def _player(env: Environment, policy_of: Callable[..., Policy]) -> Callable[..., EpisodeStatistics]:
@@ -232,9 +233,11 @@ def _play_all(
 
 def _summary(env: Environment, played: EpisodeStatistics) -> dict[str, Any]:
     """The row of a member, from `episodes` on."""
-    mean, low, high = mean_interval(played.undiscounted)
-    discounted_mean, discounted_low, discounted_high = mean_interval(played.discounted)
-    success, success_low, success_high = share_interval(played.success)
+    mean, low, high = mean_interval(np.asarray(played.undiscounted))
+    discounted_mean, discounted_low, discounted_high = mean_interval(np.asarray(played.discounted))
+    success, success_low, success_high = share_interval(
+        None if played.success is None else np.asarray(played.success)
+    )
     return {
         "episodes": len(played.length),
         "mean": mean,

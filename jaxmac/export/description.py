@@ -29,7 +29,7 @@ WHEN = {
     "any_termination": "once at the start of an episode and whenever the macro-action of any agent has ended; for "
     "an agent that does not choose it returns the running macro-action",
 }
-MEANING = {
+MEANING: dict[str, Any] = {
     "observation": {
         "own_termination": "the agent's macro-observation: what it perceives now",
         "fresh": "what the agent perceives now",
@@ -82,7 +82,7 @@ def _exported_network(policy_networks: PolicyNetworks, env: Environment, agent: 
     layout, team = policy_networks.networks.layout, policy_networks.joint is not None
     observed, actions = layout.obs_sizes[agent] - 2 * policy_networks.encoding_size, layout.num_actions[agent]
     when = "any_termination" if team else "every_step" if policy_networks.encoding_size else "own_termination"
-    description = {
+    description: dict[str, Any] = {
         "agent": None if team else agent,
         "agents": env.num_agents,
         "team": team,
@@ -135,8 +135,12 @@ def _arguments(
 ) -> dict[str, dict[str, Any]]:
     """The arguments of the policy: name -> shape, dtype and meaning."""
     team, actions = policy_networks.joint is not None, env.num_actions[agent]
-    clocks = {"time": ("float32", []), "elapsed": ("float32", [])} if policy_networks.encoding_size else {}
-    last = {"last_macro_action": ("int32", [])} if policy_networks.networks.layout.obs_last_action else {}
+    clocks: dict[str, tuple[str, list[int]]] = {}
+    if policy_networks.encoding_size:
+        clocks = {"time": ("float32", []), "elapsed": ("float32", [])}
+    last: dict[str, tuple[str, list[int]]] = {}
+    if policy_networks.networks.layout.obs_last_action:
+        last = {"last_macro_action": ("int32", [])}
     if team:
         last = {"last_macro_action": ("int32", [env.num_agents]), "must_choose": ("bool", [env.num_agents])}
     arguments = {
@@ -157,7 +161,7 @@ def _arguments(
 def _inputs(policy_networks: PolicyNetworks, env: Environment, agent: int, observed: int) -> list[dict[str, Any]]:
     """The pieces of the vector that the first layer reads, in their order."""
     layout, clock = policy_networks.networks.layout, {"encoding": "sinusoid", "size": policy_networks.encoding_size}
-    parts = [{"argument": "observation", "encoding": "none", "size": observed}]
+    parts: list[dict[str, Any]] = [{"argument": "observation", "encoding": "none", "size": observed}]
     if policy_networks.encoding_size:
         parts += [{"argument": "time", **clock}, {"argument": "elapsed", **clock}]
     if layout.obs_last_action:
@@ -171,7 +175,7 @@ def _inputs(policy_networks: PolicyNetworks, env: Environment, agent: int, obser
 def _layers(network: UtilityNetwork) -> list[dict[str, Any]]:
     """The layers in their order, with their names in weights.npz."""
     leaky = {"kind": "dense", "activation": "leaky_relu", "negative_slope": LEAK}
-    last = {"name": "utilities", "kind": "dense", "activation": "linear", "negative_slope": 1.0}
+    last: dict[str, Any] = {"name": "utilities", "kind": "dense", "activation": "linear", "negative_slope": 1.0}
     if network.dueling != "none":
         last = {"name": "utilities", "kind": "dueling", "value": "value", "centred": network.dueling == "centred"}
     return [
@@ -200,7 +204,8 @@ def act_function(exported: ExportedNetwork) -> Callable[..., tuple[jax.Array, ja
         by_name = dict(zip(description["arguments"], arguments, strict=True))
         x = jnp.concatenate([_encode(piece, by_name) for piece in description["inputs"]])[None, None]
         advance, real = jnp.ones((1, 1), bool), jnp.ones(network.actions, bool)
-        hidden, outputs, *_ = network.apply({"params": params}, hidden[None], x, advance, real)
+        found: Any = network.apply({"params": params}, hidden[None], x, advance, real)
+        hidden, outputs, *_ = found
         allowed = by_name["available"]
         if joint is not None:
             allowed = joint.allowed(allowed, by_name["must_choose"], by_name["last_macro_action"])

@@ -120,7 +120,7 @@ def refuse_differences(arguments: dict[str, Any]) -> None:
 
 def _flatten(arguments: dict[str, Any]) -> dict[str, Any]:
     """Nested dictionaries as one, with dotted names."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in arguments.items():
         inner = _flatten(value) if isinstance(value, dict) else {}
         flat |= {f"{name}.{key}": x for key, x in inner.items()} or {name: value}
@@ -171,7 +171,7 @@ def _gather_in_pieces(x: jax.Array, keep: bool) -> np.ndarray | None:
     whole = np.empty(x.shape, x.dtype) if keep else None
     for start in [*range(0, length - width, width), length - width]:
         piece = _replicated(_slice(x, np.int32(start), width, axis))
-        if keep:
+        if whole is not None:
             whole[(slice(None),) * axis + (slice(start, start + width),)] = _to_host(piece)
     return whole
 

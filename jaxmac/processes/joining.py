@@ -136,9 +136,8 @@ def _check_port(coordinator: str) -> None:
     try:
         socket.create_server(("", port)).close()
     except OSError as error:
-        raise OSError(
-            f"cannot listen at coordinator={coordinator!r}: {os.strerror(error.errno)}; try another port"
-        ) from error
+        reason = os.strerror(error.errno) if error.errno else error
+        raise OSError(f"cannot listen at coordinator={coordinator!r}: {reason}; try another port") from error
 
 
 def _wait_for_coordinator(coordinator: str, deadline: float, timeout: int) -> None:

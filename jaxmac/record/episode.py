@@ -32,12 +32,12 @@ class Episode(struct.PyTreeNode):
     mask: Bool[Array, "time"]  # True where the step was taken, False for padding
 
     @property
-    def length(self) -> Int[Array, ""]:
+    def length(self) -> Int[Array, "*batch"]:
         """Number of primitive steps taken, int32; for a batch of episodes `[batch]`."""
         return jnp.sum(self.mask, axis=-1, dtype=jnp.int32)
 
     @property
-    def undiscounted_return(self) -> Float[Array, ""]:
+    def undiscounted_return(self) -> Float[Array, "*batch"]:
         """Sum of the rewards of the steps taken; for a batch of episodes `[batch]`."""
         return jnp.sum(jnp.where(self.mask, self.reward, 0.0), axis=-1)
 
@@ -74,7 +74,7 @@ def mark(episode: Episode, *, close_on_terminal: bool) -> Marks:
     return Marks(ended, started, next_start=jnp.where(ended, steps[:, None] + 1, started))
 
 
-def discounted_return(episode: Episode, discount: Float[Array, ""] | float) -> Float[Array, ""]:
+def discounted_return(episode: Episode, discount: Float[Array, ""] | float) -> Float[Array, "*batch"]:
     """Sum over t of discount^t r_t, t in primitive steps; for a batch of episodes `[batch]`."""
     powers = discount ** jnp.arange(episode.mask.shape[-1])
     return jnp.sum(jnp.where(episode.mask, episode.reward, 0.0) * powers, axis=-1)

@@ -55,6 +55,12 @@ class RunDirectory:
         self.path = None if path is None else Path(path)
         self.writes = writes and path is not None
 
+    @property
+    def _folder(self) -> Path:
+        """The directory, where something is read or written."""
+        assert self.path is not None
+        return self.path
+
     def create(self, config: dict[str, Any], swept: list[str], overwrite: bool, needed_bytes: int) -> None:
         """Make the directory, with config.json and the header of metrics.csv.
 
@@ -72,7 +78,7 @@ class RunDirectory:
             return
         try:
             self._prepare(overwrite)
-            free = shutil.disk_usage(self.path).free
+            free = shutil.disk_usage(self._folder).free
             if free < needed_bytes:
                 raise OSError(errno.ENOSPC, f"{free / 1e6:.0f} MB free, {needed_bytes / 1e6:.0f} MB needed")
             self.columns = [*COLUMNS, *swept]
@@ -85,7 +91,7 @@ class RunDirectory:
 
     def _prepare(self, overwrite: bool) -> None:
         """Make an empty directory, or remove the files of the run that is replaced."""
-        path = self.path
+        path = self._folder
         if path.exists() and not path.is_dir():
             raise RunDirectoryError(f"{path} is a file, not a directory: choose another --out")
         if (path / "config.json").exists() or (path / "metrics.csv").exists():
@@ -116,7 +122,7 @@ class RunDirectory:
         """
         self.columns = [*COLUMNS, *swept]
         kept = []
-        for row in read_rows(self.path / "metrics.csv"):
+        for row in read_rows(self._folder / "metrics.csv"):
             complete = None not in row.values() and None not in row
             if complete and int(row["episodes"]) <= reached.get(int(row["member"]), -1):
                 kept.append(row)
@@ -127,7 +133,7 @@ class RunDirectory:
             [self.columns, *([row[column] for column in self.columns] for row in kept)]
         )
         try:
-            _replace(self.path / "metrics.csv", text.getvalue())
+            _replace(self._folder / "metrics.csv", text.getvalue())
             self.write_config(config)
         except OSError as error:
             raise RunDirectoryError(f"cannot write the run directory {self.path}: {_reason(error)}") from error
@@ -137,7 +143,7 @@ class RunDirectory:
         """Write config.json in one atomic move."""
         if not self.writes:
             return
-        _replace(self.path / "config.json", json.dumps(config, indent=2, default=str) + "\n")
+        _replace(self._folder / "config.json", json.dumps(config, indent=2, default=str) + "\n")
 
     def append(self, rows: list[dict[str, Any]]) -> None:
         """Append rows to metrics.csv in one write that has reached the disk when this method returns."""
@@ -148,12 +154,12 @@ class RunDirectory:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(lines)
         try:
-            with (self.path / "metrics.csv").open(mode) as file:
+            with (self._folder / "metrics.csv").open(mode) as file:
                 file.write(text.getvalue())
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise RunDirectoryError(f"cannot write {self.path / 'metrics.csv'}: {_reason(error)}") from error
+            raise RunDirectoryError(f"cannot write {self._folder / 'metrics.csv'}: {_reason(error)}") from error
 
 
 def _replace(file: Path, text: str) -> None:

@@ -107,8 +107,10 @@ def open_sinks(path: Path | None, config: dict[str, Any], members: Sequence[dict
 
     Raises ValueError, in one line, for a factory that returns something else than a `Sink`.
     """
-    sinks = []
-    for name in config.get("log", ()) if path is not None else ():
+    sinks: list[Sink] = []
+    if path is None:
+        return sinks
+    for name in config.get("log", ()):
         sink = SINKS[name].factory(path, config, members)
         if not all(callable(getattr(sink, method, None)) for method in ("write", "close")):
             expected = "expected an object with write(row) and close()"
@@ -202,7 +204,7 @@ def _refuse_missing_key() -> None:
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
     file = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
     try:
-        login = netrc.netrc(file).authenticators(host)
+        login = netrc.netrc(file).authenticators(host or "")
     except (OSError, netrc.NetrcParseError):
         login = None
     if login is None:
