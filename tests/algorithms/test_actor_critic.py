@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import GOLDEN
+from support.adam import assert_first_step, first_moment
 from support.records import make_episode, worked_example
 from support.samples import sample_of
 from support.torch_params import recurrent_net, stacked
@@ -128,11 +129,9 @@ def update(request):
     def run(state, episodes):
         rows = actor_critic.rows_of(parts, hyper, episodes)
         after, losses = actor_critic.learn(parts, state, rows, hyper, epsilon)
-        # Adam's first moment is a tenth of the gradient that it was given.
-        gradient = jax.tree.map(lambda x: 10.0 * x, after.actor_opt_state[1].mu)
-        return after, losses, gradient
+        return after, losses
 
-    after, losses, gradient = run(state, episodes)
+    after, losses = run(state, episodes)
     expected = {
         "actor_loss": [data[f"{prefix}loss"] for prefix in actors],
         "critic_loss": [data[f"{prefix}loss"] for prefix in prefixes if f"{prefix}loss" in data],
@@ -140,25 +139,30 @@ def update(request):
         "actors": actor_params("after"),
         "critics": recorded_critics(data, prefixes, seen, "after"),
     }
-    return expected, losses, gradient, after
+    return expected, losses, state, after, hyper
 
 
 def test_losses_are_the_recorded_ones(update):
-    expected, losses, _, _ = update
+    expected, losses, *_ = update
     np.testing.assert_allclose(losses["actor_loss"], expected["actor_loss"], atol=3e-5, rtol=1e-6)
     if expected["critic_loss"]:
         np.testing.assert_allclose(losses["critic_loss"], expected["critic_loss"], atol=3e-5, rtol=1e-6)
 
 
 def test_gradients_of_the_actors_are_the_recorded_ones(update):
-    expected, _, gradient, _ = update
+    expected, _, _, after, _ = update
+    # Adam's first moment is a tenth of the gradient that it was given.
+    gradient = jax.tree.map(lambda x: 10.0 * x, first_moment(after.actor_opt_state))
     chex.assert_trees_all_close(gradient, expected["gradient"], atol=2e-6, rtol=2e-6)
 
 
 def test_parameters_after_a_step_are_the_recorded_ones(update):
-    expected, _, _, after = update
-    chex.assert_trees_all_close(after.critics, expected["critics"], atol=1e-6, rtol=0)
-    chex.assert_trees_all_close(after.actors, expected["actors"], atol=1e-6, rtol=0)
+    expected, _, before, after, hyper = update
+    critics, actors = first_moment(after.critic_opt_state), first_moment(after.actor_opt_state)
+    rate = float(hyper.critic_learning_rate)
+    assert_first_step(before.critics, after.critics, expected["critics"], critics, rate)
+    rate = float(hyper.actor_learning_rate)
+    assert_first_step(before.actors, after.actors, expected["actors"], actors, rate)
 
 
 def example_episode(name):
@@ -255,40 +259,73 @@ def test_with_epsilon_one_the_actors_do_not_move():
         return actor_critic.learn(parts, state, actor_critic.rows_of(parts, hyper, batch), hyper, epsilon)[0]
 
     for epsilon, moves in ((1.0, False), (0.5, True)):
-        after = learn(jnp.float32(epsilon))
-        moved = jax.tree.map(lambda a, b: bool((a != b).any()), after.actors, state.actors)
-        assert any(jax.tree.leaves(moved)) == moves
+        assert differ(learn(jnp.float32(epsilon)).actors, state.actors) == moves
+
+
+@pytest.mark.parametrize("weight_at_decision", [False, True])
+def test_the_loss_of_the_actors_by_hand(weight_at_decision, example_rows):
+    """All choices equally likely: log pi = -log 3 and the entropy is log 3 everywhere (section 6)."""
+    parts, hyper = small("mac-iac", weight_at_decision=weight_at_decision, entropy_weight=0.25)
+    params = jax.tree.map(jnp.zeros_like, actor_critic.init(parts, jax.random.key(0), hyper).actors)
+    advantage = np.random.default_rng(0).normal(size=example_rows.own.mask.shape).astype(np.float32)
+    losses = jax.jit(lambda a: actor_critic.actor_losses(parts, params, example_rows, a, hyper, jnp.float32(0.1)))
+    expected = []
+    for agent in (0, 1):
+        gains = []
+        for e, name in enumerate(EXAMPLE["order"]):
+            ended = [s for s in EXAMPLE["episodes"][name]["segments"][agent] if s[3]]
+            for row, (_, first, last, _) in enumerate(ended):
+                discount = 0.9 ** (first if weight_at_decision else last)
+                gains.append(discount * np.log(3) * (0.25 - advantage[row, e, agent]))
+        expected.append(-np.mean(gains))
+    np.testing.assert_allclose(losses(advantage), expected, rtol=1e-5)
 
 
 @pytest.mark.slow
-def test_options_change_what_they_name(example_rows):
-    advantage = jnp.ones_like(example_rows.own.reward)
+def test_a_conditional_choice_is_likelier(example_rows):
+    advantage = jnp.ones_like(example_rows.own.reward)[..., :1]
 
-    def losses(kind, **options):
-        parts, hyper = small(kind, **options)
+    def loss(**options):
+        parts, hyper = small("mac-cac", **options)
         params = actor_critic.init(parts, jax.random.key(1), hyper).actors
-        given = advantage[..., :1] if kind == "mac-cac" else advantage
         epsilon = jnp.float32(0.1)
-        return np.asarray(actor_critic.actor_losses(parts, params, example_rows, given, hyper, epsilon))
+        return actor_critic.actor_losses(parts, params, example_rows, advantage, hyper, epsilon)[0]
 
-    late, early = losses("mac-iac"), losses("mac-iac", weight_at_decision=True)
-    assert (early > late).all()  # -log pi > 0, and a macro-action is chosen before it ends
-    assert (losses("mac-iac", entropy_weight=0.5) < late).all()
-    assert losses("mac-cac", conditional_log_prob=True)[0] < losses("mac-cac")[0]  # likelier among fewer
+    assert loss(conditional_log_prob=True) < loss()  # among fewer
 
 
-def test_targets_are_copied_once_per_period():
-    parts, hyper = small("mac-iac", target_episodes=6)
-    config = parts.config
-    algorithm = actor_critic.make(Recorded(), config, "mac-iac")
-    state = algorithm.init(jax.random.key(0), hyper)
+@pytest.fixture(scope="module")
+def two_updates():
+    """States before, between and after updates on the first six training episodes, three by three.
+
+    Exploration falls from 1 to nothing within the first three; targets are copied every six.
+    """
+    schedule = {"epsilon_start": 1.0, "epsilon_end": 0.0, "epsilon_episodes": 3.0}
+    parts, hyper = small("mac-iac", target_episodes=6, **schedule)
+    algorithm = actor_critic.make(Recorded(), parts.config, "mac-iac")
     batch = jax.tree.map(lambda *x: jnp.stack(x), *[example_episode(name) for name in "ABC"])
-    run = jax.jit(algorithm.update)
-    for episodes, copied in ((3, False), (6, True)):
+    run, states = jax.jit(algorithm.update), [algorithm.init(jax.random.key(0), hyper)]
+    for episodes in (3, 6):
         now = Progress(jnp.int32(0), jnp.int32(episodes), jnp.int32(0))
-        state, metrics = run(state, hyper, {"main": sample_of(batch)}, now, jax.random.key(0))
-        same = jax.tree.map(lambda a, b: bool((a == b).all()), state.critics, state.target)
-        assert all(jax.tree.leaves(same)) == copied and np.isfinite(metrics["loss"])
+        state, metrics = run(states[-1], hyper, {"main": sample_of(batch)}, now, jax.random.key(0))
+        assert np.isfinite(metrics["loss"])
+        states.append(state)
+    return states
+
+
+def differ(one, other):
+    return any(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), one, other)))
+
+
+def test_targets_are_copied_once_per_period(two_updates):
+    _, between, after = two_updates
+    assert differ(between.critics, between.target) and not differ(after.critics, after.target)
+
+
+def test_actors_learn_under_the_exploration_of_the_episodes_learned_from(two_updates):
+    """The first three episodes were played at random, so that no choice of theirs says anything of the actors."""
+    before, between, after = two_updates
+    assert not differ(before.actors, between.actors) and differ(between.actors, after.actors)
 
 
 @pytest.mark.parametrize(
