@@ -1,4 +1,4 @@
-"""How often Capture Target ends in a capture without learning: always moving to the target, and at random.
+"""Capture Target without learning: the share of captures when always moving to the target, and at random.
 
     python -m experiments.baselines
 

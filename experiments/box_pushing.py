@@ -13,6 +13,7 @@ MIXERS = ("vdn", "qmix", "qplex")
 
 
 def main() -> None:
+    """Run the grids asked for."""
     grids = {"type": int, "nargs": "+", "choices": EPISODES, "default": list(EPISODES), "help": "grid sizes"}
     given = arguments(__doc__, range(200, 208), grid=grids)
     for grid in given.grid:

@@ -1,4 +1,4 @@
-"""What every experiment does: train jobs, keep their metrics, draw one figure, write one summary."""
+"""Shared by all experiments: train jobs, keep their metrics, draw one figure and write one summary."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from jaxmac.runs.directory import read_rows, tabulate
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs") / "experiments"
-ONLY = "labels of the jobs to run (default: all; none: only draw what is there)"
+ONLY = "labels of the jobs to run (default: all jobs; without labels: only draw the stored metrics)"
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Job:
 
 
 def arguments(description: str, seeds: Sequence[int], **extra: dict[str, Any]) -> argparse.Namespace:
-    """The flags of an experiment: its seeds, how much of it to run, and `extra` ones (name -> argparse options).
+    """The parsed flags of an experiment: seeds, jobs, episodes, devices and `extra` (name -> argparse options).
 
-    An extra one with `positional` is an argument without a flag.
+    An extra one with the option `positional` is an argument without a flag.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
     for name, options in extra.items():
@@ -68,7 +68,7 @@ def run(
 ) -> None:
     """Train the jobs one after the other; write results/`name`/{LABEL.csv, curve.png, summary.json, summary.md}.
 
-    A job that is not run again keeps the metrics that are there. `anchors` are returns to compare with.
+    A job that is not run again keeps its stored metrics. `anchors` are returns to compare with, by label.
     """
     folder = RESULTS / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def report(
     threshold: float,
     anchors: dict[str, float],
 ) -> None:
-    """Figure and summary from the metrics that are there."""
+    """Draw the figure and write the summary from the stored metrics."""
     folder, curves, rows, optima = RESULTS / name, {}, [], set()
     for job in jobs:
         if not (folder / f"{_file(job)}.csv").exists():
@@ -172,7 +172,7 @@ def _markdown(content: dict[str, Any]) -> str:
 
 
 def _command(given: argparse.Namespace) -> str:
-    """The command that makes the whole table, also where only a part of it was run again."""
+    """The command that produces the whole table, even if only a part of it was run this time."""
     part = list(getattr(given, "running", []))
     if getattr(given, "episodes", None):
         part += ["--episodes", str(given.episodes)]

@@ -1,10 +1,10 @@
-"""The comparisons of the papers' figures, one command each, at the scale that the machine affords.
+"""The comparisons of the papers' figures, one command each, with as many seeds and episodes as wanted.
 
     python -m experiments.figures avf-4                                   # AVF, Figure 4
     python -m experiments.figures tomacvf-5 --env Warehouse-D --episodes 2000 --seeds 0 1
     python -m experiments.figures tomacvf-4 --preset paper --episodes 40000 --seeds $(seq 0 19)
 
-Which curves a figure has is the papers' choice: `tomacvf-4` is Box Pushing, `-5` Warehouse, `-6` Overcooked.
+The curves of a figure are those of the paper: `tomacvf-4` is Box Pushing, `-5` Warehouse, `-6` Overcooked.
 Results: experiments/results/FIGURE_ENVIRONMENT.
 """
 

@@ -1,9 +1,9 @@
-"""The baselines against the reference's figures, at its settings (preset `reference`, `neurips22` rewards).
+"""The baselines compared with the reference's results, at its settings (preset `reference`, `neurips22` rewards).
 
     python -m experiments.macro_baselines --env BoxPushing-10
     python -m experiments.macro_baselines --env Warehouse-T --episodes 80000 --seeds $(seq 0 19)
 
-Without `--episodes` each job trains for as long as a small machine allows, less than the reference did.
+Without `--episodes` the jobs are sized for a small machine, with fewer episodes than the reference's.
 Results: experiments/results/baselines_ENVIRONMENT.
 """
 
@@ -13,7 +13,7 @@ import jaxmac
 from experiments.baselines import anchors
 from experiments.common import Job, arguments, run, slug
 
-JOBS = {  # environment: (what counts as solved, jobs and their episodes); the reference: 40, 120, 80 thousand
+JOBS = {  # environment: (threshold of solved, jobs and their episodes); the reference trains 40, 120, 80 thousand
     "BoxPushing-10": (
         290.0,
         (("mac-dec-q", 12_000), ("mac-cen-q", 3_000), ("mac-iaicc", 40_000), ("first", 40_000)),

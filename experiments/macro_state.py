@@ -1,4 +1,4 @@
-"""What the mixer sees: joint, real or terminated macro-state (after Figure 5 of the AVF paper), BoxPushing-10.
+"""The macro-states of the mixer: joint, real, terminated or start (after Figure 5 of the AVF paper), BoxPushing-10.
 
     python -m experiments.macro_state
 
@@ -10,6 +10,7 @@ from jaxmac.record.joint_rows import MACRO_STATES
 
 
 def main() -> None:
+    """Train every macro-state with both mixers."""
     given = arguments(__doc__, range(200, 208))
     for mixer in ("qmix", "qplex"):
         jobs = [

@@ -3,9 +3,9 @@
     python -m experiments.options_on_mpe --devices 1
 
 Both learn with AVF-QMIX and SETTINGS from the same number of environment steps; without options this is QMIX. The
-settings were chosen on the options alone: seven were tried on this task and two on a smaller one (seeds 1000 and
-1001), and `COMMITTED` was added on the way. One-step actions ran under two of the others only, below random play
-there as well. So compare what options learn with play without learning; how good QMIX can get is not measured here.
+settings were tuned with options only: seven were tried on this task and two on a smaller one (seeds 1000 and 1001),
+and `COMMITTED` was added meanwhile. One-step actions ran with two of the other settings only, below random play as
+well. So compare the options with play without learning; how good QMIX can become is not measured here.
 Results: experiments/results/options_on_mpe. Needs `pip install 'jaxmac[adapters]'`.
 """
 
@@ -17,9 +17,9 @@ from jaxmac.envs import Environment, Option, View, WithOptions
 from jaxmac.envs.adapters import from_jaxmarl
 
 STILL, LEFT, RIGHT, DOWN, UP = range(5)
-COMMITTED = 8  # steps that an agent sticks to a landmark at least
-# Rewards come at every step and nothing is rare: recent episodes, no tournament, nobody random throughout. All rows
-# of an episode, 25 at most, are learned from.
+COMMITTED = 8  # the least number of steps for which an agent stays with a landmark
+# Every step is rewarded and no event is rare, so training uses recent episodes, no tournament and no episodes that
+# are random throughout. All rows of an episode, 25 at most, are learned from.
 SETTINGS = {
     **{"gamma": 0.9, "learning_rate": 2e-3, "batch_size": 64, "train_freq": 50, "max_rows": 0},
     **{"replay_episodes": 512, "sampling": "uniform", "learning_starts": 64},
@@ -30,8 +30,8 @@ SETTINGS = {
 def go_to(k: int) -> Option:
     """Steer to landmark `k` until it is reached, and stay there for a while.
 
-    An agent sees its velocity, its position and the landmarks from where it is. It coasts 0.4 times its velocity,
-    and one push carries it 0.2 further.
+    An agent observes its velocity, its position and the relative positions of the landmarks. Without a push it
+    moves on by 0.4 times its velocity, and one push moves it 0.2 further.
     """
 
     def offset(view: View):
@@ -51,18 +51,18 @@ def go_to(k: int) -> Option:
 
 
 class Spread(WithOptions):
-    """Going to a landmark is a macro-action."""
+    """MPE's simple spread with going to a landmark as macro-action."""
 
     def __init__(self, env: Environment):
         super().__init__(env, [go_to(k) for k in range(3)], name="simple_spread with options")
 
     def script(self):
-        """Each agent to a landmark of its own, whichever is near."""
+        """Each agent goes to a landmark of its own, whether near or not."""
         return (0,), (1,), (2,)
 
 
 def environment() -> Environment:
-    """`MPE_simple_spread_v3`, paid the mean of the agents' rewards."""
+    """`MPE_simple_spread_v3` with the mean of the agents' rewards as team reward."""
     import jaxmarl
 
     names = ("still", "left", "right", "down", "up")

@@ -13,6 +13,7 @@ MIXERS = ("qplex", "qmix", "vdn")
 
 
 def main() -> None:
+    """Train the three mixers."""
     given = arguments(__doc__, range(200, 202))
     jobs = [
         Job(f"AVF-{m.upper()}", f"avf-{m}", "BoxPushing-10", 15_000, preset="paper", settings={"max_rows": 16})

@@ -37,7 +37,7 @@ def table() -> str:
 
 
 def main() -> None:
-    """Write everything."""
+    """Write the animations and the table."""
     page = DOCS / "environments" / "README.md"
     before, rest = page.read_text().split(BEGIN)
     page.write_text(f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.split(END)[1]}")

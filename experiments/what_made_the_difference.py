@@ -19,6 +19,7 @@ CHANGES = {
 
 
 def main() -> None:
+    """Train every change."""
     given = arguments(__doc__, range(200, 208))
     jobs = [Job(label, "avf-qmix", "BoxPushing-10", 5_000, settings=values) for label, values in CHANGES.items()]
     run("what_made_the_difference", "AVF-QMIX, Box Pushing 10x10: one change from tuned", jobs, given, 98.0)
