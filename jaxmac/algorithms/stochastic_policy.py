@@ -61,11 +61,13 @@ def sampled_policy(
     def split(choice: Array) -> Array:
         return joint.split(choice[:, 0]) if joint else choice.astype(jnp.int32)
 
-    def apart(choose: Choice, key: Array, hidden: Array, ts: TimeStep, epsilon: Array) -> tuple[Array, Array]:
+    def act_separately(
+        choose: Choice, key: Array, hidden: Array, ts: TimeStep, epsilon: Array
+    ) -> tuple[Array, Array]:
         hidden, outputs = networks.apply(params, hidden, ts.macro_obs[None], ts.macro_action[None], ts.ended[None])
         return hidden, choose(key, outputs.q[0], ts.avail, ts, epsilon)
 
-    def together(choose: Choice, key: Array, hidden: Array, ts: TimeStep, epsilon: Array) -> tuple[Array, Array]:
+    def act_jointly(choose: Choice, key: Array, hidden: Array, ts: TimeStep, epsilon: Array) -> tuple[Array, Array]:
         assert joint is not None
         deciding = jnp.any(ts.ended, axis=-1, keepdims=True)
         obs = joint.observation(ts.macro_obs)[None, :, None]
@@ -74,6 +76,6 @@ def sampled_policy(
         allowed = joint.allowed(ts.avail, ts.ended, ts.macro_action)[:, None]
         return hidden, choose(key, outputs.q[0], allowed, ts, epsilon)
 
-    act = together if joint else apart
+    act = act_jointly if joint else act_separately
     policy_networks = PolicyNetworks(networks, params, output="logits", joint=joint)
     return Policy(networks.initial_hidden, partial(act, draw), partial(act, best), policy_networks)

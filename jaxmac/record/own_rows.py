@@ -93,8 +93,8 @@ def mac_cert(
             dropped=dropped,
         )
 
-    apart = marks.ended, marks.started, episode.obs, episode.avail, episode.macro_action
-    return jax.vmap(of_agent, in_axes=1, out_axes=OWN_TIME_MAJOR)(*apart)
+    per_agent = marks.ended, marks.started, episode.obs, episode.avail, episode.macro_action
+    return jax.vmap(of_agent, in_axes=1, out_axes=OWN_TIME_MAJOR)(*per_agent)
 
 
 def own_rows(chosen: Trajectory, discount: Array | float) -> OwnRows:

@@ -1,7 +1,7 @@
 """The reference's hyperparameters of the actor-critics, per environment (docs/specifications/policy_gradient.md,
 section 9).
 
-Grids and maps for which no script was published take the nearest row. Each row: actor's and critic's learning rate,
+Grids and maps without a published script take the nearest row. Each row: learning rates of actors and critics,
 episodes per iteration, episodes between target copies, n-step.
 """
 
@@ -87,7 +87,7 @@ def _values(row: Row, gamma: float, last: float, decay: float) -> dict[str, Any]
 
 
 def _wide_critic(kind: str, layer: int, decode: int) -> dict[str, Any]:
-    """Critics that see everybody are wider, except on Box Pushing."""
+    """Wider critics for algorithms whose critics get all agents' observations, except on Box Pushing."""
     if kind == "mac-iac":
         return {}
     return {"critic_layer_size": layer, "critic_decode_size": decode, "critic_hidden_size": 64}

@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxmac.envs.environment import Environment
 
-FAMILIES = ("BoxPushing", "Warehouse", "CaptureTarget", "Overcooked")  # that `tuned` was tried on
+FAMILIES = ("BoxPushing", "Warehouse", "CaptureTarget", "Overcooked")  # families on which `tuned` was tried
 
 
 def _is_warehouse(env: Environment) -> bool:
@@ -30,13 +30,13 @@ def paper(env: Environment, mixer_name: str) -> dict[str, Any]:
 
 
 def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
-    """Settings that learn reliably in minutes; what they change and why: experiments/README.md."""
+    """Settings that learn reliably in minutes; experiments/README.md measures their differences from `paper`."""
     del mixer_name
     family = env.name.partition("-")[0]
     large = family == "BoxPushing" and getattr(env, "size", 0) >= 20
-    # Box Pushing's goal is rare under random play, and must be in the replay before learning starts.
+    # A random policy rarely pushes the big box, and such episodes must be in the replay before learning starts.
     starts = 4096 if large else 2048 if family == "BoxPushing" else 512
-    # Elsewhere three updates an episode: one in a hundred steps was too few for environments with short episodes.
+    # Other environments get three updates per episode: one in a hundred steps is too few if episodes are short.
     train_freq = max(100, env.horizon) if family in FAMILIES else math.ceil(env.horizon / 3)
     values = {
         "learning_rate": 1e-3,
@@ -56,7 +56,7 @@ def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
         "max_rows": 12,
         "hidden_size": 32,
     }
-    # Equal agents, and a reward of 1 that all must earn together: one network, and soon nobody acts by chance.
+    # Capture Target: the agents are alike and must succeed together, so they share a network and explore little.
     alike = {"share_parameters": True, "explore_fraction": 0.0, "reward_scale": 1.0}
     alike |= {"epsilon_start": 0.2, "epsilon_end": 0.05, "epsilon_episodes": 400.0}
     return values | alike if family == "CaptureTarget" else values

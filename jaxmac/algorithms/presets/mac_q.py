@@ -1,8 +1,9 @@
 """Presets of the value-based baselines: the reference program's (docs/specifications/value_based.md, section 8).
 
-Grids and maps for which no script was published take the nearest row. The reference collects one episode at a time
-and updates every `train_freq` primitive steps; here 16 episodes run in parallel at the same ratio. Its replays of
-windows are counted in windows, ours in the episodes that hold as many.
+Grids and maps without a published script take the nearest row. The reference collects one episode at a time and
+updates every `train_freq` primitive steps; here 16 episodes run in parallel at the same ratio of updates to steps.
+The capacity of the reference's replays is a number of windows; here it is the number of episodes that contain as
+many windows.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def _box_pushing(env: Environment, kind: str) -> dict[str, Any]:
 
 
 def _warehouse_small(kind: str) -> dict[str, Any]:
-    """Warehouse-S, from the older commands, which also serve other environments that nobody tuned for."""
+    """Warehouse-S, from the older commands; also used for environments without settings of their own."""
     values = {"batch_size": 16, "learning_rate": 6e-4, "gamma": 1.0, "train_freq": 30, "hidden_size": 64}
     values |= {"recurrent_exploration": True} | _episodes(1000, 2)
     if kind == "mac-cen-q":
@@ -88,7 +89,7 @@ def _warehouse_small(kind: str) -> dict[str, Any]:
 
 
 def _schedule(episodes: float, last: float, beta: bool = False) -> dict[str, Any]:
-    """Epsilon from 1 to `last`, with `beta` hysteresis from 0.2 to 0.4, over the same episodes."""
+    """Epsilon from 1 to `last` over `episodes`, with `beta` also hysteresis from 0.2 to 0.4."""
     values = {"epsilon_start": 1.0, "epsilon_end": last, "epsilon_episodes": episodes}
     return values | {"hysteresis": 0.2, "hysteresis_end": 0.4, "hysteresis_episodes": episodes} if beta else values
 
@@ -104,7 +105,7 @@ def _windows(env: Environment, stored: int, window: int) -> dict[str, Any]:
 
 
 def tuned(env: Environment, kind: str) -> dict[str, Any]:
-    """The exploration and replay that AVF learns with; not tuned for these algorithms."""
+    """The exploration and replay settings that were tuned for AVF; not tuned for these algorithms."""
     keep = {
         *("gamma", "learning_starts", "replay_episodes", "replay_tournament", "reward_scale", "explore_fraction"),
         *("epsilon_start", "epsilon_end", "epsilon_episodes", "train_freq", "batch_size", "max_rows"),
