@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from jaxmac import statistics
 from jaxmac.algorithms import AlgorithmSpec, list_algorithms, register_algorithm
 from jaxmac.analysis.animation import animate
 from jaxmac.config import setting
@@ -49,6 +50,7 @@ __all__ = [
     "resume",
     "scripted_policy",
     "setting",
+    "statistics",
     "train",
     "use_cpu_devices",
 ]

@@ -27,7 +27,8 @@ ROOMS = (
     {"evaluation", "export"},
     {"bench"},
     {"cli"},
-    {"jaxmac", "__main__", "statistics"},  # the public names, on top of all rooms
+    {"statistics"},
+    {"jaxmac", "__main__"},  # the public names, on top of all rooms
 )
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 LONGEST_FILE = 350  # lines

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
+import jaxmac
 from jaxmac.analysis import statistics
 
 RNG = np.random.default_rng(0)
@@ -104,3 +105,11 @@ def test_what_cannot_be_compared_is_refused():
         statistics.mean(TASKS, confidence=95)
     with pytest.raises(ValueError, match="2 tasks against 1"):
         statistics.probability_of_improvement(TASKS[:2], TASKS[:1])
+
+
+def test_they_are_public_as_jaxmac_statistics():
+    defined = {
+        name for name, value in vars(statistics).items() if getattr(value, "__module__", "") == statistics.__name__
+    }
+    assert {name for name in defined if not name.startswith("_")} | {"Tasks"} == set(jaxmac.statistics.__all__)
+    assert all(getattr(jaxmac.statistics, name) is getattr(statistics, name) for name in jaxmac.statistics.__all__)
