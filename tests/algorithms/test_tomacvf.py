@@ -17,7 +17,6 @@ from jaxmac.hyper import Hyper, hyper_of
 from jaxmac.mixers import MixerInputs
 from jaxmac.networks.attention import AgentContext
 from jaxmac.networks.choice import conditional_argmax, feasible_set
-from jaxmac.record.joint_steps import mac_sjert
 from jaxmac.record.policy import random_policy
 from jaxmac.record.rollout import rollout
 
@@ -268,42 +267,6 @@ def test_the_context_learns_unless_it_is_cut_off(env, batch):
         after, _ = step(built, batch)
         moved = jax.tree.map(lambda a, b: bool((a != b).any()), built[1].params["context"], after.params["context"])
         assert any(jax.tree.leaves(moved)) == moves
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("stale", [False, True])
-def test_acting_follows_fresh_observations_at_every_step_or_held_ones(stale, env):
-    """The policy's greedy choices are those of the network unrolled over the record."""
-    algorithm, state, hyper = build("tomacvf-qmix", env, stale_obs_at_execution=stale)
-    scaled = jax.tree.map(lambda x: 3 * x, state)
-    policy = algorithm.evaluation(scaled, hyper)
-    played = quick(lambda key: rollout(env, policy, key, jnp.zeros(2)))(jax.random.key(3))
-    parts, _, _ = parts_of(env)
-    steps = quick(jax.vmap(lambda e: mac_sjert(e, discount=0.9), out_axes=1))(played)
-    if stale:  # what was perceived when the running macro-action was chosen
-        chosen_at = (steps.clock[..., None] - steps.elapsed).astype(jnp.int32)
-        held = jnp.take_along_axis(steps.obs, chosen_at[..., None], axis=0)
-        assert (held != steps.obs).any()
-        steps = steps._replace(obs=held)
-    utilities, _ = outputs(parts, scaled.params, steps)
-    greedy = conditional_argmax(utilities.q, steps.avail, steps.choosing, steps.running)[:-1]
-    assert (greedy == steps.macro_action).all(-1)[steps.mask].all()
-
-
-@pytest.mark.parametrize("stale", [False, True])
-def test_acting_perceives_one_of_fresh_and_held_observations(stale, env):
-    algorithm, state, hyper = build("tomacvf-qmix", env, stale_obs_at_execution=stale)
-    policy = algorithm.behaviour(state, hyper, "main")
-    ts = jax.tree.map(lambda x: x[None], quick(env.reset)(jax.random.key(0))[1])
-
-    @quick
-    def hidden(ts):
-        return policy.act(jax.random.key(0), policy.initial_carry(1), ts, jnp.zeros(1))[0]
-
-    plain = hidden(ts)
-    for name in ("obs", "macro_obs"):
-        changed = hidden(ts.replace(**{name: getattr(ts, name) + 1.0}))
-        assert (changed != plain).any() == ((name == "macro_obs") == stale), name
 
 
 def test_targets_are_copied_when_their_period_of_episodes_is_over(env):
