@@ -134,7 +134,7 @@ def test_tomacvf_learns_the_asynchronous_probe(algorithm):
 
 
 VALUE_BASED = (
-    "mac-dec-q",
+    slow("mac-dec-q"),
     slow("mac-cen-q"),
     slow("mac-dec-ddrqn"),
     slow("parallel-mac-dec-ddrqn"),

@@ -12,11 +12,10 @@ from conftest import GOLDEN
 import jaxmac
 
 CURVES = json.loads((GOLDEN / "curves_0_1_0.json").read_text())
-QUICK = ("mac-iac",)  # the others compile for a minute each
-CASES = [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CURVES]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CURVES)
 def test_the_curve_is_that_of_0_1_0(case):
     recorded = CURVES[case]
     result = jaxmac.train(recorded["algorithm"], recorded["env"], progress=False, **recorded["arguments"])
