@@ -39,7 +39,7 @@ class Hyper(Mapping[str, Array]):
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{name}: traced hyperparameters are not assigned to; make a new Hyper")
 
-    def __getitem__(self, name: str) -> Array:
+    def __getitem__(self, name: str) -> Any:  # an array, or what JAX puts in its place in a pytree
         return self._values[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -231,7 +231,7 @@ def own_losses(
     return weighted_mean_square(square, rows.mask, weight, axis=(0, 1)), episode_errors(error, rows.mask)
 
 
-def _own_q(networks: Networks, params: Any, rows: OwnRows) -> Float[Array, "rows+1 batch agents actions"]:
+def _own_q(networks: Networks, params: Any, rows: OwnRows) -> Float[Array, "entries batch agents actions"]:
     hidden = networks.agents.initial_hidden(rows.mask.shape[1])
     advance = jnp.ones(rows.last_action.shape, bool)
     return networks.agents.apply(params, hidden, rows.obs, rows.last_action, advance)[1].q
@@ -266,7 +266,7 @@ def joint_choice(networks: Networks, params: Any, rows: JointRows) -> Int[Array,
     return _best_joint(networks, _joint_q(networks, params, rows)[1:], rows)
 
 
-def _joint_q(networks: Networks, params: Any, rows: JointRows) -> Float[Array, "rows+1 batch joint"]:
+def _joint_q(networks: Networks, params: Any, rows: JointRows) -> Float[Array, "entries batch joint"]:
     hidden = networks.centralised.initial_hidden(rows.mask.shape[1])
     obs = networks.joint.observation(rows.obs)[..., None, :]
     advance = jnp.ones((*obs.shape[:2], 1), bool)

@@ -30,7 +30,7 @@ def target_rows(hyper: Hyper, reward: Array, duration: Array, terminal: Array, m
     return TargetRows(hyper.reward_scale * reward, hyper.gamma**duration, terminal, mask)
 
 
-def one_step_target(rows: TargetRows, next_value: Float[Array, "rows *batch"]) -> Float[Array, "rows *batch"]:
+def one_step_target(rows: TargetRows, next_value: Float[Array, "rows *#batch"]) -> Float[Array, "rows *#batch"]:
     """y_k = R_k + gamma^tau_k (1 - terminal_k) V'_k (docs/specifications/avf.md, section 4)."""
     bootstrap = jnp.where(rows.terminal, 0.0, rows.discount * next_value)
     return jax.lax.stop_gradient(rows.reward + bootstrap)

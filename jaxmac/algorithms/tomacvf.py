@@ -202,7 +202,7 @@ def temporal_policy(networks: Networks, params: Any) -> Policy:
 
 def outputs_of(
     networks: Networks, params: Any, steps: JointSteps
-) -> tuple[Utilities, Float[Array, "time+1 batch mixer"]]:
+) -> tuple[Utilities, Float[Array, "entries batch mixer"]]:
     """Utilities `[time+1, batch, agents, actions]` and the mixer state at every entry."""
     inputs = with_clocks(steps.obs, steps.clock, steps.elapsed, networks.config.encoding_size)
     hidden = networks.agents.initial_hidden(steps.mask.shape[1])
@@ -262,7 +262,7 @@ def errors(
 
 def target_values(
     networks: Networks, state: LearnerState, online: Utilities, steps: JointSteps, hyper: Hyper
-) -> Float[Array, "time+1 batch"]:
+) -> Float[Array, "entries batch"]:
     """The target networks' value of the conditional greedy joint macro-action at every entry."""
     utilities, mixer_state = outputs_of(networks, state.target, steps)
     chooser = online.q if networks.config.double_q else utilities.q

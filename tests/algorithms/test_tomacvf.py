@@ -62,7 +62,7 @@ def parts_of(env, **options):
 
 
 def cut(parts, batch, hyper):
-    return quick(lambda e: tomacvf.steps_of(parts.config, sample_of(e), hyper, None))(batch)
+    return quick(lambda e: tomacvf.steps_of(parts.config, sample_of(e), hyper, jax.random.key(0)))(batch)
 
 
 def outputs(parts, params, steps):
