@@ -61,7 +61,10 @@ def register_environment(
     for name, build in factories.items():
         if name in _TABLE:
             taken = _TABLE[name].module
-            raise ValueError(f"environment id {name!r} is taken: {taken} has registered it, choose another one")
+            again = ", or call jaxmac.envs.registry.unregister first" if taken == module else ""
+            raise ValueError(
+                f"environment id {name!r} is taken: {taken} has registered it, choose another one{again}"
+            )
         chosen = _own(build, "presets", {}) if presets is None else presets
         check_factory(name, build, chosen)
         specs[name] = EnvironmentSpec(build, chosen, listed, module)

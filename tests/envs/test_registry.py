@@ -119,6 +119,12 @@ def test_a_factory_that_returns_something_else_is_named():
     assert message(envs.make, "Odd") == "the factory of Odd returned a dict, but must return an Environment"
 
 
+def test_a_module_that_registers_an_id_twice_hears_how():
+    envs.register_environment("Walk-7", functools.partial(Walk, 7))
+    assert "registry.unregister first" in message(envs.register_environment, "Walk-7", functools.partial(Walk, 7))
+    assert "unregister" not in message(envs.register_environment, "BoxPushing-10", Line)
+
+
 def test_unregister_removes_both_versions():
     for _ in range(2):
         envs.register_environment("Walk-7", functools.partial(Walk, 7))
@@ -188,7 +194,8 @@ def test_env_options_are_typed():
     options = envs.env_options("BoxPushing-10-primitive")
     assert options["horizon"] == (int, 100) and options["big_box_reward"] == (float, 100.0)
     assert options["sticky_joint"] == (bool, True) and options["preset"][1] is None
-    assert envs.make("BoxPushing-10", big_box_reward=np.int64(7)).options["big_box_reward"] == 7.0
+    value = envs.make("BoxPushing-10", big_box_reward=np.int64(7)).options["big_box_reward"]
+    assert value == 7 and type(value) is float  # config.json holds it
 
 
 def test_options_without_a_type_have_that_of_their_default():
