@@ -4,11 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import compilation_cache
+from jaxtyping import install_import_hook
+from support import compilation_cache, typechecking
 
 # Before JAX starts. Most of a test's time is compiling small programs: half of it without LLVM's optimisation.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 CACHE = compilation_cache.use()
+
+# Before jaxmac is imported; JAXTYPING_DISABLE=1 turns the checks off.
+install_import_hook("jaxmac", f"{typechecking.__name__}.checked")
 
 GOLDEN = Path(__file__).parent / "golden"
 

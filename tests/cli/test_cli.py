@@ -91,8 +91,8 @@ def test_ctrl_c_ends_cleanly_and_keeps_what_there_was(tmp_path, capsys):
     out = tmp_path / "run"
     process, table = started(out)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130
-    error = process.stderr.read()
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
     assert "interrupted" in error and "Traceback" not in error
     assert len(complete_rows(table)) >= 10
     assert json.loads((out / "config.json").read_text())["status"] == "interrupted"
@@ -104,7 +104,7 @@ def test_kill_9_leaves_whole_rows(tmp_path):
     out = tmp_path / "run"
     process, table = started(out)
     process.kill()
-    process.wait(timeout=60)
+    process.communicate(timeout=60)
     assert len(complete_rows(table)) >= 10
     assert main(["plot", str(out), "--out", str(tmp_path / "x.png")]) == 0
 
