@@ -7,6 +7,8 @@ import pytest
 
 import jaxmac
 
+pytest.importorskip("jaxmarl")  # before a test: when it is imported, it takes back what pytest captures
+
 PAGE = Path(__file__).parents[2] / "docs" / "macro_actions_on_your_environment.md"
 SMALL = {"seeds": 1, "episodes": 16, "num_envs": 8, "batch_size": 8, "learning_starts": 8, "replay_tournament": 0}
 SMALL |= {"hidden_size": 4, "replay_episodes": 16, "eval_every": 16, "eval_episodes": 4, "train_freq": 200}
@@ -18,7 +20,6 @@ class Nothing:
 
 @pytest.mark.parametrize("trains", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_page_s_code_runs_and_prints_what_it_says(tmp_path, monkeypatch, capsys, trains):
-    pytest.importorskip("jaxmarl")
     monkeypatch.chdir(tmp_path)
     train, asked = jaxmac.train, []
 
