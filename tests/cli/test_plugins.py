@@ -41,6 +41,7 @@ def test_a_missing_module_is_named_in_one_line(folder, capsys):
     [
         ("raise RuntimeError('two\\nlines')", "it raised RuntimeError: two"),
         ("def f(:", "it raised SyntaxError"),
+        ("import sys; sys.exit('enough')", "it raised SystemExit: enough"),
         ("import jaxmac; jaxmac.register_sink('wandb', print)", "log 'wandb' is registered already"),
     ],
 )
