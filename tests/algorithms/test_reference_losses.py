@@ -28,8 +28,9 @@ from support.reference_rows import Record
 from support.reference_tomacvf import tomacvf_loss
 
 TEAM = Team()
-# The code computes in float32: of a gradient's largest entry it is off by up to 2e-6 (measured). A mistake changes
-# it by far more than 1e-5.
+# The code computes in float32. Over forty random cases its losses were off by up to 3e-7 and its gradients by up to
+# 8e-6 of the largest entry of an array; or, in arrays that saturated units leave little of, by 1e-6 of the largest
+# entry of all. A mistake changes them by far more.
 TOLERANCE = 1e-5
 
 
@@ -41,10 +42,10 @@ class Minibatch(NamedTuple):
     weight: list[float]
 
 
-def made_up(seed):
+def made_up(seed, count=4):
     rng = np.random.default_rng(seed)
-    episodes = random_batch(seed, TEAM)
-    window_start = [int(rng.integers(-2, max(1, length - 1))) for length in episodes.length]
+    episodes = random_batch(seed, TEAM, count)
+    window_start = [int(rng.integers(-2, length // 2 + 1)) for length in episodes.length]
     return Minibatch(episodes, window_start, np.float32(rng.uniform(0.5, 2.0, len(window_start))).tolist())
 
 
@@ -75,44 +76,53 @@ def assert_agree(found, reference):
     assert largest > 1e-3
 
     def compare(path, leaf, reference_leaf):
-        atol = TOLERANCE * np.abs(reference_leaf).max() + 1e-7 * largest
+        atol = TOLERANCE * (np.abs(reference_leaf).max() + 0.2 * largest)
         np.testing.assert_allclose(leaf, reference_leaf, rtol=0, atol=atol, err_msg=jax.tree_util.keystr(path))
 
     jax.tree_util.tree_map_with_path(compare, gradient, reference_gradient)
 
 
-def check(case, minibatch, rows, seed=0):
+def check(case, minibatch, rows, seed):
     algorithm_id, options = case.network
     state = random_state(algorithm_id, TEAM, options, seed)
     found = loss_and_gradient(algorithm_id, TEAM, options, state, rows, minibatch.weight)
     assert_agree(found, expected(case, state, minibatch))
 
 
-CASES = {case.label: case for case in (*rows_cases(), *steps_cases())}
+ROWS_CASES, STEPS_CASES = list(rows_cases()), list(steps_cases())
+
+
+def cut_together(cases, minibatch):
+    """Label -> (case, minibatch, the rows it learns from, a seed of its own)."""
+    cuts = cuts_of([(case.algorithm_id, case.options) for case in cases], TEAM, weighted_sample(*minibatch))
+    made = zip(cases, cuts, range(len(cases)), strict=True)
+    return {case.label: (case, minibatch, rows, seed) for case, rows, seed in made}
 
 
 @pytest.fixture(scope="module")
-def minibatch():
-    return made_up(seed=0)
+def on_rows():
+    return cut_together(ROWS_CASES, made_up(seed=0, count=7))
 
 
 @pytest.fixture(scope="module")
-def cuts(minibatch):
-    """What every case learns from."""
-    cases = [(case.algorithm_id, case.options) for case in CASES.values()]
-    return dict(zip(CASES, cuts_of(cases, TEAM, weighted_sample(*minibatch)), strict=True))
+def on_steps():
+    return cut_together(STEPS_CASES, made_up(seed=0))
 
 
-@pytest.mark.parametrize("label", CASES)
-def test_losses_and_gradients(label, minibatch, cuts):
-    check(CASES[label], minibatch, cuts[label])
+@pytest.mark.parametrize("label", [case.label for case in ROWS_CASES])
+def test_losses_and_gradients_on_joint_rows(label, on_rows):
+    check(*on_rows[label])
+
+
+@pytest.mark.parametrize("label", [case.label for case in STEPS_CASES])
+def test_losses_and_gradients_on_all_steps(label, on_steps):
+    check(*on_steps[label])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
 def test_losses_and_gradients_of_random_options(seed):
-    case, minibatch = random_case(seed), made_up(seed)
-    (rows,) = cuts_of([(case.algorithm_id, case.options)], TEAM, weighted_sample(*minibatch))
+    ((case, minibatch, rows, _),) = cut_together([random_case(seed)], made_up(seed)).values()
     check(case, minibatch, rows, seed)
 
 

@@ -15,7 +15,7 @@ class Team(Environment):
         super().__init__(obs_sizes=(2, 3, 1), state_size=2, horizon=9, action_names=names)
 
 
-def random_batch(seed, team, count=4):
+def random_batch(seed, team, count):
     """A batch of Episodes `[count, time, ...]`.
 
     The first lasts until the horizon, in the second no macro-action ever ends, the others end anywhere; the third,

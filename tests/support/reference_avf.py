@@ -1,7 +1,7 @@
 """The loss of AVF, and of ToMacVF without Mac-SJERT, as a reference (docs/specifications/avf.md, section 4)."""
 
 import autograd.numpy as np
-import numpy as plain
+import numpy
 from support.reference_mixers import Row, auxiliary_loss, greedy, head_of, joint_value
 from support.reference_networks import attended_histories, of_agent, one_hot, stop_gradient, unroll
 from support.reference_rows import joint_rows, window_of
@@ -43,10 +43,10 @@ def errors_of(params, target, record, sequence, settings):
         value = joint_value(settings.mixer, params["mixer"], now, settings)
         after = next_inputs(record, row, online, later, index + 1, target_histories, settings)
         bootstrap = stop_gradient(joint_value(settings.mixer, target["mixer"], after, settings))
-        goal = settings.reward_scale * row.reward
+        td_target = settings.reward_scale * row.reward
         if not row.terminal:
-            goal = goal + settings.gamma**row.duration * bootstrap
-        terms.append((goal - value, auxiliary_loss(settings.mixer, params["mixer"], now, settings)))
+            td_target = td_target + settings.gamma**row.duration * bootstrap
+        terms.append((td_target - value, auxiliary_loss(settings.mixer, params["mixer"], now, settings)))
     return terms
 
 
@@ -67,7 +67,7 @@ def team_outputs(params, record, sequence, settings):
                 parts.append(one_hot(record.last_action(agent, step), record.actions))
             if settings.share_parameters:
                 parts.append(one_hot(agent, record.agents))
-            inputs.append(plain.concatenate(parts))
+            inputs.append(numpy.concatenate(parts))
         advance = [True, *(bool(row.ended[agent]) for row in sequence)]
         layers = of_agent(params["agents"], agent, settings.share_parameters)
         head = head_of(settings.dueling, settings.mixer)
@@ -85,7 +85,7 @@ def histories_of(params, record, sequence, settings):
         for agent in range(record.agents):
             step = observed_at(sequence, entry, agent)
             last_action = one_hot(record.last_action(agent, step), record.actions)
-            tokens[-1].append(plain.concatenate([record.obs[step, agent], last_action]))
+            tokens[-1].append(numpy.concatenate([record.obs[step, agent], last_action]))
     return attended_histories(params["context"], tokens, settings)
 
 

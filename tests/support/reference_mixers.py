@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import autograd.numpy as np
-import numpy as plain
+import numpy
 from support.reference_networks import (
     elu,
     linear,
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
 def greedy(utilities, feasible):
     """The best feasible macro-action, ties to the lowest."""
-    return int(plain.argmax(plain.where(feasible, stop_gradient(utilities), INFEASIBLE)))
+    return int(numpy.argmax(numpy.where(feasible, stop_gradient(utilities), INFEASIBLE)))
 
 
 def best(utilities, feasible):

@@ -7,7 +7,7 @@ shares with the code that it checks are the names under which parameters are sto
 from typing import NamedTuple
 
 import autograd.numpy as np
-import numpy as plain
+import numpy
 from autograd.tracer import getval as stop_gradient
 
 
@@ -34,7 +34,7 @@ def softmax(x):
 
 def one_hot(index, size):
     """The unit vector of `index`; zeros where it names nothing (-1)."""
-    vector = plain.zeros(size)
+    vector = numpy.zeros(size)
     if index >= 0:
         vector[int(index)] = 1.0
     return vector
@@ -42,10 +42,10 @@ def one_hot(index, size):
 
 def temporal_encoding(steps, size):
     """Sines and cosines of a number of steps, interleaved (docs/specifications/tomacvf.md, section 2)."""
-    vector = plain.zeros(size)
+    vector = numpy.zeros(size)
     for pair in range(size // 2):
         angle = steps / 10000 ** (2 * pair / size)
-        vector[2 * pair], vector[2 * pair + 1] = plain.sin(angle), plain.cos(angle)
+        vector[2 * pair], vector[2 * pair + 1] = numpy.sin(angle), numpy.cos(angle)
     return vector
 
 

@@ -7,19 +7,19 @@ again, step by step.
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as plain
+import numpy
 
 
 class Record:
     """One episode of a stored batch in float64, cut at its end: what lies behind is never read."""
 
     def __init__(self, batch, index):
-        mask = plain.asarray(batch.mask[index])
+        mask = numpy.asarray(batch.mask[index])
         self.length = int(mask.sum())
         assert mask[: self.length].all()
 
         def read(name, extra, dtype):
-            return plain.asarray(getattr(batch, name)[index])[: self.length + extra].astype(dtype)
+            return numpy.asarray(getattr(batch, name)[index])[: self.length + extra].astype(dtype)
 
         self.obs, self.state = read("obs", 1, float), read("state", 1, float)
         self.available = read("avail", 1, bool)
@@ -31,9 +31,9 @@ class Record:
 
     def _scan_choices(self):
         """`[length + 1, agents]`: when what runs then was chosen; at the end, what would run next."""
-        chosen_at = plain.zeros((self.length + 1, self.agents), int)
+        chosen_at = numpy.zeros((self.length + 1, self.agents), int)
         for step in range(self.length):
-            chosen_at[step + 1] = plain.where(self.ended[step], step + 1, chosen_at[step])
+            chosen_at[step + 1] = numpy.where(self.ended[step], step + 1, chosen_at[step])
         return chosen_at
 
     def last_action(self, agent, step):
@@ -73,13 +73,13 @@ class JointRow:
         """What the agent may run during the row: all that is available if it chooses at its first step."""
         if self.chosen_at[agent] == self.first_step:
             return record.available[self.first_step, agent]
-        return plain.arange(record.actions) == self.macro_action[agent]
+        return numpy.arange(record.actions) == self.macro_action[agent]
 
     def next_feasible(self, record, agent):
         """What it may run after the row."""
         if self.ended[agent]:
             return record.available[self.last_step + 1, agent]
-        return plain.arange(record.actions) == self.macro_action[agent]
+        return numpy.arange(record.actions) == self.macro_action[agent]
 
 
 def joint_rows(record, settings):
@@ -91,7 +91,7 @@ def joint_rows(record, settings):
         if not ended.any():
             continue
         chosen_at = record.chosen_at[step]
-        next_chosen_at = plain.where(ended, step + 1, chosen_at)
+        next_chosen_at = numpy.where(ended, step + 1, chosen_at)
         reward, duration = row_reward(record, settings, first, step, ended)
         states = macro_states(record, settings, first, step, chosen_at, next_chosen_at, ended)
         rows.append(
@@ -118,11 +118,11 @@ def row_reward(record, settings, first, last, ended):
     if settings.reward_scheme == "joint":
         return record.discounted_reward(first, last, settings.gamma), last - first + 1
     own = []
-    for agent in plain.flatnonzero(ended):
+    for agent in numpy.flatnonzero(ended):
         began = record.chosen_at[last, agent]
         own.append((record.discounted_reward(began, last, settings.gamma), last - began + 1))
     if settings.reward_scheme == "mean":
-        return plain.mean([reward for reward, _ in own]), plain.mean([duration for _, duration in own])
+        return numpy.mean([reward for reward, _ in own]), numpy.mean([duration for _, duration in own])
     if settings.reward_scheme == "own":
         return max(own, key=lambda pair: pair[1])
     return {"max": max, "min": min}[settings.reward_scheme](own, key=lambda pair: pair[0])
@@ -132,12 +132,12 @@ def macro_states(record, settings, first, last, chosen_at, next_chosen_at, ended
     """What the mixer sees of the state in a row and after it (section 2)."""
     state = record.state
     if settings.macro_state == "joint":
-        return plain.concatenate(state[chosen_at]), plain.concatenate(state[next_chosen_at])
+        return numpy.concatenate(state[chosen_at]), numpy.concatenate(state[next_chosen_at])
     if settings.macro_state == "real":
         return state[last], state[last + 1]
     if settings.macro_state == "start":
         return state[first], state[last + 1]
-    latest = max(plain.flatnonzero(ended), key=lambda agent: chosen_at[agent])  # of equals the lowest agent
+    latest = max(numpy.flatnonzero(ended), key=lambda agent: chosen_at[agent])  # of equals the lowest agent
     return state[chosen_at[latest]], state[next_chosen_at[latest]]
 
 

@@ -1,6 +1,6 @@
 """The loss of ToMacVF as a reference (docs/specifications/tomacvf.md, sections 2 to 5)."""
 
-import numpy as plain
+import numpy
 from support.reference_avf import hysteretic, mixer_row
 from support.reference_mixers import auxiliary_loss, greedy, head_of, joint_value
 from support.reference_networks import (
@@ -41,10 +41,10 @@ def micro_errors(record, values, bootstraps, settings):
     errors = []
     for step in range(record.length):
         last = min(step + settings.n_step, record.length) - 1
-        goal = settings.reward_scale * record.discounted_reward(step, last, settings.gamma)
+        td_target = settings.reward_scale * record.discounted_reward(step, last, settings.gamma)
         if not record.is_terminal(last, settings):
-            goal = goal + settings.gamma ** (last + 1 - step) * bootstraps[last + 1]
-        errors.append(goal - values[step])
+            td_target = td_target + settings.gamma ** (last + 1 - step) * bootstraps[last + 1]
+        errors.append(td_target - values[step])
     return errors
 
 
@@ -52,12 +52,12 @@ def macro_errors(record, values, bootstraps, settings):
     """One per macro-action that closes: its reward from the step it was chosen at, then the value after it."""
     errors, closing = [], record.closing(settings)
     for step in range(record.length):
-        for agent in plain.flatnonzero(closing[step]):
+        for agent in numpy.flatnonzero(closing[step]):
             first = record.chosen_at[step, agent]
-            goal = settings.reward_scale * record.discounted_reward(first, step, settings.gamma)
+            td_target = settings.reward_scale * record.discounted_reward(first, step, settings.gamma)
             if not record.is_terminal(step, settings):
-                goal = goal + settings.gamma ** (step + 1 - first) * bootstraps[step + 1]
-            errors.append(goal - values[first])
+                td_target = td_target + settings.gamma ** (step + 1 - first) * bootstraps[step + 1]
+            errors.append(td_target - values[first])
     return errors
 
 
@@ -95,7 +95,7 @@ def feasible_at(record, step, running):
     return [
         record.available[step, agent]
         if record.chosen_at[step, agent] == step
-        else plain.arange(record.actions) == running[agent]
+        else numpy.arange(record.actions) == running[agent]
         for agent in range(record.agents)
     ]
 
@@ -105,7 +105,7 @@ def perceived(record, agent, step, settings):
     size, progress = settings.encoding_size, step - record.chosen_at[step, agent]
     clocks = temporal_encoding(step, size), temporal_encoding(progress, size)
     last_action = one_hot(record.last_action(agent, step), record.actions)
-    return plain.concatenate([record.obs[step, agent], *clocks, last_action])
+    return numpy.concatenate([record.obs[step, agent], *clocks, last_action])
 
 
 def team_outputs(params, record, settings):
@@ -114,7 +114,7 @@ def team_outputs(params, record, settings):
     for agent in range(record.agents):
         inputs = [perceived(record, agent, step, settings) for step in range(record.length + 1)]
         if settings.share_parameters:
-            inputs = [plain.concatenate([x, one_hot(agent, record.agents)]) for x in inputs]
+            inputs = [numpy.concatenate([x, one_hot(agent, record.agents)]) for x in inputs]
         layers = of_agent(params["agents"], agent, settings.share_parameters)
         head, count = head_of(settings.dueling, settings.mixer), settings.num_actions[agent]
         outputs.append(unroll(layers, inputs, [True] * len(inputs), head, count))
