@@ -3,6 +3,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from jaxtyping import install_import_hook
 from support import compilation_cache, typechecking
@@ -15,6 +16,17 @@ CACHE = compilation_cache.use()
 install_import_hook("jaxmac", f"{typechecking.__name__}.checked")
 
 GOLDEN = Path(__file__).parent / "golden"
+MOST_MEMORY = 2 * 2**30  # bytes a process of the suite may hold before it drops its compiled programs
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bounded_memory():
+    """Keep compiled programs from one file to the next, but not without limit: two processes share the machine."""
+    yield
+    if psutil.Process().memory_info().rss > MOST_MEMORY:
+        import jax
+
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
