@@ -1,9 +1,13 @@
-"""Phrases of error messages that the whole library uses."""
+"""Errors, and phrases of their messages, that the whole library uses."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+
+class RunDirectoryError(OSError):
+    """A run directory cannot be read or written; the message is one line and says what to do."""
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

@@ -5,26 +5,29 @@ A checkpoint of a group of members (those that share a compiled program) is the 
 
 * `learners`: the learner of every member at that iteration,
 * `best`: the learner of every member at its best evaluation so far,
-* `state`: replay and counters, which make resuming exact; missing with `checkpoint_replay=False`.
+* `state`: the replay and all else that makes resuming exact; missing with `checkpoint_replay=False`,
+
+and the file `checkpoint.json` with the counters of the run and a digest of every other file. It is written under
+another name and renamed once it is whole. Runs of format 1 and 2 have no such file: their counters are in `state`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from jaxmac.errors import first_line
+from jaxmac.errors import RunDirectoryError, first_line
 from jaxmac.processes.collective import is_distributed
-from jaxmac.runs.directory import RunDirectoryError
+from jaxmac.runs.digests import check_digests, damaged, listed_items, read_counters, sync_folder, write_summary
+from jaxmac.runs.directory import read_config
 from jaxmac.runs.formats import from_old_names, is_old, old_names, path_of
 
 KEPT_CHECKPOINTS = 2  # for each group; older ones are deleted
+DRAFT = ".part"  # ends the name of a checkpoint that is being written or deleted
 
 
 def folder_of(run: Path, group: int) -> Path:
@@ -42,46 +45,65 @@ def _own_process_only() -> Any:
     return ocp.options.MultiprocessingOptions(own, {own})
 
 
-@contextlib.contextmanager
-def _manager(folder: Path, keep: int | None = None) -> Iterator[Any]:
-    """The orbax manager of a folder, for reading, or with `keep` for writing and keeping that many checkpoints."""
-    import orbax.checkpoint as ocp
-
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    writes = keep is not None
-    if writes:
-        folder.mkdir(parents=True, exist_ok=True)
-    options = ocp.CheckpointManagerOptions(
-        max_to_keep=keep,
-        create=False,
-        cleanup_tmp_directories=writes,  # left behind by a process that was killed while writing
-        enable_async_checkpointing=False,
-        read_only=not writes,
-        multiprocessing_options=_own_process_only(),
-    )
-    manager = ocp.CheckpointManager(folder, options=options)
-    try:
-        yield manager
-    finally:
-        manager.close()
-
-
-def save_checkpoint(run: Path, group: int, iteration: int, items: dict[str, Any]) -> None:
+def save_checkpoint(
+    run: Path, group: int, iteration: int, items: dict[str, Any], counters: dict[str, Any] | None = None
+) -> None:
     """Write a checkpoint after `iteration` iterations and delete older ones.
 
-    Raises RunDirectoryError if it cannot be written.
-    """
-    import orbax.checkpoint as ocp
+    Args:
+        run: the run directory.
+        group: the group of members.
+        iteration: the iterations that the members have made.
+        items: name -> tree of arrays.
+        counters: name -> number or list of numbers, kept exactly.
 
+    Raises RunDirectoryError if it cannot be written; the older ones are kept then.
+    """
     folder = folder_of(run, group)
-    trees = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
+    draft = folder / f"{iteration}{DRAFT}"
     try:
-        with _manager(folder, KEPT_CHECKPOINTS) as manager:
-            manager.save(iteration, args=ocp.args.Composite(**trees))
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_drafts(folder)
+        _write_items(draft, items)
+        write_summary(draft, counters or {})
+        if (folder / str(iteration)).exists():  # of the same iteration, before its evaluation
+            _remove(folder / str(iteration))
+        draft.replace(folder / str(iteration))
+        sync_folder(folder)
     except Exception as error:  # orbax and tensorstore raise many types
+        _remove_drafts(folder)
         raise RunDirectoryError(
             f"cannot write the checkpoint {folder / str(iteration)}: {first_line(error)}"
         ) from error
+    for older in saved_iterations(run, group)[:-KEPT_CHECKPOINTS]:
+        _remove(folder / str(older))
+
+
+def _write_items(path: Path, items: dict[str, Any]) -> None:
+    import orbax.checkpoint as ocp
+
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    trees = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
+    options = _own_process_only()
+    handler = ocp.CompositeCheckpointHandler(
+        composite_options=ocp.CompositeOptions(multiprocessing_options=options)
+    )
+    with ocp.Checkpointer(handler, multiprocessing_options=options) as checkpointer:
+        checkpointer.save(path, args=ocp.args.Composite(**trees))
+
+
+def _remove_drafts(folder: Path) -> None:
+    """Remove what a process left behind that was killed while it wrote or deleted a checkpoint."""
+    for pattern in (f"*{DRAFT}*", "*.orbax-checkpoint-tmp*"):
+        for path in folder.glob(pattern):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _remove(path: Path) -> None:
+    """Remove a checkpoint, which is a draft from the first moment on, so that nothing reads a part of it."""
+    draft = path.with_name(f"{path.name}.old{DRAFT}")
+    path.replace(draft)
+    shutil.rmtree(draft)
 
 
 def saved_iterations(run: Path, group: int) -> list[int]:
@@ -89,15 +111,14 @@ def saved_iterations(run: Path, group: int) -> list[int]:
     folder = folder_of(run, group)
     if not folder.is_dir():
         return []
-    with _manager(folder) as manager:
-        return sorted(manager.all_steps())
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal() and path.is_dir())
 
 
 def drop_after(run: Path, group: int, iteration: int) -> None:
     """Delete the checkpoints after `iteration`; a run that continues from there writes them again."""
     for later in saved_iterations(run, group):
         if later > iteration:
-            shutil.rmtree(folder_of(run, group) / str(later))
+            _remove(folder_of(run, group) / str(later))
 
 
 def read_checkpoint(run: Path, group: int, item: str, shapes: Any, iteration: int | None = None) -> Any:
@@ -112,40 +133,53 @@ def read_checkpoint(run: Path, group: int, item: str, shapes: Any, iteration: in
 
     Raises:
         RunDirectoryError: there is no such checkpoint or item, its arrays have other shapes (the message names
-            them), or it is damaged (the message names the checkpoint before it).
+            them), or it is damaged (the message names the file and the checkpoint before it).
     """
     import orbax.checkpoint as ocp
 
+    path = check_item(run, group, item, shapes, iteration)
+    stored = _stored_tree(path / item)
+    written = old_names(shapes) if is_old(stored) else shapes
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), written)
+    try:
+        with ocp.StandardCheckpointer(multiprocessing_options=_own_process_only()) as checkpointer:
+            restored = checkpointer.restore(path / item, target)
+    except Exception as error:  # orbax and tensorstore raise many types
+        raise damaged(path, first_line(error)) from error
+    return from_old_names(shapes, restored) if is_old(stored) else restored
+
+
+def check_item(run: Path, group: int, item: str, shapes: Any, iteration: int | None = None) -> Path:
+    """The folder of the checkpoint that `read_checkpoint` reads, once everything but the arrays has been checked.
+
+    Arguments and errors as of `read_checkpoint`.
+    """
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    path = checkpoint_path(run, group, iteration)
+    if not (path / item).is_dir() and item not in listed_items(path):
+        raise RunDirectoryError(f"{path} holds no {item}: the run was trained with checkpoint_replay=False")
+    check_digests(path, item, required=read_config(run).get("format", 0) >= 3)
+    stored = _stored_tree(path / item)
+    _refuse_other_shapes(path / item, stored, old_names(shapes) if is_old(stored) else shapes)
+    return path
+
+
+def checkpoint_path(run: Path, group: int, iteration: int | None = None) -> Path:
+    """The folder of a checkpoint; None is the last one. Raises RunDirectoryError if there is no such checkpoint."""
     saved = saved_iterations(run, group)
     if iteration is None and not saved:
         raise RunDirectoryError(f"{run} has no checkpoint of this member: the run ended before its first one")
     chosen = saved[-1] if iteration is None else iteration
-    path = folder_of(run, group) / str(chosen)
     if chosen not in saved:
         known = ", ".join(map(str, saved)) or "none"
         raise RunDirectoryError(f"{run} has no checkpoint at iteration {chosen}; it has: {known}")
-    if not (path / item).is_dir():
-        raise RunDirectoryError(f"{path} holds no {item}: the run was trained with checkpoint_replay=False")
-    stored = _stored_tree(path / item)
-    old = is_old(stored)
-    written = old_names(shapes) if old else shapes
-    _refuse_other_shapes(path / item, stored, written)
-    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), written)
-    try:
-        with _manager(folder_of(run, group)) as manager:
-            arguments = ocp.args.Composite(**{item: ocp.args.StandardRestore(target)})
-            restored = manager.restore(chosen, args=arguments)[item]
-    except Exception as error:  # orbax and tensorstore raise many types
-        raise _damaged(path, saved, error) from error
-    return from_old_names(shapes, restored) if old else restored
+    return folder_of(run, group) / str(chosen)
 
 
-def _damaged(path: Path, saved: list[int], error: Exception) -> RunDirectoryError:
-    """The error for a checkpoint that cannot be read; it names the checkpoint before it."""
-    before = [iteration for iteration in saved if iteration < int(path.name)]
-    offer = f"; the one before is at iteration {before[-1]} (--from {before[-1]})" if before else ""
-    return RunDirectoryError(f"the checkpoint {path} is damaged{offer}: {first_line(error)}")
+def read_counters_at(run: Path, group: int, iteration: int) -> dict[str, Any] | None:
+    """The counters of a checkpoint; None for one of format 1 or 2, whose counters are among its arrays."""
+    return read_counters(checkpoint_path(run, group, iteration))
 
 
 def _stored_tree(path: Path) -> Any:
@@ -156,8 +190,7 @@ def _stored_tree(path: Path) -> Any:
         with ocp.StandardCheckpointer(multiprocessing_options=_own_process_only()) as checkpointer:
             return checkpointer.metadata(path).item_metadata.tree
     except Exception as error:
-        saved = [int(folder.name) for folder in path.parent.parent.iterdir() if folder.name.isdigit()]
-        raise _damaged(path.parent, sorted(saved), error) from error
+        raise damaged(path.parent, first_line(error)) from error
 
 
 def _refuse_other_shapes(path: Path, tree: Any, shapes: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import io
@@ -9,12 +10,16 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from jaxmac.errors import RunDirectoryError
+from jaxmac.runs.lock import LOCK_NAME, RunLock
+from jaxmac.runs.replacing import bytes_of_run, remove_run
 
 COLUMNS = (
     "member",
@@ -30,12 +35,10 @@ COLUMNS = (
     "loss",
     "epsilon",
 )
-FORMAT = 2  # version of the format of run directories
+FORMAT = 3  # version of the format of run directories
+DRAFTS = ("config.json.part", "metrics.csv.part")  # what a process may leave that is killed while it writes
+ALWAYS_IN_CONFIG = ("format", "algorithm", "env", "preset", "seeds", "settings")
 VERSIONED_PACKAGES = ("jaxmac", "jax", "jaxlib", "flax", "optax", "flashbax", "numpy")
-
-
-class RunDirectoryError(OSError):
-    """A run directory cannot be read or written; the message is one line and says what to do."""
 
 
 def csv_cell(value: Any) -> Any:
@@ -46,14 +49,34 @@ def csv_cell(value: Any) -> Any:
 
 
 class RunDirectory:
-    """Writes the files of one run.
+    """Writes the files of one run, and keeps other writers out until `close`.
 
-    With `path=None` or `writes=False` nothing is written; of several processes only process 0 writes.
+    With `path=None` or `writes=False` nothing is written; of several processes only process 0 writes. As a context
+    it is closed at the end.
     """
 
     def __init__(self, path: str | os.PathLike | None, writes: bool = True):
         self.path = None if path is None else Path(path)
         self.writes = writes and path is not None
+        self._lock: RunLock | None = None
+        self._made = False  # whether `claim` has made the directory
+        self._replaces = False  # whether `begin` removes the run that is there
+
+    def __enter__(self) -> RunDirectory:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let other processes write the directory; one that was claimed and never written is removed again."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+        if self._made:
+            with contextlib.suppress(OSError):  # it is not empty, as it should be
+                self._folder.rmdir()
+            self._made = False
 
     @property
     def _folder(self) -> Path:
@@ -61,52 +84,97 @@ class RunDirectory:
         assert self.path is not None
         return self.path
 
-    def create(self, config: dict[str, Any], swept: list[str], overwrite: bool, needed_bytes: int) -> None:
-        """Make the directory, with config.json and the header of metrics.csv.
+    def claim(self, overwrite: bool, needed_bytes: int) -> None:
+        """Make sure that a new run can be written here, and lock the directory. No run is touched before `begin`.
 
         Args:
-            config: the content of config.json.
-            swept: names of the swept hyperparameters, which become the last columns of metrics.csv.
-            overwrite: replace a run that the directory holds.
+            overwrite: a run that the directory holds may be replaced.
             needed_bytes: the free space that the run needs.
 
         Raises:
-            RunDirectoryError: the directory already holds a run (without `overwrite`) or other files, cannot be
-                written, or lies on a disk with less than `needed_bytes` free.
+            RunDirectoryError: the directory already holds a run (without `overwrite`), something that is no run, or
+                other files; another process writes it; it cannot be written, or lies on a disk with less than
+                `needed_bytes` free.
         """
         if not self.writes:
             return
-        try:
-            self._prepare(overwrite)
-            free = shutil.disk_usage(self._folder).free
+        path = self._folder
+        with self._one_line_errors():
+            if path.exists() and not path.is_dir():
+                raise RunDirectoryError(f"{path} is a file, not a directory: choose another --out")
+            self._made = not path.exists()
+            path.mkdir(parents=True, exist_ok=True)
+            self.lock()
+            self._replaces = self._holds_a_run(overwrite)
+            free = shutil.disk_usage(path).free + (bytes_of_run(path) if self._replaces else 0)
             if free < needed_bytes:
                 raise OSError(errno.ENOSPC, f"{free / 1e6:.0f} MB free, {needed_bytes / 1e6:.0f} MB needed")
-            self.columns = [*COLUMNS, *swept]
-            self.write_config(config)
-            self._append_lines([self.columns], mode="w")
-        except RunDirectoryError:
-            raise
-        except OSError as error:
-            raise RunDirectoryError(f"cannot write the run directory {self.path}: {_reason(error)}") from error
 
-    def _prepare(self, overwrite: bool) -> None:
-        """Make an empty directory, or remove the files of the run that is replaced."""
+    def lock(self) -> None:
+        """Keep other writers out until `close`; raises RunDirectoryError, with the writer, if there is one."""
+        if self.writes:
+            lock = RunLock(self._folder)
+            with self._one_line_errors():
+                lock.acquire()
+            self._lock = lock
+
+    def _holds_a_run(self, overwrite: bool) -> bool:
+        """Whether there is a run, which `overwrite` allows to replace. A draft of a killed process is nothing."""
         path = self._folder
-        if path.exists() and not path.is_dir():
-            raise RunDirectoryError(f"{path} is a file, not a directory: choose another --out")
         if (path / "config.json").exists() or (path / "metrics.csv").exists():
             if not overwrite:
                 raise RunDirectoryError(
                     f"{path} already holds a run: choose another --out, replace it with --overwrite, "
                     f"or continue it with `jaxmac resume {path}`"
                 )
-            for name in ("config.json", "metrics.csv", "curve.png", "episode.gif"):
-                (path / name).unlink(missing_ok=True)
-            for name in ("checkpoints", "tensorboard", "wandb"):
-                shutil.rmtree(path / name, ignore_errors=True)
-        elif path.is_dir() and any(path.iterdir()):
+            self._refuse_unless_a_run()
+            return True
+        if any(entry.name not in (LOCK_NAME, *DRAFTS) for entry in path.iterdir()):
             raise RunDirectoryError(f"{path} is not empty and holds no run: choose another --out")
-        path.mkdir(parents=True, exist_ok=True)
+        return False
+
+    def _refuse_unless_a_run(self) -> None:
+        """Raise RunDirectoryError unless the files that would be replaced are those of a run of jaxmac."""
+        try:
+            config: Any = read_config(self._folder)
+            missing = [name for name in ALWAYS_IN_CONFIG if name not in config]
+            why = f"its config.json has no {missing[0]!r}" if missing else ""
+        except (RunDirectoryError, TypeError, AttributeError) as error:
+            why = str(error)
+        if why:
+            raise RunDirectoryError(
+                f"{self.path} holds no run of jaxmac that could be replaced: {why}; choose another --out"
+            )
+
+    def begin(self, config: dict[str, Any], swept: list[str]) -> None:
+        """Write config.json and the header of metrics.csv of a new run, in place of the run that is replaced.
+
+        Args:
+            config: the content of config.json.
+            swept: names of the swept hyperparameters, which become the last columns of metrics.csv.
+
+        Raises:
+            RunDirectoryError: the directory cannot be written.
+        """
+        if not self.writes:
+            return
+        with self._one_line_errors():
+            if self._replaces:
+                remove_run(self._folder, read_config(self._folder).get("log") or ())
+            self.columns = [*COLUMNS, *swept]
+            self.write_config(config)
+            _replace(self._folder / "metrics.csv", _csv_text([self.columns]))
+            self._made = False
+
+    @contextlib.contextmanager
+    def _one_line_errors(self) -> Iterator[None]:
+        """Turn an OSError into a RunDirectoryError of one line."""
+        try:
+            yield
+        except RunDirectoryError:
+            raise
+        except OSError as error:
+            raise RunDirectoryError(f"cannot write the run directory {self.path}: {_reason(error)}") from error
 
     def reopen(self, config: dict[str, Any], swept: list[str], reached: dict[int, int]) -> list[dict[str, Any]]:
         """Open the directory of a run that is continued and return the rows of metrics.csv that are kept.
@@ -128,15 +196,10 @@ class RunDirectory:
                 kept.append(row)
         if not self.writes:
             return kept
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(
-            [self.columns, *([row[column] for column in self.columns] for row in kept)]
-        )
-        try:
-            _replace(self._folder / "metrics.csv", text.getvalue())
+        lines = [self.columns, *([row[column] for column in self.columns] for row in kept)]
+        with self._one_line_errors():
+            _replace(self._folder / "metrics.csv", _csv_text(lines))
             self.write_config(config)
-        except OSError as error:
-            raise RunDirectoryError(f"cannot write the run directory {self.path}: {_reason(error)}") from error
         return kept
 
     def write_config(self, config: dict[str, Any]) -> None:
@@ -146,30 +209,53 @@ class RunDirectory:
         _replace(self._folder / "config.json", json.dumps(config, indent=2, default=str) + "\n")
 
     def append(self, rows: list[dict[str, Any]]) -> None:
-        """Append rows to metrics.csv in one write that has reached the disk when this method returns."""
-        if self.writes:
-            self._append_lines([[csv_cell(row[column]) for column in self.columns] for row in rows], mode="a")
+        """Append rows to metrics.csv, all of them or none; they have reached the disk when this method returns.
 
-    def _append_lines(self, lines: list[list[Any]], mode: str) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(lines)
+        Raises RunDirectoryError if they cannot be written, or if the file is not there any more.
+        """
+        if not self.writes:
+            return
+        file = self._folder / "metrics.csv"
         try:
-            with (self._folder / "metrics.csv").open(mode) as file:
-                file.write(text.getvalue())
-                file.flush()
-                os.fsync(file.fileno())
+            with file.open("r+b", buffering=0) as stream:  # never makes a file without a header
+                size = stream.seek(0, os.SEEK_END)
+                try:
+                    _write_all(
+                        stream, _csv_text([[csv_cell(row[column]) for column in self.columns] for row in rows])
+                    )
+                    os.fsync(stream.fileno())
+                except BaseException:
+                    stream.truncate(size)
+                    raise
         except OSError as error:
-            raise RunDirectoryError(f"cannot write {self._folder / 'metrics.csv'}: {_reason(error)}") from error
+            raise RunDirectoryError(f"cannot write {file}: {_reason(error)}") from error
+
+
+def _csv_text(lines: list[list[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def _write_all(stream: Any, text: str) -> None:
+    """Write a text to an unbuffered file, which may take a part of it at a time."""
+    data = memoryview(text.encode())
+    while data:
+        data = data[stream.write(data) :]
 
 
 def _replace(file: Path, text: str) -> None:
     """Replace a file in one atomic move, after the new content has reached the disk."""
     draft = file.with_name(file.name + ".part")
-    with draft.open("w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(file)
+    try:
+        with draft.open("w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(file)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def _reason(error: OSError) -> str:

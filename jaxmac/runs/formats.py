@@ -2,7 +2,7 @@
 
 Format 1 (jaxmac 0.1.0): the config of every algorithm contained the settings of all mixers, `sampling` was
 `episodes` or `windows`, and some names differed. Format 2: the config contains the settings of the chosen parts,
-and the plugins that they need.
+and the plugins that they need. Format 3: a checkpoint has digests of its files, and its counters are exact.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxmac.algorithms.registry import ALGORITHMS, config_class_of, owners_of, refusal
 from jaxmac.config import settings_of
@@ -67,6 +68,13 @@ def _unread(path: str | os.PathLike, algorithm: str, values: dict[str, Any]) -> 
         if not owners_of(name):
             raise RunDirectoryError(f"{path}/config.json: {refusal(algorithm, name, config_class)}")
     return unread
+
+
+def counter_shapes(members: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """The counters among the arrays of a checkpoint of format 1 or 2."""
+    whole = {"done": (), "evaluated": (), "updates": (members,), "env_steps": (members,)}
+    shapes = {name: jax.ShapeDtypeStruct(shape, jnp.int32) for name, shape in whole.items()}
+    return shapes | {"seconds": jax.ShapeDtypeStruct((), jnp.float32)}
 
 
 def path_of(keys: Iterable[Any]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from jaxmac.runs.plugins import plugins_of_run
 from jaxmac.runs.result import Result, environment_sizes
 from jaxmac.runs.sinks import check_sinks, new_log_id
 from jaxmac.training.checks import check_positive, check_sizes, environment_of
+from jaxmac.training.interruption import Interruption
 from jaxmac.training.memory import refuse_if_too_large
 from jaxmac.training.program import Program
 from jaxmac.training.progress import progress_console
@@ -107,12 +108,12 @@ def train(
     }
     asked = {"chunk": chunk, "log": log, "log_id": None, "hyperparameters": None}  # these are among the settings
     refuse_differences(config | asked)
-    directory = RunDirectory(out, is_main_process())
-    with raise_on_all():
-        directory.create(config, list(config["sweep"]), overwrite, on_disk)
     members = [{"seed": spec.seed, **spec.swept} for spec in specs]
-    result = Result({}, members, config, environment, directory.path, "running", specs, {})
-    Session(result, directory, console, chunk).run(programs)
+    with Interruption(console.print) as stop, RunDirectory(out, is_main_process()) as directory:
+        with raise_on_all():
+            directory.claim(overwrite, on_disk)
+        result = Result({}, members, config, environment, directory.path, "running", specs, {})
+        Session(result, directory, console, stop, chunk).run(programs)
     return result
 
 

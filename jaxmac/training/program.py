@@ -41,6 +41,19 @@ class Footprint(NamedTuple):
     learners: int  # the learners of all members on disk
 
 
+class Reached(NamedTuple):
+    """What a group has reached. It is replaced as a whole: an interruption leaves the old one or the new one."""
+
+    members: Any  # arrays on the devices, `[members, ...]`; None before `compile` and after `finish`
+    updates: np.ndarray  # int64 [members]
+    env_steps: np.ndarray  # int64 [members]
+    broken: np.ndarray  # int64 [members]: the first update with a loss that is not finite, or -1
+    done: int = 0  # iterations
+    evaluated: int = -1  # iteration of the last evaluation
+    seconds: float = 0.0  # wall time without compiling
+    unwritten: tuple[dict[str, Any], ...] = ()  # rows of the last evaluation that are not in metrics.csv yet
+
+
 class MemberFunctions(NamedTuple):
     """The jitted functions of a run over all members of a program; see `TrainingFunctions`."""
 
@@ -117,6 +130,11 @@ def put_members(tree: Any, mesh: Mesh | None) -> Any:
     return jax.tree.map(partial(place, sharding=NamedSharding(mesh, PartitionSpec("members"))), tree)
 
 
+def _is_whole(members: Any) -> bool:
+    """Whether all arrays of the members exist; a chunk or an evaluation that is interrupted has taken them."""
+    return members is not None and not any(leaf.is_deleted() for leaf in jax.tree.leaves(members))
+
+
 class Program:
     """The members of one group on their devices, and the compiled functions that train them.
 
@@ -142,11 +160,8 @@ class Program:
         self.hyper = put_members(hyper_arrays([member.config for member in padded]), self.mesh)
         seeds = put_members(np.asarray([member.seed for member in padded], np.uint32), self.mesh)
         self.keys = jax.jit(jax.vmap(jax.random.key))(seeds)
-        self.updates = np.zeros(len(members), np.int64)
-        self.env_steps = np.zeros(len(members), np.int64)
-        self.seconds = 0.0
-        self.done = 0  # iterations
-        self.evaluated = -1  # iteration of the last evaluation
+        nothing = np.zeros(len(members), np.int64)
+        self.reached = Reached(None, nothing, nothing, nothing - 1)
         self.compiled = CompiledBytes(0, 0)  # XLA's figures, once `compile` has run
 
     def footprint(self) -> Footprint:
@@ -165,15 +180,16 @@ class Program:
         began = time.perf_counter()
         # Initialisation runs once and its many random draws are slow to compile, so XLA need not optimise it.
         init = self.functions.init.lower(self.keys, self.hyper).compile({"xla_backend_optimization_level": 0})  # type: ignore[dict-item]
-        self.members = init(self.keys, self.hyper)
+        members = init(self.keys, self.hyper)
         zero = jnp.int32(0)
-        arguments = self.members, self.keys, self.hyper, zero
+        arguments = members, self.keys, self.hyper, zero
         self._advance = self.functions.advance.lower(*arguments, zero).compile()
         self._evaluate = self.functions.evaluate.lower(*arguments).compile()
-        jax.block_until_ready(self.members)
+        jax.block_until_ready(members)
         self.compiled = compiled_bytes(self._advance, self._evaluate)
         devices = 1 if self.mesh is None else len(self.mesh.local_devices)
         refuse_if_scratch_is_too_large(self.compiled.scratch * devices, self.padded)
+        self.reached = self.reached._replace(members=members)
         return time.perf_counter() - began
 
     def advance(self, first: int, last: int, chunk: int, then: Callable[[int], None] = lambda done: None) -> None:
@@ -181,35 +197,48 @@ class Program:
         for start in range(first, last, chunk):
             began = time.perf_counter()
             end = min(start + chunk, last)
-            self.members = self._advance(self.members, self.keys, self.hyper, jnp.int32(start), jnp.int32(end))
-            jax.block_until_ready(self.members)
-            self.seconds += time.perf_counter() - began
-            self.done = end
+            before = self.reached
+            members = self._advance(before.members, self.keys, self.hyper, jnp.int32(start), jnp.int32(end))
+            jax.block_until_ready(members)
+            seconds = before.seconds + time.perf_counter() - began
+            self.reached = before._replace(members=members, done=end, seconds=seconds)
             then(end)
 
     def evaluate(self, iteration: int) -> list[dict[str, Any]]:
-        """Evaluate all members now and return one row of metrics for each real member."""
-        began = time.perf_counter()
-        means, tally, self.members = self._evaluate(self.members, self.keys, self.hyper, jnp.int32(iteration))
-        means, tally = gather((means, tally))
-        self.seconds += time.perf_counter() - began
-        self.evaluated = iteration
-        count = len(self.specs)
-        self.updates += tally.updates[:count]
-        self.env_steps += tally.env_steps[:count]
-        self.broken = np.asarray(tally.broken_update[:count])
-        self.dropped = int(tally.dropped_rows[:count].sum())
-        return [self._row(i, iteration, means, tally) for i in range(count)]
+        """Evaluate all members now and return one row of metrics for each real member.
 
-    def _row(self, i: int, iteration: int, means: Any, tally: Any) -> dict[str, Any]:
+        The rows count as unwritten until `mark_written`.
+        """
+        began, before = time.perf_counter(), self.reached
+        means, tally, members = self._evaluate(before.members, self.keys, self.hyper, jnp.int32(iteration))
+        means, tally = gather((means, tally))
+        count = len(self.specs)
+        self.dropped = int(tally.dropped_rows[:count].sum())
+        reached = before._replace(
+            members=members,
+            updates=before.updates + tally.updates[:count],
+            env_steps=before.env_steps + tally.env_steps[:count],
+            broken=np.asarray(tally.broken_update[:count], np.int64),
+            evaluated=iteration,
+            seconds=before.seconds + time.perf_counter() - began,
+        )
+        rows = [self._row(reached, i, means, tally) for i in range(count)]
+        self.reached = reached._replace(unwritten=tuple(rows))
+        return rows
+
+    def mark_written(self) -> None:
+        """Note that metrics.csv holds the rows of the last evaluation, so that a checkpoint may say so."""
+        self.reached = self.reached._replace(unwritten=())
+
+    def _row(self, reached: Reached, i: int, means: Any, tally: Any) -> dict[str, Any]:
         spec, nan = self.specs[i], float("nan")
         return {
             "member": spec.index,
             "seed": spec.seed,
-            "episodes": iteration * self.config.num_envs,
-            "env_steps": int(self.env_steps[i]),
-            "updates": int(self.updates[i]),
-            "wall_seconds": self.seconds,
+            "episodes": reached.evaluated * self.config.num_envs,
+            "env_steps": int(reached.env_steps[i]),
+            "updates": int(reached.updates[i]),
+            "wall_seconds": reached.seconds,
             "eval_return": float(means.eval_return[i]),
             "eval_discounted_return": float(means.eval_discounted_return[i]),
             "eval_length": float(means.eval_length[i]),
@@ -219,14 +248,23 @@ class Program:
             **spec.swept,
         }
 
-    def snapshot(self, replay: bool) -> dict[str, Any] | None:
-        """The items of a checkpoint of the real members, on the host; None if the state is incomplete.
+    def is_healthy(self) -> bool:
+        """Whether the members are whole on their devices, every loss so far was finite, and all rows are written.
 
-        It is incomplete before `compile` and after an interrupted chunk. With `replay` the items are gathered on
-        process 0 only, and the other processes get None.
+        Only then a checkpoint may be made of them. They are not whole before `compile` and in an interrupted chunk.
         """
-        members = self.__dict__.get("members")
-        if members is None or any(leaf.is_deleted() for leaf in jax.tree.leaves(members)):
+        members = self.reached.members
+        if self.reached.unwritten or not _is_whole(members) or (self.reached.broken >= 0).any():
+            return False
+        return bool((gather(members.tally.broken_update)[: len(self.specs)] < 0).all())
+
+    def snapshot(self, replay: bool) -> dict[str, Any] | None:
+        """The items of a checkpoint of the real members, on the host; None if they are not whole.
+
+        With `replay` the items are gathered on process 0 only, and the other processes get None.
+        """
+        members = self.reached.members
+        if not _is_whole(members):
             return None
         kept = members if replay else members.replace(replay=None)
         kept = gather(kept, to_all=not replay)
@@ -235,29 +273,28 @@ class Program:
         kept = jax.tree.map(lambda x: x[: len(self.specs)], kept)
         items = {"learners": kept.learner, "best": kept.best}
         if replay:
-            state = {"replay": kept.replay, "tally": kept.tally, "best_return": kept.best_return}
-            items["state"] = state | {"counters": self._counters()}
+            items["state"] = {"replay": kept.replay, "tally": kept.tally, "best_return": kept.best_return}
         return items
 
-    def _counters(self) -> dict[str, np.ndarray]:
-        numbers: dict[str, Any] = {"done": self.done, "evaluated": self.evaluated}
-        numbers |= {"updates": self.updates, "env_steps": self.env_steps}
-        whole = {name: np.asarray(value, np.int32) for name, value in numbers.items()}
-        return whole | {"seconds": np.asarray(self.seconds, np.float32)}
+    def counters(self) -> dict[str, Any]:
+        """The counters of a checkpoint: numbers and lists of numbers by name."""
+        reached = self.reached
+        exact = {"updates": reached.updates.tolist(), "env_steps": reached.env_steps.tolist()}
+        return {"done": reached.done, "evaluated": reached.evaluated, **exact, "seconds": reached.seconds}
 
     def shapes(self) -> dict[str, Any]:
         """The shapes and dtypes of the items of a checkpoint."""
         members = jax.eval_shape(self.functions.init, self.keys, self.hyper)
         count = len(self.specs)
         members = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), members)
-        counters = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), self._counters())
         state = {"replay": members.replay, "tally": members.tally, "best_return": members.best_return}
-        return {"learners": members.learner, "best": members.best, "state": state | {"counters": counters}}
+        return {"learners": members.learner, "best": members.best, "state": state}
 
-    def restore(self, items: dict[str, Any]) -> None:
-        """Continue from the items of a checkpoint; call it after `compile`."""
+    def restore(self, items: dict[str, Any], counters: dict[str, Any]) -> None:
+        """Continue from the items and counters of a checkpoint; call it after `compile`."""
         state = items["state"]
-        whole = self.members.replace(
+        members = self.reached.members
+        whole = members.replace(
             learner=items["learners"],
             best=items["best"],
             **{name: state[name] for name in ("replay", "tally", "best_return")},
@@ -268,17 +305,30 @@ class Program:
             x = np.asarray(x)
             return place(np.concatenate([x, *[x[-1:]] * extra]), current.sharding)
 
-        self.members = jax.tree.map(placed, self.members, whole)
-        counters = jax.tree.map(np.asarray, state["counters"])
-        self.done, self.evaluated = int(counters["done"]), int(counters["evaluated"])
-        self.updates, self.env_steps = (counters[name].astype(np.int64) for name in ("updates", "env_steps"))
-        self.seconds = float(counters["seconds"])
+        self.reached = self.reached._replace(
+            members=jax.tree.map(placed, members, whole),
+            updates=np.asarray(counters["updates"], np.int64),
+            env_steps=np.asarray(counters["env_steps"], np.int64),
+            done=int(counters["done"]),
+            evaluated=int(counters["evaluated"]),
+            seconds=float(counters["seconds"]),
+        )
 
     def finish(self) -> Any:
-        """The learner states of the real members, on the host, or None if incomplete; frees the devices' memory."""
+        """The learner states of the real members, on the host, or None if not whole; frees the devices' memory."""
         items = self.snapshot(replay=False)
-        self.__dict__.pop("members", None)
+        self.reached = self.reached._replace(members=None)
         return None if items is None else items["learners"]
+
+    @property
+    def members(self) -> Any:
+        """The arrays of the members on their devices."""
+        return self.reached.members
+
+    @property
+    def done(self) -> int:
+        """Iterations that the members have made."""
+        return self.reached.done
 
     @property
     def first_learning_iteration(self) -> int:

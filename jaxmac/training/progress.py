@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
+import contextlib
+import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO, cast
 
 import numpy as np
 from rich.console import Console
@@ -19,43 +18,34 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from jaxmac.processes.collective import any_process, is_main_process, mark_shared
+from jaxmac.processes.collective import is_main_process
 
 
 def progress_console(wanted: bool) -> Console:
     """The console that shows progress on stderr of process 0; silent elsewhere, or without `wanted`."""
-    return Console(stderr=True, quiet=not (wanted and is_main_process()), highlight=False, soft_wrap=True)
+    quiet = not (wanted and is_main_process())
+    return Console(file=cast(TextIO, Unfailing(sys.stderr)), quiet=quiet, highlight=False, soft_wrap=True)
 
 
-class CtrlC:
-    """A context in which Ctrl-C takes effect at the next `check`; a second Ctrl-C takes effect at once.
+class Unfailing:
+    """A text stream whose writes never fail: a run goes on when the terminal that shows its progress is closed."""
 
-    Within a chunk the state of the members is donated to the compiled function and cannot be saved.
-    """
+    def __init__(self, stream: TextIO):
+        self.stream = stream
 
-    def __init__(self, say: Callable[[str], None]):
-        self.say, self.asked = say, False
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
-    def __enter__(self) -> CtrlC:
-        self.main = threading.current_thread() is threading.main_thread()  # signals can be caught only there
-        if self.main:
-            self.before = signal.signal(signal.SIGINT, self._note)
-        return self
+    def write(self, text: str) -> int:
+        """Write a text if the stream still takes it; RuntimeError is a signal handler within another write."""
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
+            return self.stream.write(text)
+        return len(text)
 
-    def __exit__(self, *error: object) -> None:
-        if self.main:
-            signal.signal(signal.SIGINT, self.before)
-
-    def _note(self, *_: object) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        self.say("stopping after this chunk ...")
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt if Ctrl-C was pressed, in this process or another one of the run."""
-        if any_process(self.asked):
-            raise mark_shared(KeyboardInterrupt())
+    def flush(self) -> None:
+        """Flush the stream if it still can be."""
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
+            self.stream.flush()
 
 
 class Reporter:

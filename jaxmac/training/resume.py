@@ -6,18 +6,33 @@ import os
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+from rich.console import Console
+
 from jaxmac.envs.environment import Environment
 from jaxmac.processes.collective import is_main_process, raise_on_all, refuse_differences
-from jaxmac.runs.checkpoint import drop_after, read_checkpoint, saved_iterations
-from jaxmac.runs.directory import RunDirectory, RunDirectoryError, versions
+from jaxmac.runs.checkpoint import (
+    check_item,
+    checkpoint_path,
+    drop_after,
+    read_checkpoint,
+    read_counters_at,
+    saved_iterations,
+)
+from jaxmac.runs.directory import RunDirectory, RunDirectoryError, read_config, versions
+from jaxmac.runs.formats import counter_shapes
 from jaxmac.runs.members import group_members
 from jaxmac.runs.result import Result, load
 from jaxmac.runs.sinks import check_sinks
 from jaxmac.training.checks import check_positive
+from jaxmac.training.interruption import Interruption
 from jaxmac.training.loop import announce
 from jaxmac.training.program import Program
 from jaxmac.training.progress import progress_console
-from jaxmac.training.session import Session
+from jaxmac.training.session import SavedGroup, Session
+
+BROKEN = "non-finite loss"  # the status of a run that ended with one
 
 
 def resume(
@@ -41,47 +56,55 @@ def resume(
         progress: show progress on stderr.
 
     Raises:
-        RunDirectoryError: there is no run or no checkpoint, or the checkpoint is damaged or of another config. The
+        RunDirectoryError: there is no run or no checkpoint, the checkpoint is damaged or of another config, another
+            process writes the run, or the run ended with a loss that is not finite (without `iteration`). The
             directory is not changed.
         ValueError: `episodes` is fewer than before, or an argument is out of range.
         Others as in `train`.
     """
-    console = progress_console(progress)
-    with raise_on_all():
-        run = load(path, env, need_rows=False)
-        config, total = run.config, run.config["episodes"] if episodes is None else episodes
-        _check_arguments(path, config, total, chunk)
-        if is_main_process():
-            check_sinks(config.get("log", ()), path)
-        env_id = config["env"] if config["env_rebuildable"] else None
-        groups = group_members(run.specs)
-        programs = [Program(config["algorithm"], run.env, group, env_id=env_id) for group in groups]
-        found = _checkpoints_to_continue(Path(path), programs, iteration)
-        for name, now in versions().items():
-            then = config["versions"].get(name)
-            if then != now:
-                console.print(
-                    f"note: {name} is {now}, the run began with {then}: its numbers may differ from here on"
-                )
-        announce(console, config["algorithm"], run.env, run.specs, programs, total, config["checkpoint_replay"])
-    config = config | {"episodes": int(total)}
-    refuse_differences(config | {"chunk": chunk, "from": iteration, "versions": versions()})
-    result = Result({}, run.members, config, run.env, Path(path), "running", run.specs, {})
-    directory = RunDirectory(path, is_main_process())
-    starts = [items["state"]["counters"] if items else None for items in found]
-    reached = {
-        spec.index: int(start["evaluated"]) * program.config.num_envs
-        for program, start in zip(programs, starts, strict=True)
-        if start is not None
-        for spec in program.specs
-    }
-    with raise_on_all():
-        for group in range(len(programs)) if iteration is not None and is_main_process() else ():
-            if iteration in saved_iterations(Path(path), group):
-                drop_after(Path(path), group, iteration)
-        rows = directory.reopen(config | {"status": "running"}, list(config["sweep"]), reached)
-    Session(result, directory, console, chunk, rows).run(programs, found)
+    console, folder = progress_console(progress), Path(path)
+    with Interruption(console.print) as stop, RunDirectory(path, is_main_process()) as directory:
+        with raise_on_all():
+            read_config(path)  # what holds no run is not locked
+            directory.lock()
+            run = load(path, env, need_rows=False)
+            config, total = run.config, run.config["episodes"] if episodes is None else episodes
+            _check_arguments(path, config, total, chunk)
+            if is_main_process():
+                check_sinks(config.get("log", ()), path)
+            env_id = config["env"] if config["env_rebuildable"] else None
+            groups = group_members(run.specs)
+            programs = [Program(config["algorithm"], run.env, group, env_id=env_id) for group in groups]
+            iterations = _iterations_to_continue(folder, programs, iteration, config["status"])
+            saved = [
+                None if start is None else _saved_group(folder, group, program, start)
+                for group, (program, start) in enumerate(zip(programs, iterations, strict=True))
+            ]
+            _note_other_versions(console, config)
+            announce(console, config["algorithm"], run.env, run.specs, programs, total, config["checkpoint_replay"])
+        config = config | {"episodes": int(total)}
+        refuse_differences(config | {"chunk": chunk, "from": iteration, "versions": versions()})
+        result = Result({}, run.members, config, run.env, folder, "running", run.specs, {})
+        reached = {
+            spec.index: int(start.counters["evaluated"]) * program.config.num_envs
+            for program, start in zip(programs, saved, strict=True)
+            if start is not None
+            for spec in program.specs
+        }
+        with raise_on_all():
+            for group, start_at in enumerate(iterations):
+                if start_at is not None and is_main_process():
+                    drop_after(folder, group, start_at)
+            rows = directory.reopen(config | {"status": "running"}, list(config["sweep"]), reached)
+        Session(result, directory, console, stop, chunk, rows).run(programs, saved)
     return result
+
+
+def _note_other_versions(console: Console, config: dict[str, Any]) -> None:
+    for name, now in versions().items():
+        then = config["versions"].get(name)
+        if then != now:
+            console.print(f"note: {name} is {now}, the run began with {then}: its numbers may differ from here on")
 
 
 def _check_arguments(path: str | os.PathLike, config: dict[str, Any], total: int, chunk: int | None) -> None:
@@ -93,21 +116,69 @@ def _check_arguments(path: str | os.PathLike, config: dict[str, Any], total: int
         raise RunDirectoryError(f"{path} is finished: train it further with more --episodes")
 
 
-def _checkpoints_to_continue(path: Path, programs: list[Program], iteration: int | None) -> list[Any]:
-    """The items of the checkpoint of every group; None for groups without any checkpoint.
+def _iterations_to_continue(
+    path: Path, programs: list[Program], iteration: int | None, status: str
+) -> list[int | None]:
+    """The iteration of the checkpoint that every group continues from; None for a group without checkpoints.
 
-    A group without a checkpoint at `iteration` continues from its last one.
+    With `iteration`, groups that have not come so far continue from their last checkpoint.
     """
-    found: list[Any] = []
     saved = [saved_iterations(path, group) for group in range(len(programs))]
-    nowhere = iteration is not None and not any(iteration in iterations for iterations in saved)
-    for group, program in enumerate(programs):
-        if saved[group]:
-            shapes = program.shapes()
-            last = iteration if iteration in saved[group] or nowhere else None
-            found.append({name: read_checkpoint(path, group, name, shapes[name], last) for name in shapes})
-        else:
-            found.append(None)
-    if not any(found):
+    if not any(saved):
         raise RunDirectoryError(f"{path} has no checkpoint to continue from: train it again with --overwrite")
+    if iteration is not None and not any(iteration in iterations for iterations in saved):
+        known = ", ".join(map(str, sorted(set().union(*saved))))
+        raise RunDirectoryError(f"{path} has no checkpoint at iteration {iteration}; it has: {known}")
+    found = [_last_until(iterations, iteration, f"{path}: group {group}") for group, iterations in enumerate(saved)]
+    for group, (program, start) in enumerate(zip(programs, found, strict=True)):
+        if start is not None and (status == BROKEN or read_counters_at(path, group, start) is None):
+            _refuse_broken(path, group, program, start)
+    if status == BROKEN and iteration is None:
+        raise RunDirectoryError(
+            f"{path} ended with a loss that is not finite, and the same settings lead there again: train with "
+            f"others, or continue all the same from its last finite checkpoint (--from {max(filter(None, found))})"
+        )
     return found
+
+
+def _last_until(iterations: list[int], iteration: int | None, whose: str) -> int | None:
+    """The chosen iteration, or the last one where nothing is chosen or the group has not come so far."""
+    if not iterations or iteration is None or iterations[-1] < iteration:
+        return iterations[-1] if iterations else None
+    if iteration not in iterations:
+        known = ", ".join(map(str, iterations))
+        raise RunDirectoryError(f"{whose} has no checkpoint at iteration {iteration}; it has: {known}")
+    return iteration
+
+
+def _refuse_broken(path: Path, group: int, program: Program, iteration: int) -> None:
+    """Raise RunDirectoryError, with the last healthy checkpoint, if the learners of this one are not finite."""
+    shapes = program.shapes()["learners"]
+
+    def is_finite(at: int) -> bool:
+        learners = read_checkpoint(path, group, "learners", shapes, at)
+        return all(np.isfinite(x).all() for x in jax.tree.leaves(learners) if np.issubdtype(x.dtype, np.floating))
+
+    if is_finite(iteration):
+        return
+    healthy = [at for at in saved_iterations(path, group) if at < iteration and is_finite(at)]
+    offer = f"; the last finite one is at iteration {healthy[-1]} (--from {healthy[-1]})" if healthy else ""
+    broken = checkpoint_path(path, group, iteration)
+    raise RunDirectoryError(f"the checkpoint {broken} holds a learner that is not finite{offer}")
+
+
+def _saved_group(path: Path, group: int, program: Program, iteration: int) -> SavedGroup:
+    """The checkpoint of a group, all of it checked; its arrays are read when the group starts."""
+    shapes = program.shapes()
+    counters = read_counters_at(path, group, iteration)
+    if counters is None:  # of format 1 or 2: the counters are among the arrays
+        shapes["state"] = {**shapes["state"], "counters": counter_shapes(len(program.specs))}
+    for item in shapes:
+        check_item(path, group, item, shapes[item], iteration)
+
+    def read() -> dict[str, Any]:
+        return {item: read_checkpoint(path, group, item, shapes[item], iteration) for item in shapes}
+
+    if counters is None:
+        counters = jax.device_get(read_checkpoint(path, group, "state", shapes["state"], iteration)["counters"])
+    return SavedGroup(counters, read)

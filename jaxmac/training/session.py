@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
 from jaxmac.processes.collective import any_process, is_main_process, is_shared, mark_shared, raise_on_all
-from jaxmac.runs.checkpoint import save_checkpoint, saved_iterations
+from jaxmac.runs.checkpoint import read_counters_at, save_checkpoint, saved_iterations
 from jaxmac.runs.directory import RunDirectory, tabulate
 from jaxmac.runs.result import Result
 from jaxmac.runs.sinks import Sink, open_sinks
+from jaxmac.training.interruption import Interruption
 from jaxmac.training.program import Program
-from jaxmac.training.progress import CtrlC, Reporter
+from jaxmac.training.progress import Reporter
 
 UPDATES_PER_CHUNK = 64  # per member; it bounds how long Ctrl-C and the progress bar wait
 
@@ -28,6 +31,13 @@ class NonFiniteLossError(TrainingError):
     """A loss is not finite; the message names the member and the update."""
 
 
+class SavedGroup(NamedTuple):
+    """A checkpoint that a group continues from. It is read when the group starts: one replay is held at a time."""
+
+    counters: dict[str, Any]
+    read: Callable[[], dict[str, Any]]  # gives the items
+
+
 class Session:
     """The state of training one run, besides the compiled programs.
 
@@ -35,6 +45,7 @@ class Session:
         result: the result, which is filled in as the run goes on.
         directory: the run directory, which may write nothing.
         console: the console that shows progress.
+        stop: the context that notes signals.
         rows: the rows of metrics so far.
         chunk: iterations per compiled call; None: about `UPDATES_PER_CHUNK` updates.
         sinks: the sinks that get the rows besides metrics.csv, once `run` has opened them.
@@ -45,27 +56,29 @@ class Session:
         result: Result,
         directory: RunDirectory,
         console: Console,
+        stop: Interruption,
         chunk: int | None = None,
         rows: list[dict[str, Any]] | None = None,
     ):
         self.result, self.directory, self.console, self.chunk = result, directory, console, chunk
+        self.stop = stop
         self.rows: list[dict[str, Any]] = [] if rows is None else rows
         self.sinks: list[Sink] = []
+        self.begun = False  # whether the directory is this run's
 
-    def run(self, programs: list[Program], restored: list[Any] | None = None) -> None:
+    def run(self, programs: list[Program], saved: list[SavedGroup | None] | None = None) -> None:
         """Train the groups one after the other and fill in the result, also if training is interrupted or fails.
 
-        `restored` holds the checkpoint's items of each group to continue from, None for a group that starts anew.
+        Args:
+            programs: the groups.
+            saved: the checkpoint that each group continues from, None for a group that starts anew; without it the
+                run is a new one, and its directory is written once the first group has been compiled.
         """
         status = "failed"
         try:
-            with raise_on_all():
-                path = self.directory.path if self.directory.writes else None
-                self.sinks += open_sinks(path, self.result.config, self.result.members)
-                self._log(self.rows)
             for group, program in enumerate(programs):
                 label = f"group {group + 1}/{len(programs)}, " if len(programs) > 1 else ""
-                self._run_group(group, program, label, restored[group] if restored else None)
+                self._run_group(group, program, label, saved)
             status = "finished"
         except KeyboardInterrupt as error:
             status = "interrupted"
@@ -82,13 +95,19 @@ class Session:
             for sink in self.sinks:
                 sink.close()
 
-    def _run_group(self, group: int, program: Program, label: str, items: Any) -> None:
+    def _run_group(self, group: int, program: Program, label: str, saved: list[SavedGroup | None] | None) -> None:
         """Compile and train one group, and store its learners in the result."""
         try:
+            self.stop.check()
             self.console.print(f"{label}compiling ... ", end="")
-            self.console.print(f"{program.compile():.1f} s")
-            if items:
-                program.restore(items)
+            with self.stop.at_once():
+                seconds = program.compile()
+            self.console.print(f"{seconds:.1f} s")
+            if group == 0:
+                self._begin(new=saved is None)
+            start = saved[group] if saved else None
+            if start is not None:
+                program.restore(start.read(), start.counters)
             self._train(group, program)
         finally:
             if is_shared(sys.exception()):
@@ -97,33 +116,55 @@ class Session:
                 if learners is not None:
                     self.result.learners[group] = learners
 
+    def _begin(self, new: bool) -> None:
+        """Write the directory of a new run, and open the sinks, which get the rows of a run that is continued."""
+        with raise_on_all():
+            if new:
+                self.directory.begin(self.result.config, list(self.result.config["sweep"]))
+            path = self.directory.path if self.directory.writes else None
+            self.sinks += open_sinks(path, self.result.config, self.result.members)
+            self._log(self.rows)
+        self.begun = True
+
     def _train(self, group: int, program: Program) -> None:
         per_iteration = program.config.num_envs
-        total = -(-self.result.config["episodes"] // per_iteration)
-        interval = -(-program.config.eval_every // per_iteration)
+        interval, total = self._interval_and_total(program)
         chunk = self.chunk or max(1, UPDATES_PER_CHUNK // program.algorithm.collection.updates)
-        reporter = Reporter(self.console, total, per_iteration, program.done)
-        with reporter, CtrlC(reporter.note) as ctrl_c:
+        with Reporter(self.console, total, per_iteration, program.done) as reporter:
 
             def after_chunk(iterations: int) -> None:
                 reporter.advance(iterations)
-                ctrl_c.check()
+                if not self._is_due(program):  # an evaluation belongs to its iteration: they are saved together
+                    self.stop.check()
 
             while True:
                 done = program.done
-                if program.evaluated < done and (done % interval == 0 or done == total):
+                if self._is_due(program):
                     self._evaluate(program, reporter)
                     if done and done // interval % self.result.config["checkpoint_every"] == 0:
                         self._checkpoint(group, program)
+                    self.stop.check()
                 if done >= total:
                     return
                 program.advance(done, min(done - done % interval + interval, total), chunk, after_chunk)
+
+    def _interval_and_total(self, program: Program) -> tuple[int, int]:
+        """Iterations between two evaluations, and iterations of the whole run."""
+        per_iteration = program.config.num_envs
+        return -(-program.config.eval_every // per_iteration), -(-self.result.config["episodes"] // per_iteration)
+
+    def _is_due(self, program: Program) -> bool:
+        """Whether the members must be evaluated before they train on."""
+        interval, total = self._interval_and_total(program)
+        done = program.done
+        return program.reached.evaluated < done and (done % interval == 0 or done == total)
 
     def _evaluate(self, program: Program, reporter: Reporter) -> None:
         """Evaluate a group now, and write its rows to metrics.csv, the result, the sinks and the console."""
         fresh = program.evaluate(program.done)
         with raise_on_all():
             self.directory.append(fresh)
+            program.mark_written()
             self.rows.extend(fresh)
             self._log(fresh)
         self._refuse_non_finite(program)
@@ -141,21 +182,25 @@ class Session:
                 sink.write(row)
 
     def _checkpoint(self, group: int, program: Program) -> None:
-        """Write a checkpoint of a group, unless there is one of this iteration already."""
+        """Write a checkpoint of a group, unless there is one of this iteration already.
+
+        None is written of members that are not healthy or that must be evaluated first: the one before stays the
+        last, and resuming makes the iterations since then again.
+        """
         path = self.result.path
-        if path is None:
+        if path is None or not self.begun or self._is_due(program) or not program.is_healthy():
             return
         with raise_on_all():
-            written = is_main_process() and saved_iterations(path, group)[-1:] == [program.done]
-        if any_process(written):
+            is_written = is_main_process() and _is_saved(path, group, program)
+        if any_process(is_written):
             return
         items = program.snapshot(self.result.config["checkpoint_replay"])
         with raise_on_all():
             if items is not None and is_main_process():
-                save_checkpoint(path, group, program.done, items)
+                save_checkpoint(path, group, program.done, items, program.counters())
 
     def _refuse_non_finite(self, program: Program) -> None:
-        for spec, update in zip(program.specs, program.broken, strict=True):
+        for spec, update in zip(program.specs, program.reached.broken, strict=True):
             if update >= 0:
                 kept = f"; what was written stays in {self.directory.path}" if self.directory.path else ""
                 values = "".join(f", {name}={value}" for name, value in spec.swept.items())
@@ -167,7 +212,17 @@ class Session:
         result.status = status
         result.metrics = tabulate(self.rows, [spec.swept for spec in result.specs])
         result.config |= {"status": status, "finished": time.strftime("%Y-%m-%dT%H:%M:%S")}
+        if not self.begun:
+            return
         with raise_on_all() if status == "finished" else contextlib.suppress(OSError):
             self.directory.write_config(result.config)
             if self.directory.writes and result.path is not None and self.rows:
                 result.plot(result.path / "curve.png")
+
+
+def _is_saved(path: Path, group: int, program: Program) -> bool:
+    """Whether the last checkpoint of a group is of this moment."""
+    if saved_iterations(path, group)[-1:] != [program.done]:
+        return False
+    counters = read_counters_at(path, group, program.done)
+    return counters is not None and counters["evaluated"] == program.reached.evaluated

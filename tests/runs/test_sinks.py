@@ -89,7 +89,10 @@ def test_a_resumed_run_has_every_row_once(logged, tmp_path):
 
 def test_overwriting_a_run_leaves_no_old_events(logged, tmp_path):
     shutil.copytree(logged, tmp_path / "run")
-    RunDirectory(tmp_path / "run").create({}, [], overwrite=True, needed_bytes=0)
+    with RunDirectory(tmp_path / "run") as directory:
+        directory.claim(overwrite=True, needed_bytes=0)
+        assert (tmp_path / "run" / "tensorboard").exists()
+        directory.begin({}, [])
     assert not (tmp_path / "run" / "tensorboard").exists()
 
 

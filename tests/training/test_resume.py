@@ -36,6 +36,7 @@ def test_restoring_a_snapshot_changes_no_bit_of_what_follows(algorithm):
     program.advance(0, 6, 3)
     program.evaluate(6)
     held = program.snapshot(replay=True)
+    counters = program.counters()
     chex_shapes = jax.tree.map(lambda x: (np.shape(x), np.asarray(x).dtype), held)
     assert chex_shapes == jax.tree.map(lambda x: (x.shape, x.dtype), program.shapes())
     ends = []
@@ -43,8 +44,8 @@ def test_restoring_a_snapshot_changes_no_bit_of_what_follows(algorithm):
         program.advance(6, 10, 4)
         rows = program.evaluate(10)
         ends.append((jax.device_get(program.members), [{**row, "wall_seconds": 0} for row in rows], program.done))
-        program.restore(held)
-        assert (program.done, program.evaluated) == (6, 6)
+        program.restore(held, counters)
+        assert (program.done, program.reached.evaluated) == (6, 6)
     jax.tree.map(np.testing.assert_array_equal, ends[0][0], ends[1][0])
     assert json.dumps(ends[0][1:]) == json.dumps(ends[1][1:])
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), ends[0][0].learner, held["learners"])
@@ -141,7 +142,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_offered(whole, tmp_pat
     spoil(run / "checkpoints" / "group_0" / "12" / "state")
     before = table(run)
     with pytest.raises(
-        RunDirectoryError, match=r"group_0/12 is damaged; the one before .* iteration 9 \(--from 9\)"
+        RunDirectoryError, match=r"group_0/12 is damaged: .*; the one before is at iteration 9 \(--from 9\)"
     ):
         jaxmac.resume(run, env=Asynchronous(), progress=False)
     assert table(run) == before  # nothing was touched
@@ -167,7 +168,7 @@ def test_a_damaged_checkpoint_of_one_group_of_several(tmp_path):
     run = copied(out, tmp_path)
     as_if_killed(run, 12)
     spoil(run / "checkpoints" / "group_1" / "12")
-    with pytest.raises(RunDirectoryError, match=r"group_1/12 is damaged; the one before .*--from 9"):
+    with pytest.raises(RunDirectoryError, match=r"group_1/12 is damaged: .*; the one before .*--from 9"):
         jaxmac.resume(run, env=Asynchronous(), progress=False)
     jaxmac.resume(run, env=Asynchronous(), iteration=9, progress=False)
     assert sorted(map(str, table(run))) == sorted(map(str, table(out)))
@@ -206,7 +207,7 @@ def test_what_cannot_be_continued(whole, tmp_path):
     with pytest.raises(RunDirectoryError, match="no checkpoint at iteration 5; it has: 9"):
         jaxmac.resume(run, env=Asynchronous(), iteration=5, progress=False)
     shutil.rmtree(run / "checkpoints" / "group_0" / "9" / "state")
-    with pytest.raises(RunDirectoryError, match="holds no state: the run was trained with checkpoint_replay=False"):
+    with pytest.raises(RunDirectoryError, match=r"9 is damaged: state/.* is missing"):
         jaxmac.resume(run, env=Asynchronous(), progress=False)
     shutil.rmtree(run / "checkpoints")
     with pytest.raises(RunDirectoryError, match="no checkpoint to continue from"):
@@ -220,6 +221,8 @@ def test_without_the_replay_a_run_can_be_judged_only(tmp_path):
     tiny(run, episodes=12, checkpoint_replay=False)
     assert jaxmac.load(run, env=Asynchronous()).policy(1, best=True) is not None
     assert not (run / "checkpoints" / "group_0" / "3" / "state").exists()
+    with pytest.raises(RunDirectoryError, match="holds no state: the run was trained with checkpoint_replay=False"):
+        jaxmac.resume(run, env=Asynchronous(), episodes=24, progress=False)
 
 
 @pytest.mark.slow

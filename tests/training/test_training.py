@@ -257,7 +257,9 @@ def test_a_disk_without_room_is_refused_at_once(tmp_path, monkeypatch):
 
 def test_a_disk_that_fills_up_is_said_when_it_happens(tmp_path):
     directory = RunDirectory(tmp_path / "run")
-    directory.create({}, [], overwrite=False, needed_bytes=0)
+    directory.claim(overwrite=False, needed_bytes=0)
+    directory.begin({}, [])
+    header = (tmp_path / "run" / "metrics.csv").read_text()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
     try:
@@ -265,6 +267,9 @@ def test_a_disk_that_fills_up_is_said_when_it_happens(tmp_path):
             directory.append([dict.fromkeys(COLUMNS, 1.0)] * 20)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tmp_path / "run" / "metrics.csv").read_text() == header  # what was written of the rows is taken back
+    directory.append([dict.fromkeys(COLUMNS, 1.0)])
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 2
 
 
 def test_a_disk_that_fills_up_while_training_ends_the_run(tmp_path, monkeypatch):
