@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ import psutil
 
 from jaxmac.config import settings_of
 from jaxmac.processes.joining import processes_on_host
+from jaxmac.training.limits import control_group_bytes, process_bytes
 
 SLACK = 1.25  # factor for allocator overhead and what the estimate leaves out
 
@@ -45,13 +47,18 @@ def working_bytes(env: Any, config: Any, episode_bytes: int, joint_outputs: int 
     return episodes * episode_bytes + activations
 
 
-def available_bytes() -> int:
-    """Bytes that this process may use: its share of the host's free memory, or all memory of its accelerators."""
+def available_bytes(root: Path = Path("/")) -> int:
+    """Bytes that this process may use: its share of the host's free memory, or all memory of its accelerators.
+
+    The host's free memory is no more than the limits of a container, a cluster's job or a shell leave (control
+    groups and resource limits). `root` is the root of the file system that shows the control groups.
+    """
     device = jax.local_devices()[0]
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return sum(d.memory_stats()["bytes_limit"] for d in jax.local_devices())
-    return psutil.virtual_memory().available // processes_on_host()
+    shared = min([psutil.virtual_memory().available, *control_group_bytes(root)])
+    return min([shared // processes_on_host(), *process_bytes()])
 
 
 def refuse_if_too_large(needed: int, members: float, config: Any, stored: int) -> None:
