@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxmac import envs
+from jaxmac.algorithms.base import Collection
 from jaxmac.envs.environment import Environment
 from jaxmac.runs.members import MemberSpec, is_integer
+
+LARGEST_COUNT = 2_000_000_000  # what a counter on a device, an int32, may reach
 
 
 def environment_of(env: str | Environment, env_options: Mapping[str, Any] | None) -> Environment:
@@ -36,3 +39,25 @@ def check_sizes(specs: list[MemberSpec]) -> None:
             value = getattr(spec.config, name)
             if value > capacity:
                 raise ValueError(f"{name}={value} is larger than the replay; allowed: <= {capacity}")
+
+
+def check_counts(env: Environment, config: Any, collection: Collection, streams: int, episodes: int) -> None:
+    """Raise a one-line ValueError if a counter on the device could wrap around in a run of `episodes`.
+
+    The device counts iterations, episodes and updates over the whole run and primitive steps between evaluations.
+    """
+    allowed = f"allowed: <= {LARGEST_COUNT:,}"
+    if episodes > LARGEST_COUNT:
+        raise ValueError(f"episodes={episodes} is out of range; allowed: <= {LARGEST_COUNT}")
+    updates = -(-episodes // config.num_envs) * collection.updates
+    if updates > LARGEST_COUNT:
+        raise ValueError(f"episodes={episodes} makes {updates:,} updates; {allowed} (train_freq sets the ratio)")
+    steps = most_steps(env, config, streams, min(episodes, config.eval_every))
+    if steps > LARGEST_COUNT:
+        between = f"counts up to {steps:,} primitive steps between evaluations"
+        raise ValueError(f"eval_every={config.eval_every} {between}; {allowed}")
+
+
+def most_steps(env: Environment, config: Any, streams: int, episodes: int) -> int:
+    """The most primitive steps that a member can make in `episodes` training episodes of each stream."""
+    return -(-episodes // config.num_envs) * config.num_envs * env.horizon * streams

@@ -27,6 +27,7 @@ from jaxmac.record.rollout import rollout
 
 EVALUATION = 0x7FFFFFFF  # folded into a member's key: evaluation draws share nothing with training
 INIT = 0x7FFFFFFE
+LARGEST_INT = jnp.iinfo(jnp.int32).max
 
 
 class Tally(struct.PyTreeNode):
@@ -38,7 +39,7 @@ class Tally(struct.PyTreeNode):
     loss_sum: Array  # losses of the updates
     updates: Array  # gradient updates, int32
     epsilon: Array  # mean over the parallel episodes of the last iteration
-    dropped_rows: Array  # rows that a cap left out, int32
+    dropped_rows: Array  # rows that a cap left out, int32; no more than LARGEST_INT
     broken_update: Array  # number of the first update whose loss is not finite; -1: none
 
     @classmethod
@@ -260,10 +261,11 @@ def _update(
     """One member's update; returns the learner, the tally and the errors for the sampler's `feedback`."""
     learner, metrics = algorithm.update(learner, hyper, samples, now, key)
     broken = ~jnp.isfinite(metrics["loss"]) & (tally.broken_update < 0)
+    dropped = jnp.asarray(metrics.get("dropped_rows", 0), jnp.int32)
     tally = tally.replace(
         loss_sum=tally.loss_sum + metrics["loss"],
         updates=tally.updates + 1,
-        dropped_rows=tally.dropped_rows + metrics.get("dropped_rows", 0),
+        dropped_rows=jnp.minimum(tally.dropped_rows, LARGEST_INT - dropped) + dropped,
         broken_update=jnp.where(broken, now.updates + 1, tally.broken_update),
     )
     errors = metrics.get("errors", {}) if algorithm.collection.replay.feedback is not None else {}

@@ -17,7 +17,7 @@ from jaxmac.runs.members import MemberSpec, group_members, make_members, seed_li
 from jaxmac.runs.plugins import plugins_of_run
 from jaxmac.runs.result import Result, environment_sizes
 from jaxmac.runs.sinks import check_sinks, new_log_id
-from jaxmac.training.checks import check_positive, check_sizes, environment_of
+from jaxmac.training.checks import check_counts, check_positive, check_sizes, environment_of
 from jaxmac.training.interruption import Interruption
 from jaxmac.training.memory import refuse_if_too_large
 from jaxmac.training.program import Program
@@ -136,8 +136,11 @@ def announce(
 ) -> int:
     """Print the size of a run and return the bytes that it needs on disk.
 
-    Raises MemoryError if the estimated memory is not available.
+    Raises ValueError for counts that the device cannot hold, MemoryError if the estimated memory is not available.
     """
+    for program in programs:
+        streams = len(program.algorithm.streams)
+        check_counts(env, program.config, program.algorithm.collection, streams, episodes)
     footprints = [program.footprint() for program in programs]
     largest, program = max(zip(footprints, programs, strict=True), key=lambda pair: pair[0].total)
     processes = f" of {jax.process_count()} processes" if is_distributed() else ""

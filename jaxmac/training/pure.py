@@ -14,7 +14,7 @@ from jaxmac.envs.environment import Environment
 from jaxmac.errors import nearest
 from jaxmac.hyper import Hyper, hyper_of, static_view
 from jaxmac.record.policy import Policy
-from jaxmac.training.checks import check_positive, environment_of
+from jaxmac.training.checks import LARGEST_COUNT, check_counts, check_positive, environment_of, most_steps
 from jaxmac.training.compiled import TrainingFunctions, training_functions
 
 
@@ -124,4 +124,12 @@ def make_train(
     environment = environment_of(env, env_options)
     check_positive("episodes", episodes)
     config = configure(algorithm, preset, environment, hyperparameters)
-    return TrainFunction(environment, config, make_algorithm(algorithm, environment, config), episodes)
+    built = make_algorithm(algorithm, environment, config)
+    check_counts(environment, config, built.collection, len(built.streams), episodes)
+    steps = most_steps(environment, config, len(built.streams), episodes)
+    if steps > LARGEST_COUNT:
+        raise ValueError(
+            f"episodes={episodes} counts up to {steps:,} primitive steps; allowed: <= {LARGEST_COUNT:,} in a pure "
+            "function, any number in jaxmac.train"
+        )
+    return TrainFunction(environment, config, built, episodes)
