@@ -31,7 +31,7 @@ from jaxmac.envs.box_pushing.state import Physics, Robots, Rows
 from jaxmac.envs.environment import Environment, EnvState, Outcome, TimeStep
 from jaxmac.envs.rendering import draw_caption
 
-# Rewards and time limits of the papers' experiments (section 8).
+# Rewards and time limits of the papers' experiments (sections 8 and 9).
 NEURIPS22 = {"big_box_reward": 300.0, "small_box_reward": 20.0, "penalty": -10.0, "horizon": 100}
 CORL19 = {"big_box_reward": 100.0, "small_box_reward": 10.0, "penalty": -5.0, "horizon_is_terminal": True}
 

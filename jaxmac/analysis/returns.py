@@ -1,6 +1,7 @@
 """What is computed from returns `[evaluations, members]`, where members are seeds (and swept values).
 
-The AVF paper reports returns averaged over the last ten evaluations; `window` is that number in every function.
+The AVF paper smooths returns over the last ten episodes, read here as evaluations; `window` is that number in every
+function.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Windows:
     """Distinct windows of primitive steps, drawn uniformly from all windows of the stored episodes.
 
     An episode of L steps has L + n - 1 windows of n steps; the first one starts n - 1 steps before the episode
-    (docs/specifications/value_based.md, section 3). An episode drawn by tournament gets a uniform window.
+    (docs/specifications/value_based.md, section 3.5). An episode drawn by tournament gets a uniform window.
     """
 
     replay_tournament: int = setting(0, TOURNAMENT, low=0)

@@ -13,6 +13,10 @@ CODE = [path for room in ("envs", "jaxmac", "tests", "experiments") for path in 
 CITATION = re.compile(
     r"docs/specifications/(\w+)\.md(?:,\s+(?:#\s+)?sections?\s+([\d.]*\d)(?:\s+(?:to|and)\s+([\d.]*\d))?)?"
 )
+ALONE = re.compile(
+    r"(?<!\d{4}, )\bsections? (\d[\d.]*\b)(?: (?:to|and) (\d[\d.]*\b))?"
+)  # not a paper's: "2017, section 3"
+PAGE_TO_PAGE = re.compile(r"\[(\w+)\.md\]\(\1\.md\),\s+section\s+(\d[\d.]*\b)(?:,\s+(?:rule|issue)\s+(\d+))?")
 LINK = re.compile(r"\]\((?!https?:)([^()\s#]*)(#[^()\s]*)?\)")
 
 
@@ -65,6 +69,30 @@ def test_cited_sections_exist():
             assert has_section(file, number), (
                 f"{name(path)} cites section {number} of {page}.md, which does not exist"
             )
+
+
+def test_sections_cited_without_a_page_exist():
+    """ "(section 4)" in a module that names one page is a section of that page."""
+    checked = 0
+    for path in CODE:
+        text = re.sub(r"\s+(?:# )?", " ", path.read_text())
+        pages = {page for page, *_ in CITATION.findall(text)}
+        if len(pages) != 1:
+            continue
+        (page,) = pages
+        for numbers in ALONE.findall(text):
+            for number in filter(None, numbers):
+                checked += 1
+                file = ROOT / "docs" / "specifications" / f"{page}.md"
+                assert has_section(file, number), f"{name(path)} cites section {number}, which {page}.md lacks"
+    assert checked > 50
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_sections_that_pages_cite_of_each_other_exist(page):
+    for other, section, entry in PAGE_TO_PAGE.findall(prose(page)):
+        number = f"{section}.{entry}" if entry else section
+        assert has_section(page.with_name(f"{other}.md"), number), f"section {number} of {other}.md does not exist"
 
 
 @pytest.mark.parametrize("page", MARKDOWN, ids=name)
