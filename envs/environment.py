@@ -9,51 +9,51 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jax import Array
 from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Float32, Int, Int32, PRNGKeyArray, Shaped
 
 
 class TimeStep(struct.PyTreeNode):
     """What agents, critics and recorders get after `reset` or one primitive step.
 
-    N agents, O observation entries, S state entries, A macro-actions; agents with fewer are padded on the right,
-    observations with zeros and `avail` with False.
+    Agents with fewer observation entries or macro-actions than others are padded on the right, observations with
+    zeros and `avail` with False. A batch has more axes in front.
     """
 
-    obs: Array  # f32 [N, O]: what each agent perceives now
-    macro_obs: Array  # f32 [N, O]: macro-observation, `obs` at the agent's last termination (or reset)
-    state: Array  # f32 [S]: true global state now
-    avail: Array  # bool [N, A]: macro-actions that may be started now
-    macro_action: Array  # i32 [N]: what each agent was running in the step just taken, -1 at reset
-    elapsed: Array  # i32 [N]: primitive steps since its macro-action started, 0 where it must choose
-    time: Array  # i32 []: primitive steps since reset
-    ended: Array  # bool [N]: the agent's macro-action ended, so it must choose (all True at reset)
-    reward: Array  # f32 []: team reward of this primitive step
-    terminal: Array  # bool []: the environment ended the episode
-    truncated: Array  # bool []: the time limit ended it; never together with `terminal`
+    obs: Float32[Array, "... agents obs"]  # what each agent perceives now
+    macro_obs: Float32[Array, "... agents obs"]  # `obs` at the agent's last termination (or reset)
+    state: Float32[Array, "... state"]  # true global state now
+    avail: Bool[Array, "... agents actions"]  # macro-actions that may be started now
+    macro_action: Int32[Array, "... agents"]  # what each agent was running in the step just taken, -1 at reset
+    elapsed: Int32[Array, "... agents"]  # primitive steps since it started, 0 where the agent must choose
+    time: Int32[Array, "..."]  # primitive steps since reset
+    ended: Bool[Array, "... agents"]  # the macro-action ended, so the agent must choose (all True at reset)
+    reward: Float32[Array, "..."]  # team reward of this primitive step
+    terminal: Bool[Array, "..."]  # the environment ended the episode
+    truncated: Bool[Array, "..."]  # the time limit ended it; never together with `terminal`
 
 
 class EnvState(struct.PyTreeNode):
     """Everything that an episode needs to go on, arrays only: the physics, and what the base class keeps."""
 
     physics: Any  # pytree of the environment
-    macro_obs: Array  # [N, O] in the environment's `obs_dtype`
-    macro_action: Array  # i32 [N]
-    elapsed: Array  # i32 [N]
-    ended: Array  # bool [N]
-    time: Array  # i32 []
-    terminal: Array  # bool []
-    truncated: Array  # bool []
-    episode_return: Array  # f32 []: undiscounted sum of rewards so far
+    macro_obs: Shaped[Array, "... agents obs"]  # in the environment's `obs_dtype`
+    macro_action: Int32[Array, "... agents"]
+    elapsed: Int32[Array, "... agents"]
+    ended: Bool[Array, "... agents"]
+    time: Int32[Array, "..."]
+    terminal: Bool[Array, "..."]
+    truncated: Bool[Array, "..."]
+    episode_return: Float32[Array, "..."]  # undiscounted sum of rewards so far
 
 
 class Outcome(NamedTuple):
     """The outcome of one primitive step of the physics."""
 
-    ended: Array  # bool [N]: the agent's macro-action ended in this step
-    macro_action: Array  # i32 [N]: what each agent ran (as given, unless the physics overrode it)
-    reward: Array  # f32 []: team reward
-    terminal: Array  # bool []: the episode ended
+    ended: Bool[Array, "... agents"]  # the agent's macro-action ended in this step
+    macro_action: Int[Array, "... agents"]  # what each agent ran (as given, unless the physics overrode it)
+    reward: Shaped[Array, "..."]  # team reward
+    terminal: Bool[Array, "..."]  # the episode ended
 
 
 class Environment:
@@ -66,23 +66,23 @@ class Environment:
     A subclass passes its sizes to `__init__` and supplies
 
     * `initial_physics(key) -> physics`: a pytree of arrays;
-    * `transition(physics, macro_actions [N], started [N], noise) -> (physics, Outcome)`: one primitive step.
-      `macro_actions` is what every agent runs now: a new choice where `started`, elsewhere the running one.
+    * `transition(physics, macro_actions [agents], started [agents], noise) -> (physics, Outcome)`: one primitive
+      step. `macro_actions` is what every agent runs now: a new choice where `started`, elsewhere the running one.
       The end of the episode does not end macro-actions: report only those that are over;
-    * `observe(physics) -> [N, O]` and `global_state(physics) -> [S]`, both of this moment, padded with zeros;
+    * `observe(physics) -> [agents, obs]` and `global_state(physics) -> [state]`, of this moment, padded with zeros;
     * `draw(state, ax)`: draw on matplotlib axes (import drawing libraries inside);
 
     and where the defaults do not fit
 
     * `sample_noise(key) -> Noise`: all randomness of one step, as a pytree (default: none);
-    * `available(physics) -> bool [N, A]`: initiation sets (default: every real macro-action);
-    * `observe_initial(physics) -> [N, O]`: the observation at reset (default: `observe`);
+    * `available(physics) -> bool [agents, actions]`: initiation sets (default: every real macro-action);
+    * `observe_initial(physics) -> [agents, obs]`: the observation at reset (default: `observe`);
     * `script()`: the best known open-loop plan (default: none is known);
     * `success(physics) -> bool []`: at the end of an episode, whether the task is done (default: not defined).
 
-    Attributes of an instance: `num_agents`, `num_actions` (tuple of N), `max_actions`, `obs_sizes` (tuple of N),
-    `obs_size`, `state_size`, `horizon` (primitive steps), `action_names` (tuple of N tuples), `obs_dtype` (smallest
-    exact dtype of observations), `optimal_return` (proven best undiscounted return, None where unknown),
+    Attributes of an instance: `num_agents`, `num_actions` (one per agent), `max_actions`, `obs_sizes` (one per
+    agent), `obs_size`, `state_size`, `horizon` (primitive steps), `action_names` (a tuple per agent), `obs_dtype`
+    (smallest exact dtype of observations), `optimal_return` (proven best undiscounted return, None where unknown),
     `best_known_return` (what `script()` earns where that is not proven to be the best), `fresh_observations` (False
     where `obs` only repeats the macro-observation), `name` (the id) and `options` (their values); `make` sets the
     last two.
@@ -128,37 +128,39 @@ class Environment:
         self.name = type(self).__name__
         self.options: dict[str, Any] = {}
 
-    def initial_physics(self, key: Array) -> Any:
+    def initial_physics(self, key: PRNGKeyArray) -> Any:
         """Draw the start of an episode."""
         raise NotImplementedError
 
-    def transition(self, physics: Any, macro_actions: Array, started: Array, noise: Any) -> tuple[Any, Outcome]:
+    def transition(
+        self, physics: Any, macro_actions: Int[Array, "agents"], started: Bool[Array, "agents"], noise: Any
+    ) -> tuple[Any, Outcome]:
         """One deterministic primitive step of the physics."""
         raise NotImplementedError
 
-    def observe(self, physics: Any) -> Array:
-        """What each agent perceives now, `[N, O]`."""
+    def observe(self, physics: Any) -> Shaped[Array, "agents obs"]:
+        """What each agent perceives now."""
         raise NotImplementedError
 
-    def global_state(self, physics: Any) -> Array:
-        """The true global state now, `[S]`."""
+    def global_state(self, physics: Any) -> Shaped[Array, "state"]:
+        """The true global state now."""
         raise NotImplementedError
 
     def draw(self, state: EnvState, ax: Any) -> None:
         """Draw one frame on matplotlib axes; `state` holds NumPy arrays."""
         raise NotImplementedError
 
-    def sample_noise(self, key: Array) -> Any:
+    def sample_noise(self, key: PRNGKeyArray) -> Any:
         """All random draws of one primitive step; an empty tuple for a deterministic environment."""
         del key
         return ()
 
-    def observe_initial(self, physics: Any) -> Array:
-        """What each agent perceives at reset, `[N, O]`."""
+    def observe_initial(self, physics: Any) -> Shaped[Array, "agents obs"]:
+        """What each agent perceives at reset."""
         return self.observe(physics)
 
-    def available(self, physics: Any) -> Array:
-        """Macro-actions that may be started now, bool `[N, A]`; padding is False."""
+    def available(self, physics: Any) -> Bool[Array, "agents actions"]:
+        """Macro-actions that may be started now; padding is False."""
         del physics
         return jnp.arange(self.max_actions) < jnp.array(self.num_actions)[:, None]
 
@@ -169,12 +171,12 @@ class Environment:
         """
         return None
 
-    def success(self, physics: Any) -> Array | None:
-        """Whether an episode that ends with `physics` did the task, bool `[]`; None where that is not defined."""
+    def success(self, physics: Any) -> Bool[Array, ""] | None:
+        """Whether an episode that ends with `physics` did the task; None where that is not defined."""
         del physics
         return None
 
-    def reset(self, key: Array) -> tuple[EnvState, TimeStep]:
+    def reset(self, key: PRNGKeyArray) -> tuple[EnvState, TimeStep]:
         """Start an episode: every agent must choose."""
         return self.begin(self.initial_physics(key))
 
@@ -195,11 +197,15 @@ class Environment:
         )
         return state, self._timestep(state, obs, jnp.float32(0))
 
-    def step(self, key: Array, state: EnvState, macro_actions: ArrayLike) -> tuple[EnvState, TimeStep]:
-        """One primitive step; an entry of `macro_actions` i32 `[N]` is read only where the agent must choose."""
+    def step(
+        self, key: PRNGKeyArray, state: EnvState, macro_actions: Int[ArrayLike, "agents"]
+    ) -> tuple[EnvState, TimeStep]:
+        """One primitive step; an entry of `macro_actions` is read only where the agent must choose."""
         return self.advance(state, macro_actions, self.sample_noise(key))
 
-    def advance(self, state: EnvState, macro_actions: ArrayLike, noise: Any) -> tuple[EnvState, TimeStep]:
+    def advance(
+        self, state: EnvState, macro_actions: Int[ArrayLike, "agents"], noise: Any
+    ) -> tuple[EnvState, TimeStep]:
         """The deterministic part of `step`, for given draws (`noise`); recordings are replayed with it."""
         finished = state.terminal | state.truncated
         running = jnp.where(state.ended, jnp.asarray(macro_actions, jnp.int32), state.macro_action)
@@ -229,7 +235,7 @@ class Environment:
         )
         return state, self._timestep(state, obs, reward)
 
-    def _timestep(self, state: EnvState, obs: Array, reward: Array) -> TimeStep:
+    def _timestep(self, state: EnvState, obs: Shaped[Array, "agents obs"], reward: Float[Array, ""]) -> TimeStep:
         return TimeStep(
             obs=obs.astype(jnp.float32),
             macro_obs=state.macro_obs.astype(jnp.float32),

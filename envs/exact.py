@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jaxtyping import Array, Float32, Int
 
 
-def exact_product(count: Array, factor: float) -> Array:
+def exact_product(count: Int[Array, "*rows"], factor: float) -> Float32[Array, "*rows"]:
     """`count * factor` in float32, rounded once as a division by hand would be; `count` an integer up to 1024.
 
     XLA turns a division by a constant into a product with its rounded inverse, which is off in the last digit. So

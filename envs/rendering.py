@@ -103,7 +103,7 @@ def draw_box(
 
 
 def draw_robots(ax: Any, x: np.ndarray, y: np.ndarray, heading: np.ndarray) -> None:
-    """Arrows with the robots' colours and numbers at cells (x, y), `[N]` each; those in one cell side by side.
+    """Arrows with the robots' colours and numbers at cells (x, y); those in one cell side by side.
 
     `heading` is 0 up, 1 right, 2 down, 3 left.
     """

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from jaxmac.envs.environment import Environment, EnvState, Outcome, TimeStep
 from jaxmac.envs.registry import make
@@ -30,7 +31,7 @@ class Course(NamedTuple):
 
     states: EnvState
     ts: TimeStep
-    observed: Any  # f32 [N, O]: what `observe` says of the states
+    observed: Float[Any, "... agents obs"]  # what `observe` says of the states
 
 
 class Played(NamedTuple):

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jax import Array
 from jaxmarl.environments.multi_agent_env import MultiAgentEnv
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from jaxmac.envs.environment import Environment, EnvState, Outcome
 
@@ -22,7 +22,7 @@ class Physics(struct.PyTreeNode):
     """The other environment's state, and the observations of its last step."""
 
     world: Any
-    obs: Array  # [N, O]
+    obs: Shaped[Array, "... agents obs"]
 
 
 class FromJaxMARL(Environment):
@@ -58,7 +58,7 @@ class FromJaxMARL(Environment):
             actions: for action spaces that are not `Discrete`, the values to choose among, `[actions, ...]`, the
                 same for every agent or a dict of agents.
             action_names: names of the actions, of the agent with the most.
-            state: the global state `[S]` from the environment's state.
+            state: the global state `[state]` from the environment's state.
             draw: `(its state with NumPy arrays, matplotlib axes)`, for animations.
             name: shown in titles and files (None: the environment's).
 
@@ -140,7 +140,7 @@ class FromJaxMARL(Environment):
         if getattr(reward, "shape", None) != ():
             raise ValueError(f"reward gives {getattr(reward, 'shape', reward)}, but must give a scalar")
 
-    def _play(self, key: Array, world: Any, choices: Array) -> tuple[Dict, Any, Array, Dict]:
+    def _play(self, key: PRNGKeyArray, world: Any, choices: Int[Array, "agents"]) -> tuple[Dict, Any, Array, Dict]:
         """One step of the other environment: observations, state, team reward, dones."""
         actions: Dict = {agent: choices[i] for i, agent in enumerate(self.agents)}
         if self.tables:
@@ -151,22 +151,26 @@ class FromJaxMARL(Environment):
         reward = REWARDS[self.reward_of](jnp.stack([jnp.float32(rewards[agent]) for agent in self.agents]))
         return observations, world, reward, dones
 
-    def _stack(self, observations: Dict) -> Array:
-        """Flat observations, padded: `[N, O]`."""
+    def _stack(self, observations: Dict) -> Shaped[Array, "agents obs"]:
+        """Flat observations, padded."""
         flat = [jnp.ravel(observations[agent]).astype(self.obs_dtype) for agent in self.agents]
         return jnp.stack([jnp.pad(x, (0, self.obs_size - x.size)) for x in flat])
 
-    def initial_physics(self, key: Array) -> Physics:
+    def initial_physics(self, key: PRNGKeyArray) -> Physics:
         """The reset of the other environment."""
         observations, world = self.env.reset(key)
         return Physics(jax.tree.map(jnp.asarray, world), self._stack(observations))
 
-    def sample_noise(self, key: Array) -> Array:
+    def sample_noise(self, key: PRNGKeyArray) -> PRNGKeyArray:
         """The key itself: the other environment's step draws from it."""
         return key
 
     def transition(
-        self, physics: Physics, macro_actions: Array, started: Array, noise: Array
+        self,
+        physics: Physics,
+        macro_actions: Int[Array, "agents"],
+        started: Bool[Array, "agents"],
+        noise: PRNGKeyArray,
     ) -> tuple[Physics, Outcome]:
         """The other environment's `step_env`, which does not start a new episode."""
         del started
@@ -177,19 +181,19 @@ class FromJaxMARL(Environment):
         outcome = Outcome(ended, macro_actions, reward, jnp.asarray(dones["__all__"], bool))
         return Physics(world, self._stack(observations)), outcome
 
-    def observe(self, physics: Physics) -> Array:
-        """The observations of the last step, `[N, O]`."""
+    def observe(self, physics: Physics) -> Shaped[Array, "agents obs"]:
+        """The observations of the last step."""
         return physics.obs
 
-    def global_state(self, physics: Physics) -> Array:
-        """The other environment's global state, or every agent's observation, `[S]`."""
+    def global_state(self, physics: Physics) -> Float[Array, "state"]:
+        """The other environment's global state, or every agent's observation."""
         if self.state_of is not None:
             return jnp.ravel(self.state_of(physics.world)).astype(jnp.float32)
         unpadded = [physics.obs[i, :size] for i, size in enumerate(self.obs_sizes)]
         return jnp.concatenate(unpadded).astype(jnp.float32)
 
-    def available(self, physics: Physics) -> Array:
-        """The other environment's available actions, bool `[N, A]`; padding is False."""
+    def available(self, physics: Physics) -> Bool[Array, "agents actions"]:
+        """The other environment's available actions; padding is False."""
         mask = super().available(physics)
         if self.avail_of is None:
             return mask
@@ -211,7 +215,7 @@ class FromJaxMARL(Environment):
 def _state_size(state_of: Callable[[Any], Array], world: Any) -> int:
     shape = jax.eval_shape(state_of, world)
     if not isinstance(shape, jax.ShapeDtypeStruct):
-        raise ValueError(f"state gives {type(shape).__name__}, but must give an array [S]")
+        raise ValueError(f"state gives {type(shape).__name__}, but must give an array [state]")
     return int(np.prod(shape.shape))
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax import Array
 from jaxmarl.environments import spaces
 from jaxmarl.environments.multi_agent_env import MultiAgentEnv
 from jaxmarl.environments.multi_agent_env import State as BaseState
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxmac.envs.environment import Environment, EnvState, TimeStep
 
@@ -59,13 +59,13 @@ class JaxMARLView(MultiAgentEnv):
         return {"agents": list(self.agents)}
 
     @partial(jax.jit, static_argnums=0)
-    def reset(self, key: Array) -> tuple[Dict, State]:
+    def reset(self, key: PRNGKeyArray) -> tuple[Dict, State]:
         """Start an episode: every agent must choose."""
         env_state, ts = self.env.reset(key)
         return self._observations(ts.obs if self.fresh else ts.macro_obs, ts.state), _state(env_state)
 
     @partial(jax.jit, static_argnums=0)
-    def step_env(self, key: Array, state: State, actions: Dict) -> tuple[Dict, State, Dict, Dict, Dict]:
+    def step_env(self, key: PRNGKeyArray, state: State, actions: Dict) -> tuple[Dict, State, Dict, Dict, Dict]:
         """One primitive step."""
         choices = jnp.stack([jnp.asarray(actions[a], jnp.int32).reshape(()) for a in self.agents])
         env_state, ts = self.env.step(key, state.env_state, choices)
@@ -90,11 +90,11 @@ class JaxMARLView(MultiAgentEnv):
         mask = jnp.where(env_state.ended[:, None], self.env.available(env_state.physics), running)
         return {a: mask[i, :n] for i, (a, n) in enumerate(zip(self.agents, self.env.num_actions, strict=True))}
 
-    def get_world_state(self, state: State) -> Array:
-        """The global state, f32 `[S]`."""
+    def get_world_state(self, state: State) -> Float[Array, "state"]:
+        """The global state."""
         return self.env.global_state(state.env_state.physics).astype(jnp.float32)
 
-    def _observations(self, obs: Array, world_state: Array) -> Dict:
+    def _observations(self, obs: Float[Array, "agents obs"], world_state: Float[Array, "state"]) -> Dict:
         sizes = zip(self.agents, self.env.obs_sizes, strict=True)
         return {a: obs[i, :n] for i, (a, n) in enumerate(sizes)} | {"world_state": world_state}
 

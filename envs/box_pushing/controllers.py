@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Bool, Int, Shaped
 
 from jaxmac.envs.box_pushing.layout import DIRECTIONS, DOWN, LEFT, RIGHT, UP, Layout
 from jaxmac.envs.box_pushing.state import Robots, Rows
@@ -17,7 +17,9 @@ Distance = Literal["manhattan", "euclidean"]
 BLOCKED = 1_000_000  # score of a cell that the go-to controller may not enter
 
 
-def go_to(layout: Layout, distance: Distance, robot: Robots, rows: Rows, waypoint: Array) -> tuple[Robots, Array]:
+def go_to(
+    layout: Layout, distance: Distance, robot: Robots, rows: Rows, waypoint: Int[Array, ""]
+) -> tuple[Robots, Bool[Array, ""]]:
     """One step towards waypoint 0 to 3 (section 3.1): the robot, and whether its macro-action has ended."""
     left, right, big_left, big_right = layout.columns
     small, big = jnp.where(waypoint == 0, left, right), jnp.where(waypoint == 2, big_left, big_right)
@@ -40,20 +42,24 @@ def go_to(layout: Layout, distance: Distance, robot: Robots, rows: Rows, waypoin
     return moved.replace(heading=heading), arrived
 
 
-def _score(distance: Distance, dx: Array, dy: Array, quarter_turns: Array) -> Array:
+def _score(
+    distance: Distance, dx: Int[Array, ""], dy: Int[Array, ""], quarter_turns: Int[Array, ""]
+) -> Shaped[Array, ""]:
     """Distance left after a step plus a tenth per quarter turn; in tenths for the Manhattan distance."""
     if distance == "euclidean":
         return jnp.sqrt((dx * dx + dy * dy).astype(jnp.float32)) + 0.1 * quarter_turns
     return 10 * (jnp.abs(dx) + jnp.abs(dy)) + quarter_turns
 
 
-def _has_box(layout: Layout, x: Array) -> Array:
+def _has_box(layout: Layout, x: Int[Array, ""]) -> Bool[Array, ""]:
     """Whether column `x` is one of the four with a box."""
     left, right, big_left, big_right = layout.columns
     return (x == left) | (x == right) | (x == big_left) | (x == big_right)
 
 
-def push_alone(layout: Layout, robot: Robots, rows: Rows, active: Array) -> tuple[Robots, Rows, Array, Array]:
+def push_alone(
+    layout: Layout, robot: Robots, rows: Rows, active: Bool[Array, ""]
+) -> tuple[Robots, Rows, Bool[Array, ""], Int[Array, ""]]:
     """One step of a push without a partner where `active` (section 3.2).
 
     Returns the robot, the box rows, whether the macro-action has ended, and the number of penalties.
@@ -65,7 +71,7 @@ def push_alone(layout: Layout, robot: Robots, rows: Rows, active: Array) -> tupl
     return robot, rows, ended, penalties + (active & at_border)
 
 
-def _faces_border(layout: Layout, robot: Robots) -> Array:
+def _faces_border(layout: Layout, robot: Robots) -> Bool[Array, ""]:
     """Whether the robot is on the border cell that it faces; tests of equality, so never outside (quirk Q2)."""
     x, y, heading, last = robot.x, robot.y, robot.heading, layout.size - 1
     vertical = (heading == UP) & (y == last) | (heading == DOWN) & (y == 0)
@@ -73,8 +79,8 @@ def _faces_border(layout: Layout, robot: Robots) -> Array:
 
 
 def meet_boxes(
-    layout: Layout, robot: Robots, rows: Rows, moving: Array
-) -> tuple[Robots, Rows, Array, Array, Array]:
+    layout: Layout, robot: Robots, rows: Rows, moving: Bool[Array, ""]
+) -> tuple[Robots, Rows, Bool[Array, ""], Bool[Array, ""], Int[Array, ""]]:
     """Boxes in the cell that a robot has entered: they move up with it, or throw it back one cell.
 
     One box after the other is tested against the robot's current cell, so it can be thrown back twice (quirk Q4).

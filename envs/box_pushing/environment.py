@@ -20,8 +20,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from jaxmac.envs.box_pushing import plans
 from jaxmac.envs.box_pushing.controllers import Distance, go_to, push_alone
@@ -98,7 +98,7 @@ class BoxPushing(Environment):
     def _plan(self) -> plans.Plan:
         return plans.macro_plan(self.layout, self.distance, self.num_agents)
 
-    def initial_physics(self, key: Array) -> Physics:
+    def initial_physics(self, key: PRNGKeyArray) -> Physics:
         """The fixed start of section 1, or random cells and headings for robots 0 and 1."""
         cells = jnp.array(self.layout.start_cells[: self.num_agents])
         headings = jnp.array(self.layout.start_headings[: self.num_agents])
@@ -109,8 +109,8 @@ class BoxPushing(Environment):
             headings = headings.at[:2].set(jax.random.randint(heading_key, (2,), 0, 4))
         return self._place(cells, headings)
 
-    def _place(self, cells: ArrayLike, headings: ArrayLike) -> Physics:
-        """Boxes at their start, and robots in `cells` `[N, 2]` with `headings` `[N]`."""
+    def _place(self, cells: Int[ArrayLike, "agents 2"], headings: Int[ArrayLike, "agents"]) -> Physics:
+        """Boxes at their start, and robots in `cells` with `headings`."""
         cells = jnp.asarray(cells, jnp.int32)
         robots = Robots(
             x=cells[:, 0],
@@ -121,12 +121,14 @@ class BoxPushing(Environment):
         )
         return Physics(robots, jnp.full(3, self.layout.box_row, jnp.int32))
 
-    def initial(self, cells: ArrayLike, headings: ArrayLike) -> tuple[EnvState, TimeStep]:
-        """Start from `cells` `[N, 2]` (column, row) and `headings` `[N]` (0 up, 1 right, 2 down, 3 left)."""
+    def initial(
+        self, cells: Int[ArrayLike, "agents 2"], headings: Int[ArrayLike, "agents"]
+    ) -> tuple[EnvState, TimeStep]:
+        """Start from `cells` (column, row) and `headings` (0 up, 1 right, 2 down, 3 left)."""
         return self.begin(self._place(cells, headings))
 
     def transition(
-        self, physics: Physics, macro_actions: Array, started: Array, noise: Any
+        self, physics: Physics, macro_actions: Int[Array, "agents"], started: Bool[Array, "agents"], noise: Any
     ) -> tuple[Physics, Outcome]:
         """Start joint pushes, move the robots in the order of their numbers, then the big box (section 4)."""
         del noise
@@ -145,7 +147,12 @@ class BoxPushing(Environment):
         return self._finish(robots, rows, jnp.stack(ended), macro_actions, penalties)
 
     def _finish(
-        self, robots: list[Robots], rows: Rows, ended: Array, macro_actions: Array, penalties: list[Array]
+        self,
+        robots: list[Robots],
+        rows: Rows,
+        ended: Bool[Array, "agents"],
+        macro_actions: Int[Array, "agents"],
+        penalties: list[Int[Array, ""]],
     ) -> tuple[Physics, Outcome]:
         """The goal test: every box on the goal row is paid, and ends the episode."""
         home = jnp.stack(rows) == self.layout.goal_row
@@ -154,14 +161,18 @@ class BoxPushing(Environment):
         # A joint push needs no override: its robots started it as Push and cannot choose before it ends.
         return Physics(Robots.merge(robots), jnp.stack(rows)), Outcome(ended, macro_actions, reward, home.any())
 
-    def _start_joint_pushes(self, robots: list[Robots], actions: list[Array], started: Array) -> list[Robots]:
+    def _start_joint_pushes(
+        self, robots: list[Robots], actions: list[Int[Array, ""]], started: Bool[Array, "agents"]
+    ) -> list[Robots]:
         """Two robots that start to push in one step, face up and remember both spots of the big box push it."""
         ready = [(action == PUSH) & started[i] & (robots[i].heading == UP) for i, action in enumerate(actions)]
         left = [ready[i] & (robot.waypoint == 2) for i, robot in enumerate(robots)]
         right = [ready[i] & (robot.waypoint == 3) for i, robot in enumerate(robots)]
         return self._join(robots, left, right)
 
-    def _join(self, robots: list[Robots], left: list[Array], right: list[Array]) -> list[Robots]:
+    def _join(
+        self, robots: list[Robots], left: list[Bool[Array, ""]], right: list[Bool[Array, ""]]
+    ) -> list[Robots]:
         """Mark every pair of one robot at the left and one at the right of the big box as joint pushers."""
         joint = [robot.joint for robot in robots]
         for i, j in combinations(range(self.num_agents), 2):
@@ -169,7 +180,9 @@ class BoxPushing(Environment):
             joint[i], joint[j] = joint[i] | pair, joint[j] | pair
         return [robot.replace(joint=flag) for robot, flag in zip(robots, joint, strict=True)]
 
-    def _move(self, robot: Robots, rows: Rows, action: Array) -> tuple[Robots, Rows, Array, Array]:
+    def _move(
+        self, robot: Robots, rows: Rows, action: Int[Array, ""]
+    ) -> tuple[Robots, Rows, Bool[Array, ""], Int[Array, ""]]:
         """One step of one robot: the robot, the box rows, whether its macro-action ended, number of penalties."""
         goes, pushes, alone = action < PUSH, action == PUSH, ~robot.joint
         walked, arrived = go_to(self.layout, self.distance, robot, rows, action)
@@ -186,8 +199,8 @@ class BoxPushing(Environment):
         ended = jnp.where(goes, arrived, jnp.where(pushes, alone & push_ended, True))
         return moved, rows, ended, penalties
 
-    def observe(self, physics: Physics) -> Array:
-        """Five bits about the cell in front of each robot, `[N, 5]` (section 5)."""
+    def observe(self, physics: Physics) -> Shaped[Array, "agents obs"]:
+        """Five bits about the cell in front of each robot (section 5)."""
         robots, (row0, row1, row2) = physics.robots, physics.rows
         x, y = robots.ahead()
         column0, column1, big_left, big_right = self.layout.columns
@@ -198,7 +211,7 @@ class BoxPushing(Environment):
         other = ((x[:, None] == robots.x) & (y[:, None] == robots.y)).any(1)
         return jnp.stack([small, big, ~(small | big | wall | other), wall, other], axis=1)
 
-    def observe_initial(self, physics: Physics) -> Array:
+    def observe_initial(self, physics: Physics) -> Shaped[Array, "agents obs"]:
         """Quirk Q8: "empty" whatever is in front, except for robot 0 of three on the smallest grid."""
         obs = np.zeros((self.num_agents, 5), np.uint8)
         obs[:, 2] = 1
@@ -206,11 +219,11 @@ class BoxPushing(Environment):
             obs[0] = (0, 0, 0, 0, 1)
         return jnp.array(obs)
 
-    def success(self, physics: Physics) -> Array:
+    def success(self, physics: Physics) -> Bool[Array, ""]:
         """Whether the big box is on the goal row."""
         return physics.rows[2] == self.layout.goal_row
 
-    def global_state(self, physics: Physics) -> Array:
+    def global_state(self, physics: Physics) -> Float[Array, "state"]:
         """Column, row and heading (one-hot) of each robot, column and row of each box, over `size` (section 6)."""
         robots, rows, (column0, column1, *_) = physics.robots, physics.rows, self.layout.columns
         place = (jnp.stack([robots.x, robots.y], 1) + 0.5) / self.size

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Bool, Int, Shaped
 
 from jaxmac.envs.box_pushing import plans
 from jaxmac.envs.box_pushing.controllers import meet_boxes
@@ -59,7 +59,7 @@ class PrimitiveBoxPushing(BoxPushing):
         )
 
     def transition(
-        self, physics: Physics, macro_actions: Array, started: Array, noise: Any
+        self, physics: Physics, macro_actions: Int[Array, "agents"], started: Bool[Array, "agents"], noise: Any
     ) -> tuple[Physics, Outcome]:
         """Start joint pushes, move the robots in the order of their numbers, then the big box."""
         del started, noise
@@ -82,7 +82,7 @@ class PrimitiveBoxPushing(BoxPushing):
         rows[2] = rows[2] + lifted
         return self._finish(robots, rows, jnp.ones(self.num_agents, bool), macro_actions, penalties)
 
-    def _act(self, robot: Robots, rows: Rows, action: Array) -> tuple[Robots, Rows, Array]:
+    def _act(self, robot: Robots, rows: Rows, action: Int[Array, ""]) -> tuple[Robots, Rows, Int[Array, ""]]:
         """One action of one robot: the robot, the box rows, number of penalties."""
         alone = ~robot.joint
         moving = alone & (action == FORWARD)
@@ -97,7 +97,7 @@ class PrimitiveBoxPushing(BoxPushing):
     def _plan(self) -> plans.Plan:
         return plans.primitive_plan(self.layout, self.num_agents)
 
-    def observe_initial(self, physics: Physics) -> Array:
+    def observe_initial(self, physics: Physics) -> Shaped[Array, "agents obs"]:
         """What is really in front: quirk Q8 is the macro version's alone."""
         return self.observe(physics)
 

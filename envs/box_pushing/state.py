@@ -5,34 +5,34 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax import Array
+from jaxtyping import Array, Bool, Int, Int32
 
 from jaxmac.envs.box_pushing.layout import DOWN, LEFT, RIGHT, UP
 
-Rows = list[Array]  # rows of small box 0, small box 1 and the big box, i32 [] each
+Rows = list[Int[Array, ""]]  # rows of small box 0, small box 1 and the big box
 
 
 class Robots(struct.PyTreeNode):
-    """The robots, each field `[N]`, or `[]` for one of them (see `split`)."""
+    """The robots, each field `[agents]`, or `[]` for one of them (see `split`)."""
 
-    x: Array  # i32: column
-    y: Array  # i32: row; never clipped (quirk Q2)
-    heading: Array  # i32: up, right, down, left
-    waypoint: Array  # i32: where its last go-to macro-action ended, -1 before the first (quirk Q1: never cleared)
-    joint: Array  # bool: takes part in a joint push
+    x: Int32[Array, "..."]  # column
+    y: Int32[Array, "..."]  # row; never clipped (quirk Q2)
+    heading: Int32[Array, "..."]  # up, right, down, left
+    waypoint: Int32[Array, "..."]  # where its last go-to ended, -1 before the first (quirk Q1: never cleared)
+    joint: Bool[Array, "..."]  # takes part in a joint push
 
-    def ahead(self) -> tuple[Array, Array]:
+    def ahead(self) -> tuple[Int[Array, "*robots"], Int[Array, "*robots"]]:
         """The cell in front (column, row)."""
         dx = (self.heading == RIGHT).astype(jnp.int32) - (self.heading == LEFT).astype(jnp.int32)
         dy = (self.heading == UP).astype(jnp.int32) - (self.heading == DOWN).astype(jnp.int32)
         return self.x + dx, self.y + dy
 
-    def forward(self, where: Array) -> Robots:
+    def forward(self, where: Bool[Array, "*robots"]) -> Robots:
         """The robots after one step forward where `where` is True, whatever is in that cell."""
         x, y = self.ahead()
         return self.replace(x=jnp.where(where, x, self.x), y=jnp.where(where, y, self.y))
 
-    def back(self, where: Array) -> Robots:
+    def back(self, where: Bool[Array, "*robots"]) -> Robots:
         """The robots after one step against their heading where `where` is True, whatever is in that cell."""
         x, y = self.ahead()
         return self.replace(x=jnp.where(where, 2 * self.x - x, self.x), y=jnp.where(where, 2 * self.y - y, self.y))
@@ -52,4 +52,4 @@ class Physics(struct.PyTreeNode):
     """All that changes; the columns of the boxes are fixed."""
 
     robots: Robots
-    rows: Array  # i32 [3]: rows of small box 0, small box 1 and the big box
+    rows: Int32[Array, "... 3"]  # rows of small box 0, small box 1 and the big box

@@ -19,8 +19,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array
 from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from jaxmac.envs.capture_target.drawing import draw_torus
 from jaxmac.envs.capture_target.noise import INTENDED, Noise, sample_noise
@@ -72,13 +72,18 @@ class CaptureTarget(Environment):
         """Always move to the target: no better plan without looking is known."""
         return ((MOVE_TO_TARGET,),) * self.num_agents
 
-    def initial_physics(self, key: Array) -> Physics:
+    def initial_physics(self, key: PRNGKeyArray) -> Physics:
         """Uniform cells, drawn independently; capture is not tested before the first step (section 2)."""
         cell_key, noise_key = jax.random.split(key)
         cells = jax.random.randint(cell_key, (self.num_agents + 1, 2), 0, self.grid)
         return self._place(cells[:-1], cells[-1], self.sample_noise(noise_key).visible)
 
-    def _place(self, agent_cells: ArrayLike, target_cell: ArrayLike, visible: ArrayLike) -> Physics:
+    def _place(
+        self,
+        agent_cells: Int[ArrayLike, "agents 2"],
+        target_cell: Int[ArrayLike, "2"],
+        visible: Bool[ArrayLike, "agents"],
+    ) -> Physics:
         cells, target = jnp.asarray(agent_cells, jnp.int32), jnp.asarray(target_cell, jnp.int32)
         never = jnp.full(self.num_agents, -1, jnp.int32)
         return Physics(
@@ -89,17 +94,20 @@ class CaptureTarget(Environment):
         )
 
     def initial(
-        self, agent_cells: ArrayLike, target_cell: ArrayLike, visible: ArrayLike
+        self,
+        agent_cells: Int[ArrayLike, "agents 2"],
+        target_cell: Int[ArrayLike, "2"],
+        visible: Bool[ArrayLike, "agents"],
     ) -> tuple[EnvState, TimeStep]:
-        """Start from `agent_cells` `[N, 2]`, `target_cell` `[2]` (x, y) and who sees the target, bool `[N]`."""
+        """Start from the agents' cells and the target's (x, y), and who sees the target."""
         return self.begin(self._place(agent_cells, target_cell, visible))
 
-    def sample_noise(self, key: Array) -> Noise:
+    def sample_noise(self, key: PRNGKeyArray) -> Noise:
         """All draws of a step."""
         return sample_noise(key, self.num_agents, self.slip, self.flicker)
 
     def transition(
-        self, physics: Physics, macro_actions: Array, started: Array, noise: Noise
+        self, physics: Physics, macro_actions: Int[Array, "agents"], started: Bool[Array, "agents"], noise: Noise
     ) -> tuple[Physics, Outcome]:
         """Every agent stays or takes a step towards its goal (section 4), then the target moves (section 5)."""
         del started
@@ -113,7 +121,7 @@ class CaptureTarget(Environment):
         return self._finish(physics, ~walks | agents.same(goals), macro_actions, noise)
 
     def _finish(
-        self, physics: Physics, ended: Array, macro_actions: Array, noise: Noise
+        self, physics: Physics, ended: Bool[Array, "agents"], macro_actions: Int[Array, "agents"], noise: Noise
     ) -> tuple[Physics, Outcome]:
         """The target moves unless all agents stand on it; with all agents on its cell then, it is captured."""
         frozen = physics.agents.same(physics.target).all()
@@ -123,18 +131,18 @@ class CaptureTarget(Environment):
         physics = physics.replace(target=target, visible=noise.visible)
         return physics, Outcome(ended, macro_actions, captured.astype(jnp.float32), captured)
 
-    def observe(self, physics: Physics) -> Array:
-        """Own cell and the target's, or (-1, -1) while hidden, `[N, 4]` (section 3)."""
+    def observe(self, physics: Physics) -> Shaped[Array, "agents obs"]:
+        """Own cell and the target's, or (-1, -1) while hidden (section 3)."""
         scaled = jax.tree.map(lambda k: exact_product(k, self.obs_scale), (physics.agents, physics.target))
         agents, target = scaled
         shown = [jnp.where(physics.visible, k, -1.0) for k in (target.x, target.y)]
         return jnp.stack([agents.x, agents.y, *shown], axis=1)
 
-    def success(self, physics: Physics) -> Array:
+    def success(self, physics: Physics) -> Bool[Array, ""]:
         """Whether the target is captured: all agents are in its cell."""
         return physics.agents.same(physics.target).all()
 
-    def global_state(self, physics: Physics) -> Array:
+    def global_state(self, physics: Physics) -> Float[Array, "state"]:
         """The true cells of all agents, then of the target, over `grid` (section 7)."""
         x, y = (jnp.append(a, b) for a, b in axes(physics.agents, physics.target))
         return exact_product(jnp.stack([x, y], axis=1).ravel(), 1 / self.grid)

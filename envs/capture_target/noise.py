@@ -7,22 +7,22 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jaxtyping import Array, Bool, Float32, Int32, PRNGKeyArray, UInt
 
 LEFT, INTENDED, RIGHT = range(3)  # outcomes of a slip
 ORDERS = 120  # permutations of the five directions
 
 
 class Noise(NamedTuple):
-    """The draws; N agents."""
+    """The draws."""
 
-    direction_priority: Array  # f32 [N, 5]: among tied best directions the highest wins
-    slip: Array  # i32 [N]: 0 left, 1 intended, 2 right of the direction
-    target_direction: Array  # i32 []: 0 north, 1 south, 2 west, 3 east, 4 none
-    visible: Array  # bool [N]: whether the agent sees the target after this step
+    direction_priority: Float32[Array, "... agents 5"]  # among tied best directions the highest wins
+    slip: Int32[Array, "... agents"]  # 0 left, 1 intended, 2 right of the direction
+    target_direction: Int32[Array, "..."]  # 0 north, 1 south, 2 west, 3 east, 4 none
+    visible: Bool[Array, "... agents"]  # whether the agent sees the target after this step
 
 
-def sample_noise(key: Array, num_agents: int, slip: float, flicker: float) -> Noise:
+def sample_noise(key: PRNGKeyArray, num_agents: int, slip: float, flicker: float) -> Noise:
     """Draw a step's noise from two words of random bits for each agent and one for the target.
 
     `slip` is the probability that a step goes astray, half to each side, `flicker` the one that an agent does not
@@ -41,8 +41,8 @@ def sample_noise(key: Array, num_agents: int, slip: float, flicker: float) -> No
     )
 
 
-def _ranks(order: Array) -> Array:
-    """Permutation number `order` (below 120, `[N]`) of the five directions: f32 `[N, 5]`, each of 0 to 4 once."""
+def _ranks(order: UInt[Array, "agents"]) -> Float32[Array, "agents 5"]:
+    """Permutation number `order` (below 120) of the five directions: each of 0 to 4 once."""
     ranks = [jnp.zeros_like(order)]
     for others in range(1, 5):  # the next direction takes a place among the others
         order, place = order // (others + 1), order % (others + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Bool, Int
 
 from jaxmac.envs.capture_target.environment import CaptureTarget
 from jaxmac.envs.capture_target.noise import Noise
@@ -26,7 +26,7 @@ class PrimitiveCaptureTarget(CaptureTarget):
         return None
 
     def transition(
-        self, physics: Physics, macro_actions: Array, started: Array, noise: Noise
+        self, physics: Physics, macro_actions: Int[Array, "agents"], started: Bool[Array, "agents"], noise: Noise
     ) -> tuple[Physics, Outcome]:
         """Every agent takes its step, which may slip, then the target moves."""
         del started

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from flax import struct
-from jax import Array
+from jaxtyping import Array, Bool, Int32
 
 
 class Cells(struct.PyTreeNode):
-    """Cells of the torus: i32 column and row, `[N]`, or `[]` for one cell."""
+    """Cells of the torus: column and row, `[agents]`, or `[]` for one cell."""
 
-    x: Array
-    y: Array
+    x: Int32[Array, "..."]
+    y: Int32[Array, "..."]
 
-    def same(self, other: Cells) -> Array:
-        """Whether two cells are the same, bool."""
+    def same(self, other: Cells) -> Bool[Array, "..."]:
+        """Whether two cells are the same."""
         return (self.x == other.x) & (self.y == other.y)
 
 
 class Physics(struct.PyTreeNode):
     """Where everybody is, and what the low-level controllers know."""
 
-    agents: Cells  # [N]
+    agents: Cells  # [agents]
     target: Cells  # []
-    visible: Array  # bool [N]: the agent sees the target now
-    last_seen: Cells  # [N]: where a move to the target last saw it, (-1, -1) before (unused by primitive actions)
+    visible: Bool[Array, "... agents"]  # the agent sees the target now
+    last_seen: (
+        Cells  # [agents]: where a move to the target last saw it, (-1, -1) before (unused by primitive actions)
+    )

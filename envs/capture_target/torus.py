@@ -9,7 +9,7 @@ from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from jaxmac.envs.capture_target.noise import LEFT, RIGHT
 from jaxmac.envs.capture_target.state import Cells
@@ -17,16 +17,18 @@ from jaxmac.envs.capture_target.state import Cells
 NORTH, SOUTH, WEST, EAST, STILL = range(5)  # directions
 
 
-def wrap(grid: int, x: Array) -> Array:
+def wrap(grid: int, x: Int[Array, "*cells"]) -> Int[Array, "*cells"]:
     """A column or row that is at most one cell outside, brought back onto a torus with `grid` cells a side."""
     return jnp.where(x < 0, grid - 1, jnp.where(x == grid, 0, x))
 
 
-def best_direction(grid: int, agents: Cells, goals: Cells, priority: Array) -> Array:
-    """The direction, i32 `[N]`, into the cell that is nearest to the goal by plain Euclidean distance.
+def best_direction(
+    grid: int, agents: Cells, goals: Cells, priority: Float[Array, "agents 5"]
+) -> Int[Array, "agents"]:
+    """The direction into the cell that is nearest to the goal by plain Euclidean distance.
 
     Cells are taken on the torus, distances straight across the square. Among equally near cells the direction of
-    the highest `priority` `[N, 5]` wins.
+    the highest `priority` wins.
     """
     # Of squared offsets for no step, +1 and -1.
     x, y = ([(wrap(grid, a + step) - b) ** 2 for step in (0, 1, -1)] for a, b in axes(agents, goals))
@@ -40,7 +42,7 @@ def best_direction(grid: int, agents: Cells, goals: Cells, priority: Array) -> A
     return jnp.asarray(best)
 
 
-def walk(grid: int, cells: Cells, direction: Array, slip: Array | int) -> Cells:
+def walk(grid: int, cells: Cells, direction: Int[Array, "*cells"], slip: Int[Array, "*cells"] | int) -> Cells:
     """One step in `direction`, turned by a quarter to the side of `slip`; standing still does not slip."""
     dx = (direction == EAST).astype(jnp.int32) - (direction == WEST)
     dy = (direction == NORTH).astype(jnp.int32) - (direction == SOUTH)
@@ -50,12 +52,14 @@ def walk(grid: int, cells: Cells, direction: Array, slip: Array | int) -> Cells:
     return Cells(wrap(grid, x), wrap(grid, y))
 
 
-def axes(one: Cells, other: Cells) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+def axes(
+    one: Cells, other: Cells
+) -> tuple[tuple[Shaped[Array, "..."], Shaped[Array, "..."]], tuple[Shaped[Array, "..."], Shaped[Array, "..."]]]:
     """The columns of both, and the rows of both."""
     return (one.x, other.x), (one.y, other.y)
 
 
-def select(condition: Array, one: Cells, other: Cells) -> Cells:
+def select(condition: Bool[Array, "..."], one: Cells, other: Cells) -> Cells:
     """`one` where `condition` holds, else `other`."""
     selected: Cells = jax.tree.map(partial(jnp.where, condition), one, other)
     return selected

@@ -6,21 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from jax import Array
 from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float32, Int, Int32, PRNGKeyArray
 
 
 class View(NamedTuple):
     """All that an option is shown: what its own agent perceives and has done, nothing of the other agents.
 
-    O and A are the agent's own sizes, without padding.
+    `obs` and `actions` are the agent's own sizes, without padding.
     """
 
-    obs: Array  # f32 [O]: its observation now
-    avail: Array  # bool [A]: the actions it may take now
-    elapsed: Array  # i32 []: primitive steps since the option started
+    obs: Float32[Array, "... obs"]  # its observation now
+    avail: Bool[Array, "... actions"]  # the actions it may take now
+    elapsed: Int32[Array, "..."]  # primitive steps since the option started
     memory: Any  # what the option has remembered (see `Option`)
-    key: Array  # for random choices, a new one for every call
+    key: PRNGKeyArray  # for random choices, a new one for every call
 
 
 def anywhere(view: View) -> bool:
@@ -44,9 +44,9 @@ class Option:
     """
 
     name: str
-    policy: Callable[[View], ArrayLike]
-    terminates: Callable[[View], ArrayLike]
-    can_start: Callable[[View], ArrayLike] = anywhere
+    policy: Callable[[View], Int[ArrayLike, ""]]
+    terminates: Callable[[View], Bool[ArrayLike, ""]]
+    can_start: Callable[[View], Bool[ArrayLike, ""]] = anywhere
     max_duration: int | None = None
     memory: Any = ()
     remember: Callable[[View], Any] | None = None

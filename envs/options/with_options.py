@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jax import Array
+from jaxtyping import Array, Bool, Int, Int32, Key, PRNGKeyArray, Shaped
 
 from jaxmac.envs.environment import Environment, EnvState, Outcome
 from jaxmac.envs.options.checks import check_options, options_per_agent
@@ -30,10 +30,10 @@ class Physics(struct.PyTreeNode):
     """The environment below, and the state of the options."""
 
     world: Any  # physics of the environment below
-    obs: Array  # [N, O]: what each agent perceives now
-    action: Array  # i32 [N]: what each agent is doing below
-    action_ended: Array  # bool [N]: that has ended, so the option chooses the next action
-    elapsed: Array  # i32 [N]: primitive steps since the option started
+    obs: Shaped[Array, "... agents obs"]  # what each agent perceives now
+    action: Int32[Array, "... agents"]  # what each agent is doing below
+    action_ended: Bool[Array, "... agents"]  # that has ended, so the option chooses the next action
+    elapsed: Int32[Array, "... agents"]  # primitive steps since the option started
     memory: Any  # for each team and each of its options, leaves [agents of the team, ...]
 
 
@@ -41,15 +41,15 @@ class Noise(NamedTuple):
     """The random draws of one step."""
 
     world: Any
-    policy_keys: Array  # keys [N], for `policy` and `remember`
-    termination_keys: Array  # keys [N], for `terminates`
+    policy_keys: Key[Array, "... agents"]  # for `policy` and `remember`
+    termination_keys: Key[Array, "... agents"]  # for `terminates`
 
 
 class Team(NamedTuple):
     """Agents with the same options and sizes; they are computed together."""
 
     options: tuple[Option, ...]
-    members: np.ndarray
+    members: Int[np.ndarray, "members"]
     obs_size: int
     num_actions: int
 
@@ -88,7 +88,7 @@ class WithOptions(Environment):
         self.fresh_observations = env.fresh_observations
         self.name = name or f"options on {env.name}"
 
-    def initial_physics(self, key: Array) -> Physics:
+    def initial_physics(self, key: PRNGKeyArray) -> Physics:
         """The start of the environment below; no option has been chosen."""
         world, count = self.env.initial_physics(key), self.num_agents
         return Physics(
@@ -100,14 +100,14 @@ class WithOptions(Environment):
             memory=tuple(tuple(_repeat(option.memory, len(t.members)) for option in t.options) for t in self.teams),
         )
 
-    def sample_noise(self, key: Array) -> Noise:
+    def sample_noise(self, key: PRNGKeyArray) -> Noise:
         """The draws of the environment below, and two keys for each agent."""
         world_key, options_key = jax.random.split(key)
         keys = jax.random.split(options_key, (2, self.num_agents))
         return Noise(self.env.sample_noise(world_key), keys[0], keys[1])
 
     def transition(
-        self, physics: Physics, macro_actions: Array, started: Array, noise: Noise
+        self, physics: Physics, macro_actions: Int[Array, "agents"], started: Bool[Array, "agents"], noise: Noise
     ) -> tuple[Physics, Outcome]:
         """The running options choose actions, the environment below takes a step, then options terminate."""
         elapsed = jnp.where(started, 0, physics.elapsed)
@@ -131,8 +131,15 @@ class WithOptions(Environment):
         after = Physics(world, obs, below.macro_action, below.ended, elapsed, tuple(memories))
         return after, Outcome(over & below.ended, macro_actions, below.reward, below.terminal)
 
-    def _views(self, team: Team, obs: Array, avail: Array, elapsed: Array, keys: Array) -> View:
-        """Views of a team's agents, leaves `[agents, ...]`, without memory."""
+    def _views(
+        self,
+        team: Team,
+        obs: Shaped[Array, "agents most_obs"],
+        avail: Bool[Array, "agents most_actions"],
+        elapsed: Int[Array, "agents"],
+        keys: Key[Array, "agents"],
+    ) -> View:
+        """Views of a team's agents, leaves `[members, ...]`, without memory."""
         members = team.members
         return View(
             obs[members, : team.obs_size].astype(jnp.float32),
@@ -142,8 +149,8 @@ class WithOptions(Environment):
             keys[members],
         )
 
-    def available(self, physics: Physics) -> Array:
-        """Options that can start now, bool `[N, A]`."""
+    def available(self, physics: Physics) -> Bool[Array, "agents actions"]:
+        """Options that can start now."""
         mask = jnp.zeros((self.num_agents, self.max_actions), bool)
         avail = self.env.available(physics.world)
         elapsed = jnp.zeros(self.num_agents, jnp.int32)
@@ -156,15 +163,15 @@ class WithOptions(Environment):
                 mask = mask.at[team.members, k].set(starts(views))
         return mask
 
-    def observe(self, physics: Physics) -> Array:
+    def observe(self, physics: Physics) -> Shaped[Array, "agents obs"]:
         """What each agent perceives below."""
         return physics.obs
 
-    def global_state(self, physics: Physics) -> Array:
+    def global_state(self, physics: Physics) -> Shaped[Array, "state"]:
         """The global state below."""
         return self.env.global_state(physics.world)
 
-    def success(self, physics: Physics) -> Array | None:
+    def success(self, physics: Physics) -> Bool[Array, ""] | None:
         """Whether the task below is done, where that is defined."""
         return self.env.success(physics.world)
 

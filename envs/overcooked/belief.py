@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 from flax import struct
-from jax import Array
+from jaxtyping import Array, Bool, Float32, Int, Int32
 
 from jaxmac.envs.overcooked.kitchen import Kitchen, item_cells
 from jaxmac.envs.overcooked.layout import CHOPPED, FOODS, Layout, fraction, in_view
@@ -13,9 +13,9 @@ from jaxmac.envs.overcooked.layout import CHOPPED, FOODS, Layout, fraction, in_v
 class Belief(struct.PyTreeNode):
     """Where each agent believes items and agents to be. Knives and the hatch never move, so they are left out."""
 
-    items: Array  # i32 [N, 5]: cells
-    agents: Array  # i32 [N, N]: cells
-    chops: Array  # f32 [N, 3]: chops of the foods, as a fraction
+    items: Int32[Array, "... agents 5"]  # cells
+    agents: Int32[Array, "... agents agents"]  # cells
+    chops: Float32[Array, "... agents 3"]  # chops of the foods, as a fraction
 
 
 def initial_belief(layout: Layout) -> Belief:
@@ -32,7 +32,9 @@ def update_belief(layout: Layout, radius: int, kitchen: Kitchen, belief: Belief)
     """
     own_cells = kitchen.agents[:, None]
 
-    def look(cells: Array, believed: Array, initial: tuple[int, ...]) -> tuple[Array, Array]:
+    def look(
+        cells: Int[Array, "things"], believed: Int[Array, "agents things"], initial: tuple[int, ...]
+    ) -> tuple[Int[Array, "agents things"], Bool[Array, "agents things"]]:
         visible, missed = in_view(radius, own_cells, cells), in_view(radius, own_cells, believed)
         return jnp.where(visible, cells, jnp.where(missed, jnp.array(initial), believed)), visible
 

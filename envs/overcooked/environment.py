@@ -24,7 +24,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from jaxmac.envs.environment import Environment, EnvState, Outcome
 from jaxmac.envs.overcooked.belief import initial_belief, update_belief
@@ -102,7 +102,7 @@ class Overcooked(Environment):
         """The plan for these kitchens, None where what the agents see would make it take another course."""
         return MACRO_PLANS[self.layout.map_type] if self.view_radius == 2 else None
 
-    def initial_physics(self, key: Array) -> Physics:
+    def initial_physics(self, key: PRNGKeyArray) -> Physics:
         """The fixed start of section 3, and one belief update."""
         del key
         kitchen = initial_kitchen(self.layout)
@@ -110,7 +110,7 @@ class Overcooked(Environment):
         return Physics(kitchen, belief, jnp.zeros(self.num_agents, jnp.int32))
 
     def transition(
-        self, physics: Physics, macro_actions: Array, started: Array, noise: Any
+        self, physics: Physics, macro_actions: Int[Array, "agents"], started: Bool[Array, "agents"], noise: Any
     ) -> tuple[Physics, Outcome]:
         """Every agent picks a primitive action, the kitchen moves on, then more macro-actions end (section 8.2)."""
         del started, noise
@@ -119,8 +119,10 @@ class Overcooked(Environment):
         ended = ended | self._per_agent(physics, ends_after, macro_actions)
         return physics.replace(chop_count=chop_count), Outcome(ended, macro_actions, reward, terminal)
 
-    def primitive_actions(self, physics: Physics, macro_actions: Array) -> tuple[Array, Array, Array]:
-        """Primitive actions, ends before the move and chop counters under running macro-actions, all `[N]`."""
+    def primitive_actions(
+        self, physics: Physics, macro_actions: Int[Array, "agents"]
+    ) -> tuple[Int[Array, "agents"], Bool[Array, "agents"], Int[Array, "agents"]]:
+        """Primitive actions, ends before the move and chop counters under running macro-actions."""
         targets = self._per_agent(physics, target_of, macro_actions)
         planned = self._per_agent(physics, self._first_move, targets)
 
@@ -132,14 +134,16 @@ class Overcooked(Environment):
         )
         return chosen
 
-    def _first_move(self, layout: Layout, view: View, target: Array) -> Array:
+    def _first_move(self, layout: Layout, view: View, target: Int[Array, ""]) -> Int[Array, ""]:
         """The planner's first move of one agent towards `target`."""
         del layout
         team = view.believed_agents
         others = [jnp.where(view.agent > j, team[j], team[j + 1]) for j in range(self.num_agents - 1)]
         return self.planner.first_move(view.here, target, view.believed_items, jnp.stack(others))
 
-    def _act(self, physics: Physics, actions: Array) -> tuple[Physics, Array, Array]:
+    def _act(
+        self, physics: Physics, actions: Int[Array, "agents"]
+    ) -> tuple[Physics, Float[Array, ""], Bool[Array, ""]]:
         """One primitive step and a look around: the physics, the reward, and whether the salad was served."""
         kitchen, events = primitive_step(self.layout, self.recipe, physics.kitchen, actions)
         belief = update_belief(self.layout, self.view_radius, kitchen, physics.belief)
@@ -147,8 +151,8 @@ class Overcooked(Environment):
         reward = reward + SALAD_REWARD * events.right
         return physics.replace(kitchen=kitchen, belief=belief), reward, events.right > 0
 
-    def _per_agent(self, physics: Physics, function: Callable[..., Any], *own: Array) -> Any:
-        """`function(layout, view, *own)` of every agent, with `own` `[N]`."""
+    def _per_agent(self, physics: Physics, function: Callable[..., Any], *own: Shaped[Array, "agents"]) -> Any:
+        """`function(layout, view, *own)` of every agent."""
         kitchen, belief = physics.kitchen, physics.belief
         items = item_cells(kitchen)
 
@@ -158,24 +162,24 @@ class Overcooked(Environment):
         agents = jnp.arange(self.num_agents)
         return jax.vmap(one)(agents, kitchen.agents, belief.items, belief.agents, *own)
 
-    def observe(self, physics: Physics) -> Array:
-        """What is in view, zeros for the rest, `[N, O]` (section 7)."""
+    def observe(self, physics: Physics) -> Shaped[Array, "agents obs"]:
+        """What is in view, zeros for the rest (section 7)."""
         cells, chops = true_cells(self.layout, physics.kitchen), true_chops(physics.kitchen)
         visible = in_view(self.view_radius, physics.kitchen.agents[:, None], cells)
         return vector(self.layout, self.task, cells, chops, visible)
 
-    def success(self, physics: Physics) -> Array:
+    def success(self, physics: Physics) -> Bool[Array, ""]:
         """Whether the right salad is served: only its plate stays at the hatch."""
         plates = physics.kitchen.place[PLATES[0] :]
         return (plates == self.layout.delivery).any()
 
-    def global_state(self, physics: Physics) -> Array:
+    def global_state(self, physics: Physics) -> Float[Array, "state"]:
         """Everything as it is, in the layout of the observation."""
         cells, chops = true_cells(self.layout, physics.kitchen), true_chops(physics.kitchen)
         return vector(self.layout, self.task, cells, chops)
 
-    def believed(self, physics: Physics) -> Array:
-        """What each agent believes, in the layout of the observation, `[N, O]`."""
+    def believed(self, physics: Physics) -> Float[Array, "agents obs"]:
+        """What each agent believes, in the layout of the observation."""
         belief = physics.belief
         cells = entity_cells(self.layout, belief.items, belief.agents)
         return vector(self.layout, self.task, cells, belief.chops)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import lax
+from jaxtyping import Array, Int
 
 from jaxmac.envs.overcooked.layout import DOWN, LEFT, RIGHT, STAY, UP
 
@@ -20,8 +21,8 @@ KEY, NOTHING = 9, np.uint16(0xFFFF)
 AGENTS = 16  # bit c of a row's word: column c can be walked on; bit 16 + c: an agent is there
 
 
-def search(board: Array, here: Array, target: Array) -> Array:
-    """First move between cells (numbered as in `layout`) on a packed map: an i32, `STAY` without a path."""
+def search(board: Int[Array, "rows"], here: Int[Array, ""], target: Int[Array, ""]) -> Int[Array, ""]:
+    """First move between cells (numbered as in `layout`) on a packed map: `STAY` without a path."""
     start, destination = (here >> 4, here & 15), (target >> 4, target & 15)
 
     def distance(row: Array, column: Array) -> Array:

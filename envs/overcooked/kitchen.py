@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jax import Array
+from jaxtyping import Array, Bool, Int, Int32
 
 from jaxmac.envs.overcooked.layout import (
     CHOPPED,
@@ -30,33 +30,33 @@ HAND, ON_PLATE = 256, 264  # places that are no cell: HAND + agent, ON_PLATE + p
 class Kitchen(struct.PyTreeNode):
     """The true state; every item is in exactly one place."""
 
-    agents: Array  # i32 [N]: cells
-    place: Array  # i32 [5]: of each item a cell, HAND + agent, or for a food ON_PLATE + plate
-    hidden: Array  # bool [5]: lies on a counter below another item, or where one was, and cannot be reached
-    chops: Array  # i32 [3]: of each food, 0 to 3
+    agents: Int32[Array, "... agents"]  # cells
+    place: Int32[Array, "... 5"]  # of each item a cell, HAND + agent, or for a food ON_PLATE + plate
+    hidden: Bool[Array, "... 5"]  # lies on a counter below another item, or where one was, and cannot be reached
+    chops: Int32[Array, "... 3"]  # of each food, 0 to 3
 
 
 class Events(NamedTuple):
     """The events of a step that are rewarded."""
 
-    chopped: Array  # i32: foods of the recipe that got their third chop
-    wrong: Array  # i32: wrong deliveries
-    right: Array  # i32: right ones, 0 or 1
+    chopped: Int32[Array, "..."]  # foods of the recipe that got their third chop
+    wrong: Int32[Array, "..."]  # wrong deliveries
+    right: Int32[Array, "..."]  # right ones, 0 or 1
 
 
 class Walk(NamedTuple):
     """Where the agents are within a step, and which of them have moved or cannot move any more."""
 
-    cells: tuple[Array, ...]  # i32 [] each
-    resolved: tuple[Array, ...]  # bool [] each
+    cells: tuple[Int[Array, ""], ...]
+    resolved: tuple[Bool[Array, ""], ...]
 
 
 class Items(NamedTuple):
     """The items' fields of `Kitchen`, item by item: XLA compiles scalars that depend on each other far better."""
 
-    place: tuple[Array, ...]
-    hidden: tuple[Array, ...]
-    chops: tuple[Array, ...]
+    place: tuple[Int[Array, ""], ...]
+    hidden: tuple[Bool[Array, ""], ...]
+    chops: tuple[Int[Array, ""], ...]
 
 
 def initial_kitchen(layout: Layout) -> Kitchen:
@@ -69,8 +69,8 @@ def initial_kitchen(layout: Layout) -> Kitchen:
     )
 
 
-def item_cells(kitchen: Kitchen) -> Array:
-    """The cell of each item, i32 `[5]`; an item in a hand or on a plate is where that is."""
+def item_cells(kitchen: Kitchen) -> Int[Array, "5"]:
+    """The cell of each item; an item in a hand or on a plate is where that is."""
     cells = kitchen.place
     for i in range(kitchen.agents.shape[0]):
         cells = jnp.where(kitchen.place == HAND + i, kitchen.agents[i], cells)
@@ -80,9 +80,9 @@ def item_cells(kitchen: Kitchen) -> Array:
 
 
 def primitive_step(
-    layout: Layout, recipe: tuple[int, ...], kitchen: Kitchen, actions: Array
+    layout: Layout, recipe: tuple[int, ...], kitchen: Kitchen, actions: Int[Array, "agents"]
 ) -> tuple[Kitchen, Events]:
-    """One primitive step; `actions` i32 `[N]`, `recipe` the foods that belong on the plate."""
+    """One primitive step; `recipe` are the foods that belong on the plate."""
     agents = range(layout.num_agents)
     cells = [kitchen.agents[i] for i in agents]
     targets = [step_from(cells[i], actions[i]) for i in agents]
@@ -102,7 +102,7 @@ def primitive_step(
     return Kitchen(*(jnp.stack(field) for field in (walk.cells, *items))), events
 
 
-def _walk_once(targets: list[Array], walk: Walk) -> Walk:
+def _walk_once(targets: list[Int[Array, ""]], walk: Walk) -> Walk:
     """One pass: agents enter free cells in index order, follow one that has left, and swap when face to face."""
     cells, resolved = list(walk.cells), list(walk.resolved)
     agents = range(len(cells))
@@ -122,7 +122,12 @@ def _walk_once(targets: list[Array], walk: Walk) -> Walk:
 
 
 def _handle(
-    layout: Layout, recipe: tuple[int, ...], items: Items, hand: Array, target: Array, acts: Array
+    layout: Layout,
+    recipe: tuple[int, ...],
+    items: Items,
+    hand: Int[Array, ""],
+    target: Int[Array, ""],
+    acts: Bool[Array, ""],
 ) -> tuple[Items, Events]:
     """What one agent does to the counter, knife or delivery cell it faces (the table of section 5)."""
     place, hidden, chops = (list(field) for field in items)
@@ -157,8 +162,8 @@ def _handle(
 
 
 def _serve(
-    layout: Layout, recipe: tuple[int, ...], items: Items, held: list[Array], serves: Array
-) -> tuple[Items, Array, Array]:
+    layout: Layout, recipe: tuple[int, ...], items: Items, held: list[Bool[Array, ""]], serves: Bool[Array, ""]
+) -> tuple[Items, Bool[Array, ""], Bool[Array, ""]]:
     """The right salad stays; anything else returns to where it started, and hides what lies there.
 
     Returns the items, whether the delivery was wrong, and whether it was right.

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, get_args
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jaxtyping import Array, Bool, Float32, Int, Int8, Shaped
 
 from jaxmac.envs.exact import exact_product
 
@@ -51,19 +51,19 @@ def cell(row: int, column: int) -> int:
     return ROW * row + column
 
 
-def step_from(cells: Array, action: Array) -> Array:
+def step_from(cells: Int[Array, "*rows"], action: Int[Array, "*rows"]) -> Int[Array, "*rows"]:
     """The cell that a primitive action leads to, or acts on."""
     across = (action == RIGHT).astype(jnp.int32) - (action == LEFT)
     return cells + across + ROW * ((action == DOWN).astype(jnp.int32) - (action == UP))
 
 
-def beside(one: Array, other: Array) -> Array:
+def beside(one: Int[Array, "*rows"], other: Int[Array, "*rows"]) -> Bool[Array, "*rows"]:
     """Whether two cells are neighbours (Manhattan distance 1)."""
     distance = jnp.abs(one - other)
     return (distance == 1) | (distance == ROW)
 
 
-def in_view(radius: int, centre: Array, cells: Array) -> Array:
+def in_view(radius: int, centre: Int[Array, "*#rows"], cells: Int[Array, "*#rows"]) -> Bool[Array, "*rows"]:
     """Whether cells are within `radius` rows and columns of `centre`; with radius 0 everything is in view."""
     if radius == 0:
         return jnp.ones(jnp.broadcast_shapes(jnp.shape(centre), jnp.shape(cells)), bool)
@@ -72,7 +72,7 @@ def in_view(radius: int, centre: Array, cells: Array) -> Array:
     return (jnp.abs(rows) <= radius) & (jnp.abs(columns) <= radius)
 
 
-def fraction(count: Array, whole: int) -> Array:
+def fraction(count: Int[Array, "*rows"], whole: int) -> Float32[Array, "*rows"]:
     """`count / whole` in float32, rounded once."""
     return exact_product(count, 1 / whole)
 
@@ -129,8 +129,8 @@ class Layout(NamedTuple):
         return tuple(sorted(self.wall, key=lambda c: (abs(c - middle), c)))
 
     @property
-    def template(self) -> np.ndarray:
-        """Codes of the kitchen without items and agents, int8 `[size, size]`."""
+    def template(self) -> Int8[np.ndarray, "size size"]:
+        """Codes of the kitchen without items and agents."""
         grid = np.full((self.size, self.size), COUNTER, np.int8)
         grid[1:-1, 1:-1] = SPACE
         for c in self.wall:
@@ -140,7 +140,7 @@ class Layout(NamedTuple):
         grid[divmod(self.delivery, ROW)] = DELIVERY
         return grid
 
-    def is_floor(self, cells: Array) -> Array:
+    def is_floor(self, cells: Int[Array, "*rows"]) -> Bool[Array, "*rows"]:
         """Whether agents can stand on these cells."""
         row, column, last = cells // ROW, cells % ROW, self.size - 1
         floor = (row > 0) & (row < last) & (column > 0) & (column < last)
@@ -148,7 +148,7 @@ class Layout(NamedTuple):
             floor &= (column != self.size // 2) | (row > len(self.wall))
         return floor
 
-    def is_knife(self, cells: Array) -> Array:
+    def is_knife(self, cells: Int[Array, "*rows"]) -> Bool[Array, "*rows"]:
         """Whether there is a knife on these cells."""
         return (cells == self.knives[0]) | (cells == self.knives[1])
 
@@ -156,12 +156,12 @@ class Layout(NamedTuple):
 # Over tiny axes selections are much faster than gathers and reductions, and compile to less.
 
 
-def any_of(flags: Sequence[Array]) -> Array:
+def any_of(flags: Sequence[Bool[Array, "*rows"]]) -> Bool[Array, "*rows"]:
     """Whether any of these flags is set."""
     return functools.reduce(operator.or_, flags)
 
 
-def pick(index: Array, values: Sequence[Array | int]) -> Array:
+def pick(index: Int[Array, ""], values: Sequence[Shaped[Array, ""] | int]) -> Shaped[Array, ""]:
     """`values[index]`; the first one for an index out of range."""
     chosen = jnp.asarray(values[0])
     for k, value in enumerate(values[1:], 1):

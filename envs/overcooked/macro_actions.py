@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Bool, Int, Int32
 
 from jaxmac.envs.overcooked.kitchen import HAND, Kitchen
 from jaxmac.envs.overcooked.layout import (
@@ -37,32 +37,32 @@ class View(NamedTuple):
     """What decides about one agent's macro-action: the kitchen as it is, which some rules read, and its belief."""
 
     kitchen: Kitchen
-    items: Array  # i32 [5]: cells of the items
-    agent: Array  # i32: which agent this is
-    here: Array  # i32: its cell
-    believed_items: Array  # i32 [5]: as `items`, in its belief
-    believed_agents: Array  # i32 [N]
+    items: Int32[Array, "... 5"]  # cells of the items
+    agent: Int32[Array, "..."]  # which agent this is
+    here: Int32[Array, "..."]  # its cell
+    believed_items: Int32[Array, "... 5"]  # as `items`, in its belief
+    believed_agents: Int32[Array, "... agents"]
 
-    def raw_food_on(self, spot: Array | int) -> Array:
+    def raw_food_on(self, spot: Int[Array, ""] | int) -> Bool[Array, ""]:
         """Whether a food that is not chopped really lies on the cell `spot`."""
         place, chops = self.kitchen.place, self.kitchen.chops
         return any_of([(place[f] == spot) & (chops[f] < CHOPPED) for f in FOODS])
 
-    def expects_agent_on(self, spot: Array | int) -> Array:
+    def expects_agent_on(self, spot: Int[Array, ""] | int) -> Bool[Array, ""]:
         """Whether the agent believes that an agent, itself included, is on the cell `spot`."""
         return any_of([self.believed_agents[j] == spot for j in range(self.believed_agents.shape[0])])
 
-    def expects_item_on(self, spot: Array | int) -> Array:
+    def expects_item_on(self, spot: Int[Array, ""] | int) -> Bool[Array, ""]:
         """Whether the agent believes that an item is on the cell `spot`."""
         return any_of([self.believed_items[k] == spot for k in ITEMS])
 
-    def in_hand(self) -> tuple[Array, Array]:
+    def in_hand(self) -> tuple[Bool[Array, ""], Bool[Array, ""]]:
         """Whether the agent has a food in its hand, and whether it has a plate."""
         held = [self.kitchen.place[k] == HAND + self.agent for k in ITEMS]
         return any_of([held[f] for f in FOODS]), any_of([held[p] for p in PLATES])
 
 
-def target_of(layout: Layout, view: View, macro: Array) -> Array:
+def target_of(layout: Layout, view: View, macro: Int[Array, ""]) -> Int[Array, ""]:
     """The cell that a macro-action is about, as believed; the agent's own where it is about none."""
     items = [view.believed_items[k] for k in ITEMS]
     target = pick(macro, [view.here, *items, *layout.knives, layout.delivery])
@@ -72,8 +72,14 @@ def target_of(layout: Layout, view: View, macro: Array) -> Array:
 
 
 def next_action(
-    layout: Layout, radius: int, view: View, macro: Array, target: Array, planned: Array, chop_count: Array
-) -> tuple[Array, Array, Array]:
+    layout: Layout,
+    radius: int,
+    view: View,
+    macro: Int[Array, ""],
+    target: Int[Array, ""],
+    planned: Int[Array, ""],
+    chop_count: Int[Array, ""],
+) -> tuple[Int[Array, ""], Bool[Array, ""], Int[Array, ""]]:
     """Primitive action, whether the macro-action ends before the move, and the chop counter (section 8.3).
 
     `target` is from `target_of`, `planned` the planner's move towards it (`STAY` without a path).
@@ -93,8 +99,8 @@ def next_action(
 
 
 def _walk_and_handle(
-    layout: Layout, radius: int, view: View, macro: Array, target: Array, planned: Array
-) -> tuple[Array, Array]:
+    layout: Layout, radius: int, view: View, macro: Int[Array, ""], target: Int[Array, ""], planned: Int[Array, ""]
+) -> tuple[Int[Array, ""], Bool[Array, ""]]:
     """Get, go to knife, deliver and go to counter: the primitive action, whether they end before the move."""
     here, near, visible = view.here, beside(view.here, target), in_view(radius, view.here, target)
     to_food, to_plate = (macro >= GET) & (macro < GET + 3), (macro >= GET + 3) & (macro < GET + 5)
@@ -121,12 +127,12 @@ def _walk_and_handle(
     return action, ~aside & (stops | ends)
 
 
-def _misses(view: View, macro: Array, target: Array) -> Array:
+def _misses(view: View, macro: Int[Array, ""], target: Int[Array, ""]) -> Bool[Array, ""]:
     """Whether a "get" goes for an item that is not on the cell `target`."""
     return any_of([(macro == GET + k) & (view.items[k] != target) for k in ITEMS])
 
 
-def ends_after(layout: Layout, view: View, macro: Array) -> Array:
+def ends_after(layout: Layout, view: View, macro: Int[Array, ""]) -> Bool[Array, ""]:
     """Whether a macro-action that did not end before the move ends after it, with the new belief (section 8.4)."""
     target = target_of(layout, view, macro)
     near, (food, plate) = beside(view.here, target), view.in_hand()

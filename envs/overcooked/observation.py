@@ -5,7 +5,7 @@ section 7): row and column of every entity over the size, for foods also the cho
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Bool, Float32, Int
 
 from jaxmac.envs.overcooked.kitchen import Kitchen, item_cells
 from jaxmac.envs.overcooked.layout import CHOPPED, FOODS, RECIPES, ROW, Layout, fraction
@@ -18,26 +18,34 @@ def vector_length(num_agents: int) -> int:
     return PER_FOOD * len(FOODS) + 2 * (2 + FIXED + num_agents) + len(RECIPES)
 
 
-def entity_cells(layout: Layout, items: Array, agents: Array) -> Array:
-    """Cells in the order of section 3: items, knives, hatch, agents, i32 `[..., 8 + N]`."""
+def entity_cells(
+    layout: Layout, items: Int[Array, "*rows items"], agents: Int[Array, "*rows agents"]
+) -> Int[Array, "*rows items+agents+3"]:
+    """Cells in the order of section 3: items, knives, hatch, agents."""
     fixed = jnp.array([*layout.knives, layout.delivery], jnp.int32)
     return jnp.concatenate([items, jnp.broadcast_to(fixed, (*items.shape[:-1], FIXED)), agents], -1)
 
 
-def true_cells(layout: Layout, kitchen: Kitchen) -> Array:
-    """Where every entity really is, i32 `[8 + N]`."""
+def true_cells(layout: Layout, kitchen: Kitchen) -> Int[Array, "entities"]:
+    """Where every entity really is."""
     return entity_cells(layout, item_cells(kitchen), kitchen.agents)
 
 
-def true_chops(kitchen: Kitchen) -> Array:
-    """How far the foods are really chopped, f32 `[3]`, 0 to 1."""
+def true_chops(kitchen: Kitchen) -> Float32[Array, "3"]:
+    """How far the foods are really chopped, 0 to 1."""
     return fraction(kitchen.chops, CHOPPED)
 
 
-def vector(layout: Layout, task: int, cells: Array, chops: Array, visible: Array | None = None) -> Array:
-    """The vector `[..., O]` from all cells `[..., 8 + N]` and the foods' chops `[..., 3]`.
+def vector(
+    layout: Layout,
+    task: int,
+    cells: Int[Array, "*#rows entities"],
+    chops: Float32[Array, "*#rows 3"],
+    visible: Bool[Array, "*rows entities"] | None = None,
+) -> Float32[Array, "*rows obs"]:
+    """The vector from all cells and the foods' chops.
 
-    Where `visible` `[..., 8 + N]` is given, the entries of all other entities are zero.
+    Where `visible` is given, the entries of all other entities are zero.
     """
     place = jnp.stack([fraction(cells // ROW, layout.size), fraction(cells % ROW, layout.size)], -1)
     foods, rest = jnp.concatenate([place[..., :3, :], chops[..., None]], -1), place[..., 3:, :]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jaxtyping import Array, Int
 
 from jaxmac.envs.overcooked import heap_search
 from jaxmac.envs.overcooked.lanes import only_where
@@ -38,11 +38,13 @@ class Planner:
         self._floor = ((self.layout.template == SPACE) << np.arange(size)).sum(1).astype(np.int32)
         self._search = only_where(lambda items, agents, *way: heap_search.search(self._board(items, agents), *way))
 
-    def first_move(self, here: Array, target: Array, items: Array, others: Array) -> Array:
-        """First move from `here` to `target`: right, down, left, up or, without a way, stay (i32 0 to 4).
+    def first_move(
+        self, here: Int[Array, ""], target: Int[Array, ""], items: Int[Array, "5"], others: Int[Array, "others"]
+    ) -> Int[Array, ""]:
+        """First move from `here` to `target`: right, down, left, up or, without a way, stay (0 to 4).
 
-        Cells are i32, numbered as in `layout`. `items` i32 `[5]` and `others` i32 `[agents - 1]` are where the
-        agent believes items and other agents to be. An item on an agent's cell does not count.
+        Cells are numbered as in `layout`. `items` and `others` are where the agent believes items and other agents
+        to be. An item on an agent's cell does not count.
         """
         agents = jnp.concatenate([others, here[None]])
         stale: Array | bool = False
@@ -53,7 +55,9 @@ class Planner:
             stale = stale | self.layout.is_floor(items[k]) & ~hidden
         return self._search(stale, self._look_up(here, target, others), items, agents, here, target)
 
-    def _look_up(self, here: Array, target: Array, others: Array) -> Array:
+    def _look_up(
+        self, here: Int[Array, ""], target: Int[Array, ""], others: Int[Array, "others"]
+    ) -> Int[Array, ""]:
         """The move where no item lies inside the room."""
         size, inside = self.layout.size, self.layout.size - 2
 
@@ -65,7 +69,7 @@ class Planner:
             place = inside**2 * place + index(other)
         return jnp.asarray(self._moves)[place].astype(jnp.int32)
 
-    def _board(self, items: Array, agents: Array) -> Array:
+    def _board(self, items: Int[Array, "5"], agents: Int[Array, "agents"]) -> Int[Array, "rows"]:
         """The map that `heap_search.search` takes, from believed cells."""
 
         def bits(cells: Array) -> Array:

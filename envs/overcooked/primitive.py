@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.envs.environment import Outcome
 from jaxmac.envs.overcooked.environment import Overcooked
@@ -24,15 +24,15 @@ class PrimitiveOvercooked(Overcooked):
         return PRIMITIVE_PLANS[self.layout.map_type]  # its course does not depend on what is seen
 
     def transition(
-        self, physics: Physics, macro_actions: Array, started: Array, noise: Any
+        self, physics: Physics, macro_actions: Int[Array, "agents"], started: Bool[Array, "agents"], noise: Any
     ) -> tuple[Physics, Outcome]:
         """Walk, handle items, look around."""
         del started, noise
         physics, reward, terminal = self._act(physics, macro_actions)
         return physics, Outcome(jnp.ones(self.num_agents, bool), macro_actions, reward, terminal)
 
-    def observe(self, physics: Physics) -> Array:
-        """What each agent believes, `[N, O]`."""
+    def observe(self, physics: Physics) -> Float[Array, "agents obs"]:
+        """What each agent believes."""
         return self.believed(physics)
 
 

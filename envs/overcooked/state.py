@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flax import struct
-from jax import Array
+from jaxtyping import Array, Int32
 
 from jaxmac.envs.overcooked.belief import Belief
 from jaxmac.envs.overcooked.kitchen import Kitchen
@@ -14,4 +14,4 @@ class Physics(struct.PyTreeNode):
 
     kitchen: Kitchen
     belief: Belief
-    chop_count: Array  # i32 [N]: steps for which each agent has been chopping
+    chop_count: Int32[Array, "... agents"]  # steps for which each agent has been chopping

@@ -22,7 +22,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from jaxmac.envs.environment import Environment, EnvState, Outcome
 from jaxmac.envs.rendering import draw_caption
@@ -62,7 +62,7 @@ class Warehouse(Environment):
         late_penalty: float = -20.0,
         horizon_is_terminal: bool = False,
     ):
-        """`mobile_speed` is in metres per step; `human_speeds` are H rows of L phase times (None: the layout's).
+        """`mobile_speed` is in metres per step; `human_speeds` are each human's phase times (None: the layout's).
 
         Raises ValueError, in one line, for values out of range.
         """
@@ -76,7 +76,7 @@ class Warehouse(Environment):
             check_phase_times("human_speeds", human_speeds, layout.num_humans, layout.num_phases)
         self.layout, self.mobile_speed, self.late_penalty = layout, float(mobile_speed), float(late_penalty)
         phase_times = layout.phase_times if human_speeds is None else human_speeds
-        self.phase_times = np.array(phase_times, np.int32)  # [H, L]
+        self.phase_times = np.array(phase_times, np.int32)  # [humans, phases]
         self.num_humans, self.num_mobiles, self.num_tools = layout.num_humans, layout.num_mobiles, layout.num_tools
         self.go_to_tool_room, self.get_tool = layout.go_to_tool_room, layout.get_tool
         h, m, k, phases = self.num_humans, self.num_mobiles, self.num_tools, layout.num_phases
@@ -105,7 +105,7 @@ class Warehouse(Environment):
         """The best plan known: for each agent its choices one after the other; None where there is none."""
         return None if self._plan is None else self._plan.choices
 
-    def initial_physics(self, key: Array) -> Physics:
+    def initial_physics(self, key: PRNGKeyArray) -> Physics:
         """The fixed start of section 4."""
         del key
         h, m, k = self.num_humans, self.num_mobiles, self.num_tools
@@ -120,7 +120,7 @@ class Warehouse(Environment):
         )
 
     def transition(
-        self, physics: Physics, macro_actions: Array, started: Array, noise: Any
+        self, physics: Physics, macro_actions: Int[Array, "agents"], started: Bool[Array, "agents"], noise: Any
     ) -> tuple[Physics, Outcome]:
         """Robots move and deliver, the manipulator works, then the humans (section 5)."""
         del noise
@@ -135,14 +135,16 @@ class Warehouse(Environment):
         outcome = Outcome(ended, macro_actions, reward, humans.served.all())
         return Physics(mobiles, manipulator, humans), outcome
 
-    def _drive(self, mobiles: Mobiles, actions: Array) -> tuple[Mobiles, Array]:
+    def _drive(self, mobiles: Mobiles, actions: Int[Array, "robots"]) -> tuple[Mobiles, Bool[Array, "robots"]]:
         return drive(self.layout, self.mobile_speed, mobiles, actions)
 
-    def _work(self, manipulator: Manipulator, mobiles: Mobiles, action: Array, starts: Array) -> Manipulator:
+    def _work(
+        self, manipulator: Manipulator, mobiles: Mobiles, action: Int[Array, ""], starts: Bool[Array, ""]
+    ) -> Manipulator:
         return work(self.layout, manipulator, mobiles, action, starts)
 
-    def observe(self, physics: Physics) -> Array:
-        """What each agent perceives, `[N, O]` (section 9); a robot between two waypoints perceives no location."""
+    def observe(self, physics: Physics) -> Shaped[Array, "agents obs"]:
+        """What each agent perceives (section 9); a robot between two waypoints perceives no location."""
         mobiles, manipulator, humans = physics.mobiles, physics.manipulator, physics.humans
         m, h = self.num_mobiles, self.num_humans
         at, inside = self._location(mobiles)
@@ -155,23 +157,23 @@ class Warehouse(Environment):
         of_manipulator = jnp.concatenate([tools, mobiles.place == self.get_tool])[None]
         return jnp.concatenate([self._padded(of_mobiles), self._padded(of_manipulator)])
 
-    def observe_initial(self, physics: Physics) -> Array:
+    def observe_initial(self, physics: Physics) -> Shaped[Array, "agents obs"]:
         """As `observe`, with the entry "nowhere yet" of the robots."""
         nowhere = (physics.mobiles.place < 0).astype(self.obs_dtype)
         return self.observe(physics).at[: self.num_mobiles, self.num_humans + 2].set(nowhere)
 
-    def _location(self, mobiles: Mobiles) -> tuple[Array, Array]:
-        """One-hot waypoint of each robot `[M, H+3]`, and whether it sees the staged tools `[M]`."""
+    def _location(self, mobiles: Mobiles) -> tuple[Bool[Array, "robots places"], Bool[Array, "robots"]]:
+        """One-hot waypoint of each robot, and whether it sees the staged tools."""
         return mobiles.place[:, None] == jnp.arange(self.num_humans + 3), mobiles.place >= self.num_humans
 
-    def _padded(self, rows: Array) -> Array:
+    def _padded(self, rows: Shaped[Array, "rows entries"]) -> Shaped[Array, "rows obs"]:
         return jnp.pad(rows.astype(self.obs_dtype), ((0, 0), (0, self.obs_size - rows.shape[1])))
 
-    def success(self, physics: Physics) -> Array:
+    def success(self, physics: Physics) -> Bool[Array, ""]:
         """Whether every human has had all its tools, be it late."""
         return physics.humans.served.all()
 
-    def global_state(self, physics: Physics) -> Array:
+    def global_state(self, physics: Physics) -> Float[Array, "state"]:
         """Places, baskets, staged tools, tool in hand, the manipulator's progress, the humans (section 12)."""
         mobiles, manipulator, humans = physics.mobiles, physics.manipulator, physics.humans
         m, (x, y) = self.num_mobiles, self.layout.manipulator

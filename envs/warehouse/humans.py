@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jaxtyping import Array, Bool, Int
 
 from jaxmac.envs.warehouse.layout import Layout
 from jaxmac.envs.warehouse.state import Humans
 
 
-def wanted_tools(layout: Layout, humans: Humans) -> Array:
-    """The tool that each human needs for its next phase, bool `[H, K]`; all False in the last phase."""
+def wanted_tools(layout: Layout, humans: Humans) -> Bool[Array, "humans tools"]:
+    """The tool that each human needs for its next phase; all False in the last phase."""
     needs = np.full((layout.num_humans, layout.num_phases), -1)
     needs[:, :-1] = layout.needs
     tool = jnp.full(layout.num_humans, -1)
@@ -23,8 +23,8 @@ def wanted_tools(layout: Layout, humans: Humans) -> Array:
     return tool[:, None] == jnp.arange(layout.num_tools)
 
 
-def work_on(phase_times: np.ndarray, humans: Humans) -> Humans:
-    """One step of work; `phase_times` `[H, L]` in primitive steps."""
+def work_on(phase_times: Int[np.ndarray, "humans phases"], humans: Humans) -> Humans:
+    """One step of work; `phase_times` in primitive steps."""
     last = phase_times.shape[1] - 1
     served = humans.served | (humans.phase == last - 1) & humans.got
     left = humans.left - ~humans.finished
@@ -40,8 +40,8 @@ def work_on(phase_times: np.ndarray, humans: Humans) -> Humans:
     )
 
 
-def phase_time(phase_times: np.ndarray, phase: Array) -> Array:
-    """Length of the phase that each human is in, `[H]` in primitive steps."""
+def phase_time(phase_times: Int[np.ndarray, "humans phases"], phase: Int[Array, "humans"]) -> Int[Array, "humans"]:
+    """Length of the phase that each human is in, in primitive steps."""
     steps = jnp.array(phase_times[:, 0])
     for p in range(1, phase_times.shape[1]):
         steps = jnp.where(phase == p, phase_times[:, p], steps)

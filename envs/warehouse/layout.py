@@ -30,14 +30,14 @@ class Layout:
     """
 
     work_areas: tuple[Point, ...]  # one per human
-    phase_times: tuple[tuple[int, ...], ...]  # [H][L] primitive steps
+    phase_times: tuple[tuple[int, ...], ...]  # of each human, primitive steps
     tool_room: Point  # where robots see how many tools are staged
     table_points: tuple[Point, ...]  # one per robot: where it gets tools
     robots: tuple[Point, ...]  # where they start
     manipulator: Point
     room_border: float  # x of the wall of the tool room; decides what robots see while driving (primitive actions)
     tools: tuple[str, ...] = ("tool 0", "tool 1", "tool 2")
-    needs: tuple[tuple[int, ...], ...] = ()  # [H][L-1] tools; empty: every human needs 0, 1, 2, ...
+    needs: tuple[tuple[int, ...], ...] = ()  # of each human, tools; empty: every human needs 0, 1, 2, ...
     name: str = "custom"
     # What differs between the published warehouses (quirks of section 11).
     get_tool_wait: int = 10  # steps at the table before Get-Tool gives up
@@ -95,7 +95,7 @@ class Layout:
 
     @property
     def stock(self) -> tuple[int, ...]:
-        """Number of each tool in the store, `[K]`."""
+        """Number of each tool in the store, `[tools]`."""
         wanted = [tool for row in self.needs for tool in row]
         return tuple(wanted.count(tool) for tool in range(self.num_tools))
 

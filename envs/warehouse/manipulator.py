@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jaxtyping import Array, Bool, Int
 
 from jaxmac.envs.warehouse.layout import PASS_STEPS, SEARCH_STEPS, Layout
 from jaxmac.envs.warehouse.state import Manipulator, Mobiles
 
 
-def work(layout: Layout, manipulator: Manipulator, mobiles: Mobiles, action: Array, starts: Array) -> Manipulator:
+def work(
+    layout: Layout, manipulator: Manipulator, mobiles: Mobiles, action: Int[Array, ""], starts: Bool[Array, ""]
+) -> Manipulator:
     """One step of the macro-action `action` up to its effects, which come when `left` becomes 0 (see `finish`)."""
     waits, passes = action == 0, action <= layout.num_mobiles
     steps = jnp.where(waits, 0, jnp.where(passes, PASS_STEPS, SEARCH_STEPS) - 1)
@@ -28,12 +30,16 @@ def work(layout: Layout, manipulator: Manipulator, mobiles: Mobiles, action: Arr
 
 
 def finish(
-    layout: Layout, manipulator: Manipulator, mobiles: Mobiles, actions: Array, action: Array
-) -> tuple[Manipulator, Mobiles, Array, Array]:
+    layout: Layout,
+    manipulator: Manipulator,
+    mobiles: Mobiles,
+    actions: Int[Array, "robots"],
+    action: Int[Array, ""],
+) -> tuple[Manipulator, Mobiles, Bool[Array, "robots"], Bool[Array, ""]]:
     """The effects of a pass or a search that ends now.
 
-    `actions` `[M]` are the macro-actions of the robots, `action` the manipulator's. Returns the manipulator, the
-    robots, which of them was passed to `[M]`, and whether a pass failed.
+    `actions` are the macro-actions of the robots, `action` the manipulator's. Returns the manipulator, the robots,
+    which of them was passed to, and whether a pass failed.
     """
     ends = manipulator.left == 0
     to = ends & (jnp.arange(layout.num_mobiles) == action - 1)
@@ -59,6 +65,6 @@ def finish(
     return manipulator, mobiles, passed, failed
 
 
-def staged_tools(layout: Layout, manipulator: Manipulator) -> Array:
-    """Number of staged tools of each kind, `[K]`."""
+def staged_tools(layout: Layout, manipulator: Manipulator) -> Int[Array, "tools"]:
+    """Number of staged tools of each kind."""
     return (manipulator.staged[:, None] == jnp.arange(layout.num_tools)).sum(axis=0)

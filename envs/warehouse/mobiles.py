@@ -8,23 +8,27 @@ from __future__ import annotations
 import math
 
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.envs.warehouse.humans import wanted_tools
 from jaxmac.envs.warehouse.layout import ON_TIME, Layout
 from jaxmac.envs.warehouse.state import Humans, Mobiles
 
 
-def destinations(layout: Layout, actions: Array) -> tuple[Array, Array]:
-    """Where each robot drives to under its macro-action, x and y `[M]` in metres."""
+def destinations(
+    layout: Layout, actions: Int[Array, "robots"]
+) -> tuple[Float[Array, "robots"], Float[Array, "robots"]]:
+    """Where each robot drives to under its macro-action, x and y in metres."""
     x, y = jnp.array(layout.table_points, jnp.float32).T
     for a, (px, py) in enumerate((*layout.work_areas, layout.tool_room)):
         x, y = jnp.where(actions == a, px, x), jnp.where(actions == a, py, y)
     return x, y
 
 
-def drive(layout: Layout, speed: float, mobiles: Mobiles, actions: Array) -> tuple[Mobiles, Array]:
-    """One step of each robot's macro-action, without delivery: the robots, and which macro-actions ended `[M]`."""
+def drive(
+    layout: Layout, speed: float, mobiles: Mobiles, actions: Int[Array, "robots"]
+) -> tuple[Mobiles, Bool[Array, "robots"]]:
+    """One step of each robot's macro-action, without delivery: the robots, and which macro-actions ended."""
     goal_x, goal_y = destinations(layout, actions)
     dx, dy = goal_x - mobiles.x, goal_y - mobiles.y
     # Distances count in whole centimetres, also where a step's length is divided by them.
@@ -49,8 +53,8 @@ def drive(layout: Layout, speed: float, mobiles: Mobiles, actions: Array) -> tup
 
 
 def deliver(
-    layout: Layout, late_penalty: float, mobiles: Mobiles, humans: Humans, actions: Array
-) -> tuple[Mobiles, Humans, Array]:
+    layout: Layout, late_penalty: float, mobiles: Mobiles, humans: Humans, actions: Int[Array, "robots"]
+) -> tuple[Mobiles, Humans, Float[Array, ""]]:
     """Robots, in the order of their numbers, give the human at their work area the tool that it needs.
 
     Returns the robots, the humans and the reward of these deliveries.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jaxtyping import Array, Bool, Int
 
 from jaxmac.envs.environment import Outcome
 from jaxmac.envs.warehouse.environment import Warehouse
@@ -63,7 +63,7 @@ class PrimitiveWarehouse(Warehouse):
         choices = jnp.array([row + row[-1:] * (longest - len(row)) for row in plan])
 
         def step(carry: tuple[Any, Array], _: None) -> tuple[tuple[Any, Array], Array]:
-            state, position = carry  # position [N]: of each agent in its plan
+            state, position = carry  # position `[agents]` of each agent in its plan
             choice = choices[jnp.arange(len(position)), position]
             after, timestep = macro_version.advance(state, choice, ())
             return (after, jnp.minimum(position + state.ended, longest - 1)), timestep.macro_action
@@ -73,7 +73,7 @@ class PrimitiveWarehouse(Warehouse):
         return tuple(map(tuple, running.T.tolist()))
 
     def transition(
-        self, physics: Physics, macro_actions: Array, started: Array, noise: Any
+        self, physics: Physics, macro_actions: Int[Array, "agents"], started: Bool[Array, "agents"], noise: Any
     ) -> tuple[Physics, Outcome]:
         """As with macro-actions, but the manipulator goes on only if it chooses what it has not finished."""
         manipulator = physics.manipulator
@@ -82,14 +82,14 @@ class PrimitiveWarehouse(Warehouse):
         physics, outcome = super().transition(physics, macro_actions, started, noise)
         return physics, outcome._replace(ended=jnp.ones(self.num_agents, bool))
 
-    def _location(self, mobiles: Mobiles) -> tuple[Array, Array]:
+    def _location(self, mobiles: Mobiles) -> tuple[Bool[Array, "robots places"], Bool[Array, "robots"]]:
         """Between waypoints a robot reads "nowhere", and sees the staged tools inside the tool room."""
         driving = mobiles.place < 0
         place = jnp.where(driving, self.num_humans + 2, mobiles.place)
         inside = jnp.where(driving, mobiles.x <= self.layout.room_border, mobiles.place >= self.num_humans)
         return place[:, None] == jnp.arange(self.num_humans + 3), inside
 
-    def _drive(self, mobiles: Mobiles, actions: Array) -> tuple[Mobiles, Array]:
+    def _drive(self, mobiles: Mobiles, actions: Int[Array, "robots"]) -> tuple[Mobiles, Bool[Array, "robots"]]:
         if not self.collapsed:
             return super()._drive(mobiles, actions)
         x, y = destinations(self.layout, actions)
@@ -97,7 +97,9 @@ class PrimitiveWarehouse(Warehouse):
         timer = -((mobiles.place == self.get_tool) & (actions == self.get_tool)).astype(jnp.int32)
         return mobiles.replace(x=x, y=y, place=actions, timer=timer), jnp.ones(self.num_mobiles, bool)
 
-    def _work(self, manipulator: Manipulator, mobiles: Mobiles, action: Array, starts: Array) -> Manipulator:
+    def _work(
+        self, manipulator: Manipulator, mobiles: Mobiles, action: Int[Array, ""], starts: Bool[Array, ""]
+    ) -> Manipulator:
         if not self.collapsed:
             return super()._work(manipulator, mobiles, action, starts)
         return manipulator.replace(macro=action)

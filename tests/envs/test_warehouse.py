@@ -231,7 +231,7 @@ def test_presets():
 def test_penalty_and_speeds_are_options():
     speeds = ((9, 8, 7, 6), (5, 4, 3, 2))
     env, advance = jitted("Warehouse-D", late_penalty=-50.0, human_speeds=speeds, mobile_speed=1.0)
-    state, _ = env.begin(env.initial_physics(None))
+    state, _ = env.reset(jax.random.key(0))
     assert state.physics.humans.left.tolist() == [9, 5]
     assert duration(advance, state, 0, 0, [0, 0, 0]) == 4  # 3.04 m
     state, _, rewards = steps(advance, situation(env, [0, 1], basket=[(0,), (0,)], left=[0, 1]), (0, 1, 0))

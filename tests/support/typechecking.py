@@ -6,6 +6,7 @@ Other annotations are left to mypy: what users give is checked by jaxmac itself,
 import functools
 import inspect
 import typing
+from collections.abc import Callable
 
 import numpy as np
 from beartype import BeartypeConf, beartype
@@ -19,11 +20,14 @@ def checked(function):
     """Check arguments and result of `function`; the import hook of jaxtyping calls this for every function.
 
     Not the fields of a pytree class where an object of it is made: JAX makes them with anything as a leaf (axes of
-    vmap, None, shapes without values), and a batch of them has more axes in front than the annotations tell.
+    vmap, None, shapes without values). They are checked where a function takes or returns the object, if their
+    annotations start with "...": a batch of them has more axes in front.
     """
     hints = {name: hint for name, hint in function.__annotations__.items() if _has_array(hint)}
-    if not hints:
+    records = [name for name, hint in function.__annotations__.items() if any(map(_shapes_of, _classes(hint)))]
+    if not hints and not records:
         return function
+    signature = inspect.signature(function)
     function.__annotations__ = hints
     check = _beartype(function)
 
@@ -32,14 +36,52 @@ def checked(function):
         if function.__name__ == "__init__" and hasattr(type(arguments[0]), "_flax_dataclass"):
             return None
         try:
-            return check(*arguments, **keywords)
+            result = check(*arguments, **keywords)
         except BeartypeCallHintViolation:
-            import jax
-
-            arguments, keywords = jax.tree.map(_as_jax, (arguments, keywords))
-            return check(*arguments, **keywords)
+            arguments = tuple(map(_as_jax, arguments))
+            result = check(*arguments, **{name: _as_jax(value) for name, value in keywords.items()})
+        given = signature.bind(*arguments, **keywords).arguments | {"return": result}
+        for name in records:
+            _check_fields(name, given.get(name))
+        return result
 
     return check_as_jax_does
+
+
+def _classes(hint):
+    """The classes that are in an annotation."""
+    return {hint} if inspect.isclass(hint) else set().union(*map(_classes, typing.get_args(hint)))
+
+
+@functools.cache
+def _shapes_of(kind):
+    """Name -> annotation of the fields of a class whose annotation starts with "..."; empty for most classes."""
+    if not (hasattr(kind, "_flax_dataclass") or hasattr(kind, "_fields")):
+        return {}
+    hints = typing.get_type_hints(kind)
+    return {name: hint for name, hint in hints.items() if getattr(hint, "dim_str", "").startswith("...")}
+
+
+def _check_fields(where, value):
+    """Raise a TypeError for the first array in `value`, a record or a tree of records, that does not fit."""
+    import jax.numpy as jnp
+
+    for name, hint in _shapes_of(type(value)).items():
+        field = getattr(value, name)
+        if _is_array(field) and not isinstance(jnp.asarray(field), hint):
+            raise TypeError(f"{where}.{name} is {field.dtype}{list(field.shape)}, not {hint}")
+    if hasattr(value, "_flax_dataclass"):
+        parts = {name: getattr(value, name) for name in value.__dataclass_fields__}
+    else:
+        parts = dict(enumerate(value)) if isinstance(value, tuple | list) else {}
+    for name, part in parts.items():
+        _check_fields(f"{where}.{name}", part)
+
+
+def _is_array(value):
+    import jax
+
+    return isinstance(value, jax.Array | np.ndarray | np.generic)
 
 
 def _has_array(hint):
@@ -51,11 +93,24 @@ def _has_array(hint):
 
     if inspect.isclass(hint) and issubclass(hint, AbstractArray):
         return issubclass(hint.array_type, jax.Array)
+    if typing.get_origin(hint) is Callable:  # it is checked when it is called, if it is one of jaxmac's
+        return False
     return any(map(_has_array, typing.get_args(hint)))
 
 
 def _as_jax(value):
-    """JAX takes a NumPy array or a number wherever it takes an array of its own."""
+    """JAX takes arrays of NumPy and numbers wherever it takes its own, and `jnp.asarray` lists of them as well."""
+    import jax
     import jax.numpy as jnp
 
-    return jnp.asarray(value) if isinstance(value, np.ndarray | np.generic | int | float) else value
+    def convert(part):
+        return jnp.asarray(part) if _are_numbers(part) or isinstance(part, np.ndarray | np.generic) else part
+
+    return jax.tree.map(convert, value, is_leaf=_are_numbers)
+
+
+def _are_numbers(value):
+    """Whether it is a number, or a list or tuple of them, of any depth."""
+    if isinstance(value, list | tuple):
+        return bool(value) and all(map(_are_numbers, value))
+    return isinstance(value, int | float)
