@@ -21,6 +21,7 @@ import numpy as np
 from jaxmac.errors import nearest
 
 KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
+LARGEST_INT = 2**31 - 1
 Config = TypeVar("Config")
 
 
@@ -166,7 +167,10 @@ def _typed(name: str, value: Any, kind: type) -> Any:
     if kind is bool and switch:
         return bool(value)
     if kind is float and isinstance(value, numbers.Real) and not switch:
-        return float(str(value)) if isinstance(value, np.floating) else float(value)
+        try:
+            return float(str(value)) if isinstance(value, np.floating) else float(value)
+        except OverflowError:  # an integer beyond all floats
+            return math.inf if value > 0 else -math.inf
     if kind is int and isinstance(value, numbers.Integral) and not switch:
         return int(value)
     if kind is str and isinstance(value, str):
@@ -177,15 +181,39 @@ def _typed(name: str, value: Any, kind: type) -> Any:
 def check(config: Any) -> None:
     """Raise a one-line ValueError with name, value and allowed range for the first field that is out of range."""
     for name, field in settings_of(type(config)).items():
-        value, meta = getattr(config, name), field.metadata
-        bad = bool(tuple(meta["choices"])) and value not in meta["choices"]
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            bad |= not math.isfinite(value)
-            bad |= meta["low"] is not None and value < meta["low"]
-            bad |= meta["above"] is not None and value <= meta["above"]
-            bad |= meta["high"] is not None and value > meta["high"]
-        if bad:
-            raise ValueError(f"{name}={value!r} is out of range; allowed: {allowed(field)}")
+        check_value(name, field, getattr(config, name))
+
+
+def check_value(name: str, field: dataclasses.Field, value: Any) -> None:
+    """Raise a one-line ValueError with the allowed range unless a field may have this value.
+
+    A number must also be in range in the type in which compiled programs use it, int32 or float32.
+    """
+    choices = tuple(field.metadata["choices"])
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if (choices and value not in choices) or (number and not _in_range(field, value)):
+        raise ValueError(f"{name}={value!r} is out of range; allowed: {allowed(field)}")
+    if isinstance(value, float) and not _in_range(field, used := in_float32(value)):
+        raise ValueError(f"{name}={value!r} is {used:g} in float32, in which it is used; allowed: {allowed(field)}")
+    if isinstance(value, int) and value > LARGEST_INT:
+        raise ValueError(f"{name}={value!r} is out of range; allowed: {allowed(field)} and <= {LARGEST_INT}")
+
+
+def _in_range(field: dataclasses.Field, value: float) -> bool:
+    low, above, high = (field.metadata[bound] for bound in ("low", "above", "high"))
+    return (
+        (isinstance(value, int) or math.isfinite(value))
+        and (low is None or value >= low)
+        and (above is None or value > above)
+        and (high is None or value <= high)
+    )
+
+
+def in_float32(value: float) -> float:
+    """A number as compiled programs see it: rounded to float32, and 0 where it is smaller than a normal number."""
+    with np.errstate(over="ignore"):
+        single = np.float32(value)
+    return 0.0 if abs(single) < np.finfo(np.float32).tiny else float(single)
 
 
 def build(config_class: type[Config], *layers: Mapping[str, Any]) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxmac.algorithms import Algorithm, configure, make_algorithm
+from jaxmac.config import check_value, settings_of
 from jaxmac.envs.environment import Environment
 from jaxmac.errors import nearest
 from jaxmac.hyper import Hyper, hyper_of, static_view
@@ -46,7 +48,7 @@ class TrainFunction:
         Returns the learner and a dict of metrics: the columns of metrics.csv from `episodes` on without
         `wall_seconds`, each `[evaluations]`. The first evaluation is before any training.
 
-        Raises ValueError, in one line, for a name that is not a traced hyperparameter.
+        Raises ValueError, in one line, for a name that is not a traced hyperparameter or a number out of range.
         """
         given = self._hyper(hyper)
         interval = -(-self.config.eval_every // self.config.num_envs)
@@ -72,9 +74,12 @@ class TrainFunction:
         return self.algorithm.evaluation(learner, self._hyper(hyper))
 
     def _hyper(self, hyper: Mapping[str, Any] | None) -> Hyper:
-        for name in hyper or {}:
+        fields = settings_of(type(self.config))
+        for name, value in (hyper or {}).items():
             if name not in self.hyper:
                 raise ValueError(f"{name!r} is no traced hyperparameter; {nearest(name, self.hyper)}")
+            if isinstance(value, numbers.Real):  # an array may be traced and have no value yet
+                check_value(name, fields[name], float(value))
         values = {**self.hyper, **(hyper or {})}
         return Hyper(**{name: jnp.asarray(value, jnp.float32) for name, value in values.items()})
 

@@ -31,6 +31,47 @@ def test_bad_values_are_named_with_their_range(name, value, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "values", "message"),
+    [
+        (
+            "avf-vdn",
+            {"reward_scale": 1e39},
+            r"reward_scale=1e\+39 is inf in float32, in which it is used; allowed: > 0$",
+        ),
+        ("avf-vdn", {"learning_rate": 1e-46}, r"learning_rate=1e-46 is 0 in float32, .*; allowed: > 0 and <= 1$"),
+        ("avf-vdn", {"epsilon_episodes": 1e-40}, r"epsilon_episodes=1e-40 is 0 in float32, .*; allowed: > 0$"),
+        ("avf-qtran", {"opt_weight": 1e39}, r"opt_weight=1e\+39 is inf in float32, .*; allowed: >= 0$"),  # static
+        ("tomacvf-qmix", {"attention_threshold": 1e300}, r"attention_threshold=1e\+300 is inf in float32"),
+        ("mac-iac", {"entropy_weight": 4e38}, r"entropy_weight=4e\+38 is inf in float32"),
+        (
+            "avf-vdn",
+            {"target_steps": 2**31},
+            r"target_steps=2147483648 is out of range; allowed: >= 0 and <= 2147483647",
+        ),
+        (
+            "avf-vdn",
+            {"learning_starts": 10**12},
+            r"learning_starts=10{12} is out of range; allowed: >= 1 and <= 2147483647",
+        ),
+        ("avf-qplex", {"kernels": 10**400}, r"kernels=10{400} is out of range; allowed: >= 1 and <= 2147483647"),
+        ("avf-qplex", {"reward_scale": 10**400}, r"reward_scale=inf is out of range; allowed: > 0"),
+        ("avf-qplex", {"kernels": 10**20}, r"kernels=10{20} is out of range; allowed: >= 1 and <= 2147483647"),
+    ],
+)
+def test_settings_are_checked_in_the_type_in_which_they_are_used(algorithm, values, message):
+    with pytest.raises(ValueError, match=message):
+        configure(algorithm, "tuned", Additive(), values)
+    with pytest.raises(ValueError, match=message):
+        make_members(algorithm, Additive(), "tuned", {}, 1, {name: [value] for name, value in values.items()})
+
+
+def test_extreme_values_that_float32_holds_are_taken():
+    largest = float(np.finfo(np.float32).max)
+    config = build(AVFConfig, {"reward_scale": largest, "learning_rate": 2e-38, "gamma": 0.0, "polyak": 1e-60})
+    assert (config.reward_scale, config.gamma, config.polyak) == (largest, 0.0, 1e-60)
+
+
 def test_later_layers_win_and_integers_serve_as_floats():
     config = build(AVFConfig, {"gamma": 0.5, "batch_size": 3}, {"gamma": 1})
     assert (config.gamma, config.batch_size) == (1.0, 3)

@@ -66,6 +66,8 @@ def test_its_policy_plays(train):
         ({"kernels": 3}, None, "kernels is a setting of mixer qplex; avf-qmix has mixer qmix"),
         ({"env_options": {"horizon": 3}}, None, "env_options go with an environment id"),
         ({}, {"batch_size": 3}, "'batch_size' is no traced hyperparameter; known:|did you mean"),
+        ({}, {"reward_scale": 1e39}, r"reward_scale=1e\+39 is inf in float32, in which it is used; allowed: > 0"),
+        ({}, {"gamma": np.float32(1.5)}, "gamma=1.5 is out of range; allowed: >= 0 and <= 1"),
         ({}, {"gama": 0.9}, "'gama' is no traced hyperparameter; did you mean gamma"),
     ],
 )
