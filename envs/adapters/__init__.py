@@ -37,14 +37,26 @@ def to_jaxmarl(env: Environment, *, fresh: bool = False) -> Any:
     return _load("outgoing_jaxmarl").JaxMARLView(_checked(env), fresh)
 
 
-def to_pettingzoo(env: Environment, seed: int = 0, *, fresh: bool = False, render_mode: str | None = None) -> Any:
+def to_pettingzoo(
+    env: Environment,
+    seed: int = 0,
+    *,
+    fresh: bool = False,
+    render_mode: str | None = None,
+    mask_in: str = "observation",
+) -> Any:
     """An Environment as a PettingZoo `ParallelEnv`; see `PettingZooView` in `outgoing_pettingzoo.py`.
 
-    Episodes follow from `seed` until `reset(seed=...)` gives another one. `fresh` as in `to_jaxmarl`; `render_mode`
-    is None or "rgb_array". Raises ImportError if PettingZoo is not installed, ValueError if `env` is no Environment
-    or for another render mode.
+    Episodes follow from `seed`, an integer of 0 to 2^32 - 1, until `reset(seed=...)` gives another one. `fresh` as
+    in `to_jaxmarl`; `render_mode` is None or "rgb_array". `mask_in` tells where the mask of available macro-actions
+    is: with "observation" observations are dicts that hold it, with "info" they are plain arrays. JAX starts with
+    the first `reset`, not before.
+
+    Raises:
+        ImportError: PettingZoo is not installed.
+        ValueError: `env` is no Environment, or another argument has another value.
     """
-    return _load("outgoing_pettingzoo").PettingZooView(_checked(env), seed, fresh, render_mode)
+    return _load("outgoing_pettingzoo").PettingZooView(_checked(env), seed, fresh, render_mode, mask_in)
 
 
 def _checked(env: Any) -> Environment:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
+from functools import cached_property
 from typing import Any
 
 import gymnasium
 import jax
-import jax.numpy as jnp
 import numpy as np
 from pettingzoo import ParallelEnv
 
@@ -15,25 +16,45 @@ from jaxmac.envs.rendering import frame
 
 Dict = dict[str, Any]
 RENDER_MODES = (None, "rgb_array")
+MASK_PLACES = ("observation", "info")
+LAST_SEED = 2**32 - 1  # JAX takes seeds modulo 2^32: others would repeat the episodes of these
+
+
+class NoEpisode(ValueError, AssertionError):
+    """No episode answers what was asked. PettingZoo's own environments raise an AssertionError there."""
 
 
 class PettingZooView(ParallelEnv):
     """`env` for PettingZoo's users.
 
     * An action is a macro-action, read only where the agent's last one has ended; the others may be left out. The
-      `action_mask` tells: a running macro-action is all that its agent has available.
-    * An observation is a dict of `observation`, the agent's macro-observation f32 without padding, and
-      `action_mask`, int8. `state()` is the global state.
+      `action_mask`, int8 `[its actions]`, tells: a running macro-action is all that its agent has available.
+    * With `mask_in="observation"` an observation is a dict of `observation`, the agent's macro-observation f32
+      without padding, and `action_mask`. With "info" it is the macro-observation alone, the mask is in the info.
     * Every agent gets the team's reward. All agents leave together, `terminated` or `truncated`.
-    * The info of an agent has `ended`, `elapsed`, `macro_action` and the `action_mask`.
+    * The info of an agent has `ended`, `elapsed` and `macro_action`. `state()` is the global state.
+    * JAX starts with the first `reset`, so that a process may make a view and then fork others that run theirs. A
+      view can be pickled at any time; the copy goes on where the original was.
     """
 
-    def __init__(self, env: Environment, seed: int = 0, fresh: bool = False, render_mode: str | None = None):
-        """With `fresh` observations are what the agents perceive now."""
-        if render_mode not in RENDER_MODES:
-            raise ValueError(f"render_mode is {render_mode!r}, but must be None or 'rgb_array'")
-        self.env, self.fresh, self.render_mode = env, fresh, render_mode
-        self.metadata = {"name": env.name, "render_modes": ["rgb_array"], "is_parallelizable": True}
+    def __init__(
+        self,
+        env: Environment,
+        seed: int = 0,
+        fresh: bool = False,
+        render_mode: str | None = None,
+        mask_in: str = "observation",
+    ):
+        """With `fresh` observations are what the agents perceive now. Raises ValueError for another value."""
+        _check_choice("render_mode", render_mode, RENDER_MODES)
+        _check_choice("mask_in", mask_in, MASK_PLACES)
+        self.env, self.fresh, self.render_mode, self.mask_in = env, fresh, render_mode, mask_in
+        self.metadata = {
+            "name": env.name,
+            "render_modes": ["rgb_array"],
+            "render_fps": 5,
+            "is_parallelizable": True,
+        }
         self.possible_agents = [f"agent_{i}" for i in range(env.num_agents)]
         self.agents: list[str] = []
         self.observation_spaces: Dict = {}
@@ -42,13 +63,23 @@ class PettingZooView(ParallelEnv):
         for agent, obs_size, count in sizes:
             box = gymnasium.spaces.Box(-np.inf, np.inf, (obs_size,), np.float32)
             mask = gymnasium.spaces.MultiBinary(count)
-            self.observation_spaces[agent] = gymnasium.spaces.Dict({"observation": box, "action_mask": mask})
+            both = gymnasium.spaces.Dict({"observation": box, "action_mask": mask})
+            self.observation_spaces[agent] = both if mask_in == "observation" else box
             self.action_spaces[agent] = gymnasium.spaces.Discrete(count)
         self.state_space = gymnasium.spaces.Box(-np.inf, np.inf, (env.state_size,), np.float32)
-        self._reset, self._step = jax.jit(env.reset), jax.jit(env.step)
-        self._key, self._episode = jax.random.key(seed), 0
-        self._env_state: EnvState
+        self._seed, self._episode = _checked_seed(seed), 0
+        self._env_state: EnvState | None = None  # None until the first reset
         self._ts: TimeStep  # NumPy arrays
+
+    @cached_property
+    def _programs(self) -> tuple[Any, Any]:
+        """`reset` and `step`, compiled at their first call."""
+        return jax.jit(self.env.reset), jax.jit(self.env.step)
+
+    def __getstate__(self) -> Dict:
+        """Everything but the compiled programs, which belong to this process."""
+        kept = {name: value for name, value in self.__dict__.items() if name != "_programs"}
+        return kept | {"_env_state": jax.device_get(self._env_state)}
 
     def observation_space(self, agent: str) -> gymnasium.spaces.Space:
         """The space of an agent's observations."""
@@ -59,28 +90,32 @@ class PettingZooView(ParallelEnv):
         return self.action_spaces[agent]
 
     def reset(self, seed: int | None = None, options: Dict | None = None) -> tuple[Dict, Dict]:
-        """Start an episode: every agent must choose. `options` are not read."""
+        """Start an episode: every agent must choose. `options` are not read.
+
+        Raises ValueError for a seed that is no integer of 0 to 2^32 - 1.
+        """
         del options
         if seed is not None:
-            self._key, self._episode = jax.random.key(seed), 0
-        reset_key, self._step_key = jax.random.split(jax.random.fold_in(self._key, self._episode))
+            self._seed, self._episode = _checked_seed(seed), 0
+        key = jax.random.fold_in(jax.random.key(self._seed), self._episode)
+        reset_key, self._step_key = jax.random.split(key)
         self._episode += 1
-        self._env_state, ts = self._reset(reset_key)
+        self._env_state, ts = self._programs[0](reset_key)
         self._ts = jax.device_get(ts)
         self.agents = list(self.possible_agents)
         return self._observations(), self._infos()
 
     def step(self, actions: Dict) -> tuple[Dict, Dict, Dict, Dict, Dict]:
-        """One primitive step.
+        """One primitive step. An action is an integer or an array of one.
 
         Raises ValueError, in one line, before the first reset, after the end, and for a choice that is missing or
-        not available.
+        not available; nothing has changed then.
         """
         if not self.agents:
-            raise ValueError(f"{self.env.name}: no episode is running, call reset first")
-        choices = jnp.asarray([self._choice(i, agent, actions) for i, agent in enumerate(self.agents)], jnp.int32)
+            raise self._no_episode()
+        choices = np.asarray([self._choice(i, agent, actions) for i, agent in enumerate(self.agents)], np.int32)
         key = jax.random.fold_in(self._step_key, int(self._ts.time))
-        self._env_state, ts = self._step(key, self._env_state, choices)
+        self._env_state, ts = self._programs[1](key, self._env_state, choices)
         self._ts = jax.device_get(ts)
         present, ts = self.agents, self._ts
         results = (
@@ -99,42 +134,75 @@ class PettingZooView(ParallelEnv):
             return int(self._ts.macro_action[i])
         if agent not in actions:
             raise ValueError(f"{agent} must choose now, but actions has only {sorted(actions)}")
-        allowed = np.flatnonzero(self._ts.avail[i])
-        if actions[agent] not in allowed:
-            raise ValueError(f"{agent} chose {actions[agent]}, but may start one of {allowed.tolist()}")
-        return int(actions[agent])
+        choice = _integer(actions[agent])
+        if choice is None or not 0 <= choice < self.env.num_actions[i] or not self._ts.avail[i, choice]:
+            allowed = np.flatnonzero(self._ts.avail[i]).tolist()
+            chosen = " ".join(repr(actions[agent]).split())  # one line, also for an array
+            raise ValueError(f"{agent} chose {chosen}, but may start one of {allowed}")
+        return choice
 
     def _mask(self, i: int) -> np.ndarray:
         count, ts = self.env.num_actions[i], self._ts
         available = ts.avail[i, :count] if ts.ended[i] else np.arange(count) == ts.macro_action[i]
-        return np.asarray(available, np.int8)
+        return np.array(available, np.int8)
 
     def _observations(self) -> Dict:
+        """Arrays of the caller's own: learners write into what they get."""
         obs = self._ts.obs if self.fresh else self._ts.macro_obs
+        own = {agent: np.array(obs[i, : self.env.obs_sizes[i]]) for i, agent in enumerate(self.agents)}
+        if self.mask_in == "info":
+            return own
         return {
-            agent: {"observation": obs[i, : self.env.obs_sizes[i]], "action_mask": self._mask(i)}
-            for i, agent in enumerate(self.agents)
+            agent: {"observation": own[agent], "action_mask": self._mask(i)} for i, agent in enumerate(self.agents)
         }
 
     def _infos(self) -> Dict:
-        ts = self._ts
-        return {
-            agent: {
-                "ended": bool(ts.ended[i]),
-                "elapsed": int(ts.elapsed[i]),
-                "macro_action": int(ts.macro_action[i]),
-                "action_mask": self._mask(i),
-            }
-            for i, agent in enumerate(self.agents)
-        }
+        ts, infos = self._ts, {}
+        for i, agent in enumerate(self.agents):
+            info = {"ended": bool(ts.ended[i]), "elapsed": int(ts.elapsed[i])}
+            infos[agent] = info | {"macro_action": int(ts.macro_action[i])}
+            if self.mask_in == "info":
+                infos[agent]["action_mask"] = self._mask(i)
+        return infos
+
+    def _no_episode(self) -> NoEpisode:
+        return NoEpisode(f"{self.env.name}: no episode is running, call reset first")
 
     def state(self) -> np.ndarray:
-        """The global state, f32 `[S]`."""
-        return np.asarray(self._ts.state)
+        """The global state, f32 `[S]`; after the end the last one. Raises ValueError before the first reset."""
+        if self._env_state is None:
+            raise self._no_episode()
+        return np.array(self._ts.state)
 
     def render(self) -> np.ndarray | None:
-        """A picture, uint8 `[height, width, 3]`, where `render_mode` is "rgb_array"."""
+        """A picture, uint8 `[height, width, 3]`, where `render_mode` is "rgb_array"; after the end the last one.
+
+        Raises ValueError before the first reset.
+        """
+        if self._env_state is None:
+            raise self._no_episode()
         return frame(self.env, self._env_state) if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _check_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}, but must be {' or '.join(map(repr, allowed))}")
+
+
+def _checked_seed(seed: Any) -> int:
+    try:
+        number = -1 if isinstance(seed, bool) else operator.index(seed)
+    except TypeError:
+        number = -1
+    if not 0 <= number <= LAST_SEED:
+        raise ValueError(f"seed is {seed!r}, but must be an integer of 0 to {LAST_SEED}")
+    return number
+
+
+def _integer(action: Any) -> int | None:
+    """The integer that an action is, also as an array of one entry; None for anything else."""
+    array = np.asarray(action)
+    return int(array.item()) if array.size == 1 and array.dtype.kind in "iu" else None
