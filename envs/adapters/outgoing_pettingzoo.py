@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from pettingzoo import ParallelEnv
 
+from jaxmac.envs.adapters import forks
 from jaxmac.envs.environment import Environment, EnvState, TimeStep
 from jaxmac.envs.rendering import frame
 
@@ -33,8 +34,9 @@ class PettingZooView(ParallelEnv):
       without padding, and `action_mask`. With "info" it is the macro-observation alone, the mask is in the info.
     * Every agent gets the team's reward. All agents leave together, `terminated` or `truncated`.
     * The info of an agent has `ended`, `elapsed` and `macro_action`. `state()` is the global state.
-    * JAX starts with the first `reset`, so that a process may make a view and then fork others that run theirs. A
-      view can be pickled at any time; the copy goes on where the original was.
+    * JAX starts with the first `reset`, so that a process may make a view and then fork others that run theirs;
+      one that is forked later is told so by `reset` and `step`. A view can be pickled at any time; the copy goes on
+      where the original was.
     """
 
     def __init__(
@@ -92,9 +94,12 @@ class PettingZooView(ParallelEnv):
     def reset(self, seed: int | None = None, options: Dict | None = None) -> tuple[Dict, Dict]:
         """Start an episode: every agent must choose. `options` are not read.
 
-        Raises ValueError for a seed that is no integer of 0 to 2^32 - 1.
+        Raises:
+            ValueError: the seed is no integer of 0 to 2^32 - 1.
+            RuntimeError: this process was forked after JAX had started.
         """
         del options
+        forks.check(self.env.name)
         if seed is not None:
             self._seed, self._episode = _checked_seed(seed), 0
         key = jax.random.fold_in(jax.random.key(self._seed), self._episode)
@@ -108,9 +113,11 @@ class PettingZooView(ParallelEnv):
     def step(self, actions: Dict) -> tuple[Dict, Dict, Dict, Dict, Dict]:
         """One primitive step. An action is an integer or an array of one.
 
-        Raises ValueError, in one line, before the first reset, after the end, and for a choice that is missing or
-        not available; nothing has changed then.
+        Raises, in one line and before anything has changed:
+            ValueError: no episode is running, or a choice is missing or not available.
+            RuntimeError: this process was forked after JAX had started.
         """
+        forks.check(self.env.name)
         if not self.agents:
             raise self._no_episode()
         choices = np.asarray([self._choice(i, agent, actions) for i, agent in enumerate(self.agents)], np.int32)

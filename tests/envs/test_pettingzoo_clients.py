@@ -3,6 +3,7 @@
 import copy
 import json
 import multiprocessing
+import os
 import pickle
 import subprocess
 import sys
@@ -149,20 +150,32 @@ def test_a_view_is_copied_in_the_middle_of_an_episode(view, copied):
     jax.tree.map(np.testing.assert_array_equal, view.reset(), other.reset())
 
 
-@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
-def test_environments_in_processes_answer(context):
-    """JAX starts with the first reset: a process that is forked after JAX has started in its parent hangs."""
-    if context not in multiprocessing.get_all_start_methods():
+def in_processes(context):
+    """What a program prints that runs environments in processes, as AgileRL does."""
+    if context not in ("late", *multiprocessing.get_all_start_methods()):
         pytest.skip(f"no {context} here")
     program = [sys.executable, "-m", "support.vector_environment", context]
     done = subprocess.run(program, cwd=TESTS, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    for seed, state in zip(vector_environment.SEEDS, json.loads(done.stdout), strict=True):
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_environments_in_processes_answer(context):
+    """JAX starts with the first reset: a process that is forked after JAX has started in its parent hangs."""
+    for seed, state in zip(vector_environment.SEEDS, in_processes(context), strict=True):
         here = vector_environment.build()
         here.reset(seed)
         for t in range(3):
             here.step(vector_environment.actions_at(t, here.action_spaces))
         assert here.state().tolist() == state
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_process_that_is_forked_too_late_says_so():
+    said = "CaptureTarget-2: this process was forked after JAX had started, so it would hang; fork before JAX runs"
+    assert [answer.startswith(said) for answer in in_processes("late")] == [True, True]
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -184,3 +197,42 @@ def test_turn_by_turn_as_an_aec_environment(views, place):
             turns.step(np.array([1]))
         assert turns.rewards == paid
         np.testing.assert_array_equal(turns.state(), parallel.state())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # theirs
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("id", ["BoxPushing-4", "Warehouse-S"])
+def test_torchrl_resets_and_finds_its_specifications_kept(id, place):
+    wrappers = pytest.importorskip("torchrl.envs.libs.pettingzoo")
+    from torchrl.envs.utils import MarlGroupMapType, check_env_specs
+
+    # TorchRL stacks the agents of a group, and masks only equal ones: unequal agents are a group each.
+    groups = MarlGroupMapType.ONE_GROUP_PER_AGENT if id == "Warehouse-S" else None
+    view = to_pettingzoo(jaxmac.make(id, horizon=8), mask_in=place)
+    theirs = wrappers.PettingZooWrapper(view, return_state=True, group_map=groups)
+    first = theirs.reset()
+    check_env_specs(theirs)
+    rollout = theirs.rollout(20, break_when_any_done=False)  # random choices among those that the mask leaves
+    name = "agent" if groups is None else "agent_2"
+    assert first[name, "action_mask"].all() and not rollout[name, "action_mask"].all()
+    chosen = rollout[name, "action_mask"].gather(-1, rollout[name, "action"].unsqueeze(-1))
+    assert chosen.all() and rollout["next", "done"].sum() == 2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # theirs
+@pytest.mark.parametrize("id", ["BoxPushing-4", "Warehouse-S"])
+def test_stable_baselines_trains_through_supersuit(id):
+    supersuit = pytest.importorskip("supersuit")
+    stable_baselines3 = pytest.importorskip("stable_baselines3")
+    env = to_pettingzoo(jaxmac.make(id, horizon=8), mask_in="info")
+    if id == "Warehouse-S":  # SuperSuit's own way with unequal agents
+        env = supersuit.pad_action_space_v0(supersuit.pad_observations_v0(env))
+    env = supersuit.pettingzoo_env_to_vec_env_v1(env)
+    env = supersuit.concat_vec_envs_v1(env, 2, num_cpus=1, base_class="stable_baselines3")
+    learner = stable_baselines3.PPO("MlpPolicy", env, n_steps=16, batch_size=16, n_epochs=1)
+    before = [weights.detach().clone() for weights in learner.policy.parameters()]
+    learner.learn(16 * env.num_envs)
+    assert learner.num_timesteps == 16 * env.num_envs
+    assert any((old != new).any() for old, new in zip(before, learner.policy.parameters(), strict=True))

@@ -9,6 +9,7 @@ import multiprocessing
 import sys
 
 import cloudpickle
+import jax
 import numpy as np
 from jax._src import xla_bridge
 
@@ -33,8 +34,8 @@ class VectorEnvironment:
             self.pipes.append(here)
             self.processes.append(worker)
 
-    def call(self, name, arguments, timeout):
-        """Call a method in every process, with a tuple of arguments for each."""
+    def call(self, name, arguments, timeout=60.0):
+        """Call a method in every process, with a tuple of arguments for each; an error is an answer, too."""
         for pipe, given in zip(self.pipes, arguments, strict=True):
             pipe.send((name, given))
         answers = []
@@ -55,7 +56,10 @@ def work(builder, pipe):
     env = cloudpickle.loads(builder)()
     while True:
         name, arguments = pipe.recv()
-        pipe.send(getattr(env, name)(*arguments))
+        try:
+            pipe.send(getattr(env, name)(*arguments))
+        except RuntimeError as error:
+            pipe.send(error)
 
 
 SEEDS = (3, 4)
@@ -70,14 +74,20 @@ def actions_at(t, action_spaces):
     return {agent: np.array([t % space.n]) for agent, space in action_spaces.items()}
 
 
-def main(context, timeout=60.0):
-    envs = VectorEnvironment([build] * len(SEEDS), context)
-    if xla_bridge.backends_are_initialized():
-        raise RuntimeError("JAX runs before the first reset")
-    envs.call("reset", [(seed,) for seed in SEEDS], timeout)
-    for t in range(3):
-        envs.call("step", [(actions_at(t, envs.action_spaces),)] * len(SEEDS), timeout)
-    print(json.dumps([state.tolist() for state in envs.call("state", [()] * len(SEEDS), timeout)]))
+def main(context):
+    """`late` is `fork` in a process in which JAX runs already."""
+    if context == "late":
+        jax.numpy.zeros(1)
+    envs = VectorEnvironment([build] * len(SEEDS), "fork" if context == "late" else context)
+    answers = envs.call("reset", [(seed,) for seed in SEEDS])
+    if context == "late":
+        print(json.dumps([str(answer) for answer in answers]))
+    else:
+        if xla_bridge.backends_are_initialized():
+            raise RuntimeError("JAX runs in the process that only made a view")
+        for t in range(3):
+            envs.call("step", [(actions_at(t, envs.action_spaces),)] * len(SEEDS))
+        print(json.dumps([state.tolist() for state in envs.call("state", [()] * len(SEEDS))]))
     envs.close()
 
 
