@@ -109,7 +109,7 @@ class BoxPushing(Environment):
             headings = headings.at[:2].set(jax.random.randint(heading_key, (2,), 0, 4))
         return self._place(cells, headings)
 
-    def _place(self, cells: Int[ArrayLike, "agents 2"], headings: Int[ArrayLike, "agents"]) -> Physics:
+    def _place(self, cells: ArrayLike, headings: ArrayLike) -> Physics:
         """Boxes at their start, and robots in `cells` with `headings`."""
         cells = jnp.asarray(cells, jnp.int32)
         robots = Robots(

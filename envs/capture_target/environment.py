@@ -78,12 +78,7 @@ class CaptureTarget(Environment):
         cells = jax.random.randint(cell_key, (self.num_agents + 1, 2), 0, self.grid)
         return self._place(cells[:-1], cells[-1], self.sample_noise(noise_key).visible)
 
-    def _place(
-        self,
-        agent_cells: Int[ArrayLike, "agents 2"],
-        target_cell: Int[ArrayLike, "2"],
-        visible: Bool[ArrayLike, "agents"],
-    ) -> Physics:
+    def _place(self, agent_cells: ArrayLike, target_cell: ArrayLike, visible: ArrayLike) -> Physics:
         cells, target = jnp.asarray(agent_cells, jnp.int32), jnp.asarray(target_cell, jnp.int32)
         never = jnp.full(self.num_agents, -1, jnp.int32)
         return Physics(
