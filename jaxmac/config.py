@@ -170,7 +170,7 @@ def _typed(name: str, value: Any, kind: type) -> Any:
         try:
             return float(str(value)) if isinstance(value, np.floating) else float(value)
         except OverflowError:  # an integer beyond all floats
-            return math.inf if value > 0 else -math.inf
+            return math.inf if str(value)[0] != "-" else -math.inf
     if kind is int and isinstance(value, numbers.Integral) and not switch:
         return int(value)
     if kind is str and isinstance(value, str):

@@ -164,9 +164,10 @@ class PettingZooView(ParallelEnv):
         }
 
     def _infos(self) -> Dict:
-        ts, infos = self._ts, {}
+        ts = self._ts
+        infos: Dict = {}
         for i, agent in enumerate(self.agents):
-            info = {"ended": bool(ts.ended[i]), "elapsed": int(ts.elapsed[i])}
+            info: Dict = {"ended": bool(ts.ended[i]), "elapsed": int(ts.elapsed[i])}
             infos[agent] = info | {"macro_action": int(ts.macro_action[i])}
             if self.mask_in == "info":
                 infos[agent]["action_mask"] = self._mask(i)
