@@ -58,8 +58,8 @@ def _shapes_of(kind):
     """Name -> annotation of the fields of a class whose annotation starts with "..."; empty for most classes."""
     if not (hasattr(kind, "_flax_dataclass") or hasattr(kind, "_fields")):
         return {}
-    hints = typing.get_type_hints(kind)
-    return {name: hint for name, hint in hints.items() if getattr(hint, "dim_str", "").startswith("...")}
+    hints = {name: hint for name, hint in typing.get_type_hints(kind).items() if inspect.isclass(hint)}
+    return {name: hint for name, hint in hints.items() if _has_array(hint) and hint.dim_str.startswith("...")}
 
 
 def _check_fields(where, value):
