@@ -42,7 +42,14 @@ def arguments_of(kind):
 
 def start(*arguments):
     command = [sys.executable, "-m", "jaxmac", *map(str, arguments)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+    return subprocess.Popen(command, preexec_fn=hear_signals, **pipes)
+
+
+def hear_signals():
+    """A suite in the background may ignore Ctrl-C and hangups, and the commands that it starts would, too."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def rows_of(run):
