@@ -95,8 +95,8 @@ def test_random_interruptions_change_nothing(kind, tmp_path):
         is_begun = any(checkpoint.saved_iterations(run, group) for group in range(2))
         process = start("resume", run) if is_begun else start(*arguments_of(kind), "--out", run, "--overwrite")
         way, text = interrupt(process, draw)
-        if "Traceback" in text:  # Python itself may be interrupted while it still imports
-            assert way != "kill" and "<frozen importlib" in text, text
+        if "Traceback" in text:  # of Python, which was interrupted before or after jaxmac's own part
+            assert way in ("ctrl-c", "twice") and "KeyboardInterrupt" in text, text
         made += 1
         if json_status(run) == "finished":
             ended += 1
