@@ -1,7 +1,8 @@
 """To and from other libraries' interfaces, the only place with dicts of agents.
 
 `from_jaxmarl` makes any JaxMARL environment one of ours; `to_jaxmarl` and `to_pettingzoo` give ours their
-interfaces. The libraries are optional: `pip install 'jaxmac[adapters]'`.
+interfaces, and `rollout_manager` gives JaxMARL's programs our masks. The libraries are optional:
+`pip install 'jaxmac[adapters]'`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from jaxmac.envs.environment import Environment
 
-__all__ = ["from_jaxmarl", "to_jaxmarl", "to_pettingzoo"]
+__all__ = ["from_jaxmarl", "rollout_manager", "to_jaxmarl", "to_pettingzoo"]
 
 
 def from_jaxmarl(env: Any, **options: Any) -> Environment:
@@ -35,6 +36,18 @@ def to_jaxmarl(env: Environment, *, fresh: bool = False) -> Any:
     installed, ValueError if `env` is no Environment.
     """
     return _load("outgoing_jaxmarl").JaxMARLView(_checked(env), fresh)
+
+
+def rollout_manager(env: Any, batch_size: int, **options: Any) -> Any:
+    """JaxMARL's `CTRolloutManager` for a view of `to_jaxmarl`, or for a wrapper around one.
+
+    It gives masks of available macro-actions (`get_valid_actions`), the global state as `obs["__all__"]` and the
+    team's reward as `rewards["__all__"]`. A program of JaxMARL's gets them without a change to it when
+    `program.CTRolloutManager` is set to this function.
+
+    Raises ImportError if JaxMARL is not installed, ValueError if `env` is no such view.
+    """
+    return _load("outgoing_jaxmarl").rollout_manager(env, batch_size, **options)
 
 
 def to_pettingzoo(

@@ -1,4 +1,4 @@
-"""One of our environments as a JaxMARL `MultiAgentEnv`."""
+"""One of our environments as a JaxMARL `MultiAgentEnv`, and JaxMARL's rollout manager with its masks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from flax import struct
 from jaxmarl.environments import spaces
 from jaxmarl.environments.multi_agent_env import MultiAgentEnv
 from jaxmarl.environments.multi_agent_env import State as BaseState
+from jaxmarl.wrappers.baselines import CTRolloutManager
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxmac.envs.environment import Environment, EnvState, TimeStep
@@ -29,12 +30,13 @@ class JaxMARLView(MultiAgentEnv):
     """`env` for JaxMARL's algorithms and wrappers.
 
     * An action is a macro-action, read only where the agent's last one has ended. `get_avail_actions` tells: an
-      agent whose macro-action runs has that one available, the others those that may start.
+      agent whose macro-action runs has that one available, the others those that may start. `CTRolloutManager`
+      of JaxMARL asks for masks only where the environment is SMAX or Hanabi by its name; `rollout_manager` does.
     * Observations are macro-observations, each without padding; `obs["world_state"]` and `get_world_state(state)`
       are the global state.
-    * Every agent gets the team's reward. (`CTRolloutManager` adds them up.)
-    * `dones` are the same for all, at `terminal` and at `truncated`; the info tells them apart, and has `ended`,
-      `elapsed` and `macro_action`, `[agents]` each.
+    * Every agent gets the team's reward. (`CTRolloutManager` adds them up, `rollout_manager` does not.)
+    * `dones` are the same for all, at `terminal` and at `truncated`. The info tells them apart, and has `ended`,
+      `elapsed` and `macro_action`. JaxMARL's programs take an info apart by agents: each entry is `[agents]`.
     * `step` starts a new episode after the end, `step_env` stays there, as everywhere in JaxMARL.
     """
 
@@ -84,11 +86,14 @@ class JaxMARLView(MultiAgentEnv):
 
     @partial(jax.jit, static_argnums=0)
     def get_avail_actions(self, state: State) -> Dict:
-        """What each agent may do now, bool `[its actions]`: start something, or go on with what it is doing."""
+        """What each agent may do now: start something, or go on with what it is doing.
+
+        Masks are bool `[actions]`, of the agent with the most actions for all: JaxMARL's programs stack them.
+        """
         env_state = state.env_state
         running = jax.nn.one_hot(env_state.macro_action, self.env.max_actions, dtype=bool)
         mask = jnp.where(env_state.ended[:, None], self.env.available(env_state.physics), running)
-        return {a: mask[i, :n] for i, (a, n) in enumerate(zip(self.agents, self.env.num_actions, strict=True))}
+        return {agent: mask[i] for i, agent in enumerate(self.agents)}
 
     def get_world_state(self, state: State) -> Float[Array, "state"]:
         """The global state."""
@@ -104,5 +109,23 @@ def _state(env_state: EnvState) -> State:
 
 
 def _info(ts: TimeStep) -> Dict:
-    names = ("ended", "elapsed", "macro_action", "terminal", "truncated")
-    return {name: getattr(ts, name) for name in names}
+    of_agents = {name: getattr(ts, name) for name in ("ended", "elapsed", "macro_action")}
+    return of_agents | {name: jnp.full(ts.ended.shape, getattr(ts, name)) for name in ("terminal", "truncated")}
+
+
+def rollout_manager(env: Any, batch_size: int, **options: Any) -> CTRolloutManager:
+    """JaxMARL's `CTRolloutManager` with what it gives SMAX by its name: masks, global state, the reward once.
+
+    `env` is a view or a wrapper around one; the options are those of `CTRolloutManager`. `get_valid_actions` takes
+    states of the view, which is `state.env_state` under one wrapper. Raises ValueError if `env` is anything else.
+    """
+    view = env
+    while not isinstance(view, JaxMARLView):
+        if not hasattr(view, "_env"):
+            raise ValueError(f"env is {env!r}, but must be from to_jaxmarl, or a wrapper around that")
+        view = view._env
+    manager = CTRolloutManager(env, batch_size, **options)
+    manager.get_valid_actions = jax.vmap(view.get_avail_actions)
+    manager.global_state = lambda obs, state: obs["world_state"]
+    manager.global_reward = lambda rewards: rewards[manager.training_agents[0]]
+    return manager

@@ -201,7 +201,7 @@ def test_as_jaxmarl_the_same_episode_and_who_may_choose(macro_line):
         allowed = {agent: x.tolist() for agent, x in theirs.get_avail_actions(state).items()}
         started = t == 0
         assert allowed["agent_0"] == [True, started or t == 2, started or t == 2]
-        assert allowed["agent_1"] == [True, started or t == 2]
+        assert allowed["agent_1"] == [True, started or t == 2, False]
         own, ts = macro_line.step(jax.random.key(t), own, jnp.array([0, 0]))
         obs, state, rewards, dones, info = theirs.step_env(
             jax.random.key(t), state, {"agent_0": 0 if t != 1 else 2, "agent_1": 0}
@@ -224,7 +224,7 @@ def test_as_jaxmarl_an_episode_ends_and_starts_anew(macro_line):
     _, state, _, dones, _ = theirs.step(jax.random.key(0), state, actions)
     assert not dones["__all__"] and state.step == 1
     _, state, _, dones, info = theirs.step(jax.random.key(0), state, actions)
-    assert all(dones.values()) and info["truncated"] and not info["terminal"] and state.step == 0
+    assert all(dones.values()) and info["truncated"].all() and not info["terminal"].any() and state.step == 0
 
 
 def test_jaxmarl_s_rollout_manager_and_logger_run_box_pushing():
