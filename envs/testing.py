@@ -206,7 +206,8 @@ def check_padding_and_choice(env: Environment, played: Played) -> None:
             _demand(env, not beyond.any(), f"{name} of agent {i} is not zero beyond its {size} entries")
         named = ts.macro_action[..., i]
         _demand(env, (named < actions).all(), f"macro_action of agent {i} is {named.max()}, it has {actions}")
-    stuck = ts.ended & ~ts.avail.any(axis=-1)
+    finished = (ts.terminal | ts.truncated)[..., None]  # nobody chooses any more
+    stuck = ts.ended & ~finished & ~ts.avail.any(axis=-1)
     _demand(env, not stuck.any(), f"one must be chosen, but no macro-action is available {_where(stuck)}")
 
 

@@ -58,6 +58,7 @@ def command_train(arguments: Sequence[str]) -> int:
         checkpoint_every=given.checkpoint_every,
         checkpoint_replay=given.checkpoint_replay,
         log=given.log,
+        check_environment=given.check_environment,
         **changed,
     )
     report_result(result, out)
@@ -88,6 +89,11 @@ def _train_class(algorithm: str, env_id: str, preset: str, chosen: dict[str, str
         ("checkpoint_every", documented(int, "evaluations between checkpoints"), 10),
         ("checkpoint_replay", documented(bool, "keep the replay in checkpoints, for `jaxmac resume`"), True),
         ("log", documented(str, "besides metrics.csv, separated by commas: " + ", ".join(SINKS)), ""),
+        (
+            "check_environment",
+            documented(bool, "check the contract of an environment from outside the library"),
+            True,
+        ),
     ]
     for name, field in settings_of(type(config)).items():
         owner = f"{part_of(field)}: " if part_of(field) else ""

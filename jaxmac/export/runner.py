@@ -86,6 +86,6 @@ class Policy:
         counts, allowed = self.about["num_actions"], np.ones(1, bool)
         for agent, free in enumerate(available.reshape(len(counts), -1)):
             if must_choose is not None and not must_choose[agent]:
-                free = free & (np.arange(len(free)) == last_macro_action[agent])
+                free = np.arange(len(free)) == last_macro_action[agent]
             allowed = (allowed[:, None] & free[: counts[agent]]).ravel()
         return allowed

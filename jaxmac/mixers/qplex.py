@@ -57,9 +57,12 @@ class QPLEX(nn.Module):
         `inputs.value`, if given (raw dueling utilities), replaces V_i: advantages can then be positive, and IGM
         fails. Raises ValueError if `v_over_feasible` is False and `inputs.available` is missing.
         """
-        over = inputs.feasible if self.v_over_feasible else inputs.available
-        if over is None:
-            raise ValueError("available=None: QPLEX with v_over_feasible=False needs the availability mask")
+        over = inputs.feasible
+        if not self.v_over_feasible:
+            if inputs.available is None:
+                raise ValueError("available=None: QPLEX with v_over_feasible=False needs the availability mask")
+            # An agent that runs on may have nothing available, and no maximum over it.
+            over = jnp.where(jnp.any(inputs.available, axis=-1, keepdims=True), inputs.available, inputs.feasible)
         value = feasible_max(inputs.q_all, over) if inputs.value is None else inputs.value
         terms = self.terms(inputs.q_all, inputs.chosen, value, inputs.mixer_state)
         factor = terms.importance - 1 if self.is_minus_one else terms.importance

@@ -1,7 +1,9 @@
 """Masks of macro-actions, and the conditional arg max over them.
 
 The feasible set F_i of an agent holds the macro-actions that it may run next: every available one where it chooses,
-only the running one where it does not (docs/specifications/mixers.md, section 5).
+only the running one where it does not (docs/specifications/mixers.md, section 5). It is empty only where an agent
+chooses among nothing. The arg max over it is index 0 and the maximum 0; no target reads them, because the cuts of
+the record end the value there (`jaxmac.record.episode.ends_value`).
 """
 
 import jax.numpy as jnp
@@ -53,5 +55,6 @@ def take_chosen(q_all: Float[Array, "*rows actions"], chosen: Int[Array, "*rows"
 def feasible_max(
     q_all: Float[Array, "*rows actions"], feasible: Bool[Array, "*rows actions"]
 ) -> Float[Array, "*rows"]:
-    """The largest utility over the feasible set; `NEGATIVE` where the set is empty."""
-    return jnp.max(jnp.where(feasible, q_all, NEGATIVE), axis=-1)
+    """The largest utility over the feasible set; 0 where the set is empty, as of no macro-action."""
+    largest = jnp.max(jnp.where(feasible, q_all, NEGATIVE), axis=-1)
+    return jnp.where(jnp.any(feasible, axis=-1), largest, 0.0)

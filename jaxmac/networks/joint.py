@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmac.networks.choice import is_action
+from jaxmac.networks.choice import feasible_set
 
 LARGEST = 2**16  # the most joint macro-actions for which a network may have outputs
 
@@ -47,12 +47,12 @@ class Joint(NamedTuple):
         choosing: Bool[Array, "*rows agents"],
         running: Int[Array, "*rows agents"],
     ) -> Bool[Array, "*rows joint"]:
-        """Joint macro-actions that are available to all agents and in which non-choosing agents keep what they run.
+        """Joint macro-actions of feasible ones: available where an agent chooses, else the one that it runs.
 
-        The running macro-action of an agent that does not choose must be available, too, as in the reference
-        program (docs/specifications/value_based.md, section 5.2).
+        None is allowed only where an agent that chooses has none available (docs/specifications/value_based.md,
+        section 5.2).
         """
-        free = available & (choosing[..., None] | is_action(running, available.shape[-1]))
+        free = feasible_set(available, choosing, running)
         joint = free[..., 0, : self.num_actions[0]]
         for agent, count in enumerate(self.num_actions[1:], start=1):
             joint = (joint[..., None] & free[..., agent, None, :count]).reshape(*joint.shape[:-1], -1)

@@ -74,6 +74,19 @@ def mark(episode: Episode, *, close_on_terminal: bool) -> Marks:
     return Marks(ended, started, next_start=jnp.where(ended, steps[:, None] + 1, started))
 
 
+def ends_value(episode: Episode, *, timeout_is_terminal: bool) -> Bool[Array, "time"]:
+    """The steps of a single episode after which nothing is bootstrapped: the flags `terminal` of all cuts.
+
+    They are the environment's terminations, the time limit with `timeout_is_terminal`, and every step after which
+    an agent that must choose has no macro-action available, for example where an environment offers none at its
+    time limit: the team cannot go on from there, so there is no successor value to maximise
+    (docs/specifications/README.md, decision 4).
+    """
+    stuck = jnp.any(episode.ended & ~jnp.any(episode.avail[1:], axis=-1), axis=-1)
+    ends = episode.terminal | stuck
+    return ends | episode.truncated if timeout_is_terminal else ends
+
+
 def discounted_return(episode: Episode, discount: Float[Array, ""] | float) -> Float[Array, "*batch"]:
     """Sum over t of discount^t r_t, t in primitive steps; for a batch of episodes `[batch]`."""
     powers = discount ** jnp.arange(episode.mask.shape[-1])

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmac.record.episode import Episode, mark
+from jaxmac.record.episode import Episode, ends_value, mark
 from jaxmac.record.windows import accumulate_reward
 
 
@@ -77,7 +77,7 @@ def mac_sjert(
 
     episode = episode.replace(reward=real_steps(episode.reward), elapsed=real_entries(episode.elapsed))
     macro_action = real_steps(episode.macro_action).astype(jnp.int32)
-    terminal = real_steps(episode.terminal | (episode.truncated if timeout_is_terminal else False))
+    terminal = real_steps(ends_value(episode, timeout_is_terminal=timeout_is_terminal))
     marks = mark(episode, close_on_terminal=close_on_terminal)
     per_agent = jax.vmap(accumulate_reward, in_axes=(None, 1, None, None), out_axes=1)
     reward, count, after = _n_step(episode.reward, length, discount, n_step)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmac.record.episode import Episode, Marks, mark
+from jaxmac.record.episode import Episode, Marks, ends_value, mark
 
 TRAJECTORY_UNITS = ("steps", "rows", "episode")
 
@@ -83,7 +83,7 @@ def window(
 class Trajectory(NamedTuple):
     """The part of a single episode that is learned from, before it is cut into rows."""
 
-    episode: Episode
+    episode: Episode  # its `terminal` is True wherever nothing is bootstrapped, see `ends_value`
     marks: Marks  # of the whole episode
     keep: Bool[Array, "time"]  # steps whose rows are kept, some of them for the recurrent history only
     counted: Bool[Array, "time"]  # steps whose rows count in the loss
@@ -120,8 +120,8 @@ def trajectory_of(
         trajectory, trajectory_unit = max_rows, "rows"
     steps = episode.mask.shape[0]
     marks = mark(episode, close_on_terminal=close_on_terminal)
-    if timeout_is_terminal:
-        episode = episode.replace(terminal=episode.terminal | episode.truncated)
+    # After `mark`: only the environment's own termination closes running macro-actions.
+    episode = episode.replace(terminal=ends_value(episode, timeout_is_terminal=timeout_is_terminal))
     inside = window(key, joint_row_steps(marks), episode.length, trajectory, trajectory_unit, window_start)
     whole = unroll_episode or trajectory_unit == "episode"
     until_window_ends = jnp.cumsum(inside[::-1])[::-1] > 0

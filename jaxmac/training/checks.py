@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from jaxmac import envs
 from jaxmac.algorithms.base import Collection
 from jaxmac.envs.environment import Environment
+from jaxmac.envs.testing import ContractError, check_environment
 from jaxmac.runs.members import MemberSpec, is_integer
 
 LARGEST_COUNT = 2_000_000_000  # what a counter on a device, an int32, may reach
@@ -23,6 +25,28 @@ def environment_of(env: str | Environment, env_options: Mapping[str, Any] | None
             raise ValueError("env_options go with an environment id, not with an Environment instance")
         return env
     return envs.make(env, **(env_options or {}))
+
+
+_checked: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()  # class -> the attributes of what was checked
+WRAPPERS = ("jaxmac.envs.adapters", "jaxmac.envs.options")  # their environments are made of parts from outside
+
+
+def check_contract(env: Environment, wanted: bool) -> None:
+    """Check, if `wanted`, that an environment that is not the library's own keeps its contract.
+
+    It plays random episodes, which takes seconds, mostly to compile them; environments of the same class and with
+    the same attributes are checked once in a process. Raises `jaxmac.envs.ContractError`, a ValueError of one line.
+    """
+    kind, attributes = type(env), repr(sorted(vars(env).items()))
+    is_own = kind.__module__.startswith("jaxmac.envs.") and not kind.__module__.startswith(WRAPPERS)
+    if not wanted or is_own or attributes in _checked.get(kind, ()):
+        return
+    try:
+        check_environment(env)
+    except ContractError as error:
+        skip = "check_environment=False (--no-check-environment) trains nevertheless"
+        raise ContractError(f"{error}; {skip}") from error
+    _checked.setdefault(kind, set()).add(attributes)
 
 
 def check_positive(name: str, value: Any) -> None:

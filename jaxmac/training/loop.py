@@ -17,7 +17,7 @@ from jaxmac.runs.members import MemberSpec, group_members, make_members, seed_li
 from jaxmac.runs.plugins import plugins_of_run
 from jaxmac.runs.result import Result, environment_sizes
 from jaxmac.runs.sinks import check_sinks, new_log_id
-from jaxmac.training.checks import check_counts, check_positive, check_sizes, environment_of
+from jaxmac.training.checks import check_contract, check_counts, check_positive, check_sizes, environment_of
 from jaxmac.training.interruption import Interruption
 from jaxmac.training.memory import refuse_if_too_large
 from jaxmac.training.program import Program
@@ -41,6 +41,7 @@ def train(
     checkpoint_replay: bool = True,
     log: str | Sequence[str] = (),
     progress: bool = True,
+    check_environment: bool = True,
     **hyperparameters: Any,
 ) -> Result:
     """Train an algorithm for several seeds and swept values together and return a Result.
@@ -62,10 +63,13 @@ def train(
         log: registered sinks that get the metrics besides metrics.csv, such as "tensorboard" or "wandb": a sequence
             of names, or a text with commas. They need `out`.
         progress: show progress on stderr.
+        check_environment: whether an environment from outside the library must keep the contract that
+            `jaxmac.check_environment` tests. The check takes seconds, once in a process.
         **hyperparameters: settings of the algorithm and its parts, which replace those of the preset.
 
     Raises:
-        ValueError: something is unknown or out of range; raised in one line before compiling.
+        ValueError: something is unknown or out of range, or the environment breaks its contract; raised in one line
+            before the run compiles.
         MemoryError: the run does not fit into memory; the message says which settings would.
         OSError: the run directory cannot be used.
         NonFiniteLossError: a loss is not finite; files written so far are kept.
@@ -79,6 +83,7 @@ def train(
         check_positive("checkpoint_every", checkpoint_every)
         specs = make_members(algorithm, environment, preset, hyperparameters, seeds, sweep)
         check_sizes(specs)
+        check_contract(environment, check_environment)
         sinks = check_sinks(log, out) if is_main_process() else []
         env_id = env if isinstance(env, str) else None
         programs = [Program(algorithm, environment, group, env_id=env_id) for group in group_members(specs)]

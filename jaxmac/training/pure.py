@@ -16,7 +16,14 @@ from jaxmac.envs.environment import Environment
 from jaxmac.errors import nearest
 from jaxmac.hyper import Hyper, hyper_of, static_view
 from jaxmac.record.policy import Policy
-from jaxmac.training.checks import LARGEST_COUNT, check_counts, check_positive, environment_of, most_steps
+from jaxmac.training.checks import (
+    LARGEST_COUNT,
+    check_contract,
+    check_counts,
+    check_positive,
+    environment_of,
+    most_steps,
+)
 from jaxmac.training.compiled import TrainingFunctions, training_functions
 
 
@@ -111,6 +118,7 @@ def make_train(
     preset: str = "tuned",
     episodes: int = 5_000,
     env_options: dict[str, Any] | None = None,
+    check_environment: bool = True,
     **hyperparameters: Any,
 ) -> TrainFunction:
     """The pure function underneath `jaxmac.train`, for one member.
@@ -121,7 +129,7 @@ def make_train(
     metrics only.
 
     Args:
-        algorithm, env, preset, env_options, **hyperparameters: as in `jaxmac.train`.
+        algorithm, env, preset, env_options, check_environment, **hyperparameters: as in `jaxmac.train`.
         episodes: training episodes, rounded up to whole iterations of `num_envs`.
 
     Raises ValueError, in one line, for anything unknown or out of range.
@@ -129,6 +137,7 @@ def make_train(
     environment = environment_of(env, env_options)
     check_positive("episodes", episodes)
     config = configure(algorithm, preset, environment, hyperparameters)
+    check_contract(environment, check_environment)
     built = make_algorithm(algorithm, environment, config)
     check_counts(environment, config, built.collection, len(built.streams), episodes)
     steps = most_steps(environment, config, len(built.streams), episodes)

@@ -8,20 +8,21 @@ import numpy as np
 import pytest
 from support.mac_q_recordings import Recorded, small
 
-from jaxmac.algorithms import configure, mac_q
+from jaxmac.algorithms import actor_critic, configure, mac_q
+from jaxmac.algorithms.stochastic_policy import sampled_policy
 from jaxmac.networks.joint import joint_of
 from jaxmac.record.policy import Policy
 
 
 def team_step(**changed):
     """A batch of one TimeStep of a team whose agent 0 still runs macro-action 1."""
-    return SimpleNamespace(
-        macro_obs=jnp.ones((1, 3, 2)),
-        macro_action=jnp.array([[1, 0, 0]]),
-        ended=jnp.array([[False, True, True]]),
-        avail=jnp.array([[[1, 1, 0], [1, 1, 1], [1, 1, 0]]], bool),
-        **changed,
-    )
+    fields = {
+        "macro_obs": jnp.ones((1, 3, 2)),
+        "macro_action": jnp.array([[1, 0, 0]]),
+        "ended": jnp.array([[False, True, True]]),
+        "avail": jnp.array([[[1, 1, 0], [1, 1, 1], [1, 1, 0]]], bool),
+    }
+    return SimpleNamespace(**fields | changed)
 
 
 def test_joint_numbers_are_row_major():
@@ -39,6 +40,27 @@ def test_allowed_joint_macro_actions_leave_the_running_ones_alone():
     choosing, running = jnp.array([False, True, False]), jnp.array([1, 0, 0])
     allowed = np.flatnonzero(joint.allowed(avail, choosing, running))
     assert [joint.split(jnp.array(k)).tolist() for k in allowed] == [[1, 0, 0], [1, 1, 0]]
+
+
+@pytest.mark.parametrize("kind", ["mac-cen-q", "mac-cac"])
+def test_a_running_macro_action_that_could_not_start_now_leaves_the_others_their_choice(kind):
+    """The arg max was taken over nothing: index 0, whatever the others may choose."""
+    joint = joint_of((2, 3, 2), (1, 1, 1))
+    avail = jnp.array([[1, 0, 0], [0, 0, 1], [0, 1, 0]], bool)
+    choosing, running = jnp.array([False, True, True]), jnp.array([1, 0, 0])
+    allowed = np.flatnonzero(joint.allowed(avail, choosing, running))
+    assert [joint.split(jnp.array(k)).tolist() for k in allowed] == [[1, 2, 1]]
+    ts = team_step(avail=avail[None])
+    if kind == "mac-cen-q":
+        parts, hyper = small(kind)
+        policy = mac_q.behaviour(parts, mac_q.init(parts, jax.random.key(3), hyper).params, "main")
+    else:
+        env = Recorded()
+        networks = actor_critic.make_networks(env, configure(kind, "reference", env, {}), kind)
+        params = networks.actors.init(jax.random.key(0))
+        policy = sampled_policy(networks.actors, params, (networks.joint.size,), networks.joint)
+    _, chosen = policy.act(jax.random.key(0), policy.initial_carry(1), ts, jnp.zeros(1))
+    assert chosen.tolist() == [[1, 2, 1]]
 
 
 def test_too_many_joint_macro_actions_are_refused_with_advice():

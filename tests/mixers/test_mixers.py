@@ -25,7 +25,7 @@ from jaxmac.mixers.testing import (
     random_instances,
     utility_gradient,
 )
-from jaxmac.networks.choice import conditional_argmax, feasible_max
+from jaxmac.networks.choice import conditional_argmax, feasible_max, is_action
 
 FACTORISED = [name for name, mixer in MIXERS.items() if mixer.module.factorised]
 random_cases = lru_cache(partial(random_instances, count=300))
@@ -257,6 +257,17 @@ def test_unconditional_v_breaks_conditional_igm():
         check_igm(literal, random_cases(literal, 3))
     with pytest.raises(MixerError, match="mixer 'qplex': an infeasible utility of 1"):
         check_mixer(literal)
+
+
+def test_unconditional_v_of_one_who_runs_on_with_nothing_available_is_its_own_utility():
+    inputs = golden_inputs()
+    runs_on = jnp.arange(inputs.chosen.shape[-1]) == 0
+    feasible = jnp.where(runs_on[:, None], is_action(inputs.chosen, inputs.q_all.shape[-1]), True)
+    inputs = inputs._replace(feasible=feasible, available=jnp.ones_like(feasible) & ~runs_on[:, None])
+    params = quick_jit(QPLEX().init)(jax.random.key(0), inputs)
+    literal = QPLEX(v_over_feasible=False).apply(params, inputs)
+    close(literal, QPLEX().apply(params, inputs))
+    assert np.abs(literal).max() < 1e3
 
 
 def test_everyone_choosing_is_the_primitive_algorithm():

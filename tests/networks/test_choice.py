@@ -78,7 +78,10 @@ def test_feasible_max_of_one_who_runs_is_its_own_utility():
 def test_no_action_is_worth_nothing_and_stays_finite():
     q = jnp.ones((2, 4))
     np.testing.assert_array_equal(targets.take_chosen(q, jnp.array([-1, 2])), [0.0, 1.0])
-    assert targets.feasible_max(q, jnp.zeros((2, 4), bool))[0] == targets.NEGATIVE
+    nothing = jnp.zeros((2, 4), bool)
+    np.testing.assert_array_equal(targets.feasible_max(q, nothing), [0.0, 0.0])
+    np.testing.assert_array_equal(targets.masked_argmax(q, nothing), [0, 0])
+    assert not jax.grad(lambda q: targets.feasible_max(q, nothing).sum())(q).any()
 
 
 def test_take_chosen_sends_its_gradient_to_the_chosen_entry():
