@@ -46,7 +46,8 @@ class JointActorCriticConfig(RowsConfig, CommonConfig):
     )
     episodes_per_env: int = setting(
         1,
-        "consecutive episodes per environment, of which the num_envs that finish first are learned from",
+        "consecutive episodes per environment, of which the num_envs that finish first are learned from "
+        "(above 1, train_return favours short episodes)",
         low=1,
         high=16,
     )

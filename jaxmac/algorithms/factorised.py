@@ -37,7 +37,7 @@ class FactorisedConfig(SharedAgentsConfig, ValueBasedConfig):
 
     dueling: str = setting(
         "auto",
-        "dueling head of the utilities (auto: the mixer's own, centred for QPLEX)",
+        "dueling head of the utilities (auto: the mixer's own, centred for QPLEX; raw: QPLEX gets the head's V)",
         choices=("auto", *DUELING),
     )
 

@@ -62,6 +62,9 @@ class OnSteps:
 class OnJointRows(WindowsConfig, LastActionConfig):
     """Hyperparameters of the ablations without Mac-SJERT, which learn from joint rows as AVF does."""
 
+    obs_last_action: bool = setting(
+        False, "the agent's last macro-action (one-hot) is part of its input, as it always is with Mac-SJERT"
+    )
     macro_state: str = setting("start", "macro-state that conditions the mixer", choices=MACRO_STATES)
     trajectory_unit: str = setting(
         "episode",
@@ -77,7 +80,12 @@ ABLATIONS = {"none": OnSteps, "atpg": OnSteps, "mac-sjert": OnJointRows, "both":
 class ToMacVFConfig(FactorisedConfig):
     """Hyperparameters of ToMacVF; those of its mixer, memory and sampler join them."""
 
-    ablation: str = setting("none", "parts of ToMacVF that are left out", choices=ABLATIONS, chooses="ablation")
+    ablation: str = setting(
+        "none",
+        "parts of ToMacVF that are left out (mac-sjert: agents and attention see less of the macro-actions, too)",
+        choices=ABLATIONS,
+        chooses="ablation",
+    )
     n_step: int = setting(1, "primitive steps of a micro-transition (n of its n-step target)", low=1)
     micro_weight: float = setting(1.0, "weight of the micro-TD loss", low=0.0, traced=True)
     macro_weight: float = setting(1.0, "weight of the macro-TD loss", low=0.0, traced=True)
@@ -87,7 +95,9 @@ class ToMacVFConfig(FactorisedConfig):
     attention_threshold: float = setting(0.1, "attention weights to other agents below this are set to 0", low=0.0)
     attention_renormalise: bool = setting(False, "rescale the remaining attention weights to sum to one")
     attention_residual: bool = setting(False, "add each agent's own encoded history to the attention's output")
-    stale_obs_at_execution: bool = setting(False, "agents act on macro-observations, not on current observations")
+    stale_obs_at_execution: bool = setting(
+        False, "agents act on macro-observations, not on current observations, which are learned from in any case"
+    )
 
 
 def check(env: Environment, config: ToMacVFConfig) -> None:

@@ -31,7 +31,7 @@ COLUMNS = (
     "eval_return",
     "eval_discounted_return",
     "eval_length",
-    "train_return",
+    "train_return",  # of the episodes learned from: with episodes_per_env above 1 it favours short ones
     "loss",
     "epsilon",
 )

@@ -11,10 +11,12 @@ from support.records import fields_of
 from support.samples import sample_of
 
 from jaxmac import envs
-from jaxmac.algorithms import Progress, configure, make_algorithm, tomacvf
+from jaxmac.algorithms import Progress, avf, configure, make_algorithm, tomacvf
+from jaxmac.algorithms.factorised import mixer_inputs
 from jaxmac.algorithms.value_based import LearnerState, update_target
 from jaxmac.hyper import Hyper, hyper_of
 from jaxmac.mixers import MixerInputs
+from jaxmac.networks.agent import Utilities
 from jaxmac.networks.attention import AgentContext
 from jaxmac.networks.choice import conditional_argmax, feasible_set
 from jaxmac.record.policy import random_policy
@@ -249,6 +251,24 @@ def test_every_option_reaches_the_loss(env, batch):
         losses[str(options)] = loss(**options)
     assert np.isfinite(list(losses.values())).all()
     assert len(set(losses.values())) == len(losses), losses
+
+
+@pytest.mark.parametrize("dueling", ["raw", "centred", "auto", "none"])
+@pytest.mark.parametrize("learner", ["avf-qplex", "none", "atpg", "mac-sjert", "both"])
+def test_only_raw_dueling_feeds_the_heads_value_to_the_mixer(learner, dueling, env):
+    """In AVF and in ToMacVF, whatever is left out of it."""
+    if learner == "avf-qplex":
+        settings = {k: v for k, v in SMALL.items() if k != "attention_width"} | {"dueling": dueling}
+        networks = avf.make_networks(env, configure("avf-qplex", "paper", env, settings), "qplex")
+    else:
+        config = configure("tomacvf-qplex", "paper", env, SMALL | {"ablation": learner, "dueling": dueling})
+        networks = tomacvf.make_networks(env, config, "qplex")
+    shape = jnp.zeros((1, 1, 2))
+    said = Utilities(jnp.zeros((1, 1, 2, env.max_actions)), jnp.zeros((1, 1, 2, 8)), shape + 5.0)
+    avail, chosen = jnp.ones((1, 1, 2, env.max_actions), bool), shape.astype(int)
+    inputs = mixer_inputs(networks, said, chosen, avail, shape == 0, chosen, jnp.zeros((1, 1, 3)))
+    assert inputs.value is (said.value if dueling == "raw" else None)
+    assert networks.agents.layout.network.dueling == ("centred" if dueling == "auto" else dueling)
 
 
 @pytest.mark.slow
