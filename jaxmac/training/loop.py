@@ -76,49 +76,56 @@ def train(
         TrainingError: a file could not be written while training, for example because the disk is full.
     """
     console = progress_console(progress)
-    with raise_on_all():
-        environment = environment_of(env, env_options)
-        check_positive("episodes", episodes)
-        check_positive("chunk", 1 if chunk is None else chunk)
-        check_positive("checkpoint_every", checkpoint_every)
-        specs = make_members(algorithm, environment, preset, hyperparameters, seeds, sweep)
-        check_sizes(specs)
-        check_contract(environment, check_environment)
-        sinks = check_sinks(log, out) if is_main_process() else []
-        env_id = env if isinstance(env, str) else None
-        programs = [Program(algorithm, environment, group, env_id=env_id) for group in group_members(specs)]
-        on_disk = announce(console, algorithm, environment, specs, programs, episodes, checkpoint_replay)
-    config: dict[str, Any] = {
-        "format": FORMAT,
-        "status": "running",
-        "algorithm": algorithm,
-        "env": environment.name,
-        "env_options": dict(environment.options if env_id is None else env_options or {}),
-        "env_rebuildable": env_id is not None,
-        "env_sizes": environment_sizes(environment),
-        "preset": preset,
-        "seeds": seed_list(seeds),
-        "episodes": int(episodes),
-        "sweep": {name: list(dict.fromkeys(spec.swept[name] for spec in specs)) for name in sweep or {}},
-        "hyperparameters": {name: vars(specs[0].config)[name] for name in hyperparameters},
-        "settings": settings_of_run(specs),
-        "plugins": plugins_of_run(algorithm, [spec.config for spec in specs], env_id, sinks),
-        "optimal_return": environment.optimal_return,
-        "checkpoint_every": int(checkpoint_every),
-        "checkpoint_replay": bool(checkpoint_replay),
-        "log": sinks,
-        "log_id": new_log_id() if sinks else None,
-        "versions": versions(),
-        "backend": jax.default_backend(),
-    }
-    asked = {"chunk": chunk, "log": log, "log_id": None, "hyperparameters": None}  # these are among the settings
-    refuse_differences(config | asked)
-    members = [{"seed": spec.seed, **spec.swept} for spec in specs]
-    with Interruption(console.print) as stop, RunDirectory(out, is_main_process()) as directory:
-        with raise_on_all():
-            directory.claim(overwrite, on_disk)
-        result = Result({}, members, config, environment, directory.path, "running", specs, {})
-        Session(result, directory, console, stop, chunk).run(programs)
+    with Interruption(console.print) as stop:
+        with stop.at_once():
+            with raise_on_all():
+                environment = environment_of(env, env_options)
+                check_positive("episodes", episodes)
+                check_positive("chunk", 1 if chunk is None else chunk)
+                check_positive("checkpoint_every", checkpoint_every)
+                specs = make_members(algorithm, environment, preset, hyperparameters, seeds, sweep)
+                check_sizes(specs)
+                check_contract(environment, check_environment)
+                sinks = check_sinks(log, out) if is_main_process() else []
+                env_id = env if isinstance(env, str) else None
+                programs = [Program(algorithm, environment, group, env_id=env_id) for group in group_members(specs)]
+                on_disk = announce(console, algorithm, environment, specs, programs, episodes, checkpoint_replay)
+            config: dict[str, Any] = {
+                "format": FORMAT,
+                "status": "running",
+                "algorithm": algorithm,
+                "env": environment.name,
+                "env_options": dict(environment.options if env_id is None else env_options or {}),
+                "env_rebuildable": env_id is not None,
+                "env_sizes": environment_sizes(environment),
+                "preset": preset,
+                "seeds": seed_list(seeds),
+                "episodes": int(episodes),
+                "sweep": {name: list(dict.fromkeys(spec.swept[name] for spec in specs)) for name in sweep or {}},
+                "hyperparameters": {name: vars(specs[0].config)[name] for name in hyperparameters},
+                "settings": settings_of_run(specs),
+                "plugins": plugins_of_run(algorithm, [spec.config for spec in specs], env_id, sinks),
+                "optimal_return": environment.optimal_return,
+                "checkpoint_every": int(checkpoint_every),
+                "checkpoint_replay": bool(checkpoint_replay),
+                "log": sinks,
+                "log_id": new_log_id() if sinks else None,
+                "versions": versions(),
+                "backend": jax.default_backend(),
+            }
+            asked = {
+                "chunk": chunk,
+                "log": log,
+                "log_id": None,
+                "hyperparameters": None,
+            }  # these are among the settings
+            refuse_differences(config | asked)
+            members = [{"seed": spec.seed, **spec.swept} for spec in specs]
+        with RunDirectory(out, is_main_process()) as directory:
+            with raise_on_all():
+                directory.claim(overwrite, on_disk)
+            result = Result({}, members, config, environment, directory.path, "running", specs, {})
+            Session(result, directory, console, stop, chunk).run(programs)
     return result
 
 

@@ -64,7 +64,7 @@ def resume(
     """
     console, folder = progress_console(progress), Path(path)
     with Interruption(console.print) as stop, RunDirectory(path, is_main_process()) as directory:
-        with raise_on_all():
+        with stop.at_once(), raise_on_all():
             read_config(path)  # what holds no run is not locked
             directory.lock()
             run = load(path, env, need_rows=False)

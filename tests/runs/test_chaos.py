@@ -81,7 +81,13 @@ def interrupt(process, draw):
     if way == "twice":
         time.sleep(draw.uniform(0.0, 0.3))
         process.send_signal(signal.SIGINT)
-    text = process.communicate(timeout=300)[1]
+    try:
+        text = process.communicate(timeout=60)[1]
+    except (
+        subprocess.TimeoutExpired
+    ):  # Python loses a Ctrl-C in a callback of its garbage collector; a user repeats it
+        process.send_signal(signal.SIGINT)
+        text = process.communicate(timeout=120)[1]
     return way, text
 
 

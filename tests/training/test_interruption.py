@@ -182,6 +182,23 @@ def test_while_compiling_a_signal_takes_effect_at_once():
         pytest.fail("went on")
 
 
+def test_a_signal_that_python_loses_takes_effect_at_the_next_check(monkeypatch):
+    """Python ignores what is raised in a finaliser, or in a callback of its garbage collector."""
+
+    class Finalised:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    lost = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: lost.append(unraisable.exc_type))
+    with Interruption(lambda text: None) as stopping:
+        with stopping.at_once():
+            Finalised()
+        assert lost == [KeyboardInterrupt]
+        with pytest.raises(KeyboardInterrupt):
+            stopping.check()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_after_a_stop_by_the_cluster_the_process_ends(number):
     before = signal.getsignal(number)
