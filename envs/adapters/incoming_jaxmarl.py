@@ -30,7 +30,8 @@ class FromJaxMARL(Environment):
 
     * Observation: the agent's, flattened, padded on the right where agents differ.
     * State: `state` if given, else `get_world_state` where there is one, else all observations in a row.
-    * Availability: `get_avail_actions` (or `get_legal_moves`) where there is one.
+    * Availability: `get_avail_actions` (or `get_legal_moves`) where there is one. For actions out of `actions=` it
+      holds where those are indices of a `Discrete` space; choices out of other spaces are always available.
     * End: `dones["__all__"]` is `terminal`. Episodes do not start again by themselves. An environment that counts
       its own time limit in `dones` ends `terminal` there; to have it as `truncated`, build it with a larger limit
       and give `horizon`.
@@ -70,6 +71,7 @@ class FromJaxMARL(Environment):
         self.env, self.agents = env, tuple(env.agents)
         key = jax.eval_shape(lambda: jax.random.key(0))
         observations, world = jax.eval_shape(env.reset, key)
+        self._check_observations(observations)
         self.tables = None if actions is None else self._tables(actions)
         counts = [len(t) for t in self.tables.values()] if self.tables else self._counts()
         self.avail_of = self._availability(world)
@@ -99,12 +101,12 @@ class FromJaxMARL(Environment):
             counts.append(int(space.n))
         return counts
 
-    def _tables(self, actions: Any) -> dict[str, Array]:
+    def _tables(self, actions: Any) -> dict[str, np.ndarray]:
         """For each agent the actions that its choices stand for, `[actions, ...]`."""
         given = actions if isinstance(actions, Mapping) else dict.fromkeys(self.agents, actions)
         if set(given) != set(self.agents):
             raise ValueError(f"actions is for {sorted(given)}, but must be for the agents {sorted(self.agents)}")
-        tables = {agent: jnp.asarray(given[agent]) for agent in self.agents}
+        tables = {agent: np.asarray(given[agent]) for agent in self.agents}
         for agent, table in tables.items():
             shape = tuple(getattr(self.env.action_space(agent), "shape", ()))
             if table.ndim < 1 or len(table) < 1 or table.shape[1:] != shape:
@@ -116,12 +118,27 @@ class FromJaxMARL(Environment):
         """The function that says which actions are available, None where there is none."""
         for name in ("get_avail_actions", "get_legal_moves"):
             try:
-                jax.eval_shape(getattr(self.env, name), world)
+                masks = jax.eval_shape(getattr(self.env, name), world)
             except (AttributeError, NotImplementedError):
                 continue
+            for agent in self.agents:
+                count = getattr(self.env.action_space(agent), "n", 0)
+                size = int(np.prod(masks[agent].shape)) if agent in masks else 0
+                if size < count:
+                    raise ValueError(f"{name} gives {size} entries for {agent}, which has {count} actions")
             function: Callable[[Any], Dict] = getattr(self.env, name)
             return function
         return None
+
+    def _check_observations(self, observations: Any) -> None:
+        missing = [
+            agent for agent in self.agents if not isinstance(observations, Mapping) or agent not in observations
+        ]
+        if missing:
+            given = (
+                sorted(map(str, observations)) if isinstance(observations, Mapping) else type(observations).__name__
+            )
+            raise ValueError(f"reset of {self.env.name} gives {given}, but must give a dict with {missing}")
 
     def _horizon(self, horizon: int | None) -> int:
         if horizon is not None:
@@ -144,7 +161,7 @@ class FromJaxMARL(Environment):
         """One step of the other environment: observations, state, team reward, dones."""
         actions: Dict = {agent: choices[i] for i, agent in enumerate(self.agents)}
         if self.tables:
-            actions = {agent: self.tables[agent][choice] for agent, choice in actions.items()}
+            actions = {agent: jnp.asarray(self.tables[agent])[choice] for agent, choice in actions.items()}
         observations, world, rewards, dones, info = self.env.step_env(key, world, actions)
         if callable(self.reward_of):
             return observations, world, self.reward_of(rewards, info), dones
@@ -199,7 +216,9 @@ class FromJaxMARL(Environment):
             return mask
         of_agents = self.avail_of(physics.world)
         for i, (agent, count) in enumerate(zip(self.agents, self.num_actions, strict=True)):
-            mask = mask.at[i, :count].set(jnp.ravel(of_agents[agent])[:count].astype(bool))
+            indices = self.tables[agent].astype(int) if self.tables else np.arange(count)
+            if hasattr(self.env.action_space(agent), "n"):
+                mask = mask.at[i, :count].set(jnp.ravel(of_agents[agent])[indices].astype(bool))
         return mask
 
     def draw(self, state: EnvState, ax: Any) -> None:

@@ -1,0 +1,117 @@
+"""Environments of JaxMARL that come in: each trains for a moment, and nobody does what its mask forbids."""
+
+import pickle
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxmac
+from jaxmac.envs.adapters import from_jaxmarl
+
+jaxmarl = pytest.importorskip("jaxmarl")
+from jaxmac.envs.adapters.incoming_jaxmarl import FromJaxMARL  # noqa: E402
+
+FINE = -1e6  # paid by `Watched` for an action that is not available
+SMALL = {"episodes": 8, "num_envs": 4, "batch_size": 4, "learning_starts": 4, "replay_tournament": 0}
+SMALL |= {"hidden_size": 4, "replay_episodes": 8, "eval_every": 4, "eval_episodes": 2, "train_freq": 8}
+
+
+class Watched(FromJaxMARL):
+    """Pays a fine where an agent does what is not available."""
+
+    def transition(self, physics, macro_actions, started, noise):
+        allowed = self.available(physics)[jnp.arange(self.num_agents), macro_actions]
+        physics, outcome = super().transition(physics, macro_actions, started, noise)
+        return physics, outcome._replace(reward=outcome.reward + jnp.where(allowed.all(), 0.0, FINE))
+
+
+def theirs(id, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some recommend a newer version of themselves
+        return jaxmarl.make(id, **options)
+
+
+SMALL_HANABI = {"num_colors": 2, "num_ranks": 2, "hand_size": 2, "num_cards_of_rank": np.array([2, 1])}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("id", "options", "masked"),
+    [
+        ("MPE_simple_spread_v3", {}, False),
+        ("MPE_simple_speaker_listener_v4", {}, False),  # unequal agents
+        ("HeuristicEnemySMAX", {}, True),
+        ("overcooked", {}, False),
+        ("hanabi", SMALL_HANABI, True),
+        ("switch_riddle", {}, False),
+    ],
+)
+def test_each_trains_for_a_moment_within_its_masks(tmp_path, id, options, masked):
+    env = Watched(theirs(id, **options), horizon=6)
+    _, ts = env.reset(jax.random.key(0))
+    real = np.arange(env.max_actions) < np.array(env.num_actions)[:, None]
+    assert masked == (ts.avail != real).any()
+    result = jaxmac.train("avf-vdn", env, seeds=1, out=tmp_path / "run", progress=False, **SMALL)
+    rows = result.metrics
+    assert rows["episodes"][:, 0].tolist() == [0, 4, 8] and np.isfinite(rows["loss"][-1]).all()
+    for column in ("train_return", "eval_return"):
+        assert np.nanmin(rows[column]) > FINE / 2, column
+
+
+@pytest.mark.slow
+def test_a_fine_is_paid_for_what_is_not_available():
+    env = Watched(theirs("hanabi", **SMALL_HANABI), horizon=6)
+    state, ts = env.reset(jax.random.key(0))
+    assert ts.avail.sum(axis=-1).tolist()[1] == 1  # it is the other's turn: it can only wait
+    forbidden = jnp.argmin(ts.avail, axis=-1)
+    assert env.step(jax.random.key(1), state, forbidden)[1].reward < FINE / 2
+
+
+class Chooser(jaxmarl.environments.multi_agent_env.MultiAgentEnv):
+    """One agent of 3 actions, of which the second is never available."""
+
+    def __init__(self, masks=3, keys=("agent_0",), space=None):
+        super().__init__(1)
+        self.masks, self.keys = masks, keys
+        self.action_spaces = {"agent_0": space or jaxmarl.environments.spaces.Discrete(3)}
+
+    def reset(self, key):
+        return dict.fromkeys(self.keys, jnp.zeros(2)), jnp.int32(0)
+
+    def step_env(self, key, state, actions):
+        done = {"agent_0": jnp.bool_(False), "__all__": jnp.bool_(False)}
+        return {"agent_0": jnp.zeros(2)}, state + 1, {"agent_0": 1.0 * jnp.sum(actions["agent_0"])}, done, {}
+
+    def get_avail_actions(self, state):
+        return {"agent_0": (jnp.arange(self.masks) != 1).astype(jnp.uint8)}
+
+
+def test_masks_hold_for_actions_that_are_chosen_among():
+    chosen = from_jaxmarl(Chooser(), horizon=3, actions=[2, 1])
+    state, ts = chosen.reset(jax.random.key(0))
+    assert ts.avail.tolist() == [[True, False]]
+    assert chosen.step(jax.random.key(0), state, [0])[1].reward == 2
+    box = jaxmarl.environments.spaces.Box(-1, 1, (2,))
+    of_box = from_jaxmarl(Chooser(space=box), horizon=3, actions=[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    assert of_box.reset(jax.random.key(0))[1].avail.tolist() == [[True] * 4]
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        (Chooser(masks=2), "get_avail_actions gives 2 entries for agent_0, which has 3 actions"),
+        (Chooser(keys=("0",)), "reset of Chooser gives ['0'], but must give a dict with ['agent_0']"),
+    ],
+)
+def test_an_environment_that_does_not_fit_is_one_line(env, words):
+    with pytest.raises(ValueError) as error:
+        from_jaxmarl(env, horizon=3)
+    assert str(error.value) == words
+
+
+def test_it_pickles():
+    env = pickle.loads(pickle.dumps(from_jaxmarl(Chooser(), horizon=3, actions=[2, 1, 0])))
+    assert env.tables["agent_0"].tolist() == [2, 1, 0] and env.num_actions == (3,)
