@@ -29,6 +29,7 @@ COLOURS = (  # of agents 0, 1, 2, ...
 )
 WIDTH, HEIGHT, DPI = 4.0, 4.0, 100  # of the axes, inches; a caption is added below
 LINE = 0.22  # height of a line of the caption, inches
+GAP = 14  # least number of pixels between the title and the outcome
 UNCHANGED = 63  # colour index of pixels that are as in the frame before
 LAST_FRAME = 2000  # milliseconds
 
@@ -143,8 +144,11 @@ def draw_caption(env: Environment, state: EnvState, ax: Any) -> None:
     if state.terminal and env.horizon_is_terminal and state.time >= env.horizon:
         end = "finished or time limit"
     title = f"{env.name}   step {int(state.time)}   return {float(state.episode_return):.1f}"
-    _note(ax, (0, 1), 9, title, fontsize=10)
-    _note(ax, (1, 1), 9, end, fontsize=10, ha="right", weight="bold")
+    above = [
+        _note(ax, (0, 1), 9, title, fontsize=10),
+        _note(ax, (1, 1), 9, end, fontsize=10, ha="right", weight="bold"),
+    ]
+    _fit_side_by_side(ax, above)
     columns = _columns(env)
     for i in range(env.num_agents):
         action = int(state.macro_action[i])
@@ -155,9 +159,18 @@ def draw_caption(env: Environment, state: EnvState, ax: Any) -> None:
         _note(ax, ((i % columns) / 2, 0), down, text, fontsize=9, color=COLOURS[i % len(COLOURS)])
 
 
-def _note(ax: Any, corner: tuple[float, float], points_up: float, text: str, **style: Any) -> None:
+def _fit_side_by_side(ax: Any, notes: list[Any]) -> None:
+    """Smaller letters where two notes above the axes would overlap."""
+    ax.apply_aspect()  # which may make the axes narrower
+    room = ax.get_window_extent().width
+    needed = sum(note.get_window_extent().width for note in notes) + GAP
+    for note in notes:
+        note.set_fontsize(note.get_fontsize() * min(1.0, room / needed))
+
+
+def _note(ax: Any, corner: tuple[float, float], points_up: float, text: str, **style: Any) -> Any:
     """Text at a corner of the axes (fractions), moved up by some points."""
-    ax.annotate(
+    return ax.annotate(
         text, corner, xytext=(0, points_up), xycoords="axes fraction", textcoords="offset points",
         va="center", annotation_clip=False, **style
     )  # fmt: skip

@@ -2,6 +2,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 from support.selection import representative_ids
 
@@ -45,6 +47,25 @@ def test_robots_in_one_cell_are_both_visible():
     for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x00, 0x9E, 0x73)):
         in_grid = (abs(together[:390] - colour).sum(axis=2) < 12).sum()
         assert in_grid > 40, colour
+
+
+@pytest.mark.parametrize(
+    ("env_id", "time", "end", "outcome"),
+    (
+        ("BoxPushing-10-primitive", 100, "truncated", "time limit"),
+        ("BoxPushing-6", 3, "terminal", "finished"),
+    ),
+)
+def test_title_and_outcome_stand_side_by_side(env_id, time, end, outcome):
+    env = envs.make(env_id)
+    state, _ = env.reset(jax.random.key(0))
+    state = state.replace(time=jnp.int32(time), episode_return=jnp.float32(-18.6 * time), **{end: jnp.bool_(True)})
+    figure = Figure(figsize=(4, 4), dpi=100)
+    ax = FigureCanvasAgg(figure).figure.add_axes((0.03, 0.01, 0.94, 0.91))
+    env.draw(jax.device_get(state), ax)
+    title, shown = (next(text for text in ax.texts if word in text.get_text()) for word in ("step", outcome))
+    assert title.get_window_extent().x1 < shown.get_window_extent().x0
+    assert (title.get_fontsize() == 10) == (time == 3)
 
 
 @pytest.mark.parametrize("env_id", representative_ids())
