@@ -4,6 +4,8 @@ The loops are those of `baselines/QLearning/qmix_rnn.py` (also `vdn_rnn.py`, `iq
 `baselines/IPPO/ippo_rnn.py`, with random choices in place of networks.
 """
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,6 +44,11 @@ def test_every_entry_of_an_info_and_every_mask_is_stacked_by_agents(env):
     assert {a: (x.shape, x.dtype) for a, x in masks.items()} == dict.fromkeys(
         view.agents, ((env.max_actions,), np.dtype(bool))
     )
+
+
+def test_a_view_pickles(env):
+    view = pickle.loads(pickle.dumps(to_jaxmarl(env, fresh=True)))
+    assert (view.name, view.fresh) == (env.name, True)
 
 
 def q_learning(env, manager, key):

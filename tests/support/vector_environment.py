@@ -14,6 +14,7 @@ import numpy as np
 from jax._src import xla_bridge
 
 import jaxmac
+from jaxmac.envs import list_ids
 from jaxmac.envs.adapters import to_pettingzoo
 
 
@@ -78,6 +79,9 @@ def main(context):
     """`late` is `fork` in a process in which JAX runs already."""
     if context == "late":
         jax.numpy.zeros(1)
+    elif context == "fork":
+        for id in list_ids():
+            to_pettingzoo(jaxmac.make(id))
     envs = VectorEnvironment([build] * len(SEEDS), "fork" if context == "late" else context)
     answers = envs.call("reset", [(seed,) for seed in SEEDS])
     if context == "late":
