@@ -74,7 +74,7 @@ class Session:
             saved: the checkpoint that each group continues from, None for a group that starts anew; without it the
                 run is a new one, and its directory is written once the first group has been compiled.
         """
-        status = "failed"
+        status, self.begun = "failed", saved is not None
         try:
             for group, program in enumerate(programs):
                 label = f"group {group + 1}/{len(programs)}, " if len(programs) > 1 else ""

@@ -102,7 +102,7 @@ def test_random_interruptions_change_nothing(kind, tmp_path):
         process = start("resume", run) if is_begun else start(*arguments_of(kind), "--out", run, "--overwrite")
         way, text = interrupt(process, draw)
         if "Traceback" in text:  # of Python, which was interrupted before or after jaxmac's own part
-            assert way in ("ctrl-c", "twice") and "KeyboardInterrupt" in text, text
+            assert way != "kill" and "KeyboardInterrupt" in text, (way, text)
         made += 1
         if json_status(run) == "finished":
             ended += 1

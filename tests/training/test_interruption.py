@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import jax
 import numpy as np
 import pytest
 from support.probes import Asynchronous
-from support.runs import TINY
+from support.runs import TINY, as_if_killed
 
 import jaxmac
 from jaxmac.runs import checkpoint
@@ -164,6 +165,16 @@ def test_rows_that_could_not_be_written_are_made_again(straight, tmp_path, monke
     assert json.loads((out / "config.json").read_text())["status"] == "failed"
     jaxmac.resume(out, env=ENV, progress=False)
     assert_same_run(out, straight[0])
+
+
+def test_a_resumed_run_that_is_stopped_while_it_compiles_says_so(straight, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    shutil.copytree(straight[0], out)
+    as_if_killed(out, 9)
+    monkeypatch.setattr(Program, "compile", lambda program: signal.raise_signal(signal.SIGINT))
+    assert jaxmac.resume(out, env=ENV, progress=False).status == "interrupted"
+    assert json.loads((out / "config.json").read_text())["status"] == "interrupted"
+    assert checkpoint.saved_iterations(out, 0) == [9]
 
 
 def test_all_signals_wait_for_the_next_check():
