@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, Literal, get_args, get_origin
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from jaxmac.envs.environment import Environment
 
 Factory = Callable[..., Environment]
+LAST_SEED = 2**32 - 1  # JAX takes seeds modulo 2^32: others would repeat what these give
 PLAIN = {bool: "True or False", int: "an integer", float: "a finite number", str: "a string"}
 
 
@@ -77,8 +82,55 @@ def fits(value: Any, kind: Any) -> bool:
 
 
 def plain(value: Any, kind: Any) -> Any:
-    """`value` as a number of Python where the option is a number, so that numbers of NumPy can be given, too."""
-    return kind(value) if kind in (int, float) else value
+    """`value` in the one form that an option of this type has: numbers of Python, and tuples for tables.
+
+    A run keeps its options in config.json, where a tuple is a list: both must build the same environment.
+    """
+    if type(None) in get_args(kind) and value is not None:
+        kind = next(k for k in get_args(kind) if k is not type(None))
+    if get_origin(kind) in (tuple, Sequence):
+        return _as_tuples(value)
+    return kind(value) if kind in (int, float) and value is not None else value
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(_as_tuples(one) for one in value) if isinstance(value, list | tuple) else value
+
+
+def python_value(value: Any, levels: int = 32) -> Any:
+    """A scalar of NumPy or JAX as a number of Python, also inside lists, tuples and dicts; all else as it is.
+
+    Lists are followed to a depth of `levels`. A float32 becomes the shortest decimal number that rounds to it: 0.1,
+    not 0.10000000149011612.
+    """
+    if levels and isinstance(value, Mapping):
+        return {name: python_value(one, levels - 1) for name, one in value.items()}
+    if levels and type(value) in (list, tuple):
+        return type(value)(python_value(one, levels - 1) for one in value)
+    if isinstance(value, np.generic | np.ndarray | jax.Array) and not isinstance(value, jax.core.Tracer):
+        numeric = any(jnp.issubdtype(value.dtype, kind) for kind in (np.bool_, np.integer, np.floating))
+        if numeric and value.ndim == 0:
+            return _python_number(np.asarray(value)[()])
+    return value
+
+
+def _python_number(scalar: Any) -> bool | int | float:
+    if scalar.dtype == np.bool_:
+        return bool(scalar)
+    if jnp.issubdtype(scalar.dtype, np.integer):
+        return int(scalar)
+    return float(str(scalar)) if scalar.dtype == np.float32 else float(scalar)
+
+
+def check_seed(seed: Any) -> int:
+    """`seed` as a number of Python. Raises ValueError, in one line, unless it is an integer from 0 to 2^32 - 1.
+
+    A key of JAX has 32 bits: -1 and 2^32 would silently give the keys of other seeds.
+    """
+    number = python_value(seed)
+    if type(number) is not int or not 0 <= number <= LAST_SEED:
+        raise ValueError(f"seed is {number!r}, but must be an integer of 0 to {LAST_SEED}")
+    return number
 
 
 def describe(kind: Any) -> str:

@@ -9,7 +9,16 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
-from jaxmac.envs.arguments import Factory, check_factory, describe, factory_options, fits, plain, underlying
+from jaxmac.envs.arguments import (
+    Factory,
+    check_factory,
+    describe,
+    factory_options,
+    fits,
+    plain,
+    python_value,
+    underlying,
+)
 from jaxmac.envs.environment import Environment
 
 Presets = Mapping[str, Mapping[str, Any]]
@@ -126,6 +135,7 @@ def make(env_id: str, **options: Any) -> Environment:
     Raises ValueError, in one line, for an unknown id, option or preset, a wrong type or a value out of range.
     """
     spec, known = _find(env_id), env_options(env_id)
+    options = python_value(options)
     for name, value in options.items():
         if name not in known:
             raise ValueError(

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from jaxmac.envs.arguments import python_value
 from jaxmac.errors import nearest
 
 KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
@@ -163,18 +164,19 @@ def is_switch(field: dataclasses.Field) -> bool:
 
 def _typed(name: str, value: Any, kind: type) -> Any:
     """`value` as `kind`, or a one-line ValueError; an integer is accepted as a float, a float not as an integer."""
-    switch = isinstance(value, (bool, np.bool_))
+    value = python_value(value)
+    switch = isinstance(value, bool)
     if kind is bool and switch:
-        return bool(value)
+        return value
     if kind is float and isinstance(value, numbers.Real) and not switch:
         try:
-            return float(str(value)) if isinstance(value, np.floating) else float(value)
+            return float(value)
         except OverflowError:  # an integer beyond all floats
-            return math.inf if str(value)[0] != "-" else -math.inf
+            return math.inf if value > 0 else -math.inf
     if kind is int and isinstance(value, numbers.Integral) and not switch:
         return int(value)
     if kind is str and isinstance(value, str):
-        return value
+        return str.__str__(value)  # not one of a subclass
     raise ValueError(f"{name}={value!r}: expected {kind.__name__}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from functools import cached_property
 from typing import Any
 
@@ -12,13 +11,13 @@ import numpy as np
 from pettingzoo import ParallelEnv
 
 from jaxmac.envs.adapters import forks
+from jaxmac.envs.arguments import check_seed
 from jaxmac.envs.environment import Environment, EnvState, TimeStep
 from jaxmac.envs.rendering import frame
 
 Dict = dict[str, Any]
 RENDER_MODES = (None, "rgb_array")
 MASK_PLACES = ("observation", "info")
-LAST_SEED = 2**32 - 1  # JAX takes seeds modulo 2^32: others would repeat the episodes of these
 
 
 class NoEpisode(ValueError, AssertionError):
@@ -69,7 +68,7 @@ class PettingZooView(ParallelEnv):
             self.observation_spaces[agent] = both if mask_in == "observation" else box
             self.action_spaces[agent] = gymnasium.spaces.Discrete(count)
         self.state_space = gymnasium.spaces.Box(-np.inf, np.inf, (env.state_size,), np.float32)
-        self._seed, self._episode = _checked_seed(seed), 0
+        self._seed, self._episode = check_seed(seed), 0
         self._env_state: EnvState | None = None  # None until the first reset
         self._ts: TimeStep  # NumPy arrays
 
@@ -101,7 +100,7 @@ class PettingZooView(ParallelEnv):
         del options
         forks.check(self.env.name)
         if seed is not None:
-            self._seed, self._episode = _checked_seed(seed), 0
+            self._seed, self._episode = check_seed(seed), 0
         key = jax.random.fold_in(jax.random.key(self._seed), self._episode)
         reset_key, self._step_key = jax.random.split(key)
         self._episode += 1
@@ -198,16 +197,6 @@ class PettingZooView(ParallelEnv):
 def _check_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"{name} is {value!r}, but must be {' or '.join(map(repr, allowed))}")
-
-
-def _checked_seed(seed: Any) -> int:
-    try:
-        number = -1 if isinstance(seed, bool) else operator.index(seed)
-    except TypeError:
-        number = -1
-    if not 0 <= number <= LAST_SEED:
-        raise ValueError(f"seed is {seed!r}, but must be an integer of 0 to {LAST_SEED}")
-    return number
 
 
 def _integer(action: Any) -> int | None:

@@ -101,10 +101,10 @@ def _type_name(error: Exception) -> str:
 
 
 def refuse_differences(arguments: dict[str, Any]) -> None:
-    """Raise a one-line ValueError on every process unless all were given the same arguments."""
+    """Raise a one-line ValueError on every process unless all were given the same arguments, values of JSON."""
     if not is_distributed():
         return
-    first, *others = (_flatten(json.loads(text)) for text in exchange(json.dumps(arguments, default=str)))
+    first, *others = (_flatten(json.loads(text)) for text in exchange(json.dumps(arguments)))
     for number, other in enumerate(others, start=1):
         differing = [
             f"{name}={other.get(name)!r} (process 0: {first.get(name)!r})"

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import json
+import math
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
+import jax
 import numpy as np
 
 from jaxmac.algorithms.registry import build_config, config_class_of, configure
 from jaxmac.config import settings_of
+from jaxmac.envs.arguments import python_value
 from jaxmac.envs.environment import Environment
 from jaxmac.hyper import static_view
+from jaxmac.runs.exact import json_text
+
+LARGEST_SEED = 2**31 - 1
+MOST_MEMBERS = 10**6  # of one run
+# Settings that runs of format 1 do not have, with the value that stands for what those runs did. A setting that the
+# library gets later has a line here; for nothing else that is missing there is a value.
+NEW_IN_FORMAT_2 = {"memory": "gru", "b1_abs": False}
 
 
 class MemberSpec(NamedTuple):
@@ -27,21 +38,36 @@ class MemberSpec(NamedTuple):
 def seed_list(seeds: int | Sequence[int]) -> list[int]:
     """The list of seeds: 0 to n - 1 for a number n, else the given sequence.
 
-    Raises ValueError, in one line, for no seeds, duplicates, or seeds outside 0 to 2^31 - 1.
+    Raises ValueError, in one line, for no seeds, duplicates, seeds outside 0 to 2^31 - 1, or more than
+    `MOST_MEMBERS` of them.
     """
-    if is_integer(seeds):
-        if seeds < 1:
-            raise ValueError(f"seeds={seeds!r} is out of range; allowed: >= 1, or a list of seeds")
-        return list(range(int(seeds)))
-    chosen = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str) else []
-    whole = all(is_integer(seed) and 0 <= seed < 2**31 for seed in chosen)
-    if not chosen or not whole or len(set(chosen)) != len(chosen):
-        raise ValueError(f"seeds={seeds!r}: expected a number, or distinct integers from 0 to 2147483647")
-    return [int(seed) for seed in chosen]
+    chosen = python_value(seeds)
+    if is_integer(chosen):
+        if chosen < 1:
+            raise ValueError(f"seeds={chosen!r} is out of range; allowed: >= 1, or a list of seeds")
+        if chosen > MOST_MEMBERS:
+            raise ValueError(f"seeds={chosen!r} is out of range; allowed: <= {MOST_MEMBERS}, or a list of seeds")
+        return list(range(chosen))
+    values = _listed(chosen)
+    whole = all(is_integer(seed) and 0 <= seed <= LARGEST_SEED for seed in values)
+    if not 1 <= len(values) <= MOST_MEMBERS or not whole or len(set(values)) != len(values):
+        given = repr(seeds) if len(repr(seeds)) <= 80 else f"a list of {len(values)}"
+        raise ValueError(f"seeds={given}: expected a number, or distinct integers from 0 to {LARGEST_SEED}")
+    return [int(seed) for seed in values]
+
+
+def _listed(values: Any) -> list[Any]:
+    """The numbers of Python, or texts, in a sequence or an array of one axis; empty for anything else."""
+    if isinstance(values, np.ndarray | jax.Array):
+        return [python_value(one) for one in values] if values.ndim == 1 else []
+    if isinstance(values, str | bytes | bytearray) or not isinstance(values, Sequence):
+        return []
+    return [python_value(one) for one in values]
 
 
 def is_integer(value: Any) -> TypeGuard[int]:
-    """Whether `value` is a Python or NumPy integer and not a bool."""
+    """Whether `value` is an integer of Python, NumPy or JAX and not a bool."""
+    value = python_value(value)
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
@@ -51,47 +77,104 @@ def make_members(
     preset: str,
     hyperparameters: dict[str, Any],
     seeds: int | Sequence[int],
-    sweep: dict[str, Sequence[Any]] | None,
+    sweep: Mapping[str, Sequence[Any]] | None,
 ) -> list[MemberSpec]:
     """The members of a run: every combination of swept values with every seed, seeds varying fastest.
 
-    Raises ValueError, in one line, for anything unknown or out of range.
+    Raises ValueError, in one line, for anything unknown or out of range, for a value that is swept twice or differs
+    from another one in nothing that float32 shows, and for a setting that is given beside its sweep.
     """
-    sweep = {name: _values_of(name, values) for name, values in (sweep or {}).items()}
+    values = values_of_sweep(sweep, hyperparameters)
     chosen_seeds = seed_list(seeds)
+    count = len(chosen_seeds) * math.prod(map(len, values.values()))
+    if count > MOST_MEMBERS:
+        raise ValueError(f"{count} members (seeds x swept values) are too many; allowed: <= {MOST_MEMBERS}")
+    configs = []
+    for combination in itertools.product(*values.values()):
+        given = dict(zip(values, combination, strict=True))
+        configs.append(configure(algorithm, preset, env, {**hyperparameters, **given}))
+    _refuse_duplicates(values, configs)
     members: list[MemberSpec] = []
-    for combination in itertools.product(*sweep.values()):
-        given = dict(zip(sweep, combination, strict=True))
-        config = configure(algorithm, preset, env, {**hyperparameters, **given})
-        swept = {name: getattr(config, name) for name in given}
-        for seed in chosen_seeds:
-            members.append(MemberSpec(len(members), seed, swept, config))
+    for config in configs:
+        swept = {name: getattr(config, name) for name in values}
+        members += [MemberSpec(len(members) + i, seed, swept, config) for i, seed in enumerate(chosen_seeds)]
     return members
 
 
-def _values_of(name: str, values: Any) -> Sequence[Any]:
-    """The values of a swept hyperparameter; raises ValueError, in one line, if it has none or cannot be swept."""
-    if name in ("num_envs", "eval_every"):
-        raise ValueError(f"{name} cannot be swept: all members of a run are evaluated at the same episodes")
-    if isinstance(values, np.ndarray):
-        values = values.tolist()
-    if isinstance(values, str) or not isinstance(values, Sequence) or not values:
-        raise ValueError(f"sweep[{name!r}]={values!r}: expected a non-empty list of values")
-    return values
+def values_of_sweep(
+    sweep: Mapping[str, Sequence[Any]] | None, hyperparameters: Mapping[str, Any]
+) -> dict[str, list[Any]]:
+    """Name -> values of the swept hyperparameters, as numbers of Python.
+
+    Raises ValueError, in one line, for a sweep that is no dict of lists, or one that cannot be swept.
+    """
+    if sweep is None:
+        return {}
+    if not isinstance(sweep, Mapping) or not all(isinstance(name, str) for name in sweep):
+        raise ValueError(f"sweep={sweep!r}: expected a dict, hyperparameter -> list of values")
+    found = {}
+    for name, given in sweep.items():
+        if name in hyperparameters:
+            raise ValueError(f"{name}={hyperparameters[name]!r} is given beside a sweep of it: choose one")
+        if name in ("num_envs", "eval_every"):
+            raise ValueError(f"{name} cannot be swept: all members of a run are evaluated at the same episodes")
+        found[name] = _listed(given)
+        if not found[name]:
+            raise ValueError(f"sweep[{name!r}]={given!r}: expected a non-empty list of values")
+    return found
 
 
-def restore_members(saved: dict[str, Any]) -> list[MemberSpec]:
-    """The members of a run from its config.json, with the settings that it ran with, not today's presets."""
+def _refuse_duplicates(sweep: Mapping[str, list[Any]], configs: Sequence[Any]) -> None:
+    """Raise ValueError, in one line, for a hyperparameter with a value that members would train with twice."""
+    for name, values in sweep.items():
+        used = {_in_float32(getattr(config, name)) for config in configs}
+        if len(used) < len(values):
+            raise ValueError(f"sweep[{name!r}]={values!r}: two values are the same (in float32 at the latest)")
+
+
+def _in_float32(value: Any) -> Any:
+    with np.errstate(over="ignore"):
+        return float(np.float32(value)) if isinstance(value, float) else value
+
+
+def restore_members(saved: Mapping[str, Any]) -> list[MemberSpec]:
+    """The members of a run from its config.json, with the settings that it ran with, not today's presets.
+
+    Raises ValueError, in one line, for a setting that is missing, unknown, or out of range.
+    """
     members: list[MemberSpec] = []
     for combination in itertools.product(*saved["sweep"].values()):
         swept = dict(zip(saved["sweep"], combination, strict=True))
         values = _still_settings(saved["algorithm"], saved, swept)
-        config = build_config(saved["algorithm"], saved["settings"], values, "config.json")
+        settings = saved["settings"] if saved["format"] > 1 else NEW_IN_FORMAT_2 | saved["settings"]
+        config = build_config(saved["algorithm"], settings, values, "config.json")
+        for name in settings_of(type(config)):
+            if name not in settings:
+                raise ValueError(f"settings lacks {name}, which {saved['algorithm']} reads")
         members += [MemberSpec(len(members) + i, seed, swept, config) for i, seed in enumerate(saved["seeds"])]
+    for name, value in saved["hyperparameters"].items() if saved["format"] > 1 else ():
+        if type(value) is not type(saved["settings"].get(name)):
+            raise ValueError(f"hyperparameters has {name}={value!r}, but settings {saved['settings'].get(name)!r}")
     return members
 
 
-def _still_settings(algorithm: str, saved: dict[str, Any], swept: dict[str, Any]) -> dict[str, Any]:
+def refuse_unless_restorable(saved: Mapping[str, Any], specs: Sequence[MemberSpec]) -> None:
+    """Raise ValueError, in one line, unless config.json with this content gives the same members back.
+
+    It does not where two parts of a sweep have a setting of the same name and different defaults.
+    """
+    read = json.loads(json_text(saved))
+    for spec, again in zip(
+        specs[:: len(read["seeds"])], restore_members(read | {"seeds": read["seeds"][:1]}), strict=True
+    ):
+        for name, value in vars(spec.config).items():
+            if getattr(again.config, name) != value:
+                raise ValueError(
+                    f"members of this sweep differ in {name}, which is not swept: give or sweep it, too"
+                )
+
+
+def _still_settings(algorithm: str, saved: Mapping[str, Any], swept: dict[str, Any]) -> dict[str, Any]:
     """The swept values without those that a run of format 1 never read."""
     if saved["format"] > 1:
         return swept

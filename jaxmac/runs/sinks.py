@@ -7,7 +7,6 @@ when a run is continued, the rows of metrics.csv that are kept are written to ev
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
 import netrc
 import os
@@ -19,7 +18,8 @@ from urllib.parse import urlparse
 
 from jaxmac.errors import nearest
 from jaxmac.registry import Registry, is_outside
-from jaxmac.runs.directory import COLUMNS, to_number
+from jaxmac.runs.exact import json_text
+from jaxmac.runs.rows import COLUMNS, to_number
 
 METRICS = COLUMNS[COLUMNS.index("episodes") + 1 :]
 
@@ -143,7 +143,7 @@ class TensorBoard:
             for old_file in folder.glob("events.out.tfevents.*"):
                 old_file.unlink()  # the rows that are kept are written again
             writer = SummaryWriter(str(folder))
-            settings = json.dumps(_member_config(config, member), indent=4, default=str)
+            settings = json_text(_member_config(config, member), indent=4)
             writer.add_text("config", "".join(f"    {line}\n" for line in settings.splitlines()), 0)
             self.writers.append(writer)
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import jax
+
 from jaxmac import envs
 from jaxmac.algorithms.base import Collection
+from jaxmac.envs.arguments import python_value
 from jaxmac.envs.environment import Environment
 from jaxmac.envs.testing import ContractError, check_environment
-from jaxmac.runs.members import MemberSpec, is_integer
+from jaxmac.runs.exact import json_value
+from jaxmac.runs.members import MemberSpec, is_integer, make_members, seed_list, values_of_sweep
+from jaxmac.training.memory import refuse_if_too_large
+from jaxmac.training.program import Program
+
+FEW_MEMBERS = 500  # made and measured within a second; of more, one is measured first
 
 LARGEST_COUNT = 2_000_000_000  # what a counter on a device, an int32, may reach
 
@@ -18,13 +27,26 @@ LARGEST_COUNT = 2_000_000_000  # what a counter on a device, an int32, may reach
 def environment_of(env: str | Environment, env_options: Mapping[str, Any] | None) -> Environment:
     """The environment with this id and these options, or the instance itself.
 
-    Raises ValueError, in one line, for an unknown id or option, or options of an instance.
+    Raises ValueError, in one line, for an unknown id or option, options that config.json cannot hold, or options of
+    an instance.
     """
     if isinstance(env, Environment):
         if env_options:
             raise ValueError("env_options go with an environment id, not with an Environment instance")
         return env
-    return envs.make(env, **(env_options or {}))
+    return envs.make(env, **exact_options(env_options))
+
+
+def exact_options(env_options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The options of an environment as config.json holds them: numbers of Python, lists.
+
+    Raises ValueError, in one line, for options that are no dict of names, or a value that JSON cannot hold exactly.
+    """
+    if env_options is None:
+        return {}
+    if not isinstance(env_options, Mapping) or not all(isinstance(name, str) for name in env_options):
+        raise ValueError(f"env_options={env_options!r}: expected a dict, option -> value")
+    return {name: json_value(name, value) for name, value in env_options.items()}
 
 
 _checked: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()  # class -> the attributes of what was checked
@@ -50,9 +72,43 @@ def check_contract(env: Environment, wanted: bool) -> None:
 
 
 def check_positive(name: str, value: Any) -> None:
-    """Raise a one-line ValueError unless `value` is a positive integer."""
+    """Raise a one-line ValueError unless `value` is a positive integer that int32 holds."""
     if not is_integer(value) or value < 1:
         raise ValueError(f"{name}={value!r} is out of range; allowed: >= 1")
+    if value > LARGEST_COUNT:
+        raise ValueError(f"{name}={value!r} is out of range; allowed: <= {LARGEST_COUNT}")
+
+
+def check_switch(name: str, value: Any) -> None:
+    """Raise a one-line ValueError unless `value` is True or False: a text such as "no" would count as True."""
+    if not isinstance(python_value(value), bool):
+        raise ValueError(f"{name}={value!r}: expected True or False")
+
+
+def refuse_too_many_members(
+    algorithm: str,
+    env: Environment,
+    env_id: str | None,
+    preset: str,
+    hyperparameters: Mapping[str, Any],
+    seeds: int | Sequence[int],
+    sweep: Mapping[str, Sequence[Any]] | None,
+) -> None:
+    """Raise MemoryError, at once, for far more members than memory holds; the estimate is that of one member.
+
+    The run's own estimate is exact, but takes minutes for a million members. Raises ValueError as `make_members`.
+    """
+    values = values_of_sweep(sweep, hyperparameters)
+    chosen = seed_list(seeds)
+    if len(chosen) * math.prod(map(len, values.values())) <= FEW_MEMBERS:
+        return
+    first = {name: found[0] for name, found in values.items()}
+    specs = make_members(algorithm, env, preset, {**hyperparameters, **first}, chosen[:1], None)
+    program = Program(algorithm, env, specs, env_id=env_id)
+    traced = [found for name, found in values.items() if name in program.hyper]
+    together = len(chosen) * math.prod(map(len, traced)) // jax.process_count()  # other values train one by one
+    footprint = program.footprint()
+    refuse_if_too_large(footprint.total * together, together, program.config, footprint.replay)
 
 
 def check_sizes(specs: list[MemberSpec]) -> None:

@@ -13,11 +13,21 @@ from jaxmac.envs.environment import Environment
 from jaxmac.processes.collective import is_distributed, is_main_process, raise_on_all, refuse_differences
 from jaxmac.runs.checkpoint import KEPT_CHECKPOINTS
 from jaxmac.runs.directory import FORMAT, RunDirectory, versions
-from jaxmac.runs.members import MemberSpec, group_members, make_members, seed_list
+from jaxmac.runs.exact import described, json_value
+from jaxmac.runs.members import MemberSpec, group_members, make_members, refuse_unless_restorable
 from jaxmac.runs.plugins import plugins_of_run
 from jaxmac.runs.result import Result, environment_sizes
 from jaxmac.runs.sinks import check_sinks, new_log_id
-from jaxmac.training.checks import check_contract, check_counts, check_positive, check_sizes, environment_of
+from jaxmac.training.checks import (
+    check_contract,
+    check_counts,
+    check_positive,
+    check_sizes,
+    check_switch,
+    environment_of,
+    exact_options,
+    refuse_too_many_members,
+)
 from jaxmac.training.interruption import Interruption
 from jaxmac.training.memory import refuse_if_too_large
 from jaxmac.training.program import Program
@@ -83,11 +93,14 @@ def train(
                 check_positive("episodes", episodes)
                 check_positive("chunk", 1 if chunk is None else chunk)
                 check_positive("checkpoint_every", checkpoint_every)
+                check_switch("overwrite", overwrite)
+                check_switch("checkpoint_replay", checkpoint_replay)
+                env_id = env if isinstance(env, str) else None
+                refuse_too_many_members(algorithm, environment, env_id, preset, hyperparameters, seeds, sweep)
                 specs = make_members(algorithm, environment, preset, hyperparameters, seeds, sweep)
                 check_sizes(specs)
                 check_contract(environment, check_environment)
                 sinks = check_sinks(log, out) if is_main_process() else []
-                env_id = env if isinstance(env, str) else None
                 programs = [Program(algorithm, environment, group, env_id=env_id) for group in group_members(specs)]
                 on_disk = announce(console, algorithm, environment, specs, programs, episodes, checkpoint_replay)
             config: dict[str, Any] = {
@@ -95,11 +108,12 @@ def train(
                 "status": "running",
                 "algorithm": algorithm,
                 "env": environment.name,
-                "env_options": dict(environment.options if env_id is None else env_options or {}),
+                "env_options": exact_options(env_options) if env_id is not None else described(environment.options),
                 "env_rebuildable": env_id is not None,
+                "env_settings": described(environment.options),
                 "env_sizes": environment_sizes(environment),
                 "preset": preset,
-                "seeds": seed_list(seeds),
+                "seeds": list(dict.fromkeys(spec.seed for spec in specs)),
                 "episodes": int(episodes),
                 "sweep": {name: list(dict.fromkeys(spec.swept[name] for spec in specs)) for name in sweep or {}},
                 "hyperparameters": {name: vars(specs[0].config)[name] for name in hyperparameters},
@@ -113,13 +127,14 @@ def train(
                 "versions": versions(),
                 "backend": jax.default_backend(),
             }
+            refuse_unless_restorable(config, specs)
             asked = {
                 "chunk": chunk,
                 "log": log,
                 "log_id": None,
                 "hyperparameters": None,
             }  # these are among the settings
-            refuse_differences(config | asked)
+            refuse_differences(json_value("config", config | asked))
             members = [{"seed": spec.seed, **spec.swept} for spec in specs]
         with RunDirectory(out, is_main_process()) as directory:
             with raise_on_all():

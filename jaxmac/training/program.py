@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -19,6 +18,7 @@ from jaxmac.algorithms import ALGORITHMS, Algorithm, make_algorithm
 from jaxmac.envs.environment import Environment
 from jaxmac.hyper import hyper_arrays, static_view
 from jaxmac.processes.collective import gather, place
+from jaxmac.runs.exact import json_text
 from jaxmac.runs.members import MemberSpec
 from jaxmac.training.compiled import MEMBERS, for_each_member, training_functions
 from jaxmac.training.memory import (
@@ -76,7 +76,7 @@ def member_functions(
     identified by its id and options; without it, only the same object counts as the same environment.
     """
     static = static_view(config)
-    same_env = (env_id, json.dumps(env.options, sort_keys=True, default=str)) if env_id else id(env)
+    same_env = _environment_key(env, env_id)
     devices = None if mesh is None else tuple(mesh.devices.flat)
     make = ALGORITHMS[algorithm].make
     key = (algorithm, getattr(make, "func", make), same_env, static, devices, jax.default_backend())
@@ -87,6 +87,14 @@ def member_functions(
     while len(_programs) > KEPT_PROGRAMS:
         _programs.popitem(last=False)
     return _programs[key][1]
+
+
+def _environment_key(env: Environment, env_id: str | None) -> Hashable:
+    """The same for the same id and options; without an id, or with options beyond JSON, only for one object."""
+    try:
+        return id(env) if env_id is None else (env_id, json_text(dict(sorted(env.options.items()))))
+    except ValueError:
+        return id(env)
 
 
 def _jitted(env: Environment, algorithm: Algorithm, config: Any, mesh: Mesh | None) -> MemberFunctions:

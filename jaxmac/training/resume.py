@@ -21,6 +21,7 @@ from jaxmac.runs.checkpoint import (
     saved_iterations,
 )
 from jaxmac.runs.directory import RunDirectory, RunDirectoryError, read_config, versions
+from jaxmac.runs.exact import json_value
 from jaxmac.runs.formats import counter_shapes
 from jaxmac.runs.members import group_members
 from jaxmac.runs.result import Result, load
@@ -83,7 +84,9 @@ def resume(
             _note_other_versions(console, config)
             announce(console, config["algorithm"], run.env, run.specs, programs, total, config["checkpoint_replay"])
         config = config | {"episodes": int(total)}
-        refuse_differences(config | {"chunk": chunk, "from": iteration, "versions": versions()})
+        refuse_differences(
+            json_value("config", config | {"chunk": chunk, "from": iteration, "versions": versions()})
+        )
         result = Result({}, run.members, config, run.env, folder, "running", run.specs, {})
         reached = {
             spec.index: int(start.counters["evaluated"]) * program.config.num_envs
