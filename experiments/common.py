@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import platform
@@ -19,7 +20,7 @@ import numpy as np
 import jaxmac
 from jaxmac.analysis import final_returns, learning_curve, solved_at, summary_table
 from jaxmac.envs import Environment
-from jaxmac.runs.directory import read_rows, tabulate
+from jaxmac.runs.rows import tabulate
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs") / "experiments"
@@ -140,7 +141,8 @@ def _summary(job: Job, metrics: dict[str, np.ndarray], config: dict[str, Any], t
 
 def _read(folder: Path, job: Job) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     config = json.loads((folder / f"{_file(job)}.json").read_text())
-    return tabulate(read_rows(folder / f"{_file(job)}.csv"), [{} for _ in config["seeds"]]), config
+    with (folder / f"{_file(job)}.csv").open() as file:
+        return tabulate(list(csv.DictReader(file)), [{} for _ in config["seeds"]]), config
 
 
 def _markdown(content: dict[str, Any]) -> str:

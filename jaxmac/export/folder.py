@@ -23,6 +23,8 @@ import numpy as np
 from jaxmac.envs.environment import Environment
 from jaxmac.export.description import exported_networks, serialise, weights_of
 from jaxmac.record.policy import Policy
+from jaxmac.runs.exact import described
+from jaxmac.runs.outputs import refuse_owned
 from jaxmac.runs.result import Result, load
 
 FORMAT = 1  # version of the layout of exported policies
@@ -50,7 +52,7 @@ def export_policy(
     Raises:
         ValueError: the member is out of range, or the policy does not consist of networks that can be exported.
         RunDirectoryError: `run` is no run directory, or holds no checkpoint.
-        OSError: `out` is not empty or cannot be written.
+        OSError: `out` is not empty, cannot be written, or belongs to a run.
     """
     _refuse_occupied(Path(out), overwrite)
     result = run if isinstance(run, Result) else load(run)
@@ -85,7 +87,7 @@ def write_policy(
     common = {
         "format": FORMAT,
         "jaxmac": importlib.metadata.version("jaxmac"),
-        "environment": {"id": env.name, "options": env.options},
+        "environment": {"id": env.name, "options": described(env.options)},
         **provenance,
     }
     with _replacing(out) as draft:
@@ -101,14 +103,21 @@ def write_policy(
 
 
 def _to_json(value: Any) -> Any:
-    """Arrays and NumPy scalars as lists and numbers, everything else as text."""
-    return value.tolist() if hasattr(value, "tolist") else str(value)
+    """Arrays and NumPy scalars as lists and numbers."""
+    return value.tolist()
 
 
 def _refuse_occupied(out: Path, overwrite: bool) -> None:
-    """Raise OSError unless `out` is missing, empty, or an exported policy that may be overwritten."""
+    """Raise OSError unless `out` is missing, empty, or an exported policy that may be overwritten.
+
+    Also for a folder that a run owns, or below a file.
+    """
+    refuse_owned(out)
     if out.exists() and not out.is_dir():
         raise OSError(f"{out} is a file, not a directory: choose another --out")
+    for parent in out.parents:
+        if parent.exists() and not parent.is_dir():
+            raise NotADirectoryError(f"cannot write {out}: {parent} is a file, not a folder")
     content = list(out.iterdir()) if out.is_dir() else []
     if not all(map(_is_exported_policy, content)):
         raise OSError(f"{out} is not empty and holds other things than an exported policy: choose another --out")

@@ -6,7 +6,6 @@ import contextlib
 import csv
 import errno
 import io
-import json
 import os
 import platform
 import shutil
@@ -16,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from jaxmac.errors import RunDirectoryError
+from jaxmac.runs.exact import json_text
 from jaxmac.runs.lock import LOCK_NAME, RunLock
 from jaxmac.runs.replacing import bytes_of_run, remove_run
-from jaxmac.runs.rows import COLUMNS, csv_cell, read_rows, tabulate, to_number
+from jaxmac.runs.rows import COLUMNS, csv_cells, tabulate, to_number
+from jaxmac.runs.schema import FORMAT, config_from
+from jaxmac.runs.table import read_rows
 
 __all__ = [
     "COLUMNS",
@@ -32,9 +34,7 @@ __all__ = [
     "versions",
 ]
 
-FORMAT = 3  # version of the format of run directories
 DRAFTS = ("config.json.part", "metrics.csv.part")  # what a process may leave that is killed while it writes
-ALWAYS_IN_CONFIG = ("format", "algorithm", "env", "preset", "seeds", "settings")
 VERSIONED_PACKAGES = ("jaxmac", "jax", "jaxlib", "flax", "optax", "flashbax", "numpy")
 
 
@@ -126,15 +126,11 @@ class RunDirectory:
     def _refuse_unless_a_run(self) -> None:
         """Raise RunDirectoryError unless the files that would be replaced are those of a run of jaxmac."""
         try:
-            config: Any = read_config(self._folder)
-            missing = [name for name in ALWAYS_IN_CONFIG if name not in config]
-            why = f"its config.json has no {missing[0]!r}" if missing else ""
-        except (RunDirectoryError, TypeError, AttributeError) as error:
-            why = str(error)
-        if why:
+            read_config(self._folder)
+        except RunDirectoryError as error:
             raise RunDirectoryError(
-                f"{self.path} holds no run of jaxmac that could be replaced: {why}; choose another --out"
-            )
+                f"{self.path} holds no run of jaxmac that could be replaced: {error}; choose another --out"
+            ) from None
 
     def begin(self, config: dict[str, Any], swept: list[str]) -> None:
         """Write config.json and the header of metrics.csv of a new run, in place of the run that is replaced.
@@ -180,9 +176,8 @@ class RunDirectory:
         """
         self.columns = [*COLUMNS, *swept]
         kept = []
-        for row in read_rows(self._folder / "metrics.csv"):
-            complete = None not in row.values() and None not in row
-            if complete and int(row["episodes"]) <= reached.get(int(row["member"]), -1):
+        for row in read_rows(self._folder / "metrics.csv", config):
+            if int(row["episodes"]) <= reached.get(int(row["member"]), -1):
                 kept.append(row)
         if not self.writes:
             return kept
@@ -196,7 +191,7 @@ class RunDirectory:
         """Write config.json in one atomic move."""
         if not self.writes:
             return
-        _replace(self._folder / "config.json", json.dumps(config, indent=2, default=str) + "\n")
+        _replace(self._folder / "config.json", json_text(config) + "\n")
 
     def append(self, rows: list[dict[str, Any]]) -> None:
         """Append rows to metrics.csv, all of them or none; they have reached the disk when this method returns.
@@ -210,13 +205,13 @@ class RunDirectory:
             with file.open("r+b", buffering=0) as stream:  # never makes a file without a header
                 size = stream.seek(0, os.SEEK_END)
                 try:
-                    _write_all(
-                        stream, _csv_text([[csv_cell(row[column]) for column in self.columns] for row in rows])
-                    )
+                    _write_all(stream, _csv_text([csv_cells(row, self.columns) for row in rows]))
                     os.fsync(stream.fileno())
                 except BaseException:
                     stream.truncate(size)
                     raise
+        except FileNotFoundError:
+            raise RunDirectoryError(f"cannot write {file}: it was deleted while the run was going on") from None
         except OSError as error:
             raise RunDirectoryError(f"cannot write {file}: {_reason(error)}") from error
 
@@ -259,19 +254,8 @@ def versions() -> dict[str, str]:
 
 
 def read_config(path: str | os.PathLike) -> dict[str, Any]:
-    """The content of config.json.
+    """The content of the config.json of a run, which has been checked against its schema.
 
-    Raises RunDirectoryError if it is missing or damaged, or if its format is newer than this jaxmac.
+    Raises RunDirectoryError, in one line, if it is missing or damaged, or its format is newer than this jaxmac.
     """
-    file = Path(path) / "config.json"
-    try:
-        config = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise RunDirectoryError(f"{path} is no run directory: it has no config.json") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunDirectoryError(f"{file} is damaged: {error}") from None
-    if config.get("format", 0) > FORMAT:
-        raise RunDirectoryError(
-            f"{file} has format {config['format']}, this jaxmac reads up to {FORMAT}: upgrade it"
-        )
-    return config
+    return config_from(Path(path) / "config.json")

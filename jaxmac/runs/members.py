@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from jaxmac.algorithms.registry import build_config, config_class_of, configure
-from jaxmac.config import settings_of
+from jaxmac.config import in_float32, settings_of
 from jaxmac.envs.arguments import python_value
 from jaxmac.envs.environment import Environment
 from jaxmac.hyper import static_view
@@ -127,14 +127,13 @@ def values_of_sweep(
 def _refuse_duplicates(sweep: Mapping[str, list[Any]], configs: Sequence[Any]) -> None:
     """Raise ValueError, in one line, for a hyperparameter with a value that members would train with twice."""
     for name, values in sweep.items():
-        used = {_in_float32(getattr(config, name)) for config in configs}
+        used = {_as_used(getattr(config, name)) for config in configs}
         if len(used) < len(values):
             raise ValueError(f"sweep[{name!r}]={values!r}: two values are the same (in float32 at the latest)")
 
 
-def _in_float32(value: Any) -> Any:
-    with np.errstate(over="ignore"):
-        return float(np.float32(value)) if isinstance(value, float) else value
+def _as_used(value: Any) -> Any:
+    return in_float32(value) if isinstance(value, float) else value
 
 
 def restore_members(saved: Mapping[str, Any]) -> list[MemberSpec]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +19,14 @@ from jaxmac.envs.environment import Environment
 from jaxmac.hyper import Hyper, hyper_of
 from jaxmac.record.policy import Policy
 from jaxmac.runs.checkpoint import read_checkpoint
-from jaxmac.runs.directory import RunDirectoryError, read_config, read_rows, tabulate
+from jaxmac.runs.directory import RunDirectoryError, read_config
+from jaxmac.runs.exact import described
 from jaxmac.runs.formats import upgraded
 from jaxmac.runs.members import MemberSpec, group_members, restore_members
+from jaxmac.runs.outputs import output_file
 from jaxmac.runs.plugins import refuse_missing_plugins
+from jaxmac.runs.rows import tabulate, whole_evaluations
+from jaxmac.runs.table import read_rows
 
 
 class Learned(NamedTuple):
@@ -38,7 +43,8 @@ class Result:
     """A run in memory.
 
     Attributes:
-        metrics: column of metrics.csv (from `episodes` on) -> NumPy array `[evaluations, members]`.
+        metrics: column of metrics.csv (from `episodes` on) -> NumPy array `[evaluations, members]`; NaN after the
+            last evaluation of a member that was trained less far than others.
         members: one dict per member with its seed and swept values.
         config: the content of config.json.
         env: the environment.
@@ -89,8 +95,11 @@ class Result:
     def plot(self, path: str | os.PathLike | None = None) -> Any:
         """A matplotlib Figure of the evaluation return against training episodes: mean and confidence band.
 
-        With `path` it is also written there; the suffix selects the format.
+        With `path` it is also written there; the suffix selects the format. Raises OSError for a path that cannot
+        be written, or that belongs to a run and is no `curve.png`.
         """
+        if path is not None:
+            path = output_file(path, writes=("curve.png",))
         from jaxmac.analysis.curves import learning_curve
 
         return learning_curve(curves(self), path=path, optimum=self.env.optimal_return, title=self.title)
@@ -104,7 +113,11 @@ class Result:
         """Animate one episode of a member as a GIF.
 
         With `path` the GIF is written there; without, an `Animation` is returned that a notebook shows inline.
+        Raises ValueError or OSError, before the episode is played, for a path that is no `.gif`, cannot be written,
+        or belongs to a run and is no `episode.gif`.
         """
+        if path is not None:
+            path = output_file(path, (".gif",), writes=("episode.gif",))
         return animate(self.env, self.policy(member), seed, path)
 
 
@@ -117,17 +130,27 @@ def members_alike(result: Result) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for column, member in enumerate(result.members):
         swept = ", ".join(f"{k}={v}" for k, v in member.items() if k != "seed")
-        if not np.isnan(result.metrics["eval_return"][:, column]).all():
+        if evaluations_of(result, [column]):
             found.setdefault(swept or result.config["algorithm"], []).append(column)
     return found
 
 
+def evaluations_of(result: Result, members: Sequence[int]) -> int:
+    """The number of evaluations that all of these members have reached."""
+    return int((~np.isnan(result.metrics["episodes"][:, members])).all(axis=1).sum())
+
+
 def curves(result: Result) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Label -> (episodes `[evaluations]`, returns `[evaluations, members]`), one entry per swept combination."""
-    episodes, returns = result.metrics["episodes"], result.metrics["eval_return"]
-    return {
-        label: (episodes[:, columns[0]], returns[:, columns]) for label, columns in members_alike(result).items()
-    }
+    """Label -> (episodes `[evaluations]`, returns `[evaluations, members]`), one entry per swept combination.
+
+    Each is as long as its members were trained, so the lengths differ in a run that was stopped between two groups.
+    """
+    found = {}
+    for label, columns in members_alike(result).items():
+        count = evaluations_of(result, columns)
+        episodes, returns = (result.metrics[name][:count] for name in ("episodes", "eval_return"))
+        found[label] = (episodes[:, columns[0]], returns[:, columns])
+    return found
 
 
 def _learner_shapes(algorithm: Algorithm, members: list[MemberSpec]) -> Any:
@@ -150,23 +173,66 @@ def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: 
         need_rows: whether a run without any evaluation is an error.
 
     Raises:
-        RunDirectoryError: it is no run directory, is damaged, was written in a newer format, needs a plugin that is
-            not imported, or (with `need_rows`) has no evaluation.
+        RunDirectoryError: it is no run directory, is damaged (the message names the file and the field or line),
+            was written in a newer format, needs a plugin that is not imported, or (with `need_rows`) has no
+            evaluation.
         ValueError: the run used an environment instance and `env` is missing, or `env` has other sizes.
     """
-    config = read_config(path)
-    refuse_missing_plugins(path, config)
-    config = upgraded(path, config)
+    config = opened_config(path)
     if env is None:
-        if not config["env_rebuildable"]:
-            raise ValueError(f"{path} was trained on an environment instance: pass it as env=")
-        env = envs.make(config["env"], **config["env_options"])
-    elif environment_sizes(env) != config.get("env_sizes", environment_sizes(env)):
+        env = _rebuilt(path, config)
+    elif environment_sizes(env) != config["env_sizes"]:
         both = f"{config['env']} with {config['env_sizes']}, but env= is {env.name} with {environment_sizes(env)}"
         raise ValueError(f"{path} was trained on {both}")
-    specs = restore_members(config)
-    metrics = tabulate(read_rows(Path(path) / "metrics.csv"), [spec.swept for spec in specs])
+    try:
+        specs = restore_members(config)
+    except ValueError as error:
+        raise RunDirectoryError(f"{path}/config.json: {error}") from None
+    file = Path(path) / "metrics.csv"
+    groups = [[spec.index for spec in group] for group in group_members(specs)]
+    rows = whole_evaluations(file, read_rows(file, config), groups)
+    metrics = tabulate(rows, [spec.swept for spec in specs])
     if need_rows and not len(metrics["episodes"]):
         raise RunDirectoryError(f"{path} has no evaluation yet")
     members = [{"seed": spec.seed, **spec.swept} for spec in specs]
     return Result(metrics, members, config, env, Path(path), config["status"], specs, {})
+
+
+def opened_config(path: str | os.PathLike) -> dict[str, Any]:
+    """The content of a run's config.json in today's format, once the plugins that it needs are imported.
+
+    Raises RunDirectoryError, in one line, as `load` does.
+    """
+    config = read_config(path)
+    refuse_missing_plugins(path, config)
+    try:
+        return upgraded(path, config)
+    except ValueError as error:
+        raise RunDirectoryError(f"{path}/config.json: {error}") from None
+
+
+def _rebuilt(path: str | os.PathLike, config: dict[str, Any]) -> Environment:
+    """The environment that a run was trained on."""
+    if not config["env_rebuildable"]:
+        raise ValueError(f"{path} was trained on an environment instance: pass it as env=")
+    try:
+        env = envs.make(config["env"], **config["env_options"])
+    except ValueError as error:
+        raise RunDirectoryError(f"{path}/config.json: {error}") from None
+    if environment_sizes(env) != config["env_sizes"]:
+        both = f"env_sizes are {config['env_sizes']}, but those of {config['env']} are {environment_sizes(env)}"
+        raise RunDirectoryError(f"{path}/config.json: {both}")
+    _refuse_other_options(path, config, described(env.options))
+    return env
+
+
+def _refuse_other_options(path: str | os.PathLike, config: dict[str, Any], built: dict[str, Any]) -> None:
+    """Raise RunDirectoryError, in one line, unless the environment was built with all the options of the run."""
+    saved = config.get("env_settings", built)
+    for name in built | saved:
+        if name not in saved:
+            raise RunDirectoryError(f"{path}/config.json: env_settings lacks {name}, an option of {config['env']}")
+        if name not in built or built[name] != saved[name]:
+            found = f"has {built[name]!r}" if name in built else "has no such option"
+            problem = f"env_settings.{name} is {saved[name]!r}, but {config['env']} with these env_options {found}"
+            raise RunDirectoryError(f"{path}/config.json: {problem}")

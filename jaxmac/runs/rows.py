@@ -1,9 +1,8 @@
-"""The rows of metrics.csv: their columns, reading them, and arranging them in arrays."""
+"""The rows of metrics.csv: their columns and cells, and arranging them in arrays. `table.py` reads the file."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ COLUMNS = (
     "loss",
     "epsilon",
 )
+MAY_BE_EMPTY = ("train_return", "loss", "epsilon")
 
 
 def csv_cell(value: Any) -> Any:
@@ -34,19 +34,64 @@ def csv_cell(value: Any) -> Any:
     return value
 
 
-def read_rows(file: Path) -> list[dict[str, str]]:
-    """The rows of a metrics.csv, column -> text. Raises RunDirectoryError if the file is missing."""
-    try:
-        with file.open() as stream:
-            return list(csv.DictReader(stream))
-    except FileNotFoundError:
-        raise RunDirectoryError(f"{file.parent} is no run directory: it has no metrics.csv") from None
+def csv_cells(row: Mapping[str, Any], columns: Sequence[str]) -> list[Any]:
+    """The cells of a row in the order of `columns`.
+
+    A NaN is an empty cell where the column may not apply, and `nan` where it is the result of a computation. Swept
+    values are written with all their digits.
+    """
+    cells = []
+    for column in columns:
+        value = row[column]
+        if column not in COLUMNS:
+            cells.append(swept_cell(value))
+        elif csv_cell(value) == "" and (
+            column not in MAY_BE_EMPTY or (column == "train_return" and row["episodes"])
+        ):
+            cells.append("nan")
+        else:
+            cells.append(csv_cell(value))
+    return cells
+
+
+def swept_cell(value: Any) -> str:
+    """A swept value as it is written to metrics.csv, with all its digits."""
+    return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def whole_evaluations(
+    file: Path, rows: Sequence[dict[str, str]], groups: Sequence[Sequence[int]]
+) -> list[dict[str, str]]:
+    """The rows of evaluations that every member of their group has reached; groups train one after the other.
+
+    Others are those of the last evaluation, which a reader meets while a run is being written, or a kill has left.
+    Raises RunDirectoryError, in one line, if a member lacks more than that.
+    """
+    counts: dict[int, int] = {}
+    for row in rows:
+        counts[int(row["member"])] = counts.get(int(row["member"]), 0) + 1
+    reached: dict[int, int] = {}
+    for group in groups:
+        fewest, most = min(group, key=lambda m: counts.get(m, 0)), max(counts.get(m, 0) for m in group)
+        if most - counts.get(fewest, 0) > 1:
+            number = f"{counts.get(fewest, 0)} evaluations, another one of its group {most}"
+            raise RunDirectoryError(f"{file} is damaged: member {fewest} has {number}")
+        reached |= dict.fromkeys(group, counts.get(fewest, 0))
+    kept: list[dict[str, str]] = []
+    seen = dict.fromkeys(reached, 0)
+    for row in rows:
+        member = int(row["member"])
+        seen[member] += 1
+        if seen[member] <= reached[member]:
+            kept.append(row)
+    return kept
 
 
 def tabulate(rows: Sequence[dict[str, Any]], swept: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
     """Rows of metrics.csv as arrays `[evaluations, members]`, one for each column from `episodes` on.
 
-    Only evaluations that every member with rows has reached are kept; a member without any rows is NaN throughout.
+    A member with fewer evaluations than others, because its group was trained later or not at all, is NaN in the
+    last ones.
 
     Args:
         rows: dicts of column -> number, or text as read from the file, where an empty cell is NaN.
@@ -55,14 +100,11 @@ def tabulate(rows: Sequence[dict[str, Any]], swept: Sequence[dict[str, Any]]) ->
     rows_of: list[list[dict[str, Any]]] = [[] for _ in swept]
     for row in rows:
         rows_of[int(row["member"])].append(row)
-    evaluations = min((len(own) for own in rows_of if own), default=0)
-    empty = dict.fromkeys(COLUMNS, "")
-    table = {
-        name: np.array(
-            [[to_number((own[e] if own else empty)[name]) for own in rows_of] for e in range(evaluations)]
-        )
-        for name in COLUMNS[2:]
-    }
+    evaluations = max(map(len, rows_of), default=0)
+    table = {name: np.full((evaluations, len(rows_of)), np.nan) for name in COLUMNS[2:]}
+    for member, own in enumerate(rows_of):
+        for name, values in table.items():
+            values[: len(own), member] = [to_number(row[name]) for row in own]
     names = list(swept[0]) if swept else []
     columns = {name: np.array([values[name] for values in swept]) for name in names}
     return table | {name: np.tile(values, (evaluations, 1)) for name, values in columns.items()}

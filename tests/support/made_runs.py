@@ -6,9 +6,12 @@ import numpy as np
 from jaxmac import envs
 from jaxmac.algorithms import make_algorithm
 from jaxmac.hyper import hyper_arrays
-from jaxmac.runs.directory import COLUMNS, FORMAT, RunDirectory, tabulate, versions
+from jaxmac.runs.directory import FORMAT, RunDirectory, versions
+from jaxmac.runs.exact import described
 from jaxmac.runs.members import make_members
-from jaxmac.runs.result import Result
+from jaxmac.runs.result import Result, environment_sizes
+from jaxmac.runs.rows import COLUMNS, tabulate
+from jaxmac.training.loop import settings_of_run
 
 EVALUATIONS = 14
 
@@ -19,6 +22,8 @@ def made(
     """A run directory as `train` leaves it, with returns around `level`, without training."""
     environment = envs.make(env, **(env_options or {}))
     specs = make_members(algorithm, environment, "tuned", settings, seeds, sweep)
+    settings_of_all = settings_of_run(specs)
+    interval = -(-settings_of_all["eval_every"] // settings_of_all["num_envs"]) * settings_of_all["num_envs"]
     config = {
         "format": FORMAT,
         "status": "finished",
@@ -26,15 +31,23 @@ def made(
         "env": env,
         "env_options": env_options or {},
         "env_rebuildable": True,
+        "env_settings": described(environment.options),
+        "env_sizes": environment_sizes(environment),
         "preset": "tuned",
         "seeds": list(range(seeds)),
-        "episodes": 100 * (EVALUATIONS - 1),
+        "episodes": interval * (EVALUATIONS - 1),
         "sweep": sweep or {},
         "hyperparameters": settings,
-        "settings": vars(specs[0].config),
+        "settings": settings_of_all,
+        "plugins": [],
         "optimal_return": environment.optimal_return,
+        "checkpoint_every": 10,
+        "checkpoint_replay": True,
+        "log": [],
+        "log_id": None,
         "versions": versions(),
         "backend": "cpu",
+        "finished": "2026-11-26T00:00:00",
     }
     directory = RunDirectory(out)
     directory.create(config, list(sweep or {}), False, 0)
@@ -43,8 +56,10 @@ def made(
     for e in range(EVALUATIONS):
         values = level * min(1, e / 5) + noise[e]
         for i, spec in enumerate(specs):
-            row = dict.fromkeys(COLUMNS, 0.0) | {"member": i, "seed": spec.seed, "episodes": 100 * e}
-            row |= {"eval_return": values[i], "env_steps": 1000 * e + i, "wall_seconds": 0.5 * e, **spec.swept}
+            row = dict.fromkeys(COLUMNS, 0.0) | {"member": i, "seed": spec.seed, "episodes": interval * e}
+            row |= {"train_return": 0.0 if e else np.nan, "loss": np.nan}
+            row |= {"eval_return": values[i], "wall_seconds": 0.5 * e, **spec.swept}
+            row |= {"env_steps": 1000 * e + i if e else 0}
             rows.append(row)
     directory.append(rows)
     table = tabulate(rows, [spec.swept for spec in specs])
