@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 
+from jaxmac.envs.arguments import check_seed
 from jaxmac.envs.environment import Environment
 from jaxmac.record.policy import Policy
 from jaxmac.record.rollout import play
@@ -40,11 +41,14 @@ def animate(
         `path`, or without it an `Animation` that a notebook shows inline.
 
     Raises:
+        ValueError: `path` does not end with .gif, or the seed is out of range.
         NotImplementedError: the environment cannot be drawn.
     """
     from jaxmac.envs.rendering import write_gif
 
-    states = play(env, policy, jax.random.key(seed))
+    if path is not None and Path(path).suffix.lower() != ".gif":
+        raise ValueError(f"{path}: an animation is a GIF; allowed: names that end with .gif")
+    states = play(env, policy, jax.random.key(check_seed(seed)))
     if path is not None:
         return write_gif(env, states, Path(path))
     with tempfile.TemporaryDirectory() as folder:

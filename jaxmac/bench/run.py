@@ -21,6 +21,7 @@ from jaxmac.bench.tables import print_tables
 from jaxmac.bench.training import bench_training
 from jaxmac.processes.joining import use_cpu_devices
 from jaxmac.runs.directory import versions
+from jaxmac.runs.outputs import refuse_owned
 
 DEFAULT_ENVIRONMENTS = tuple(
     env_id + suffix
@@ -57,6 +58,9 @@ def bench(arguments: BenchArguments) -> int:
     """
     _split_cpu(arguments.devices)  # first: making an environment may start JAX
     env_ids = _checked_environments(arguments)
+    refuse_owned(arguments.out / "report.json")
+    if arguments.out.exists() and not arguments.out.is_dir():
+        raise NotADirectoryError(f"--out {arguments.out} is a file, not a folder")
     arguments.out.mkdir(parents=True, exist_ok=True)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     report = _measured(arguments, env_ids, lambda line: console.print(line, style="dim"))

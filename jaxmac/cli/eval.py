@@ -12,7 +12,7 @@ import tyro
 from rich.markup import escape
 
 from jaxmac import envs
-from jaxmac.cli.parsing import documented, given_env_options, make_arguments_class, parse, peek
+from jaxmac.cli.parsing import documented, given_env_options, make_arguments_class, parse, peek, refuse_given
 from jaxmac.record.policy import BASELINES, baseline_policy
 
 
@@ -48,11 +48,13 @@ def command_eval(arguments: Sequence[str]) -> int:
     given = parse("eval", _eval_class(env_id), arguments)
     options = given_env_options(env_id, given.env_options, arguments) if env_id else {}
     if given.run is not None:
-        if given.policy is not None:
-            raise ValueError("--policy is for --env without a run: a run has its own policies")
+        refuse_given(arguments, ["--policy"], "is for --env without a run: a run has its own policies")
+        refuse_given(arguments, ["--gamma"], "is for --env without a run: members have their own discount")
         settings = {name: getattr(given, name) for name in ("epsilon", "greedy", "best", "env")}
         rows = evaluate(given.run, given.episodes, given.seed, given.member, env_options=options, **settings)
     elif given.env is not None:
+        why = "is for a run: scripted and random policies have neither members nor probabilities"
+        refuse_given(arguments, ["--member", "--best", "--greedy", "--epsilon"], why)
         env = envs.make(given.env, **options)
         name = given.policy or "scripted"
         policy = baseline_policy(name, env)
@@ -65,13 +67,24 @@ def command_eval(arguments: Sequence[str]) -> int:
 
 
 def _trained_on(arguments: Sequence[str]) -> str | None:
-    """The environment id of the run directory among the arguments; None if there is no run or no id."""
-    from jaxmac.runs.directory import read_config
+    """The environment id of the run directory among the arguments; None if there is no run or no id.
+
+    Raises RunDirectoryError, in one line that names the run, if it cannot be read or its environment is unknown.
+    """
+    from jaxmac.runs.directory import RunDirectoryError, read_config
+    from jaxmac.runs.plugins import refuse_missing_plugins
 
     for argument in arguments:
         if not argument.startswith("-") and (Path(argument) / "config.json").exists():
             config = read_config(argument)
-            return config["env"] if config["env_rebuildable"] else None
+            refuse_missing_plugins(argument, config)
+            if not config["env_rebuildable"]:
+                return None
+            try:
+                envs.env_options(config["env"])
+            except ValueError as error:
+                raise RunDirectoryError(f"{argument}/config.json: {error}") from None
+            return config["env"]
     return None
 
 

@@ -20,17 +20,19 @@ class ListArguments:
 
     algorithm: str | None = None
     """list the hyperparameters of this algorithm with their values in each preset"""
-    env: str = "BoxPushing-10"
-    """environment that the presets are for"""
+    env: str | None = None
+    """list this environment only; with --algorithm: what the presets are for (default: BoxPushing-10)"""
 
 
 def command_list(arguments: Sequence[str]) -> int:
     """Print the tables."""
     given, console = parse("list", ListArguments, arguments), Console()
     if given.algorithm is not None:
-        console.print(_hyperparameters(given.algorithm, given.env))
+        console.print(_hyperparameters(given.algorithm, given.env or "BoxPushing-10"))
         return 0
-    console.print(_environments())
+    console.print(_environments(envs.list_ids() if given.env is None else (given.env,)))
+    if given.env is not None:
+        return 0
     table = Table("algorithm", "presets")
     for name, spec in ALGORITHMS.items():
         table.add_row(name, ", ".join(spec.presets))
@@ -38,10 +40,10 @@ def command_list(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _environments() -> Table:
-    """All environments with their sizes."""
+def _environments(env_ids: Sequence[str]) -> Table:
+    """Environments with their sizes."""
     table = Table("environment", "agents", "macro-actions", "obs", "state", "horizon", "optimum")
-    for env_id in envs.list_ids():
+    for env_id in env_ids:
         env = envs.make(env_id)
         optimum = "" if env.optimal_return is None else f"{env.optimal_return:.1f}"
         actions, obs = (" ".join(map(str, sizes)) for sizes in (env.num_actions, env.obs_sizes))

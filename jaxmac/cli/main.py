@@ -7,22 +7,25 @@ run that failed and 130 for one that was interrupted.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
 
+import jax
+
 from jaxmac.cli.bench import command_bench
 from jaxmac.cli.eval import command_eval
 from jaxmac.cli.export import command_export
 from jaxmac.cli.listing import command_list
-from jaxmac.cli.parsing import take
+from jaxmac.cli.parsing import print_note, take
 from jaxmac.cli.plot import command_plot
 from jaxmac.cli.render import command_render
 from jaxmac.cli.resume import command_resume
 from jaxmac.cli.train import command_train
-from jaxmac.errors import nearest
+from jaxmac.errors import first_line, nearest
 from jaxmac.processes.joining import report_error
 from jaxmac.registry import load_plugins
 from jaxmac.runs.formats import RunNote
@@ -50,7 +53,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the command and its arguments; None takes those of the process.
     """
     try:
-        plugins, arguments = take(list(sys.argv[1:] if argv is None else argv), "--plugin")
+        try:
+            return _run(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output, such as `head`, has read enough
+        _discard_output()
+        return 128 + 13  # as a process that SIGPIPE ends
+
+
+def _run(words: list[str]) -> int:
+    """Run one command; errors that the user can do something about are one line on stderr."""
+    try:
+        plugins, arguments = take(words, "--plugin")
         load_plugins(plugins)
         if not arguments or arguments[0] in ("-h", "--help"):
             print(USAGE)
@@ -63,12 +78,35 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(f"unknown command {name!r}; {nearest(name, COMMANDS)}")
         with notes_in_a_line():
             return COMMANDS[name](rest)
+    except BrokenPipeError:
+        raise
     except (ValueError, MemoryError, OSError) as error:
         return report_error(error, 2)
     except TrainingError as error:
         return report_error(error, 1)
+    except (RuntimeError, AssertionError) as error:
+        if _jax_starts():
+            raise
+        reason = f": {first_line(error)}" if str(error) else ""
+        return report_error(
+            ValueError(f"JAX finds no {os.environ.get('JAX_PLATFORMS', '')} device here{reason}"), 2
+        )
     except KeyboardInterrupt as error:
         return report_error(error, 130)
+
+
+def _jax_starts() -> bool:
+    """Whether JAX finds a device of the kind that JAX_PLATFORMS asks for."""
+    try:
+        return bool(jax.devices())
+    except (RuntimeError, AssertionError):
+        return False
+
+
+def _discard_output() -> None:
+    """Let the interpreter flush what is left of stdout into nothing at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
@@ -79,7 +117,7 @@ def notes_in_a_line() -> Iterator[None]:
 
         def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
             if issubclass(category, RunNote):
-                print(f"jaxmac: note: {message}", file=sys.stderr)
+                print_note(str(message))
             else:
                 usual(message, category, *place, **more)
 

@@ -11,6 +11,7 @@ import dataclasses
 import io
 import itertools
 import json
+import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, get_args, get_origin
 
@@ -37,9 +38,11 @@ def parse(
         explain: why an option is unknown, in one line, or None where that is not known.
 
     Raises:
-        ValueError: an option is unknown (the message names the nearest known ones) or its value cannot be read.
+        ValueError: an option is unknown (the message names the nearest known ones), is given twice, or its value
+            cannot be read.
         SystemExit: help was asked for and printed.
     """
+    _refuse_repeated(arguments, _flags(arguments_class))
     stderr = io.StringIO()
     try:
         with contextlib.redirect_stderr(stderr):
@@ -58,6 +61,37 @@ def parse(
         close = nearest(unknown[0], sorted(_flags(arguments_class)))
         raise ValueError(explain(unknown[0]) or f"unknown option {unknown[0]!r} of `jaxmac {command}`; {close}")
     return parsed
+
+
+def given_flags(arguments: Sequence[str]) -> list[str]:
+    """The options among the words on the command line, as `--name-of-option`, in order."""
+    words = [argument.split("=", 1)[0] for argument in arguments if argument.startswith("--")]
+    return [word.replace("_", "-") for word in words]
+
+
+def _refuse_repeated(arguments: Sequence[str], known: Sequence[str]) -> None:
+    """Raise ValueError for an option that is given twice: only its last value would count."""
+    seen: set[str] = set()
+    for flag in given_flags(arguments):
+        start, _, last = flag.rpartition(".")
+        positive = f"{start}.{last.removeprefix('no-')}" if start else "--" + flag[2:].removeprefix("no-")
+        name = flag if flag in known else positive
+        if name in seen:
+            raise ValueError(f"{name} is given twice; give it once, with all its values")
+        seen.add(name)
+
+
+def refuse_given(arguments: Sequence[str], flags: Sequence[str], why: str) -> None:
+    """Raise ValueError if one of these options is given: it would be ignored, for the reason `why`."""
+    for flag in given_flags(arguments):
+        positive = "--" + flag[2:].removeprefix("no-")
+        if positive in flags:
+            raise ValueError(f"{positive} {why}")
+
+
+def print_note(text: str) -> None:
+    """Print a line on stderr about what was done in another way than one may expect."""
+    print(f"jaxmac: note: {text}", file=sys.stderr)
 
 
 def _one_line(message: str) -> str:
@@ -158,8 +192,7 @@ def _read_table(name: str, text: str) -> Any:
 def _is_given(arguments: Sequence[str], option: str) -> bool:
     """Whether `--env-options.OPTION` or `--env-options.no-OPTION` is among the arguments."""
     option = option.replace("_", "-")
-    flags = (f"--env-options.{option}", f"--env-options.no-{option}")
-    return any(argument.split("=", 1)[0].replace("_", "-") in flags for argument in arguments)
+    return bool({f"--env-options.{option}", f"--env-options.no-{option}"} & set(given_flags(arguments)))
 
 
 def env_options_class(env_id: str) -> type:
@@ -195,12 +228,17 @@ def parse_sweep(
         kinds: name -> type of every hyperparameter.
         explain: why a name is none of `kinds`, in one line, or None where that is not known.
 
-    Raises ValueError, in one line, for an unknown name or a value of another type.
+    Raises ValueError, in one line, for an unknown name, one that is there twice or without values, or a value of
+    another type.
     """
     sweep: dict[str, Sequence[Any]] = {}
     for item in items:
-        name, _, values = item.partition("=")
+        name, equals, values = item.partition("=")
         name = name.replace("-", "_")
+        if not equals or not values:
+            raise ValueError(f"--sweep {item}: expected NAME=VALUE,VALUE")
+        if name in sweep:
+            raise ValueError(f"--sweep {item}: {name} is swept twice; give all its values once")
         if name not in kinds:
             raise ValueError(explain(name) or f"unknown hyperparameter {name!r} in --sweep; {nearest(name, kinds)}")
         try:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
 
-from jaxmac.cli.parsing import parse
+from jaxmac.analysis.curves import learning_curves
+from jaxmac.cli.parsing import parse, print_note, refuse_given
+from jaxmac.errors import RunDirectoryError
+from jaxmac.evaluation.comparison import gather, panels
+from jaxmac.runs.outputs import output_file
+from jaxmac.runs.result import Result, load
 
 FIGURES = (".png", ".svg", ".pdf")
 SUFFIXES = (*FIGURES, ".html", ".json")
@@ -33,29 +40,57 @@ class PlotArguments:
 
 def command_plot(arguments: Sequence[str]) -> int:
     """Write the file that the suffix of --out asks for, and print its path."""
-    from jaxmac.analysis.curves import learning_curves
-    from jaxmac.evaluation.comparison import gather, panels
-    from jaxmac.runs.result import load
-
     given = parse("plot", PlotArguments, arguments)
     if not given.runs:
         raise ValueError("give at least one run directory")
-    suffix = given.out.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"--out {given.out}: its suffix selects the format; allowed: {', '.join(SUFFIXES)}")
+    out = output_file(given.out, SUFFIXES, writes=("curve.png",))
+    suffix = out.suffix.lower()
     if given.window < 1:
         raise ValueError(f"window={given.window} is out of range; allowed: >= 1")
-    results = [load(path) for path in given.runs]
-    given.out.parent.mkdir(parents=True, exist_ok=True)
+    if not math.isfinite(given.solved):
+        raise ValueError(f"solved={given.solved} is out of range; allowed: finite numbers")
+    if suffix != ".html":
+        refuse_given(arguments, ["--solved"], f"is for a page (--out x.html), not for {suffix}")
+    if suffix == ".json":
+        refuse_given(arguments, ["--title"], "is for a figure or page, not for .json")
+    _write(_runs_with_evaluations(given.runs), given, out, suffix)
+    print(out)
+    return 0
+
+
+def _runs_with_evaluations(paths: Sequence[Path]) -> list[Result]:
+    """The runs that have anything to plot; a note says which have not, and which are not finished.
+
+    Raises RunDirectoryError if a run cannot be read, or none has an evaluation.
+    """
+    results = []
+    for path in paths:
+        result = load(path, need_rows=False)
+        reached, total = np.nan_to_num(result.metrics["episodes"]), result.config["episodes"]
+        if not len(reached):
+            print_note(f"{path} has no evaluation yet: it is left out")
+            continue
+        results.append(result)
+        if result.status != "finished":
+            low, high = (int(ends(reached.max(axis=0))) for ends in (np.min, np.max))
+            far = f"{high}" if low == high else f"{low} to {high}"
+            print_note(f"{path} is not finished ({result.status}): plotted up to {far} of {total} episodes")
+    if not results:
+        raise RunDirectoryError(f"nothing to plot: {', '.join(map(str, paths))} has no evaluation yet")
+    return results
+
+
+def _write(results: Sequence[Result], given: PlotArguments, out: Path, suffix: str) -> None:
     if suffix in FIGURES:
-        learning_curves(panels(gather(results), given.title), given.out, given.window)
+        drawn = panels(gather(results), given.title)
+        if given.title and len(drawn) > 1:
+            raise ValueError(f"--title is for a figure of one environment; these runs are on {len(drawn)}")
+        learning_curves(drawn, out, given.window)
     elif suffix == ".html":
         from jaxmac.evaluation.report import html_report
 
-        given.out.write_text(html_report(results, given.title, given.window, given.solved), encoding="utf-8")
+        out.write_text(html_report(results, given.title, given.window, given.solved), encoding="utf-8")
     else:
         from jaxmac.evaluation.marl_eval import marl_eval_data
 
-        given.out.write_text(json.dumps(marl_eval_data(results, given.window), indent=2) + "\n")
-    print(given.out)
-    return 0
+        out.write_text(json.dumps(marl_eval_data(results, given.window), indent=2) + "\n")

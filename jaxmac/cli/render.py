@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from jaxmac import envs
-from jaxmac.cli.parsing import documented, given_env_options, make_arguments_class, parse, peek
+from jaxmac.cli.parsing import documented, given_env_options, make_arguments_class, parse, peek, refuse_given
 from jaxmac.record.policy import BASELINES, baseline_policy
 
 
@@ -30,16 +30,20 @@ def _render_class(env_id: str | None) -> type:
 def command_render(arguments: Sequence[str]) -> int:
     """Write an animation and print its path."""
     from jaxmac.analysis.animation import animate
+    from jaxmac.runs.outputs import output_file
     from jaxmac.runs.result import load
 
     given = parse("render", _render_class(peek(arguments, "--env", "") or None), arguments)
     if (given.run is None) == (given.env is None):
         raise ValueError("give either a run directory or an environment (--env ID)")
     if given.run is not None:
-        print(load(given.run).render(given.member, given.out or given.run / "episode.gif", given.seed))
+        refuse_given(arguments, ["--policy"], "is for --env without a run: a run has its own policies")
+        run = load(given.run)
+        print(run.render(given.member, given.out or given.run / "episode.gif", given.seed))
         return 0
+    refuse_given(arguments, ["--member"], "is for a run: scripted and random policies have no members")
     env = envs.make(given.env, **given_env_options(given.env, given.env_options, arguments))
     policy = baseline_policy(given.policy, env)
     out = given.out or Path(f"{given.env}_{given.policy}".replace("-", "_").lower() + ".gif")
-    print(animate(env, policy, given.seed, out))
+    print(animate(env, policy, given.seed, output_file(out, (".gif",), writes=("episode.gif",))))
     return 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from jaxmac import envs
 from jaxmac.algorithms.registry import ALGORITHMS, configure, owners_of, refusal
@@ -12,11 +14,13 @@ from jaxmac.cli.devices import DeviceArguments, join_processes
 from jaxmac.cli.parsing import (
     documented,
     given_env_options,
+    given_flags,
     make_arguments_class,
     parse,
     parse_seeds,
     parse_sweep,
     peek,
+    refuse_given,
 )
 from jaxmac.config import allowed, choosing_fields, field_types, part_of, settings_of
 from jaxmac.processes.collective import is_main_process
@@ -38,9 +42,11 @@ def command_train(arguments: Sequence[str]) -> int:
         return refusal(algorithm, setting, type(config)) if owners_of(setting) else None
 
     given = parse("train", arguments_class, arguments, explain)
+    kinds = field_types(type(config))
+    sweep = _sweep(given.sweep, kinds, arguments, explain)
+    seeds = parse_seeds(given.seeds)
     use_cpu_devices(given.devices)
     join_processes(given)
-    kinds = field_types(type(config))
     changed = {name: getattr(given, name) for name in kinds if getattr(given, name) != getattr(config, name)}
     changed |= chosen
     out = given.out or Path("runs") / f"{algorithm}_{env_id}".replace("-", "_").lower()
@@ -48,10 +54,10 @@ def command_train(arguments: Sequence[str]) -> int:
         algorithm,
         env_id,
         preset=preset,
-        seeds=parse_seeds(given.seeds),
+        seeds=seeds,
         episodes=given.episodes,
         env_options=given_env_options(env_id, given.env_options, arguments),
-        sweep=parse_sweep(given.sweep, kinds, explain) or None,
+        sweep=sweep or None,
         out=out,
         overwrite=given.overwrite,
         chunk=given.chunk,
@@ -63,6 +69,18 @@ def command_train(arguments: Sequence[str]) -> int:
     )
     report_result(result, out)
     return 0 if result.status == "finished" else 130
+
+
+def _sweep(
+    items: Sequence[str], kinds: dict[str, type], arguments: Sequence[str], explain: Callable[[str], str | None]
+) -> dict[str, Sequence[Any]]:
+    """The swept values; ValueError for none after --sweep, and for a setting that is also given on its own."""
+    if not items and "--sweep" in given_flags(arguments):
+        raise ValueError("--sweep needs NAME=VALUE,VALUE ...")
+    sweep = parse_sweep(items, kinds, explain)
+    flags = ["--" + name.replace("_", "-") for name in sweep]
+    refuse_given(arguments, flags, "is given beside a sweep of it: choose one of the two")
+    return sweep
 
 
 def _chosen_parts(algorithm: str, arguments: Sequence[str]) -> dict[str, str]:
@@ -105,16 +123,27 @@ def _train_class(algorithm: str, env_id: str, preset: str, chosen: dict[str, str
 
 def report_result(result: Any, out: Path) -> None:
     """Print the final returns and the written files, and animate an episode of the best member."""
-    from jaxmac.analysis.returns import final_returns
-
     if not is_main_process():
         return
-    if len(result.metrics["episodes"]):
-        final = final_returns(result.metrics["eval_return"])
+    final = _final_returns(result)
+    if any(value is not None for value in final):
         best = result.env.optimal_return
         against = "" if best is None else f" (optimum {best:.1f})"
-        print(f"mean of the last ten evaluations{against}: " + ", ".join(f"{value:.1f}" for value in final))
+        shown = ", ".join("-" if value is None else f"{value:.1f}" for value in final)
+        print(f"mean of the last ten evaluations{against}: {shown}")
         print(f"metrics {out / 'metrics.csv'}, curve {out / 'curve.png'}")
     if result.status == "finished":
-        best_member = int(final.argmax())
+        best_member = int(np.argmax([value or 0.0 if value else -np.inf for value in final]))
         print(f"animation {result.render(best_member, out / 'episode.gif')} (member {best_member})")
+
+
+def _final_returns(result: Any) -> list[float | None]:
+    """The mean of each member's last ten evaluations; None for one that was not trained yet."""
+    from jaxmac.analysis.returns import final_returns
+    from jaxmac.runs.result import evaluations_of
+
+    final: list[float | None] = []
+    for member in range(len(result.members)):
+        returns = result.metrics["eval_return"][: evaluations_of(result, [member]), [member]]
+        final.append(float(final_returns(returns)[0]) if len(returns) else None)
+    return final

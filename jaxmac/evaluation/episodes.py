@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -12,13 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmac import envs
+from jaxmac.envs.arguments import check_seed
 from jaxmac.envs.environment import Environment
 from jaxmac.record.episode import Episode, discounted_return, mark
-from jaxmac.record.policy import Policy
-from jaxmac.record.rollout import rollout_to_end
+from jaxmac.record.policy import Policy, random_policy
+from jaxmac.record.rollout import rollout, rollout_to_end
+from jaxmac.runs.members import is_integer
 from jaxmac.runs.result import Result, load
+from jaxmac.training.checks import environment_of, exact_options
+from jaxmac.training.memory import available_bytes, tree_bytes
 
+MOST_EPISODES = 10**7  # a mean of so many has an error of 0.03 % of the standard deviation
 LARGEST_BATCH = 500  # episodes played at once; more are played in several batches, to bound the memory
 CONFIDENCE = 0.95  # of all intervals
 
@@ -50,8 +55,9 @@ def evaluate(
 
     Args:
         run: a Result or a run directory.
-        episodes: number of episodes for each member. They are played in batches of at most `LARGEST_BATCH`, each
-            with its own key, so the episodes of a small evaluation need not be among those of a larger one.
+        episodes: number of episodes for each member, at most `MOST_EPISODES`. They are played in batches of at most
+            `LARGEST_BATCH`, each with its own key, so the episodes of a small evaluation need not be among those of
+            a larger one.
         seed: of the episodes; all members start from the same initial states.
         member: evaluate this member only.
         epsilon: probability of a uniformly random available macro-action in place of the policy's.
@@ -79,7 +85,9 @@ def evaluate(
             has no probabilities.
         RunDirectoryError: the run cannot be read.
     """
-    _check(episodes, epsilon)
+    _check(episodes, seed, epsilon)
+    if member is not None and not is_integer(member):
+        raise ValueError(f"member={member!r}: expected the index of a member, or None for all")
     result = run if isinstance(run, Result) else load(run)
     environment = evaluation_environment(result, env, env_options)
     players = result.players if environment is result.env else {}
@@ -87,6 +95,7 @@ def evaluate(
     for index in range(len(result.specs)) if member is None else [member]:
         learned = result.learned(index, best)
         if (learned.group, greedy) not in players:
+            _refuse_if_too_large(environment, episodes)
 
             def policy_of(learner: Any, hyper: Any, algorithm: Any = learned.algorithm) -> Policy:
                 return _greedy_or_sampled(algorithm.evaluation(learner, hyper), greedy, result.config["algorithm"])
@@ -120,7 +129,8 @@ def evaluate_policy(
     Returns:
         The dict that `evaluate` returns for a member, from `episodes` on. ValueError as there.
     """
-    _check(episodes, epsilon)
+    _check(episodes, seed, epsilon, gamma)
+    _refuse_if_too_large(env, episodes)
     play = _player(env, lambda: policy)
     return _summary(env, _play_all(play, (), episodes, seed, gamma, epsilon))
 
@@ -134,18 +144,15 @@ def evaluation_environment(
     """
     if env is None and not env_options:
         return result.env
-    if isinstance(env, Environment):
-        if env_options:
-            raise ValueError("env_options go with an environment id, not with an Environment instance")
-        chosen = env
-    elif env is not None:
-        chosen = envs.make(env, **(env_options or {}))
+    if env is not None:
+        chosen = environment_of(env, env_options)
     elif not result.config["env_rebuildable"]:
         raise ValueError(
             "env_options need an environment id, but the run was on an Environment instance: pass env="
         )
     else:
-        chosen = envs.make(result.config["env"], **{**result.config["env_options"], **(env_options or {})})
+        options = result.config["env_options"] | exact_options(env_options)
+        chosen = environment_of(result.config["env"], options)
     _check_sizes(result.env, chosen)
     return chosen
 
@@ -165,12 +172,28 @@ def _check_sizes(trained: Environment, chosen: Environment) -> None:
             raise ValueError(f"{difference}: evaluate it in an environment of the same sizes")
 
 
-def _check(episodes: int, epsilon: float) -> None:
+def _check(episodes: int, seed: int, epsilon: float, gamma: float = 0.0) -> None:
     """Raise a one-line ValueError for arguments out of range."""
-    if isinstance(episodes, bool) or not isinstance(episodes, int | np.integer) or episodes < 1:
+    if not is_integer(episodes) or episodes < 1:
         raise ValueError(f"episodes={episodes!r} is out of range; allowed: >= 1")
-    if not 0 <= epsilon <= 1:
-        raise ValueError(f"epsilon={epsilon!r} is out of range; allowed: >= 0 and <= 1")
+    if episodes > MOST_EPISODES:
+        raise ValueError(f"episodes={episodes!r} is out of range; allowed: <= {MOST_EPISODES}")
+    check_seed(seed)
+    for name, value in (("epsilon", epsilon), ("gamma", gamma)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name}={value!r} is out of range; allowed: >= 0 and <= 1")
+
+
+def _refuse_if_too_large(env: Environment, episodes: int) -> None:
+    """Raise MemoryError, before anything compiles, if a batch of episodes is not expected to fit into memory."""
+    batch = min(episodes, LARGEST_BATCH)
+    shapes = jax.eval_shape(partial(rollout, env, random_policy()), jax.random.key(0), jnp.zeros(batch))
+    needed, available = int(2 * tree_bytes(shapes)), available_bytes()
+    if needed > available:
+        sizes = f"{needed / 1e9:.2f} GB and {available / 1e9:.2f} GB are free"
+        raise MemoryError(
+            f"{batch} episodes of {env.name} at once need about {sizes}; try fewer, or a shorter horizon"
+        )
 
 
 def _greedy_or_sampled(policy: Policy, greedy: bool | None, algorithm: str) -> Policy:

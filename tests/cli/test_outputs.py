@@ -1,0 +1,143 @@
+"""Where commands may write: checked before anything is drawn, and never over what a run owns."""
+
+import hashlib
+import shutil
+
+import pytest
+from support.commands import refused
+from support.made_runs import made
+
+import jaxmac
+from jaxmac.cli.main import main
+from jaxmac.runs.outputs import output_file, refuse_owned
+from jaxmac.runs.result import Result
+
+
+@pytest.fixture(scope="module")
+def intact(tmp_path_factory):
+    out = tmp_path_factory.mktemp("outputs") / "run"
+    made(out, seeds=2)
+    (out / "checkpoints" / "group_0").mkdir(parents=True)
+    (out / "curve.png").write_bytes(b"a curve")
+    (out / "episode.gif").write_bytes(b"an episode")
+    return out
+
+
+@pytest.fixture
+def run(intact, tmp_path):
+    return shutil.copytree(intact, tmp_path / "run")
+
+
+@pytest.fixture
+def nothing_drawn(monkeypatch):
+    monkeypatch.setattr("jaxmac.cli.plot.learning_curves", lambda *arguments: pytest.fail("drawn"))
+    monkeypatch.setattr("jaxmac.evaluation.report.html_report", lambda *arguments: pytest.fail("drawn"))
+    monkeypatch.setattr("jaxmac.evaluation.marl_eval.marl_eval_data", lambda *arguments: pytest.fail("made"))
+    monkeypatch.setattr("jaxmac.analysis.animation.play", lambda *arguments: pytest.fail("played"))
+    monkeypatch.setattr(Result, "policy", lambda *arguments: pytest.fail("read"))
+
+
+def contents(folder):
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+OWNED = [
+    ("plot", "config.json"),
+    ("plot", "Config.JSON"),
+    ("plot", "checkpoints/x.png"),
+    ("plot", "checkpoints/group_0/x.html"),
+    ("plot", "tensorboard/x.png"),
+    ("plot", "wandb/x.json"),
+    ("plot", "checkpoints/curve.png"),
+    ("render", "checkpoints/episode.gif"),
+    ("render", "tensorboard/x.gif"),
+    ("export", "checkpoints"),
+    ("export", "checkpoints/policy"),
+    ("export", "run.lock"),
+    ("export", "config.json.part"),
+    ("export", "curve.png"),
+    ("export", "wandb"),
+]
+
+
+@pytest.mark.parametrize(("command", "name"), OWNED)
+def test_what_a_run_owns_is_not_written_over(command, name, run, nothing_drawn, capsys):
+    before = contents(run)
+    said = refused(capsys, command, str(run), "--out", str(run / name))
+    assert f"belongs to the run {run}; choose another name" in said and contents(run) == before
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.csv", "run.lock", "config.json.part", "curve.png"])
+def test_owned_names_by_other_ways(name, run, tmp_path):
+    (tmp_path / "link").symlink_to(run / name)
+    for path in (run / name, run / "sub" / ".." / name, tmp_path / "link"):
+        with pytest.raises(OSError, match="belongs to the run"):
+            refuse_owned(path)
+    refuse_owned(run / "curve.png", writes=("curve.png",))
+    refuse_owned(run / "figures" / "config.json")  # not the run's own
+    refuse_owned(tmp_path / name)  # beside the run, not inside
+
+
+def test_results_refuse_owned_names_in_python(run, nothing_drawn):
+    result = jaxmac.load(run)
+    for write in (
+        lambda: result.plot(run / "config.json"),
+        lambda: result.render(0, run / "checkpoints" / "x.gif"),
+        lambda: jaxmac.export_policy(result, 0, run / "checkpoints"),
+    ):
+        with pytest.raises(OSError, match="belongs to the run"):
+            write()
+
+
+def test_what_is_written_for_a_run_stays_allowed(run, monkeypatch):
+    monkeypatch.setattr("jaxmac.cli.plot.learning_curves", lambda panels, out, window: out.write_bytes(b"new"))
+    monkeypatch.setattr("jaxmac.runs.result.animate", lambda env, policy, seed, path: path)
+    monkeypatch.setattr(Result, "policy", lambda *arguments: None)
+    assert main(["plot", str(run), "--out", str(run / "curve.png")]) == 0
+    assert main(["plot", str(run), "--out", str(run / "figures" / "mine.svg")]) == 0
+    assert (run / "curve.png").read_bytes() == (run / "figures" / "mine.svg").read_bytes() == b"new"
+    assert main(["render", str(run)]) == main(["render", str(run), "--out", str(run / "mine.gif")]) == 0
+    assert jaxmac.load(run).render(0, run / "episode.gif") == run / "episode.gif"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["plot", "RUN", "--out", "x.mp4"],
+            "--out x.mp4: its suffix selects the format; allowed: .png",
+        ),
+        (["plot", "RUN", "--out", "x"], "its suffix selects the format"),
+        (["render", "RUN", "--out", "x.mp4"], "--out x.mp4: its suffix selects the format; allowed: .gif"),
+        (["render", "--env", "BoxPushing-4", "--out", "x.png"], "its suffix selects the format; allowed: .gif"),
+        (["plot", "RUN", "--out", "notes.txt/x.png"], "cannot write --out notes.txt/x.png: notes.txt is a file"),
+        (["render", "RUN", "--out", "notes.txt/a/x.gif"], "notes.txt is a file, not a folder"),
+        (["export", "RUN", "--out", "notes.txt/policy"], "notes.txt is a file, not a folder"),
+        (["export", "RUN", "--out", "notes.txt"], "notes.txt is a file, not a directory"),
+        (["plot", "RUN", "--out", "folder.png"], "--out folder.png is a folder: give the name of a file"),
+        (["bench", "--out", "notes.txt"], "--out notes.txt is a file, not a folder"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_drawing(
+    arguments, message, run, nothing_drawn, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("jaxmac.bench.run._split_cpu", lambda devices: None)
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "folder.png").mkdir()
+    assert message in refused(capsys, *(str(run) if word == "RUN" else word for word in arguments))
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_folder_that_is_missing_is_made(tmp_path):
+    path = output_file(tmp_path / "a" / "b" / "x.png", (".png",))
+    assert path.parent.is_dir() and not path.exists()
+
+
+def test_an_animation_that_is_no_gif_is_refused_before_it_is_played(monkeypatch):
+    monkeypatch.setattr("jaxmac.analysis.animation.play", lambda *arguments: pytest.fail("played"))
+    with pytest.raises(ValueError, match=r"^x.mp4: an animation is a GIF; allowed: names that end with .gif$"):
+        jaxmac.animate(jaxmac.make("BoxPushing-4"), jaxmac.random_policy(), path="x.mp4")
+    with pytest.raises(ValueError, match=r"^seed=-1 is out of range"):
+        jaxmac.animate(jaxmac.make("BoxPushing-4"), jaxmac.random_policy(), seed=-1)
