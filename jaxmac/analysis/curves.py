@@ -182,4 +182,6 @@ def _draw_members(
     if members > 1:
         axes.plot(episodes, smoothed, color=colour, linewidth=0.6, alpha=0.35)
         axes.fill_between(episodes, low, high, color=colour, alpha=0.2, linewidth=0)
-    axes.plot(episodes, mean, color=colour, linestyle=dash, linewidth=2, label=f"{label} (n = {members})")
+    marker = "o" if len(episodes) == 1 else "None"  # a single evaluation makes no line
+    name = f"{label} (n = {members})"
+    axes.plot(episodes, mean, color=colour, linestyle=dash, linewidth=2, marker=marker, label=name)

@@ -17,7 +17,7 @@ from jaxmac import envs
 from jaxmac.analysis import statistics
 from jaxmac.analysis.curves import Panel
 from jaxmac.analysis.returns import final_returns
-from jaxmac.runs.result import Result, load, members_alike
+from jaxmac.runs.result import Result, evaluations_of, load, members_alike
 
 ALL_TASKS = "all tasks"
 SUFFIXES = ("", "_low", "_high")  # of the columns of an estimate and the ends of its interval
@@ -93,7 +93,9 @@ def gather(results: Sequence[Result]) -> list[Line]:
         best_known = env.optimal_return if proven else env.best_known_return
         for swept, members in members_alike(result).items():
             label = algorithm if swept == algorithm else f"{algorithm}, {swept}"
-            episodes, returns = result.metrics["episodes"][:, members[0]], result.metrics["eval_return"][:, members]
+            count = evaluations_of(result, members)
+            episodes = result.metrics["episodes"][:count, members[0]]
+            returns = result.metrics["eval_return"][:count, members]
             lines.append(Line(label, _task(result), number, members, episodes, returns, best_known, proven))
     for distinguish in (_by_settings, _by_name, _by_number):
         same_label: dict[tuple[str, str], list[int]] = {}

@@ -12,6 +12,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import numpy as np
+
 from jaxmac.analysis.curves import learning_curves, profile_figure
 from jaxmac.evaluation.comparison import ALL_TASKS, SUFFIXES, compare, gather, panels, run_names, scores_by_task
 from jaxmac.runs.result import Result
@@ -125,8 +127,9 @@ def _runs_table(results: Sequence[Result], names: Sequence[str]) -> str:
     for name, result in zip(names, results, strict=True):
         config = result.config
         cells = [config[key] for key in ("algorithm", "env", "preset")]
-        trained = int(result.metrics["episodes"].max())
-        rows.append([name, *cells, str(len(result.members)), f"{trained:,}", result.status])
+        reached = np.nan_to_num(result.metrics["episodes"]).max(axis=0, initial=0)
+        trained = " to ".join(f"{int(count):,}" for count in sorted({reached.min(), reached.max()}))
+        rows.append([name, *cells, str(len(result.members)), trained, result.status])
     return _table("Runs", head, rows)
 
 
