@@ -172,7 +172,7 @@ def _typed(name: str, value: Any, kind: type) -> Any:
         try:
             return float(value)
         except OverflowError:  # an integer beyond all floats
-            return math.inf if value > 0 else -math.inf
+            return math.inf if value > 0 else -math.inf  # type: ignore[operator]
     if kind is int and isinstance(value, numbers.Integral) and not switch:
         return int(value)
     if kind is str and isinstance(value, str):
