@@ -145,8 +145,8 @@ def draw_caption(env: Environment, state: EnvState, ax: Any) -> None:
         end = "finished or time limit"
     title = f"{env.name}   step {int(state.time)}   return {float(state.episode_return):.1f}"
     above = [
-        _note(ax, (0, 1), 9, title, fontsize=10),
-        _note(ax, (1, 1), 9, end, fontsize=10, ha="right", weight="bold"),
+        _note(ax, (0, 1), 9, title),
+        _note(ax, (1, 1), 9, end, ha="right", weight="bold"),
     ]
     _fit_side_by_side(ax, above)
     columns = _columns(env)
@@ -160,12 +160,14 @@ def draw_caption(env: Environment, state: EnvState, ax: Any) -> None:
 
 
 def _fit_side_by_side(ax: Any, notes: list[Any]) -> None:
-    """Smaller letters where two notes above the axes would overlap."""
+    """The largest letters, of up to 10 points, with which two notes above the axes do not overlap."""
     ax.apply_aspect()  # which may make the axes narrower
-    room = ax.get_window_extent().width
-    needed = sum(note.get_window_extent().width for note in notes) + GAP
-    for note in notes:
-        note.set_fontsize(note.get_fontsize() * min(1.0, room / needed))
+    room = ax.get_window_extent().width - GAP
+    for size in np.arange(10.0, 5.0, -0.5):
+        for note in notes:
+            note.set_fontsize(size)
+        if sum(note.get_window_extent().width for note in notes) <= room:
+            break
 
 
 def _note(ax: Any, corner: tuple[float, float], points_up: float, text: str, **style: Any) -> Any:

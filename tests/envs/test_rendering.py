@@ -64,7 +64,7 @@ def test_title_and_outcome_stand_side_by_side(env_id, time, end, outcome):
     ax = FigureCanvasAgg(figure).figure.add_axes((0.03, 0.01, 0.94, 0.91))
     env.draw(jax.device_get(state), ax)
     title, shown = (next(text for text in ax.texts if word in text.get_text()) for word in ("step", outcome))
-    assert title.get_window_extent().x1 < shown.get_window_extent().x0
+    assert title.get_window_extent().x1 + 10 < shown.get_window_extent().x0
     assert (title.get_fontsize() == 10) == (time == 3)
 
 
