@@ -31,8 +31,11 @@ def executed(name: str, timeout: int = 600) -> Any:
 
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     place = {"metadata": {"path": str(ROOT)}}
-    # Times would make every run look changed.
-    NotebookClient(notebook, timeout=timeout, kernel_name="python3", resources=place, record_timing=False).execute()
+    options = {
+        "record_timing": False,  # times would make every run look changed
+        "coalesce_streams": True,  # and so would the pieces in which printed text arrives
+    }
+    NotebookClient(notebook, timeout=timeout, kernel_name="python3", resources=place, **options).execute()
     return notebook
 
 
