@@ -12,6 +12,8 @@ from jaxmac.processes.collective import any_process, mark_shared
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
+LOST = ("_xla_gc_callback", "__del__")  # functions in which Python ignores what is raised, and prints a traceback
+
 
 class Interruption:
     """A context in which SIGINT, SIGTERM and SIGHUP take effect at the next `check`, however many come.
@@ -47,7 +49,7 @@ class Interruption:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         again, self.received = self.received is not None, self.received or signal.Signals(number)
-        if self._at_once:
+        if self._at_once and (frame is None or frame.f_code.co_name not in LOST):
             self._at_once = False
             raise KeyboardInterrupt
         self.say("already stopping: the checkpoint is written first" if again else "stopping after this chunk ...")

@@ -22,7 +22,7 @@ from jaxmac.training.program import Program
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
-INTERRUPTIONS = 22  # of each kind of run
+INTERRUPTIONS = 20  # of each kind of run
 KINDS = {
     "avf": ("avf-qplex", FAMILIES["avf-qplex"], 3000, ()),
     "tomacvf": ("tomacvf-qmix", FAMILIES["tomacvf-qmix"], 1500, ()),
@@ -40,16 +40,18 @@ def arguments_of(kind):
     return ["train", f"--algorithm={algorithm}", *env, "--checkpoint-every=1", *flags]
 
 
+# A suite in the background may ignore Ctrl-C and hangups, and the commands that it starts would, too.
+HEAR_SIGNALS = """
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, "-m", "jaxmac", *sys.argv[1:]])
+"""
+
+
 def start(*arguments):
-    command = [sys.executable, "-m", "jaxmac", *map(str, arguments)]
-    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
-    return subprocess.Popen(command, preexec_fn=hear_signals, **pipes)
-
-
-def hear_signals():
-    """A suite in the background may ignore Ctrl-C and hangups, and the commands that it starts would, too."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+    command = [sys.executable, "-c", HEAR_SIGNALS, *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
 
 def rows_of(run):
