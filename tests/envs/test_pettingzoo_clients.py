@@ -155,7 +155,7 @@ def in_processes(context):
     if context not in ("late", *multiprocessing.get_all_start_methods()):
         pytest.skip(f"no {context} here")
     program = [sys.executable, "-m", "support.vector_environment", context]
-    done = subprocess.run(program, cwd=TESTS, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(program, cwd=TESTS, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -35,7 +35,7 @@ class VectorEnvironment:
             self.pipes.append(here)
             self.processes.append(worker)
 
-    def call(self, name, arguments, timeout=60.0):
+    def call(self, name, arguments, timeout=150.0):
         """Call a method in every process, with a tuple of arguments for each; an error is an answer, too."""
         for pipe, given in zip(self.pipes, arguments, strict=True):
             pipe.send((name, given))
