@@ -23,8 +23,8 @@ import jax
 from jaxmac.errors import RunDirectoryError, first_line
 from jaxmac.processes.collective import is_distributed
 from jaxmac.runs.digests import check_digests, damaged, listed_items, read_counters, sync_folder, write_summary
-from jaxmac.runs.directory import read_config
 from jaxmac.runs.formats import from_old_names, is_old, old_names, path_of
+from jaxmac.runs.schema import format_from
 
 KEPT_CHECKPOINTS = 2  # for each group; older ones are deleted
 DRAFT = ".part"  # ends the name of a checkpoint that is being written or deleted
@@ -159,7 +159,7 @@ def check_item(run: Path, group: int, item: str, shapes: Any, iteration: int | N
     path = checkpoint_path(run, group, iteration)
     if not (path / item).is_dir() and item not in listed_items(path):
         raise RunDirectoryError(f"{path} holds no {item}: the run was trained with checkpoint_replay=False")
-    check_digests(path, item, required=read_config(run).get("format", 0) >= 3)
+    check_digests(path, item, required=format_from(run / "config.json") >= 3)
     stored = _stored_tree(path / item)
     _refuse_other_shapes(path / item, stored, old_names(shapes) if is_old(stored) else shapes)
     return path

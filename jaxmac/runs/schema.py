@@ -113,15 +113,7 @@ def config_from(file: Path) -> dict[str, Any]:
     with the fields of `RunConfig`, or has a format that is newer than this jaxmac.
     """
     config = _json_object(file)
-    if "format" not in config:
-        raise RunDirectoryError(f"{file} is damaged: it lacks the field format")
-    number = config["format"]
-    if isinstance(number, int) and number > FORMAT:
-        raise RunDirectoryError(f"{file} has format {number}, this jaxmac reads up to {FORMAT}: upgrade it")
-    if isinstance(number, bool) or not isinstance(number, int) or number not in MODELS:
-        raise RunDirectoryError(
-            f"{file} is damaged: format is {_shown(number)}, but must be {', '.join(map(str, MODELS))}"
-        )
+    number = _format_of(file, config)
     try:
         MODELS[number].model_validate(config)
     except ValidationError as error:
@@ -133,6 +125,23 @@ def config_from(file: Path) -> dict[str, Any]:
     if bool(config["log"]) != (config["log_id"] is not None):
         raise RunDirectoryError(f"{file} is damaged: log and log_id belong together, and one of them is missing")
     return config
+
+
+def format_from(file: Path) -> int:
+    """The format of the run of a config.json; RunDirectoryError as `config_from`. Its other fields are not read."""
+    return _format_of(file, _json_object(file))
+
+
+def _format_of(file: Path, config: dict[str, Any]) -> int:
+    if "format" not in config:
+        raise RunDirectoryError(f"{file} is damaged: it lacks the field format")
+    number = config["format"]
+    if type(number) is not int or number < min(MODELS):
+        known = ", ".join(map(str, MODELS))
+        raise RunDirectoryError(f"{file} is damaged: format is {_shown(number)}, but must be one of {known}")
+    if number > FORMAT:
+        raise RunDirectoryError(f"{file} has format {number}, this jaxmac reads up to {FORMAT}: upgrade it")
+    return number
 
 
 def _json_object(file: Path) -> dict[str, Any]:

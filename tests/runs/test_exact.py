@@ -24,11 +24,11 @@ def untrained(monkeypatch):
     """`jaxmac.train` writes the run directory and trains nothing."""
 
     class Session:
-        def __init__(self, *arguments):
-            pass
+        def __init__(self, result, directory, *more):
+            self.result, self.directory = result, directory
 
         def run(self, programs):
-            pass
+            self.directory.begin(self.result.config, list(self.result.config["sweep"]))
 
     monkeypatch.setattr(loop, "Session", Session)
     monkeypatch.setattr(loop, "Program", lambda *arguments, **options: None)

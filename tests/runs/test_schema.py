@@ -60,7 +60,7 @@ def problem(run, **options):
         ("null", "/config.json is damaged: it holds null, but must hold an object"),
         ("{}", "/config.json is damaged: it lacks the field format"),
         ('{"format": 2}', "it lacks the field status"),
-        ('{"format": "2"}', 'format is "2", but must be 1 or 2'),
+        ('{"format": "2"}', 'format is "2", but must be one of 1, 2, 3'),
         ('{"format": 4}', "has format 4, this jaxmac reads up to 3: upgrade it"),
         ('{"a": 1, "a": 2}', "it has a twice"),
         ('{"a": NaN}', "NaN is no number of JSON"),
@@ -277,11 +277,12 @@ def test_runs_of_format_1_are_held_to_their_schema(tmp_path):
 
 
 def test_a_table_that_was_deleted_is_not_made_again_without_its_header(tmp_path):
-    directory = RunDirectory(tmp_path / "run")
-    directory.create({}, [], overwrite=False, needed_bytes=0)
-    (tmp_path / "run" / "metrics.csv").unlink()
-    with pytest.raises(RunDirectoryError, match=r"^cannot write .*metrics.csv: it was deleted while the"):
-        directory.append([dict.fromkeys(COLUMNS, 1.0)])
+    with RunDirectory(tmp_path / "run") as directory:
+        directory.claim(overwrite=False, needed_bytes=0)
+        directory.begin({}, [])
+        (tmp_path / "run" / "metrics.csv").unlink()
+        with pytest.raises(RunDirectoryError, match=r"^cannot write .*metrics.csv: it was deleted while the"):
+            directory.append([dict.fromkeys(COLUMNS, 1.0)])
     assert not (tmp_path / "run" / "metrics.csv").exists()
 
 

@@ -49,8 +49,6 @@ def made(
         "backend": "cpu",
         "finished": "2026-11-26T00:00:00",
     }
-    directory = RunDirectory(out)
-    directory.create(config, list(sweep or {}), False, 0)
     noise = np.random.default_rng(int(level)).normal(size=(EVALUATIONS, len(specs)))
     rows = []
     for e in range(EVALUATIONS):
@@ -61,7 +59,10 @@ def made(
             row |= {"eval_return": values[i], "wall_seconds": 0.5 * e, **spec.swept}
             row |= {"env_steps": 1000 * e + i if e else 0}
             rows.append(row)
-    directory.append(rows)
+    with RunDirectory(out) as directory:
+        directory.claim(overwrite=False, needed_bytes=0)
+        directory.begin(config, list(sweep or {}))
+        directory.append(rows)
     table = tabulate(rows, [spec.swept for spec in specs])
     members = [{"seed": spec.seed, **spec.swept} for spec in specs]
     return Result(table, members, config, environment, out, "finished", specs, {})
