@@ -176,7 +176,7 @@ class RunDirectory:
         """
         self.columns = [*COLUMNS, *swept]
         kept = []
-        for row in read_rows(self._folder / "metrics.csv", config):
+        for row in read_rows(self._folder / "metrics.csv", read_config(self._folder)):
             if int(row["episodes"]) <= reached.get(int(row["member"]), -1):
                 kept.append(row)
         if not self.writes:
