@@ -151,6 +151,7 @@ def test_the_heap_is_not_last_in_first_out():
     assert (first, move) == ("D", "R")
 
 
+@pytest.mark.slow
 def test_building_a_table_again_gives_the_shipped_one():
     with np.load(TABLES) as shipped:
         assert set(shipped.files) == {f"{map_type}{size}" for map_type, size in build_navigation.KITCHENS}

@@ -40,6 +40,7 @@ def test_vmapped_over_keys_it_is_jaxmac_train(train, run):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), learner, run.learners[0])
 
 
+@pytest.mark.slow
 def test_vmapped_over_traced_hyperparameters(train, run):
     """A member for each value; those that are not given have the defaults of `train.hyper`."""
     key, rates = jax.random.key(3), jnp.array([0.0, train.hyper["learning_rate"]])
