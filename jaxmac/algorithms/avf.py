@@ -28,7 +28,7 @@ from jaxmac.algorithms.factorised import (
     mixer_for,
     mixer_inputs,
 )
-from jaxmac.algorithms.targets import one_step_target, target_rows
+from jaxmac.algorithms.targets import lambda_target, target_rows
 from jaxmac.algorithms.value_based import (
     LearnerState,
     WindowsConfig,
@@ -125,7 +125,7 @@ def td_target(
     """The target of each row (equation 14 of the paper; docs/specifications/avf.md, section 4).
 
     It bootstraps from the target networks' value of the conditional greedy joint macro-action after the row, which
-    the online networks choose with `double_q`.
+    the online networks choose with `double_q`; with `td_lambda` it chains the rows of the trajectory.
     """
     after = jax.tree.map(lambda x: x[1:], utilities_of(networks, state.target, rows))
     chooser = online.q[1:] if networks.config.double_q else after.q
@@ -133,7 +133,8 @@ def td_target(
     mixer_state = mixer_states(networks, state.target, rows)[1]
     situation = rows.next_avail, rows.ended, rows.macro_action, mixer_state
     value = joint_value(networks, state.target, hyper, mixer_inputs(networks, after, greedy, *situation))
-    return one_step_target(target_rows(hyper, rows.reward, rows.duration, rows.terminal, rows.mask), value)
+    transitions = target_rows(hyper, rows.reward, rows.duration, rows.terminal, rows.mask)
+    return lambda_target(transitions, value, hyper.td_lambda)
 
 
 def loss(

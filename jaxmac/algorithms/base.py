@@ -60,8 +60,14 @@ class CommonConfig:
     layer_size: int = setting(0, "width of the agents' layers before the recurrent one (0: hidden_size)", low=0)
     decode_size: int = setting(0, "width of the agents' layer after the recurrent one (0: layer_size)", low=0)
     hidden_layers: int = setting(2, "number of the agents' layers before the recurrent one", low=1, high=8)
+    layer_norm: bool = setting(
+        False, "layer normalisation of the agents' dense layers, before their activation functions"
+    )
     eval_every: int = setting(100, "training episodes between evaluations, rounded up to whole iterations", low=1)
     eval_episodes: int = setting(32, "episodes per evaluation", low=1)
+    eval_epsilon: float = setting(
+        0.0, "exploration rate of the evaluation episodes (0: greedy)", low=0.0, high=1.0, traced=True
+    )
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,9 @@ class RowsConfig:
     """Hyperparameters of algorithms that learn from rows, joint or own."""
 
     max_rows: int = setting(
-        0, "cap on the rows of a trajectory, of which the last ones are kept (0: no cap)", low=0
+        0,
+        "cap on the rows of a trajectory (0: none); of an episode a random window of that many joint rows is taken",
+        low=0,
     )
 
 
@@ -89,7 +97,7 @@ class LastActionConfig:
 
 def network_options(config: CommonConfig) -> dict[str, Any]:
     """The arguments of `make_agent_networks` for the sizes and the recurrent layer, from a config."""
-    names = ("hidden_size", "layer_size", "decode_size", "hidden_layers")
+    names = ("hidden_size", "layer_size", "decode_size", "hidden_layers", "layer_norm")
     return {name: getattr(config, name) for name in names} | {"memory": memory_of(config.memory, config)}
 
 

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int
 from jaxmac.algorithms.base import Algorithm, Progress, network_options
 from jaxmac.algorithms.mac_q_config import MacQConfig
 from jaxmac.algorithms.optimiser import init_optimiser
-from jaxmac.algorithms.targets import one_step_target, target_rows
+from jaxmac.algorithms.targets import lambda_target, target_rows
 from jaxmac.algorithms.value_based import (
     LearnerState,
     agent_networks,
@@ -224,7 +224,7 @@ def own_losses(
         chooser = online[1:] if networks.config.double_q else future[1:]
         choice = conditional_argmax(chooser, rows.next_avail, jnp.ones_like(rows.mask), rows.macro_action)
     transitions = target_rows(hyper, rows.reward, rows.duration, rows.terminal, rows.mask)
-    error = one_step_target(transitions, take_chosen(future[1:], choice)) - take_chosen(
+    error = lambda_target(transitions, take_chosen(future[1:], choice), hyper.td_lambda) - take_chosen(
         online[:-1], rows.macro_action
     )
     square = hysteretic(error, networks.config, hyper, progress)
@@ -256,7 +256,7 @@ def joint_loss(
     value = take_chosen(future[1:], _best_joint(networks, chooser, rows))
     transitions = target_rows(hyper, rows.reward, rows.duration, rows.terminal, rows.mask)
     taken = take_chosen(online[:-1], networks.joint.index(rows.macro_action))
-    error = one_step_target(transitions, value) - taken
+    error = lambda_target(transitions, value, hyper.td_lambda) - taken
     scaled = hysteretic(error, networks.config, hyper, progress) if is_hysteretic else error
     return weighted_mean_square(scaled, rows.mask, weight), episode_errors(error, rows.mask)
 

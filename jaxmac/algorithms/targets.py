@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.hyper import Hyper
 
@@ -34,6 +34,58 @@ def one_step_target(rows: TargetRows, next_value: Float[Array, "rows *#batch"]) 
     """y_k = R_k + gamma^tau_k (1 - terminal_k) V'_k (docs/specifications/avf.md, section 4)."""
     bootstrap = jnp.where(rows.terminal, 0.0, rows.discount * next_value)
     return jax.lax.stop_gradient(rows.reward + bootstrap)
+
+
+def lambda_target(
+    rows: TargetRows,
+    next_value: Float[Array, "rows *batch"],
+    td_lambda: Float[Array, ""] | float,
+) -> Float[Array, "rows *batch"]:
+    """The lambda-return over rows, from the last real one backwards (docs/specifications/avf.md, section 4).
+
+    y_k = R_k + gamma^tau_k (1 - terminal_k) [(1 - lambda) V'_k + lambda y_{k+1}], and the one-step target where no
+    real row follows: at the end of the episode, of the window or of the rows that a cap keeps. With lambda = 0 it
+    is the one-step target, with 1 the discounted return of an episode that terminates. There is no correction for
+    macro-actions that the policy would not choose: Jing Peng and Ronald J. Williams, "Incremental Multi-Step
+    Q-Learning", 1996, with a discount for each row's duration.
+    """
+    follows = jnp.concatenate([rows.mask[1:], jnp.zeros_like(rows.mask[:1])]) & rows.mask
+    share = jnp.where(follows, jnp.asarray(td_lambda, jnp.float32), 0.0)
+    fixed = rows.reward + jnp.where(rows.terminal, 0.0, rows.discount * (1.0 - share) * next_value)
+    factor = jnp.where(rows.terminal, 0.0, rows.discount * share)
+    affine = jnp.where(rows.mask, factor, 0.0), jnp.where(rows.mask, fixed, 0.0)
+
+    def compose(later: tuple[Array, Array], earlier: tuple[Array, Array]) -> tuple[Array, Array]:
+        return earlier[0] * later[0], earlier[1] + earlier[0] * later[1]
+
+    return jax.lax.stop_gradient(jax.lax.associative_scan(compose, affine, reverse=True)[1])
+
+
+def linked_lambda_target(
+    rows: TargetRows,
+    next_value: Float[Array, "rows *batch"],
+    next_row: Int[Array, "rows *batch"],
+    share: Float[Array, "rows *batch"],
+) -> Float[Array, "rows *batch"]:
+    """The lambda-return over rows that overlap: y_k refers to row `next_row[k]` > k, not to row k + 1.
+
+    y_k = R_k + gamma^tau_k (1 - terminal_k) [(1 - share_k) V'_k + share_k y_next] where row `next_row[k]` is real,
+    and the one-step target elsewhere (docs/specifications/tomacvf.md, section 5).
+    """
+    count = rows.mask.shape[0]
+    inside = jnp.minimum(next_row, count - 1)
+    follows = rows.mask & (next_row < count) & jnp.take_along_axis(rows.mask, inside, axis=0)
+    share = jnp.where(follows, share, 0.0)
+    fixed = rows.reward + jnp.where(rows.terminal, 0.0, rows.discount * (1.0 - share) * next_value)
+    fixed = jnp.where(rows.mask, fixed, 0.0)
+    factor = jnp.where(rows.mask & ~rows.terminal, rows.discount * share, 0.0)
+
+    def step(number: Array, found: Array) -> Array:
+        k = count - 1 - number
+        after = jnp.take_along_axis(found, inside[k][None], axis=0)[0]
+        return found.at[k].set(fixed[k] + factor[k] * after)
+
+    return jax.lax.stop_gradient(jax.lax.fori_loop(0, count, step, jnp.zeros_like(fixed)))
 
 
 def n_step_target(

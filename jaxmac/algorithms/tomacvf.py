@@ -29,7 +29,7 @@ from jaxmac.algorithms.factorised import (
     mixer_for,
     mixer_inputs,
 )
-from jaxmac.algorithms.targets import one_step_target, target_rows
+from jaxmac.algorithms.targets import linked_lambda_target, one_step_target, target_rows
 from jaxmac.algorithms.value_based import (
     LearnerState,
     WindowsConfig,
@@ -261,13 +261,29 @@ def errors(
     """Micro- and macro-TD errors, each target minus value (docs/specifications/tomacvf.md, section 5).
 
     `value` is the joint value of the running macro-actions, `future` the target networks' value at every entry.
+    With `td_lambda`, a share lambda^m of the value m steps ahead is replaced by the micro-TD target there.
     """
     after_micro = jnp.take_along_axis(future, steps.micro_next, axis=0)
     micro_rows = target_rows(hyper, steps.micro_reward, steps.micro_steps, steps.micro_terminal, steps.mask)
+    share = hyper.td_lambda**steps.micro_steps
+    micro_target = linked_lambda_target(micro_rows, after_micro, steps.micro_next, share)
     at_choice = jnp.take_along_axis(value[..., None], steps.started, axis=0)
-    terminal, after_macro = steps.terminal[..., None], future[1:, :, None]
-    macro_rows = target_rows(hyper, steps.own_reward, steps.duration, terminal, steps.ended)
-    return one_step_target(micro_rows, after_micro) - value, one_step_target(macro_rows, after_macro) - at_choice
+    after_macro = _after_macro(steps, micro_target, future, hyper)
+    macro_rows = target_rows(hyper, steps.own_reward, steps.duration, steps.terminal[..., None], steps.ended)
+    return micro_target - value, one_step_target(macro_rows, after_macro) - at_choice
+
+
+def _after_macro(
+    steps: JointSteps, micro_target: Float[Array, "time batch"], future: Float[Array, "time+1 batch"], hyper: Hyper
+) -> Float[Array, "time batch agents"]:
+    """The value after each macro-transition: (1 - lambda^tau) V' + lambda^tau y, or V' at the end of the episode.
+
+    tau is the macro-action's duration in primitive steps, and y the micro-TD target of the step that follows.
+    """
+    ahead = jnp.concatenate([micro_target[1:], jnp.zeros_like(micro_target[:1])])
+    follows = jnp.concatenate([steps.mask[1:], jnp.zeros_like(steps.mask[:1])])
+    share = jnp.where(follows[..., None], hyper.td_lambda**steps.duration, 0.0)
+    return (1.0 - share) * future[1:, :, None] + share * ahead[..., None]
 
 
 def target_values(

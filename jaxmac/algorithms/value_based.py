@@ -59,6 +59,13 @@ class ValueBasedConfig(CommonConfig):
     target_steps: int = setting(
         0, "nominal primitive steps between copies to the target networks (0: use target_episodes or polyak)", low=0
     )
+    td_lambda: float = setting(
+        0.0,
+        "share of the following rows' return in the target (0: one-step targets, 1: the whole return)",
+        low=0.0,
+        high=1.0,
+        traced=True,
+    )
     double_q: bool = setting(True, "double Q-learning: arg max by the online network, value by the target network")
     explore_fraction: float = setting(
         0.0, "share of the parallel episodes that are random throughout training", low=0.0, high=1.0, traced=True

@@ -51,7 +51,14 @@ def part_functions(program: Program) -> dict[str, Callable]:
         return algorithm.update(learner, hyper, dict.fromkeys(algorithm.streams, batch), progress, key)
 
     def evaluate(learner: Any, hyper: Any, key: Any) -> Any:
-        return episode_means(env, algorithm.evaluation(learner, hyper), key, config.eval_episodes, hyper["gamma"])
+        return episode_means(
+            env,
+            algorithm.evaluation(learner, hyper),
+            key,
+            config.eval_episodes,
+            hyper["gamma"],
+            hyper["eval_epsilon"],
+        )
 
     return {
         "rollout": collect,

@@ -17,8 +17,8 @@ from jaxmac.envs.environment import Environment
 from jaxmac.networks.agent import PolicyNetworks, UtilityNetwork
 from jaxmac.networks.choice import masked_argmax
 from jaxmac.networks.joint import Joint
-from jaxmac.networks.layers import LEAK
-from jaxmac.networks.memory import GRU
+from jaxmac.networks.layers import LEAK, NORM_EPSILON
+from jaxmac.networks.memory import GRU, MinGRU
 from jaxmac.networks.temporal import temporal_encoding
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -54,6 +54,15 @@ GRU_CONVENTION = (
     "with i = x weight_ih + bias_ih and h = hidden weight_hh + bias_hh"
 )
 
+MINGRU_CONVENTION = (
+    "columns of the weight: update, new; z = sigmoid(x_z), n = tanh(x_n), hidden = (1 - z) hidden + z n, "
+    "with x_z and x_n the columns of x weight + bias"
+)
+RECURRENT: dict[Any, dict[str, Any]] = {
+    GRU: {"kind": "gru", "convention": GRU_CONVENTION},
+    MinGRU: {"kind": "mingru", "convention": MINGRU_CONVENTION},
+}
+
 
 class ExportedNetwork(NamedTuple):
     """One network of a policy, without padding."""
@@ -70,8 +79,11 @@ def exported_networks(policy_networks: PolicyNetworks, env: Environment) -> dict
     """
     memory = policy_networks.networks.layout.network.memory
     module = getattr(memory, "func", memory)  # a partial application where the memory has settings
-    if module is not GRU:
-        raise ValueError(f"memory {module.__name__} cannot be exported: the exported runner implements gru only")
+    if module not in RECURRENT:
+        known = " and ".join(layer["kind"] for layer in RECURRENT.values())
+        raise ValueError(
+            f"memory {module.__name__} cannot be exported: the exported runner implements {known} only"
+        )
     if policy_networks.joint is not None:
         return {"team": _exported_network(policy_networks, env, 0)}
     return {f"agent_{agent}": _exported_network(policy_networks, env, agent) for agent in range(env.num_agents)}
@@ -174,13 +186,16 @@ def _inputs(policy_networks: PolicyNetworks, env: Environment, agent: int, obser
 
 def _layers(network: UtilityNetwork) -> list[dict[str, Any]]:
     """The layers in their order, with their names in weights.npz."""
-    leaky = {"kind": "dense", "activation": "leaky_relu", "negative_slope": LEAK}
+    leaky: dict[str, Any] = {"kind": "dense", "activation": "leaky_relu", "negative_slope": LEAK}
+    if network.layer_norm:  # mean 0 and variance 1 before the activation, then NAME_norm.scale and NAME_norm.bias
+        leaky |= {"norm": "layer_norm", "norm_epsilon": NORM_EPSILON}
+    memory: Any = network.memory
     last: dict[str, Any] = {"name": "utilities", "kind": "dense", "activation": "linear", "negative_slope": 1.0}
     if network.dueling != "none":
         last = {"name": "utilities", "kind": "dueling", "value": "value", "centred": network.dueling == "centred"}
     return [
         *({"name": f"encode_{index}", **leaky} for index in range(network.layers)),
-        {"name": "memory", "kind": "gru", "convention": GRU_CONVENTION},
+        {"name": "memory", **RECURRENT[getattr(memory, "func", memory)]},
         {"name": "decode", **leaky},
         last,
     ]

@@ -31,7 +31,7 @@ class Policy:
             raise ValueError(f"unknown argument {min(unknown)}; known: {', '.join(self.about['arguments'])}")
         given = {name: self._checked(name, given.get(name)) for name in self.about["arguments"]}
         x = np.concatenate([self._encoded(part, given) for part in self.about["inputs"]])
-        layers = {"dense": self._dense, "gru": self._gru, "dueling": self._dueling}
+        layers = {"dense": self._dense, "gru": self._gru, "mingru": self._mingru, "dueling": self._dueling}
         for layer in self.about["layers"]:
             x = layers[layer["kind"]](x, layer)
         self.outputs, values = x, np.where(self._allowed(**given), x, -1e9)
@@ -65,6 +65,9 @@ class Policy:
 
     def _dense(self, x, layer):
         x = self._affine(x, layer["name"])
+        if layer.get("norm") == "layer_norm":
+            x = (x - x.mean()) / np.sqrt(x.var() + np.float32(layer["norm_epsilon"]))
+            x = x * self.weights[layer["name"] + "_norm.scale"] + self.weights[layer["name"] + "_norm.bias"]
         return np.where(x > 0, x, np.float32(layer["negative_slope"]) * x)
 
     def _dueling(self, x, layer):
@@ -80,6 +83,14 @@ class Policy:
         reset_h, update_h, new_h = np.split(self.hidden @ w["weight_hh"] + w["bias_hh"], 3)
         reset, update = (0.5 + 0.5 * np.tanh(0.5 * z) for z in (reset_i + reset_h, update_i + update_h))
         self.hidden = (1 - update) * np.tanh(new_i + reset * new_h) + update * self.hidden
+        return self.hidden
+
+    def _mingru(self, x, layer):
+        update, new = np.split(
+            x @ self.weights[layer["name"] + ".weight"] + self.weights[layer["name"] + ".bias"], 2
+        )
+        share = 0.5 + 0.5 * np.tanh(0.5 * update)
+        self.hidden = (1 - share) * self.hidden + share * np.tanh(new)
         return self.hidden
 
     def _allowed(self, available, must_choose=None, last_macro_action=None, **_):

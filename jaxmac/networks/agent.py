@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxmac.networks.joint import Joint
-from jaxmac.networks.layers import GAIN, leaky_relu, xavier
+from jaxmac.networks.layers import GAIN, NORM_EPSILON, leaky_relu, xavier
 from jaxmac.networks.memory import GRU, carry_size
 
 
@@ -33,6 +33,8 @@ class UtilityNetwork(nn.Module):
         dueling: "none", "centred" (Q = V + A - mean of A over the real actions) or "raw" (Q = V + A). Source: Wang
             et al., "Dueling Network Architectures for Deep Reinforcement Learning", 2016, equations 9 and 7.
         memory: size -> the recurrent layer, see `jaxmac.register_memory`.
+        layer_norm: whether every layer but the last is normalised before its activation function. Source: Jimmy Lei
+            Ba, Jamie Ryan Kiros and Geoffrey E. Hinton, "Layer Normalization", 2016.
     """
 
     actions: int
@@ -42,6 +44,14 @@ class UtilityNetwork(nn.Module):
     layers: int = 2
     dueling: str = "none"
     memory: Callable[..., nn.Module] = GRU
+    layer_norm: bool = False
+
+    def _layer(self, x: Array, width: int, name: str) -> Array:
+        """A leaky-ReLU layer, normalised with `layer_norm`."""
+        x = nn.Dense(width, kernel_init=xavier(GAIN), name=name)(x)
+        if self.layer_norm:  # the difference of two large numbers that the fast variance is loses digits
+            x = nn.LayerNorm(NORM_EPSILON, use_fast_variance=False, name=f"{name}_norm")(x)
+        return leaky_relu(x)
 
     @nn.compact
     def __call__(
@@ -58,11 +68,11 @@ class UtilityNetwork(nn.Module):
         """
         x = inputs.reshape(-1, inputs.shape[-1])  # one long batch: gradients over two axes are slower
         for index in range(self.layers):
-            x = leaky_relu(nn.Dense(self.layer_size, kernel_init=xavier(GAIN), name=f"encode_{index}")(x))
+            x = self._layer(x, self.layer_size, f"encode_{index}")
         x = x.reshape(*advance.shape, -1)
         hidden, remembered = self.memory(self.hidden_size, name="memory")(hidden, x, advance)
         x = remembered.reshape(-1, self.hidden_size)
-        x = leaky_relu(nn.Dense(self.decode_size, kernel_init=xavier(GAIN), name="decode")(x))
+        x = self._layer(x, self.decode_size, "decode")
         utilities = nn.Dense(self.actions, kernel_init=xavier(), name="utilities")(x).reshape(*advance.shape, -1)
         value = jnp.zeros(utilities.shape[:-1])
         if self.dueling != "none":
@@ -139,6 +149,7 @@ def make_agent_networks(
     share_parameters: bool = False,
     obs_last_action: bool = False,
     memory: Callable[..., nn.Module] = GRU,
+    layer_norm: bool = False,
 ) -> AgentNetworks:
     """Build the networks of a team of possibly unequal agents.
 
@@ -154,6 +165,7 @@ def make_agent_networks(
             parameter has a leading axis of agents.
         obs_last_action: whether the last macro-action is part of the input.
         memory: size -> the recurrent layer.
+        layer_norm: whether layers are normalised, see `UtilityNetwork`.
 
     Returns the functions `init(key) -> params`, `initial_hidden(batch) -> hidden [batch, agents, h]` and
     `apply(params, hidden [batch, agents, h], obs [time, batch, agents, obs], last_action [time, batch, agents],
@@ -163,7 +175,7 @@ def make_agent_networks(
     real = jnp.arange(actions) < jnp.asarray(num_actions)[:, None]
     layer_size = layer_size or hidden_size
     decode_size = decode_size or layer_size
-    sizes = (actions, hidden_size, layer_size, decode_size, hidden_layers, dueling, memory)
+    sizes = (actions, hidden_size, layer_size, decode_size, hidden_layers, dueling, memory, layer_norm)
     carry = carry_size(memory, hidden_size)
     network = nn.vmap(
         UtilityNetwork,

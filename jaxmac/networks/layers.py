@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 LEAK = 0.01
+NORM_EPSILON = 1e-5  # added to the variance by layer normalisation, as in PyTorch
 GAIN = (2.0 / (1.0 + LEAK**2)) ** 0.5  # of a leaky-ReLU layer
 
 

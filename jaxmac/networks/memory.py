@@ -112,4 +112,58 @@ class GRU(nn.Module):
         return jax.lax.scan(step, hidden, (projected, advance))
 
 
+class MinGRU(nn.Module):
+    """A recurrent layer whose gates read the input alone, so that all its products are outside the scan.
+
+    z = sigmoid(W_z x + b_z), n = tanh(W_n x + b_n), hidden = (1 - z) hidden + z n where `advance` is True. Source:
+    Leo Feng et al., "Were RNNs All We Needed?", 2024, minGRU, with tanh. On a CPU the hidden states are computed
+    one after the other, elsewhere by an associative scan; the results differ by rounding only.
+    """
+
+    size: int
+
+    @nn.compact
+    def __call__(
+        self,
+        hidden: Float[Array, "batch h"],
+        inputs: Float[Array, "time batch i"],
+        advance: Bool[Array, "time batch"],
+    ) -> tuple[Float[Array, "batch h"], Float[Array, "time batch h"]]:
+        """The final hidden state and the output after every entry; arguments as in `register_memory`."""
+        init = symmetric_uniform(self.size**-0.5)
+        weight = self.param("weight", init, (inputs.shape[-1], 2 * self.size))
+        bias = self.param("bias", init, (2 * self.size,))
+        flat = inputs.reshape(-1, inputs.shape[-1])
+        gates = zip(jnp.split(weight, 2, axis=-1), jnp.split(bias, 2), strict=True)
+        update, new = ((flat @ w + b).reshape(*advance.shape, self.size) for w, b in gates)
+        share = jnp.where(advance[..., None], nn.sigmoid(update), 0.0)
+        added = share * nn.tanh(new)
+        if inputs.shape[0] == 1:  # a single entry, as when acting: no scan needed
+            hidden = (1.0 - share[0]) * hidden + added[0]
+            return hidden, hidden[None]
+        states = jax.lax.platform_dependent(hidden, 1.0 - share, added, cpu=_in_order, default=_associatively)
+        return states[-1], states
+
+
+def _in_order(hidden: Array, kept: Array, added: Array) -> Array:
+    """The states h_t = kept_t h_{t-1} + added_t, one after the other."""
+
+    def step(before: Array, entry: tuple[Array, Array]) -> tuple[Array, Array]:
+        after = entry[0] * before + entry[1]
+        return after, after
+
+    return jax.lax.scan(step, hidden, (kept, added))[1]
+
+
+def _associatively(hidden: Array, kept: Array, added: Array) -> Array:
+    """The same states in a number of steps that is logarithmic in the length of the sequence."""
+
+    def compose(earlier: tuple[Array, Array], later: tuple[Array, Array]) -> tuple[Array, Array]:
+        return later[0] * earlier[0], later[0] * earlier[1] + later[1]
+
+    factor, offset = jax.lax.associative_scan(compose, (kept, added))
+    return factor * hidden + offset
+
+
 register_memory("gru", GRU)
+register_memory("mingru", MinGRU)

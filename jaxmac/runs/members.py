@@ -23,6 +23,7 @@ LARGEST_SEED = 2**31 - 1
 MOST_MEMBERS = 10**6  # of one run
 # Settings that runs of format 1 do not have, with the value that stands for what those runs did. A setting that the
 # library gets later has a line here; for nothing else that is missing there is a value.
+NEW_IN_FORMAT_3 = {"td_lambda": 0.0, "layer_norm": False, "eval_epsilon": 0.0}  # what runs did before
 NEW_IN_FORMAT_2 = {"memory": "gru", "b1_abs": False}
 
 
@@ -145,7 +146,8 @@ def restore_members(saved: Mapping[str, Any]) -> list[MemberSpec]:
     for combination in itertools.product(*saved["sweep"].values()):
         swept = dict(zip(saved["sweep"], combination, strict=True))
         values = _still_settings(saved["algorithm"], saved, swept)
-        settings = saved["settings"] if saved["format"] > 1 else NEW_IN_FORMAT_2 | saved["settings"]
+        settings = (NEW_IN_FORMAT_2 if saved["format"] < 2 else {}) | saved["settings"]
+        settings = (NEW_IN_FORMAT_3 if saved["format"] < 3 else {}) | settings
         config = build_config(saved["algorithm"], settings, values, "config.json")
         for name in settings_of(type(config)):
             if name not in settings:

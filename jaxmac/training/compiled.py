@@ -119,9 +119,11 @@ def progress_at(collection: Collection, num_envs: int, iteration: Int[Array, ""]
     return Progress(iteration, iteration * num_envs, learning * collection.updates)
 
 
-def episode_means(env: Environment, policy: Policy, key: Array, episodes: int, discount: Array) -> Evaluation:
-    """Mean returns and length of `episodes` episodes without exploration; `discount` per primitive step."""
-    played = rollout(env, policy, key, jnp.zeros(episodes))
+def episode_means(
+    env: Environment, policy: Policy, key: Array, episodes: int, discount: Array, epsilon: Array
+) -> Evaluation:
+    """Mean returns and length of `episodes` episodes with exploration rate `epsilon`; `discount` per step."""
+    played = rollout(env, policy, key, jnp.full(episodes, epsilon))
     return Evaluation(
         jnp.mean(played.undiscounted_return),
         jnp.mean(discounted_return(played, discount)),
@@ -161,7 +163,7 @@ def training_functions(
     def evaluate(member: Member, key: Array, hyper: Hyper, iteration: Array) -> tuple[Evaluation, Tally, Member]:
         key = jax.random.fold_in(jax.random.fold_in(key, EVALUATION), iteration)
         policy = algorithm.evaluation(member.learner, hyper)
-        means = episode_means(env, policy, key, config.eval_episodes, hyper.gamma)
+        means = episode_means(env, policy, key, config.eval_episodes, hyper.gamma, hyper.eval_epsilon)
         better = means.eval_return > member.best_return
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), member.learner, member.best)
         best_return = jnp.maximum(means.eval_return, member.best_return)

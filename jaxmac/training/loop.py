@@ -180,10 +180,18 @@ def announce(
     starts = max(program.first_learning_iteration * program.config.num_envs for program in programs)
     if starts >= episodes:
         console.print(f"note: nothing is learned before {starts} episodes (learning_starts, batch_size)")
+    if any(_chains_in_windows(spec.config) for spec in specs):
+        console.print("note: with td_lambda, returns end at the trajectory's last row (trajectory_unit, max_rows)")
     learners = sum(footprint.learners for footprint in footprints)
     replays = sum(f.replay * program.padded for f, program in zip(footprints, programs, strict=True))
     # Space for the kept checkpoints and the one being written; replays compress well, learners do not.
     return (KEPT_CHECKPOINTS + 1) * (learners + (replays // 4 if replay else 0)) + 10**7
+
+
+def _chains_in_windows(config: Any) -> bool:
+    """Whether a config has lambda-returns over trajectories that are shorter than episodes."""
+    is_window = getattr(config, "trajectory_unit", "episode") != "episode" or getattr(config, "max_rows", 0)
+    return bool(is_window) and getattr(config, "td_lambda", 0.0) > 0.0
 
 
 def _size(count: int) -> str:

@@ -85,6 +85,7 @@ def assert_agree(found, reference):
 def check(case, minibatch, rows, seed):
     algorithm_id, options = case.network
     state = random_state(algorithm_id, TEAM, options, seed)
+    options = options | {"td_lambda": case.options["td_lambda"]}  # traced: the program stays the same
     found = loss_and_gradient(algorithm_id, TEAM, options, state, rows, minibatch.weight)
     assert_agree(found, expected(case, state, minibatch))
 

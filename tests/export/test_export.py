@@ -224,7 +224,7 @@ class OtherMemory(GRU):
 def test_a_memory_that_the_runner_does_not_implement_is_refused(tmp_path):
     with (
         registered_only_here(),
-        pytest.raises(ValueError, match=r"^memory OtherMemory cannot be exported: .* gru only$"),
+        pytest.raises(ValueError, match=r"^memory OtherMemory cannot be exported: .* gru and mingru only$"),
     ):
         register_memory("other", OtherMemory)
         made("avf", tmp_path, memory="other")

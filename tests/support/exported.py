@@ -19,6 +19,7 @@ CASES = {  # algorithm, environment, hyperparameters
     "avf": ("avf-qmix", "BoxPushing-4", {"layer_size": 6, "decode_size": 5}),
     "avf-dueling-shared": ("avf-qplex", "Warehouse-T", SHARED),
     "tomacvf": ("tomacvf-qmix", "BoxPushing-4", {"encoding_size": 6}),
+    "avf-mingru": ("avf-qplex", "BoxPushing-4", {"memory": "mingru", "layer_norm": True}),
     "mac-cen-q": ("mac-cen-q", "Warehouse-T", {}),
     "mac-iaicc": ("mac-iaicc", "Warehouse-T", {"obs_last_action": True}),
     "tomacvf-shared": ("tomacvf-qplex", "Warehouse-T", {"share_parameters": True, "dueling": "raw"}),

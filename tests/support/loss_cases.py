@@ -13,6 +13,8 @@ NETWORKS = {  # options that shape programs, and their values
     "share_parameters": (False, True),
     "double_q": (True, False),
     "dueling": ("auto", "none", "centred", "raw"),
+    "layer_norm": (False, True),
+    "memory": ("gru", "mingru"),
 }
 MIXERS = {
     "vdn": {},
@@ -43,7 +45,7 @@ TOMACVF = {
     "encoding_size": (4, 2),
 }
 ENDS = {"close_on_terminal": (True, False), "timeout_is_terminal": (False, True)}
-STEPS = {"n_step": (3, 1), **ENDS}
+STEPS = {"n_step": (3, 1), "td_lambda": (0.7, 0.0), **ENDS}
 ROWS = {
     "macro_state": ("joint", "real", "terminated", "start"),
     "reward_scheme": ("joint", "own", "max", "min", "mean"),
@@ -51,6 +53,7 @@ ROWS = {
     "unroll_episode": (False, True),
     "max_rows": (0, 3),
     "trajectory": (4,),
+    "td_lambda": (0.7, 0.0, 1.0),
     **ENDS,
 }
 
@@ -103,12 +106,13 @@ ON_ROWS = (
         double_q=False,
         obs_last_action=True,
     ),
-    network("avf-qmix", macro_state="joint", dueling="centred"),
+    network("avf-qmix", macro_state="joint", dueling="centred", layer_norm=True),
     network("avf-qplex", macro_state="real", share_parameters=True, obs_last_action=True),
     network(
         "avf-qplex",
         macro_state="real",
         dueling="none",
+        memory="mingru",
         v_over_feasible=False,
         advantage_layers=1,
         double_q=False,
@@ -125,7 +129,7 @@ ON_ROWS = (
     network("tomacvf-qplex", macro_state="real", ablation="both", dueling="raw"),
 )
 ON_STEPS = (
-    network("tomacvf-qmix", b1_abs=True, share_parameters=True),
+    network("tomacvf-qmix", b1_abs=True, share_parameters=True, memory="mingru", layer_norm=True),
     network("tomacvf-qtran", double_q=False, attention_heads=1, attention_renormalise=True),
     network("tomacvf-qplex", ablation="atpg", hidden_layers=2),
 )

@@ -37,17 +37,20 @@ def errors_of(params, target, record, sequence, settings):
     online = team_outputs(params, record, sequence, settings)
     later = team_outputs(target, record, sequence, settings)
     histories, target_histories = (histories_of(p, record, sequence, settings) for p in (params, target))
-    terms = []
-    for index, row in enumerate(sequence):
+    terms, following = [], None
+    for index, row in reversed(list(enumerate(sequence))):
         now = row_inputs(record, row, online, index, histories, settings)
         value = joint_value(settings.mixer, params["mixer"], now, settings)
         after = next_inputs(record, row, online, later, index + 1, target_histories, settings)
         bootstrap = stop_gradient(joint_value(settings.mixer, target["mixer"], after, settings))
         td_target = settings.reward_scale * row.reward
         if not row.terminal:
+            if following is not None:  # the lambda-return goes on with the row after this one
+                bootstrap = (1 - settings.td_lambda) * bootstrap + settings.td_lambda * following
             td_target = td_target + settings.gamma**row.duration * bootstrap
+        following = td_target
         terms.append((td_target - value, auxiliary_loss(settings.mixer, params["mixer"], now, settings)))
-    return terms
+    return terms[::-1]
 
 
 def observed_at(sequence, entry, agent):

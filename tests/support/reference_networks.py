@@ -92,9 +92,30 @@ def of_agent(params, agent, shared):
     return {name: {leaf: array[agent] for leaf, array in layer.items()} for name, layer in layers.items()}
 
 
+def normalised(layer, x):
+    """Mean 0 and variance 1, then a factor and an offset for each unit."""
+    deviation = x - np.mean(x)
+    return deviation / np.sqrt(np.mean(deviation**2) + 1e-5) * layer["scale"] + layer["bias"]
+
+
+def dense(layers, name, x):
+    """A leaky-ReLU layer, normalised before the activation where the network has the parameters for it."""
+    x = linear(layers[name], x)
+    return leaky_relu(normalised(layers[f"{name}_norm"], x) if f"{name}_norm" in layers else x)
+
+
+def hidden_size(cell):
+    """Width of a recurrent layer by its weights."""
+    return cell["weight"].shape[1] // 2 if "weight" in cell else cell["weight_hh"].shape[0]
+
+
 def recurrent_step(cell, x, hidden):
-    """A GRU with two bias vectors, PyTorch's form (docs/specifications/avf.md, section 3)."""
+    """A GRU with two bias vectors, PyTorch's form, or a minGRU (docs/specifications/avf.md, section 3)."""
     size = hidden.shape[0]
+    if "weight" in cell:
+        both = np.dot(x, cell["weight"]) + cell["bias"]
+        share = sigmoid(both[:size])
+        return hidden + share * (np.tanh(both[size:]) - hidden)
     from_input = np.dot(x, cell["weight_ih"]) + cell["bias_ih"]
     from_hidden = np.dot(hidden, cell["weight_hh"]) + cell["bias_hh"]
     reset = sigmoid(from_input[:size] + from_hidden[:size])
@@ -105,7 +126,7 @@ def recurrent_step(cell, x, hidden):
 
 def utilities_at(layers, hidden, dueling, num_actions):
     """(Q, V) of one agent; a centred head takes the mean over the `num_actions` that the agent really has."""
-    decoded = leaky_relu(linear(layers["decode"], hidden))
+    decoded = dense(layers, "decode", hidden)
     utilities = linear(layers["utilities"], decoded)
     if dueling == "none":
         return utilities, 0.0
@@ -120,13 +141,13 @@ def unroll(layers, inputs, advance, dueling, num_actions):
 
     The first entry must advance (docs/specifications/avf.md, sections 3 and 4).
     """
-    hidden = np.zeros(layers["memory"]["weight_hh"].shape[0])
+    hidden = np.zeros(hidden_size(layers["memory"]))
     sequence = Outputs([], [], [])
     for x, moves in zip(inputs, advance, strict=True):
         if moves:
             layer = 0
             while f"encode_{layer}" in layers:
-                x = leaky_relu(linear(layers[f"encode_{layer}"], x))
+                x = dense(layers, f"encode_{layer}", x)
                 layer += 1
             hidden = recurrent_step(layers["memory"], x, hidden)
             utilities, value = utilities_at(layers, hidden, dueling, num_actions)

@@ -23,9 +23,10 @@ def tomacvf_loss(params, target, records, weights, settings):
         online = team_outputs(params, record, settings)
         values, auxiliary = values_of(params, record, online, settings)
         bootstraps = bootstraps_of(target, record, online, settings)
-        errors = micro_errors(record, values, bootstraps, settings)
+        targets = micro_targets(record, bootstraps, settings)
+        errors = [td_target - value for td_target, value in zip(targets, values, strict=True)]
         micro.extend(weight * hysteretic(error, settings) ** 2 for error in errors)
-        errors = macro_errors(record, values, bootstraps, settings)
+        errors = macro_errors(record, values, bootstraps, targets, settings)
         macro.extend(weight * hysteretic(error, settings) ** 2 for error in errors)
         added.extend(weight * loss for loss in auxiliary)
     return settings.micro_weight * mean(micro) + settings.macro_weight * mean(macro) + mean(added)
@@ -36,19 +37,24 @@ def mean(terms):
     return sum(terms) / max(len(terms), 1)
 
 
-def micro_errors(record, values, bootstraps, settings):
-    """One per step: n steps of reward (fewer at the end), then the value there."""
-    errors = []
-    for step in range(record.length):
+def micro_targets(record, bootstraps, settings):
+    """One per step: n steps of reward (fewer at the end), then what is ahead."""
+    targets = [None] * record.length
+    for step in reversed(range(record.length)):
         last = min(step + settings.n_step, record.length) - 1
-        td_target = settings.reward_scale * record.discounted_reward(step, last, settings.gamma)
+        targets[step] = settings.reward_scale * record.discounted_reward(step, last, settings.gamma)
         if not record.is_terminal(last, settings):
-            td_target = td_target + settings.gamma ** (last + 1 - step) * bootstraps[last + 1]
-        errors.append(td_target - values[step])
-    return errors
+            targets[step] += settings.gamma ** (last + 1 - step) * ahead(step, last, bootstraps, targets, settings)
+    return targets
 
 
-def macro_errors(record, values, bootstraps, settings):
+def ahead(first, last, bootstraps, targets, settings):
+    """The value after the steps `first` to `last`, of which a share lambda^steps is the target there."""
+    share = settings.td_lambda ** (last + 1 - first) if last + 1 < len(targets) else 0.0
+    return (1 - share) * bootstraps[last + 1] + (share * targets[last + 1] if share else 0.0)
+
+
+def macro_errors(record, values, bootstraps, targets, settings):
     """One per macro-action that closes: its reward from the step it was chosen at, then the value after it."""
     errors, closing = [], record.closing(settings)
     for step in range(record.length):
@@ -56,7 +62,8 @@ def macro_errors(record, values, bootstraps, settings):
             first = record.chosen_at[step, agent]
             td_target = settings.reward_scale * record.discounted_reward(first, step, settings.gamma)
             if not record.is_terminal(step, settings):
-                td_target = td_target + settings.gamma ** (step + 1 - first) * bootstraps[step + 1]
+                future = ahead(first, step, bootstraps, targets, settings)
+                td_target = td_target + settings.gamma ** (step + 1 - first) * future
             errors.append(td_target - values[first])
     return errors
 
