@@ -51,6 +51,7 @@ class RunDirectory:
         self._lock: RunLock | None = None
         self._made = False  # whether `claim` has made the directory
         self._replaces = False  # whether `begin` removes the run that is there
+        self._updates: dict[Any, int] = {}  # member -> updates at its last row
 
     def __enter__(self) -> RunDirectory:
         return self
@@ -176,9 +177,12 @@ class RunDirectory:
         """
         self.columns = [*COLUMNS, *swept]
         kept = []
-        for row in read_rows(self._folder / "metrics.csv", read_config(self._folder)):
+        before = read_config(self._folder)  # what the rows were written under; `config` has today's names
+        config_of_rows = config | {name: before[name] for name in ("status", "episodes")}
+        for row in read_rows(self._folder / "metrics.csv", config_of_rows):
             if int(row["episodes"]) <= reached.get(int(row["member"]), -1):
                 kept.append(row)
+        self._updates = {int(row["member"]): int(row["updates"]) for row in kept}
         if not self.writes:
             return kept
         lines = [self.columns, *([row[column] for column in self.columns] for row in kept)]
@@ -201,11 +205,13 @@ class RunDirectory:
         if not self.writes:
             return
         file = self._folder / "metrics.csv"
+        learned = [row["updates"] > self._updates.get(row["member"], 0) for row in rows]
+        lines = [csv_cells(row, self.columns, one) for row, one in zip(rows, learned, strict=True)]
         try:
             with file.open("r+b", buffering=0) as stream:  # never makes a file without a header
                 size = stream.seek(0, os.SEEK_END)
                 try:
-                    _write_all(stream, _csv_text([csv_cells(row, self.columns) for row in rows]))
+                    _write_all(stream, _csv_text(lines))
                     os.fsync(stream.fileno())
                 except BaseException:
                     stream.truncate(size)
@@ -214,6 +220,7 @@ class RunDirectory:
             raise RunDirectoryError(f"cannot write {file}: it was deleted while the run was going on") from None
         except OSError as error:
             raise RunDirectoryError(f"cannot write {file}: {_reason(error)}") from error
+        self._updates |= {row["member"]: row["updates"] for row in rows}
 
 
 def _csv_text(lines: list[list[Any]]) -> str:

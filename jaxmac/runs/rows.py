@@ -34,24 +34,15 @@ def csv_cell(value: Any) -> Any:
     return value
 
 
-def csv_cells(row: Mapping[str, Any], columns: Sequence[str]) -> list[Any]:
-    """The cells of a row in the order of `columns`.
+def csv_cells(row: Mapping[str, Any], columns: Sequence[str], learned: bool) -> list[Any]:
+    """The cells of a row in the order of `columns`; `learned` says whether there were updates since the row before.
 
-    A NaN is an empty cell where the column may not apply, and `nan` where it is the result of a computation. Swept
+    A NaN is an empty cell where the column does not apply, and `nan` where it is the result of a computation. Swept
     values are written with all their digits.
     """
-    cells = []
-    for column in columns:
-        value = row[column]
-        if column not in COLUMNS:
-            cells.append(swept_cell(value))
-        elif csv_cell(value) == "" and (
-            column not in MAY_BE_EMPTY or (column == "train_return" and row["episodes"])
-        ):
-            cells.append("nan")
-        else:
-            cells.append(csv_cell(value))
-    return cells
+    applies = {"epsilon": False, "loss": learned, "train_return": bool(row["episodes"])}
+    cells = {name: csv_cell(row[name]) if name in COLUMNS else swept_cell(row[name]) for name in columns}
+    return ["nan" if cell == "" and applies.get(name, True) else cell for name, cell in cells.items()]
 
 
 def swept_cell(value: Any) -> str:

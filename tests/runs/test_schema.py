@@ -276,6 +276,23 @@ def test_runs_of_format_1_are_held_to_their_schema(tmp_path):
     assert "line 3: member is 1, but config.json has members 0 to 0" in problem(run)
 
 
+@pytest.mark.filterwarnings("ignore::jaxmac.runs.formats.RunNote")
+def test_swept_settings_of_format_1_get_todays_names_when_the_run_goes_on(tmp_path):
+    run = tmp_path / "run"
+    made(run, "mac-iac", seeds=1, sweep={"episodes_per_env": [1, 2]})
+    config = json.loads((run / "config.json").read_text())
+    settings = {"rounds" if name == "episodes_per_env" else name: x for name, x in config["settings"].items()}
+    configured(run, format=1, plugins=..., settings=settings, sweep={"rounds": [1, 2]})
+    table = (run / "metrics.csv").read_text()
+    (run / "metrics.csv").write_text(table.replace("episodes_per_env", "rounds"))
+    before = jaxmac.load(run)
+    assert before.metrics["episodes_per_env"][0].tolist() == [1, 2]
+    with RunDirectory(run) as directory:
+        kept = directory.reopen(before.config, list(before.config["sweep"]), {0: 10**6, 1: 10**6})
+    assert len(kept) == before.metrics["episodes"].size and (run / "metrics.csv").read_text() == table
+    assert jaxmac.load(run).specs == before.specs
+
+
 def test_a_table_that_was_deleted_is_not_made_again_without_its_header(tmp_path):
     with RunDirectory(tmp_path / "run") as directory:
         directory.claim(overwrite=False, needed_bytes=0)
@@ -284,6 +301,21 @@ def test_a_table_that_was_deleted_is_not_made_again_without_its_header(tmp_path)
         with pytest.raises(RunDirectoryError, match=r"^cannot write .*metrics.csv: it was deleted while the"):
             directory.append([dict.fromkeys(COLUMNS, 1.0)])
     assert not (tmp_path / "run" / "metrics.csv").exists()
+
+
+def test_a_number_that_is_none_is_told_from_one_that_does_not_apply(tmp_path):
+    """The loss of a run that breaks is nan, not empty: a kill may come before its status says so."""
+    nan = float("nan")
+    with RunDirectory(tmp_path / "run") as directory:
+        directory.claim(overwrite=False, needed_bytes=0)
+        directory.begin({}, [])
+        for episodes, updates in ((0, 0), (8, 0), (16, 4)):
+            row = dict.fromkeys(COLUMNS, nan) | {"member": 0, "episodes": episodes, "updates": updates}
+            directory.append([row])
+    rows = rows_of(tmp_path / "run")
+    assert [dict(zip(rows[0], row, strict=True))["loss"] for row in rows[1:]] == ["", "", "nan"]
+    assert [dict(zip(rows[0], row, strict=True))["train_return"] for row in rows[1:]] == ["", "nan", "nan"]
+    assert {dict(zip(rows[0], row, strict=True))["eval_return"] for row in rows[1:]} == {"nan"}
 
 
 @pytest.mark.slow
