@@ -13,7 +13,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -38,11 +38,11 @@ def parse(
         explain: why an option is unknown, in one line, or None where that is not known.
 
     Raises:
-        ValueError: an option is unknown (the message names the nearest known ones), is given twice, or its value
-            cannot be read.
+        ValueError: an option is unknown (the message names the nearest known ones), its value cannot be read, or
+            one that takes several values is given twice (of any other the last one counts).
         SystemExit: help was asked for and printed.
     """
-    _refuse_repeated(arguments, _flags(arguments_class))
+    _refuse_repeated(arguments, arguments_class)
     stderr = io.StringIO()
     try:
         with contextlib.redirect_stderr(stderr):
@@ -69,16 +69,14 @@ def given_flags(arguments: Sequence[str]) -> list[str]:
     return [word.replace("_", "-") for word in words]
 
 
-def _refuse_repeated(arguments: Sequence[str], known: Sequence[str]) -> None:
-    """Raise ValueError for an option that is given twice: only its last value would count."""
-    seen: set[str] = set()
-    for flag in given_flags(arguments):
-        start, _, last = flag.rpartition(".")
-        positive = f"{start}.{last.removeprefix('no-')}" if start else "--" + flag[2:].removeprefix("no-")
-        name = flag if flag in known else positive
-        if name in seen:
-            raise ValueError(f"{name} is given twice; give it once, with all its values")
-        seen.add(name)
+def _refuse_repeated(arguments: Sequence[str], arguments_class: type) -> None:
+    """Raise ValueError for an option with several values that is given twice: the first values would be lost."""
+    given = given_flags(arguments)
+    hints = get_type_hints(arguments_class)
+    for field in dataclasses.fields(arguments_class):
+        flag = "--" + field.name.replace("_", "-")
+        if get_origin(hints[field.name]) is tuple and given.count(flag) > 1:
+            raise ValueError(f"{flag} is given twice; give it once, with all its values")
 
 
 def refuse_given(arguments: Sequence[str], flags: Sequence[str], why: str) -> None:
@@ -139,13 +137,14 @@ def documented(kind: Any, text: str) -> Any:
 
 
 def peek(arguments: Sequence[str], flag: str, default: str) -> str:
-    """The value of a flag, as `--flag value` or `--flag=value`, before the arguments are parsed."""
+    """The value of a flag, as `--flag value` or `--flag=value`, before the arguments are parsed: the last one."""
+    value = default
     for index, argument in enumerate(arguments):
         if argument == flag and index + 1 < len(arguments):
-            return arguments[index + 1]
+            value = arguments[index + 1]
         if argument.startswith(flag + "="):
-            return argument.split("=", 1)[1]
-    return default
+            value = argument.split("=", 1)[1]
+    return value
 
 
 def take(arguments: Sequence[str], flag: str) -> tuple[list[str], list[str]]:

@@ -53,11 +53,6 @@ def nothing_runs(monkeypatch):
         (["--sweep", "gamma="], "--sweep gamma=: expected NAME=VALUE,VALUE"),
         (["--sweep", "gamma=0.9,"], "--sweep gamma=0.9,: expected float values"),
         (["--sweep", "gamma=1,1.0"], "two values are the same"),
-        (["--seeds", "3", "--seeds", "5"], "--seeds is given twice"),
-        (["--gamma", "0.5", "--gamma=0.6"], "--gamma is given twice"),
-        (["--double-q", "--no-double-q"], "--double-q is given twice"),
-        (["--env-options.horizon", "9", "--env-options.horizon", "8"], "--env-options.horizon is given twice"),
-        (["--env-options.random-init", "--env-options.no-random-init"], "--env-options.random-init is given twice"),
         (["--seeds", "99999999999"], "seeds=99999999999 is out of range; allowed: <= 1000000"),
         (["--seeds", "1000000"], "at most"),
         (["--seeds", "1,1"], "distinct integers"),
@@ -71,6 +66,18 @@ def test_train(flags, message, nothing_runs, capsys, tmp_path):
     assert main(["train", "--env", "BoxPushing-4", *flags, "--out", str(out)]) == 2
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("jaxmac: error")]
     assert len(said) == 1 and message in said[0] and not out.exists()
+
+
+def test_of_an_option_with_one_value_the_last_one_counts(monkeypatch):
+    """Also of those that decide which options there are."""
+    passed = []
+    monkeypatch.setattr("jaxmac.cli.train.use_cpu_devices", lambda count: None)
+    monkeypatch.setattr("jaxmac.cli.train.train", lambda *a, **k: passed.append((*a, k)) or pytest.skip("passed"))
+    flags = ["--algorithm=avf-qplex", "--env", "Warehouse-D", "--algorithm", "avf-vdn", "--env=BoxPushing-4"]
+    with pytest.raises(pytest.skip.Exception):
+        main(["train", *flags, "--seeds", "3", "--gamma", "0.5", "--seeds=2", "--gamma=0.6"])
+    algorithm, env, given = passed[0]
+    assert (algorithm, env, given["seeds"], given["gamma"]) == ("avf-vdn", "BoxPushing-4", 2, 0.6)
 
 
 @pytest.mark.parametrize("flag", ["--member=0", "--best", "--no-best", "--greedy=True", "--epsilon=0.1"])
@@ -87,6 +94,7 @@ def test_what_scripted_and_random_policies_do_not_have(flag, nothing_runs, capsy
         (["render", "RUN", "--policy", "random"], "--policy is for --env without a run"),
         (["render", "--env", "BoxPushing-4", "--member", "1"], "--member is for a run"),
         (["list", "--env", "BoxPushin-10"], "unknown environment 'BoxPushin-10', did you mean BoxPushing-10"),
+        (["bench", "--env", "BoxPushing-4", "--env", "BoxPushing-6"], "--env is given twice; give it once"),
         (["list", "--algorithm", "avf-qmix", "--env", "x"], "unknown environment 'x'"),
         (
             ["plot", "RUN", "--out", "x.png", "--solved", "0.5"],
