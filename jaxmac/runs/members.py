@@ -82,10 +82,10 @@ def make_members(
 ) -> list[MemberSpec]:
     """The members of a run: every combination of swept values with every seed, seeds varying fastest.
 
-    Raises ValueError, in one line, for anything unknown or out of range, for a value that is swept twice or differs
-    from another one in nothing that float32 shows, and for a setting that is given beside its sweep.
+    A swept value takes the place of one among `hyperparameters`. Raises ValueError, in one line, for anything
+    unknown or out of range, and for two swept values that are the same in float32.
     """
-    values = values_of_sweep(sweep, hyperparameters)
+    values = values_of_sweep(sweep)
     chosen_seeds = seed_list(seeds)
     count = len(chosen_seeds) * math.prod(map(len, values.values()))
     if count > MOST_MEMBERS:
@@ -102,9 +102,7 @@ def make_members(
     return members
 
 
-def values_of_sweep(
-    sweep: Mapping[str, Sequence[Any]] | None, hyperparameters: Mapping[str, Any]
-) -> dict[str, list[Any]]:
+def values_of_sweep(sweep: Mapping[str, Sequence[Any]] | None) -> dict[str, list[Any]]:
     """Name -> values of the swept hyperparameters, as numbers of Python.
 
     Raises ValueError, in one line, for a sweep that is no dict of lists, or one that cannot be swept.
@@ -115,8 +113,6 @@ def values_of_sweep(
         raise ValueError(f"sweep={sweep!r}: expected a dict, hyperparameter -> list of values")
     found = {}
     for name, given in sweep.items():
-        if name in hyperparameters:
-            raise ValueError(f"{name}={hyperparameters[name]!r} is given beside a sweep of it: choose one")
         if name in ("num_envs", "eval_every"):
             raise ValueError(f"{name} cannot be swept: all members of a run are evaluated at the same episodes")
         found[name] = _listed(given)

@@ -98,7 +98,7 @@ def refuse_too_many_members(
 
     The run's own estimate is exact, but takes minutes for a million members. Raises ValueError as `make_members`.
     """
-    values = values_of_sweep(sweep, hyperparameters)
+    values = values_of_sweep(sweep)
     chosen = seed_list(seeds)
     if len(chosen) * math.prod(map(len, values.values())) <= FEW_MEMBERS:
         return

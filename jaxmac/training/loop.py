@@ -63,8 +63,8 @@ def train(
         seeds: a number n (for the seeds 0 to n - 1) or a list of seeds.
         episodes: training episodes per member, including the random ones at the start.
         env_options: constructor options of the environment.
-        sweep: hyperparameter -> values. Every combination of values runs with every seed; all values of traced
-            hyperparameters share one compiled program.
+        sweep: hyperparameter -> values, which take the place of one among `hyperparameters`. Every combination of
+            values runs with every seed; all values of traced hyperparameters share one compiled program.
         out: run directory; None writes nothing.
         overwrite: replace a run that is in `out` already.
         chunk: iterations per compiled call (None: about 64 updates). It does not change the results.
@@ -116,7 +116,7 @@ def train(
                 "seeds": list(dict.fromkeys(spec.seed for spec in specs)),
                 "episodes": int(episodes),
                 "sweep": {name: list(dict.fromkeys(spec.swept[name] for spec in specs)) for name in sweep or {}},
-                "hyperparameters": {name: vars(specs[0].config)[name] for name in hyperparameters},
+                "hyperparameters": {n: vars(specs[0].config)[n] for n in hyperparameters if n not in (sweep or {})},
                 "settings": settings_of_run(specs),
                 "plugins": plugins_of_run(algorithm, [spec.config for spec in specs], env_id, sinks),
                 "optimal_return": environment.optimal_return,

@@ -12,7 +12,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from support.runs import FAMILIES, TINY
+from support.runs import FAMILIES, TINY, without
 
 import jaxmac
 from jaxmac.errors import RunDirectoryError
@@ -28,7 +28,7 @@ KINDS = {
     "tomacvf": ("tomacvf-qmix", FAMILIES["tomacvf-qmix"], 1500, ()),
     "mac-q": ("parallel-mac-dec-ddrqn", FAMILIES["parallel-mac-dec-ddrqn"], 2000, ()),
     "actor-critic": ("mac-iaicc", FAMILIES["mac-iaicc"], 8000, ()),
-    "sweep": ("avf-vdn", {**TINY, "sweep": "hidden_size=4,6"}, 1500, (0, 1)),
+    "sweep": ("avf-vdn", {**without(TINY, "hidden_size"), "sweep": "hidden_size=4,6"}, 1500, (0, 1)),
 }
 
 
