@@ -8,6 +8,7 @@ from support import probes
 from support.runs import without
 
 import jaxmac.algorithms.avf as avf
+import jaxmac.algorithms.factorised as factorised
 import jaxmac.networks.choice as targets
 from jaxmac import train
 from jaxmac.record.rollout import rollout
@@ -100,7 +101,7 @@ def test_only_the_conditional_arg_max_solves_a_running_teammate(monkeypatch):
         return targets.feasible_set(available, jnp.ones_like(choosing), running)
 
     monkeypatch.setattr(avf, "conditional_argmax", unconditional)
-    monkeypatch.setattr(avf, "feasible_set", everything)
+    monkeypatch.setattr(factorised, "feasible_set", everything)
     assert worst_gap(learn("avf-vdn", env, episodes=1600), env) == [(10.0, 1.0)] * 3
 
 

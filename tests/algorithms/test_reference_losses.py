@@ -30,8 +30,9 @@ from support.reference_tomacvf import tomacvf_loss
 TEAM = Team()
 # The code computes in float32. Over forty random cases its losses were off by up to 3e-7 and its gradients by up to
 # 8e-6 of the largest entry of an array; or, in arrays that saturated units leave little of, by 1e-6 of the largest
-# entry of all. A mistake changes them by far more.
-TOLERANCE = 1e-5
+# entry of all. A mistake changes them by far more. Layer normalisation divides by the spread of four units, which
+# enlarges rounding: with it gradients were off by up to 5e-5.
+TOLERANCE, NORMALISED_TOLERANCE = 1e-5, 1e-4
 
 
 class Minibatch(NamedTuple):
@@ -69,14 +70,14 @@ def expected(case, state, minibatch):
     return value_and_grad(avf_loss)(params, target, records, window_start, weight, settings)
 
 
-def assert_agree(found, reference):
+def assert_agree(found, reference, tolerance=TOLERANCE):
     (loss, gradient), (reference_loss, reference_gradient) = found, reference
-    assert float(loss) == pytest.approx(float(reference_loss), rel=TOLERANCE)
+    assert float(loss) == pytest.approx(float(reference_loss), rel=tolerance)
     largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(reference_gradient))
     assert largest > 1e-3
 
     def compare(path, leaf, reference_leaf):
-        atol = TOLERANCE * (np.abs(reference_leaf).max() + 0.2 * largest)
+        atol = tolerance * (np.abs(reference_leaf).max() + 0.2 * largest)
         np.testing.assert_allclose(leaf, reference_leaf, rtol=0, atol=atol, err_msg=jax.tree_util.keystr(path))
 
     jax.tree_util.tree_map_with_path(compare, gradient, reference_gradient)
@@ -87,7 +88,8 @@ def check(case, minibatch, rows, seed):
     state = random_state(algorithm_id, TEAM, options, seed)
     options = options | {"td_lambda": case.options["td_lambda"]}  # traced: the program stays the same
     found = loss_and_gradient(algorithm_id, TEAM, options, state, rows, minibatch.weight)
-    assert_agree(found, expected(case, state, minibatch))
+    tolerance = NORMALISED_TOLERANCE if case.options["layer_norm"] else TOLERANCE
+    assert_agree(found, expected(case, state, minibatch), tolerance)
 
 
 ROWS_CASES, STEPS_CASES = list(rows_cases()), list(steps_cases())
@@ -138,4 +140,5 @@ def test_an_update_descends_that_gradient(learner, rows):
     state, minibatch = random_state(case.algorithm_id, TEAM, case.options, seed=2), made_up(seed=2)
     sample = weighted_sample(*minibatch)
     found = loss_and_gradient_of_an_update(case.algorithm_id, TEAM, case.options, state, sample)
-    assert_agree(found, expected(case, state, minibatch))
+    tolerance = NORMALISED_TOLERANCE if case.options["layer_norm"] else TOLERANCE
+    assert_agree(found, expected(case, state, minibatch), tolerance)

@@ -217,7 +217,8 @@ def test_only_the_state_reaches_the_second_layer_of_the_mixer(env, batch):
 
 @pytest.mark.parametrize("mixer", ["qmix", pytest.param("qtran", marks=pytest.mark.slow)])
 def test_without_both_it_is_avf_on_the_same_rows(mixer, env, batch):
-    values = {"trajectory_unit": "episode", "hypernet_embed": 64, "learning_rate": 1e-3, "macro_state": "start"}
+    values = {"trajectory_unit": "episode", "learning_rate": 1e-3, "macro_state": "start"}
+    values |= {"hypernet_embed": 64} if mixer == "qmix" else {}
     values |= {"learning_starts": 128, "gamma": 0.98}
     ours = step(build(f"tomacvf-{mixer}", env, ablation="both", target_episodes=0, **values), batch)
     others = {k: v for k, v in SMALL.items() if k != "attention_width"}

@@ -253,5 +253,5 @@ def test_kill_9_at_any_moment(tmp_path):
         kills += 1
         process = start("resume", run)
     said = process.stderr.read()
-    assert process.wait() in (0, 2), said  # 2: an earlier kill came after the end
+    assert process.wait() == 0 or "finished" in said, said  # refused if an earlier kill came after the end
     assert table(run) == table(straight)
