@@ -162,7 +162,7 @@ class Environment:
     def available(self, physics: Any) -> Bool[Array, "agents actions"]:
         """Macro-actions that may be started now; padding is False."""
         del physics
-        return jnp.arange(self.max_actions) < jnp.array(self.num_actions)[:, None]
+        return jnp.arange(self.max_actions)[None] < jnp.array(self.num_actions, jnp.int32)[:, None]
 
     def script(self) -> tuple[tuple[int, ...], ...] | None:
         """The best known open-loop plan, None where there is none.
@@ -225,7 +225,7 @@ class Environment:
             physics=physics,
             # In a finished episode `obs` and `ended` repeat themselves, and so does the macro-observation.
             macro_obs=jnp.where(ended[:, None], obs, state.macro_obs),
-            macro_action=unless_finished(state.macro_action, outcome.macro_action),
+            macro_action=unless_finished(state.macro_action, outcome.macro_action).astype(jnp.int32),
             elapsed=jnp.where(ended, 0, unless_finished(state.elapsed, state.elapsed + 1)),
             ended=ended,
             time=time,

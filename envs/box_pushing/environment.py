@@ -100,13 +100,13 @@ class BoxPushing(Environment):
 
     def initial_physics(self, key: PRNGKeyArray) -> Physics:
         """The fixed start of section 1, or random cells and headings for robots 0 and 1."""
-        cells = jnp.array(self.layout.start_cells[: self.num_agents])
-        headings = jnp.array(self.layout.start_headings[: self.num_agents])
+        cells = jnp.array(self.layout.start_cells[: self.num_agents], jnp.int32)
+        headings = jnp.array(self.layout.start_headings[: self.num_agents], jnp.int32)
         if self.random_init:
             cell_key, heading_key = jax.random.split(key)
-            bounds = jnp.array([self.size, self.layout.waypoint_row])
-            cells = cells.at[:2].set(jax.random.randint(cell_key, (2, 2), 0, bounds))
-            headings = headings.at[:2].set(jax.random.randint(heading_key, (2,), 0, 4))
+            bounds = jnp.array([self.size, self.layout.waypoint_row], jnp.int32)
+            cells = cells.at[:2].set(jax.random.randint(cell_key, (2, 2), 0, bounds[None], jnp.int32))
+            headings = headings.at[:2].set(jax.random.randint(heading_key, (2,), 0, 4, jnp.int32))
         return self._place(cells, headings)
 
     def _place(self, cells: ArrayLike, headings: ArrayLike) -> Physics:
@@ -156,8 +156,9 @@ class BoxPushing(Environment):
     ) -> tuple[Physics, Outcome]:
         """The goal test: every box on the goal row is paid, and ends the episode."""
         home = jnp.stack(rows) == self.layout.goal_row
-        pay = jnp.array([self.small_box_reward, self.small_box_reward, self.big_box_reward])
-        reward = self.step_reward + self.penalty * sum(penalties) + jnp.where(home, pay, 0).sum()
+        pay = jnp.array([self.small_box_reward, self.small_box_reward, self.big_box_reward], jnp.float32)
+        failed = jnp.asarray(sum(penalties), jnp.float32)
+        reward = self.step_reward + self.penalty * failed + jnp.where(home, pay, 0).sum()
         # A joint push needs no override: its robots started it as Push and cannot choose before it ends.
         return Physics(Robots.merge(robots), jnp.stack(rows)), Outcome(ended, macro_actions, reward, home.any())
 
@@ -208,7 +209,7 @@ class BoxPushing(Environment):
         big = ((x == big_left) | (x == big_right)) & (y == row2)
         wall = (x < 0) | (x >= self.size) | (y < 0) | (y >= self.size)
         # A robot is never in front of itself, so it needs no exception.
-        other = ((x[:, None] == robots.x) & (y[:, None] == robots.y)).any(1)
+        other = ((x[:, None] == robots.x[None]) & (y[:, None] == robots.y[None])).any(1)
         return jnp.stack([small, big, ~(small | big | wall | other), wall, other], axis=1)
 
     def observe_initial(self, physics: Physics) -> Shaped[Array, "agents obs"]:
@@ -226,10 +227,10 @@ class BoxPushing(Environment):
     def global_state(self, physics: Physics) -> Float[Array, "state"]:
         """Column, row and heading (one-hot) of each robot, column and row of each box, over `size` (section 6)."""
         robots, rows, (column0, column1, *_) = physics.robots, physics.rows, self.layout.columns
-        place = (jnp.stack([robots.x, robots.y], 1) + 0.5) / self.size
-        per_robot = jnp.concatenate([place, jax.nn.one_hot(robots.heading, 4)], 1)
-        columns = jnp.array([column0 + 0.5, column1 + 0.5, self.size / 2])
-        boxes = jnp.stack([columns, rows + 0.5], 1) / self.size
+        place = (jnp.stack([robots.x, robots.y], 1).astype(jnp.float32) + 0.5) / self.size
+        per_robot = jnp.concatenate([place, jax.nn.one_hot(robots.heading, 4, dtype=jnp.float32)], 1)
+        columns = jnp.array([column0 + 0.5, column1 + 0.5, self.size / 2], jnp.float32)
+        boxes = jnp.stack([columns, rows.astype(jnp.float32) + 0.5], 1) / self.size
         return jnp.concatenate([per_robot.ravel(), boxes.ravel()])
 
     def draw(self, state: EnvState, ax: Any) -> None:

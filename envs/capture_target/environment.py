@@ -75,7 +75,7 @@ class CaptureTarget(Environment):
     def initial_physics(self, key: PRNGKeyArray) -> Physics:
         """Uniform cells, drawn independently; capture is not tested before the first step (section 2)."""
         cell_key, noise_key = jax.random.split(key)
-        cells = jax.random.randint(cell_key, (self.num_agents + 1, 2), 0, self.grid)
+        cells = jax.random.randint(cell_key, (self.num_agents + 1, 2), 0, self.grid, jnp.int32)
         return self._place(cells[:-1], cells[-1], self.sample_noise(noise_key).visible)
 
     def _place(self, agent_cells: ArrayLike, target_cell: ArrayLike, visible: ArrayLike) -> Physics:

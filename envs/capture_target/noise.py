@@ -28,14 +28,14 @@ def sample_noise(key: PRNGKeyArray, num_agents: int, slip: float, flicker: float
     `slip` is the probability that a step goes astray, half to each side, `flicker` the one that an agent does not
     see the target.
     """
-    words = jax.random.bits(key, (2 * num_agents + 1,))
+    words = jax.random.bits(key, (2 * num_agents + 1,), jnp.uint32)
     first, second = words[:num_agents], words[num_agents:-1]
     order, rest = first % ORDERS, first // ORDERS  # independent of each other
     span = -(-(2**32) // ORDERS)  # number of values of `rest`
     left, astray = (rest < np.uint32(round(share * span)) for share in (slip / 2, slip))
     return Noise(
         _ranks(order),
-        jnp.where(left, LEFT, jnp.where(astray, RIGHT, INTENDED)),
+        jnp.where(left, jnp.int32(LEFT), jnp.where(astray, jnp.int32(RIGHT), jnp.int32(INTENDED))),
         (words[-1] % 5).astype(jnp.int32),
         second >> 8 >= np.uint32(round(flicker * 2**24)),
     )

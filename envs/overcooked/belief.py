@@ -35,11 +35,12 @@ def update_belief(layout: Layout, radius: int, kitchen: Kitchen, belief: Belief)
     def look(
         cells: Int[Array, "things"], believed: Int[Array, "agents things"], initial: tuple[int, ...]
     ) -> tuple[Int[Array, "agents things"], Bool[Array, "agents things"]]:
-        visible, missed = in_view(radius, own_cells, cells), in_view(radius, own_cells, believed)
-        return jnp.where(visible, cells, jnp.where(missed, jnp.array(initial), believed)), visible
+        visible, missed = in_view(radius, own_cells, cells[None]), in_view(radius, own_cells, believed)
+        start = jnp.array(initial, jnp.int32)[None]
+        return jnp.where(visible, cells[None], jnp.where(missed, start, believed)), visible
 
     items, visible = look(item_cells(kitchen), belief.items, layout.items)
     agents, _ = look(kitchen.agents, belief.agents, layout.agents)
     # The reference program divides the chops that it remembers by three at each step.
-    chops = jnp.where(visible[:, : len(FOODS)], fraction(kitchen.chops, CHOPPED), belief.chops / 3)
+    chops = jnp.where(visible[:, : len(FOODS)], fraction(kitchen.chops, CHOPPED)[None], belief.chops / 3)
     return Belief(items, agents, chops)

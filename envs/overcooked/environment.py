@@ -147,8 +147,9 @@ class Overcooked(Environment):
         """One primitive step and a look around: the physics, the reward, and whether the salad was served."""
         kitchen, events = primitive_step(self.layout, self.recipe, physics.kitchen, actions)
         belief = update_belief(self.layout, self.view_radius, kitchen, physics.belief)
-        reward = STEP_REWARD + CHOP_REWARD * events.chopped + WRONG_REWARD * events.wrong
-        reward = reward + SALAD_REWARD * events.right
+        chopped, wrong, right = (jnp.asarray(count, jnp.float32) for count in events)
+        reward = STEP_REWARD + CHOP_REWARD * chopped + WRONG_REWARD * wrong
+        reward = reward + SALAD_REWARD * right
         return physics.replace(kitchen=kitchen, belief=belief), reward, events.right > 0
 
     def _per_agent(self, physics: Physics, function: Callable[..., Any], *own: Shaped[Array, "agents"]) -> Any:
@@ -165,8 +166,8 @@ class Overcooked(Environment):
     def observe(self, physics: Physics) -> Shaped[Array, "agents obs"]:
         """What is in view, zeros for the rest (section 7)."""
         cells, chops = true_cells(self.layout, physics.kitchen), true_chops(physics.kitchen)
-        visible = in_view(self.view_radius, physics.kitchen.agents[:, None], cells)
-        return vector(self.layout, self.task, cells, chops, visible)
+        visible = in_view(self.view_radius, physics.kitchen.agents[:, None], cells[None])
+        return vector(self.layout, self.task, cells[None], chops[None], visible)
 
     def success(self, physics: Physics) -> Bool[Array, ""]:
         """Whether the right salad is served: only its plate stays at the hatch."""

@@ -67,7 +67,7 @@ def _constant(value: int, like: Array) -> Array:
 
 def _in_order(k: Array) -> Array:
     """The order in which neighbours are looked at: right, left, down, up."""
-    return jnp.where(k == 0, RIGHT, jnp.where(k == 1, LEFT, jnp.where(k == 2, DOWN, UP)))
+    return jnp.where(k == 0, RIGHT, jnp.where(k == 1, LEFT, jnp.where(k == 2, DOWN, UP))).astype(jnp.int32)
 
 
 def _close(board: Array, row: Array, column: Array) -> Array:

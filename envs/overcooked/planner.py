@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
@@ -73,7 +74,7 @@ class Planner:
         """The map that `heap_search.search` takes, from believed cells."""
 
         def bits(cells: Array) -> Array:
-            in_row = (cells >> 4)[:, None] == jnp.arange(self.layout.size)
+            in_row = jax.nn.one_hot(cells >> 4, self.layout.size, dtype=bool)
             return jnp.bitwise_or.reduce(jnp.where(in_row, 1 << (cells & 15)[:, None], 0), axis=0)
 
         shown = bits(agents)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
@@ -131,7 +132,7 @@ class Warehouse(Environment):
         manipulator, mobiles, passed, failed = finish(self.layout, manipulator, mobiles, actions, action)
         ended = jnp.append(ended | passed, manipulator.left == 0)
         humans = work_on(self.phase_times, humans)
-        reward = reward + STEP + FAILED_PASS * failed
+        reward = reward + STEP + FAILED_PASS * failed.astype(jnp.float32)
         outcome = Outcome(ended, macro_actions, reward, humans.served.all())
         return Physics(mobiles, manipulator, humans), outcome
 
@@ -148,10 +149,10 @@ class Warehouse(Environment):
         mobiles, manipulator, humans = physics.mobiles, physics.manipulator, physics.humans
         m, h = self.num_mobiles, self.num_humans
         at, inside = self._location(mobiles)
-        phases = humans.phase[:, None] == jnp.arange(self.layout.num_phases)
-        phase_there = (at[:, :h, None] & phases).reshape(m, -1)
+        phases = jax.nn.one_hot(humans.phase, self.layout.num_phases, dtype=bool)
+        phase_there = (at[:, :h, None] & phases[None]).reshape(m, -1)
         count = (manipulator.staged >= 0).sum()
-        staged = inside[:, None] & (count == jnp.arange(1, CAPACITY + 1))
+        staged = inside[:, None] & (count == jnp.arange(1, CAPACITY + 1))[None]
         of_mobiles = jnp.concatenate([at, phase_there, mobiles.basket, staged], axis=1)
         tools = staged_tools(self.layout, manipulator)
         of_manipulator = jnp.concatenate([tools, mobiles.place == self.get_tool])[None]
@@ -164,7 +165,8 @@ class Warehouse(Environment):
 
     def _location(self, mobiles: Mobiles) -> tuple[Bool[Array, "robots places"], Bool[Array, "robots"]]:
         """One-hot waypoint of each robot, and whether it sees the staged tools."""
-        return mobiles.place[:, None] == jnp.arange(self.num_humans + 3), mobiles.place >= self.num_humans
+        at = jax.nn.one_hot(mobiles.place, self.num_humans + 3, dtype=bool)
+        return at, mobiles.place >= self.num_humans
 
     def _padded(self, rows: Shaped[Array, "rows entries"]) -> Shaped[Array, "rows obs"]:
         return jnp.pad(rows.astype(self.obs_dtype), ((0, 0), (0, self.obs_size - rows.shape[1])))
@@ -182,7 +184,7 @@ class Warehouse(Environment):
         passes = (manipulator.macro > 0) & (manipulator.macro <= m)
         in_hand = running & passes & (manipulator.staged[0] == jnp.arange(self.num_tools))
         status = manipulator.left / jnp.where(passes, PASS_STEPS, SEARCH_STEPS)
-        phases = humans.phase[:, None] == jnp.arange(self.layout.num_phases)
+        phases = jax.nn.one_hot(humans.phase, self.layout.num_phases, dtype=bool)
         progress = humans.left / phase_time(self.phase_times, humans.phase)
         progress = progress if self.layout.shows_time_left else 1 - progress
         progress = jnp.where(humans.left >= 0, progress, -1)

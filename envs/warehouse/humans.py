@@ -5,6 +5,7 @@ Source: docs/specifications/warehouse.md, section 5, numbers 5 and 6, and sectio
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
@@ -15,12 +16,12 @@ from jaxmac.envs.warehouse.state import Humans
 
 def wanted_tools(layout: Layout, humans: Humans) -> Bool[Array, "humans tools"]:
     """The tool that each human needs for its next phase; all False in the last phase."""
-    needs = np.full((layout.num_humans, layout.num_phases), -1)
+    needs = np.full((layout.num_humans, layout.num_phases), -1, np.int32)
     needs[:, :-1] = layout.needs
-    tool = jnp.full(layout.num_humans, -1)
+    tool = jnp.full(layout.num_humans, -1, jnp.int32)
     for phase in range(layout.num_phases - 1):
         tool = jnp.where(humans.phase == phase, needs[:, phase], tool)
-    return tool[:, None] == jnp.arange(layout.num_tools)
+    return jax.nn.one_hot(tool, layout.num_tools, dtype=bool)
 
 
 def work_on(phase_times: Int[np.ndarray, "humans phases"], humans: Humans) -> Humans:

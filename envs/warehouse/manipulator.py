@@ -5,6 +5,7 @@ Source: docs/specifications/warehouse.md, section 7, and quirk 3 of section 11.
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
@@ -47,7 +48,7 @@ def finish(
     failed = to.any() & ~passed.any()
     oldest, newest = manipulator.staged
     tools = jnp.arange(layout.num_tools)
-    basket = mobiles.basket + (passed[:, None] & (tools == oldest))
+    basket = mobiles.basket + (passed[:, None] & (tools == oldest)[None])
     tool = action - 1 - layout.num_mobiles
     in_store = ((tools == tool) & (manipulator.found < np.array(layout.stock))).any()
     finds = ends & in_store & (newest < 0)
@@ -67,4 +68,4 @@ def finish(
 
 def staged_tools(layout: Layout, manipulator: Manipulator) -> Int[Array, "tools"]:
     """Number of staged tools of each kind."""
-    return (manipulator.staged[:, None] == jnp.arange(layout.num_tools)).sum(axis=0)
+    return jax.nn.one_hot(manipulator.staged, layout.num_tools, dtype=bool).sum(axis=0, dtype=jnp.int32)

@@ -60,13 +60,13 @@ def deliver(
     Returns the robots, the humans and the reward of these deliveries.
     """
     late = humans.left < int(layout.late_at_zero)  # quirk 2
-    pay = jnp.where(late, ON_TIME + late_penalty, ON_TIME)
+    pay = jnp.where(late, jnp.float32(ON_TIME + late_penalty), jnp.float32(ON_TIME))
     wanted = wanted_tools(layout, humans)
     got, baskets = humans.got, []
     reward: Array | float = 0.0
     for i in range(layout.num_mobiles):
         here = (mobiles.place[i] == actions[i]) & (jnp.arange(layout.num_humans) == actions[i])
-        has = (wanted & (mobiles.basket[i] > 0)).any(axis=1)
+        has = (wanted & (mobiles.basket[i] > 0)[None]).any(axis=1)
         gives = here & has & ~got
         got = got | gives
         baskets.append(mobiles.basket[i] - (wanted & gives[:, None]).any(axis=0))

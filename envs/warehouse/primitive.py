@@ -87,7 +87,7 @@ class PrimitiveWarehouse(Warehouse):
         driving = mobiles.place < 0
         place = jnp.where(driving, self.num_humans + 2, mobiles.place)
         inside = jnp.where(driving, mobiles.x <= self.layout.room_border, mobiles.place >= self.num_humans)
-        return place[:, None] == jnp.arange(self.num_humans + 3), inside
+        return jax.nn.one_hot(place, self.num_humans + 3, dtype=bool), inside
 
     def _drive(self, mobiles: Mobiles, actions: Int[Array, "robots"]) -> tuple[Mobiles, Bool[Array, "robots"]]:
         if not self.collapsed:

@@ -109,7 +109,7 @@ def mixer_states(
     """The mixer state before and after each row: the macro-state and, with a context, the encoded histories."""
     if networks.context is None:
         return rows.mixer_state, rows.next_mixer_state
-    last_action = jax.nn.one_hot(rows.last_action, networks.env.max_actions)
+    last_action = jax.nn.one_hot(rows.last_action, networks.env.max_actions, dtype=jnp.float32)
     tokens = jnp.concatenate([rows.obs, last_action], axis=-1)
     encoded: Any = networks.context.apply(params["context"], tokens)
     encoded = encoded.reshape(*encoded.shape[:2], -1)

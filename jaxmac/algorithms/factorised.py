@@ -76,7 +76,9 @@ def init(networks: Networks, agents_key: Array, mixer_key: Array, context_key: A
         "mixer": init_mixer(mixer, mixer_key, env.num_agents, env.max_actions, networks.config.hidden_size, size),
     }
     if context is not None:
-        params["context"] = context.init(context_key, jnp.zeros((1, 1, env.num_agents, networks.tokens)))
+        params["context"] = context.init(
+            context_key, jnp.zeros((1, 1, env.num_agents, networks.tokens), jnp.float32)
+        )
     return initial_state(hyper, params)
 
 
@@ -114,7 +116,7 @@ def auxiliary_loss(
     if not hasattr(mixer, "auxiliary"):
         return 0.0
     rows = auxiliary_losses(mixer, params["mixer"], inputs)
-    return jnp.sum(weight * jnp.where(mask, rows, 0.0)) / jnp.maximum(jnp.sum(mask), 1)
+    return jnp.sum(weight[None] * jnp.where(mask, rows, 0.0)) / jnp.maximum(jnp.sum(mask), 1)
 
 
 Loss = Callable[..., tuple[Array, Array]]

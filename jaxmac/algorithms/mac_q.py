@@ -319,7 +319,7 @@ def switched(often: Policy, seldom: Policy) -> Policy:
         coin_key, first_key, second_key = jax.random.split(key, 3)
         first, usual = often.act(first_key, carry[0], ts, jnp.zeros_like(epsilon))
         second, rare = seldom.act(second_key, carry[1], ts, epsilon)
-        coin = jax.random.uniform(coin_key, epsilon.shape) < epsilon
+        coin = jax.random.uniform(coin_key, epsilon.shape, jnp.float32) < epsilon
         return (first, second), jnp.where(coin[:, None], rare, usual)
 
     return Policy(lambda batch: (often.initial_carry(batch), seldom.initial_carry(batch)), act)

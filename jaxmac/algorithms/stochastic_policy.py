@@ -26,11 +26,11 @@ def floored_log_probs(
 ) -> Float[Array, "*rows actors actions"]:
     """log((1 - epsilon) softmax(logits) + epsilon / |A|) over each actor's real actions; `NEGATIVE` for padding.
 
-    `counts` are the numbers of real actions of the actors, and `epsilon` broadcasts against the result
+    `counts` are the numbers of real actions of the actors; `epsilon` is a scalar or has as many axes as the result
     (docs/specifications/policy_gradient.md, section 2).
     """
-    sizes = jnp.asarray(counts)[:, None]
-    real = jnp.arange(logits.shape[-1]) < sizes
+    sizes = jnp.asarray(counts, jnp.int32).reshape((1,) * (logits.ndim - 2) + (-1, 1))
+    real = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1) < sizes
     share = jax.nn.softmax(jnp.where(real, logits, NEGATIVE))
     probs = (1.0 - epsilon) * share + epsilon / sizes
     return jnp.where(real, jnp.log(jnp.maximum(probs, SMALLEST)), NEGATIVE)
@@ -47,7 +47,7 @@ def sampled_policy(
     """
 
     def allowed_log_probs(logits: Array, allowed: Bool[Array, "batch actors actions"], epsilon: Array) -> Array:
-        return jnp.where(allowed, floored_log_probs(logits, epsilon[:, None, None], counts), -jnp.inf)
+        return jnp.where(allowed, floored_log_probs(logits, epsilon[:, None, None], counts), NEGATIVE)
 
     def draw(key: Array, logits: Array, allowed: Array, ts: TimeStep, epsilon: Array) -> Array:
         del ts

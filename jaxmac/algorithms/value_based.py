@@ -225,7 +225,7 @@ def explored(
     `coins` is the number of agents to decide for each of them separately, or 1 to decide for all agents at once.
     """
     random_key, coin_key = jax.random.split(key)
-    explore = jax.random.uniform(coin_key, (greedy.shape[0], coins)) < epsilon[:, None]
+    explore = jax.random.uniform(coin_key, (greedy.shape[0], coins), jnp.float32) < epsilon[:, None]
     return jnp.where(explore, uniform_available(random_key, ts.avail), greedy)
 
 
@@ -253,7 +253,7 @@ def weighted_mean_square(
 
     `weight` is the weight of each episode of the batch; `axis` are the axes of the sum (None: all).
     """
-    weight = weight.reshape(-1, *(1,) * (error.ndim - 2))
+    weight = weight.reshape(1, -1, *(1,) * (error.ndim - 2))
     square = jnp.sum(weight * jnp.where(mask, error, 0.0) ** 2, axis=axis)
     return square / jnp.maximum(jnp.sum(mask, axis=axis), 1)
 

@@ -246,7 +246,9 @@ def _play_all(
     found, key = [], jax.random.key(seed)
     for number in range(batches):
         counted = min(batch, episodes - number * batch)  # the last batch may hold more episodes than are needed
-        played = play(arguments, jax.random.fold_in(key, number), jnp.full(batch, epsilon), jnp.float32(gamma))
+        played = play(
+            arguments, jax.random.fold_in(key, number), jnp.full(batch, epsilon, jnp.float32), jnp.float32(gamma)
+        )
         played = jax.tree.map(lambda x, counted=counted: np.asarray(x)[:counted], played)
         sums = played.durations.sum(axis=0, dtype=np.int64), played.unfinished.sum(axis=0, dtype=np.int64)
         found.append(played._replace(durations=sums[0][None], unfinished=sums[1][None]))

@@ -236,7 +236,7 @@ def _encode(piece: dict[str, Any], arguments: dict[str, jax.Array]) -> jax.Array
         return jnp.array(piece["value"], jnp.float32)
     value = arguments[piece["argument"]]
     if piece["encoding"] == "one_hot":
-        return jax.nn.one_hot(value, piece["size"])
+        return jax.nn.one_hot(value, piece["size"], dtype=jnp.float32)
     return temporal_encoding(value, piece["size"]) if piece["encoding"] == "sinusoid" else value
 
 

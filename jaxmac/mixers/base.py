@@ -108,11 +108,11 @@ def init_mixer(mixer: nn.Module, key: Array, agents: int, actions: int, hidden_s
     Raises ValueError, in one line, if the mixer fails on such inputs or does not return one value per row.
     """
     inputs = MixerInputs(
-        jnp.zeros((1, agents, actions)),
+        jnp.zeros((1, agents, actions), jnp.float32),
         jnp.zeros((1, agents), jnp.int32),
         jnp.ones((1, agents, actions), bool),
-        jnp.zeros((1, agents, hidden_size)),
-        jnp.zeros((1, state_size)),
+        jnp.zeros((1, agents, hidden_size), jnp.float32),
+        jnp.zeros((1, state_size), jnp.float32),
         jnp.ones((1, agents, actions), bool),
     )
     name = type(mixer).__name__

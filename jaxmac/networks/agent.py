@@ -74,7 +74,7 @@ class UtilityNetwork(nn.Module):
         x = remembered.reshape(-1, self.hidden_size)
         x = self._layer(x, self.decode_size, "decode")
         utilities = nn.Dense(self.actions, kernel_init=xavier(), name="utilities")(x).reshape(*advance.shape, -1)
-        value = jnp.zeros(utilities.shape[:-1])
+        value = jnp.zeros(utilities.shape[:-1], jnp.float32)
         if self.dueling != "none":
             value = nn.Dense(1, kernel_init=xavier(), name="value")(x).reshape(advance.shape)
             if self.dueling == "centred":
@@ -172,7 +172,7 @@ def make_agent_networks(
     advance [time, batch, agents] bool) -> (hidden, Utilities)`. Observations are zero-padded on the right.
     """
     agents, obs_size, actions = len(obs_sizes), max(obs_sizes), max(num_actions)
-    real = jnp.arange(actions) < jnp.asarray(num_actions)[:, None]
+    real = jnp.arange(actions)[None] < jnp.asarray(num_actions, jnp.int32)[:, None]
     layer_size = layer_size or hidden_size
     decode_size = decode_size or layer_size
     sizes = (actions, hidden_size, layer_size, decode_size, hidden_layers, dueling, memory, layer_norm)
@@ -188,9 +188,9 @@ def make_agent_networks(
     def inputs_of(obs: Array, last_action: Array) -> Array:
         parts = [obs]
         if obs_last_action:
-            parts.append(jax.nn.one_hot(last_action, actions))
+            parts.append(jax.nn.one_hot(last_action, actions, dtype=jnp.float32))
         if share_parameters:
-            parts.append(jnp.broadcast_to(jnp.eye(agents), (*obs.shape[:-1], agents)))
+            parts.append(jnp.broadcast_to(jnp.eye(agents, dtype=jnp.float32), (*obs.shape[:-1], agents)))
         return jnp.concatenate(parts, axis=-1)
 
     def apply(
@@ -208,23 +208,24 @@ def make_agent_networks(
         return jnp.moveaxis(hidden, 0, -2), utilities
 
     def init(key: Array) -> Any:
-        width = inputs_of(jnp.zeros((1, 1, agents, obs_size)), jnp.zeros((1, 1, agents), jnp.int32)).shape[-1]
+        observed, nothing = jnp.zeros((1, 1, agents, obs_size), jnp.float32), jnp.zeros((1, 1, agents), jnp.int32)
+        width = inputs_of(observed, nothing).shape[-1]
         params = network.init(
             key,
-            jnp.zeros((agents, 1, carry)),
-            jnp.zeros((agents, 1, 1, width)),
+            jnp.zeros((agents, 1, carry), jnp.float32),
+            jnp.zeros((agents, 1, 1, width), jnp.float32),
             jnp.ones((agents, 1, 1), bool),
             real,
         )
         if share_parameters:
             return params
-        fan_in = jnp.asarray(obs_sizes) + (width - obs_size)
+        fan_in = jnp.asarray(obs_sizes, jnp.float32) + (width - obs_size)
         first = jnp.sqrt((width + layer_size) / (fan_in + layer_size))
-        last = jnp.sqrt((decode_size + actions) / (decode_size + jnp.asarray(num_actions)))
+        last = jnp.sqrt((decode_size + actions) / (decode_size + jnp.asarray(num_actions, jnp.float32)))
         return _rescaled(params, {"encode_0": first, "utilities": last})
 
     def initial_hidden(batch: int) -> Array:
-        return jnp.zeros((batch, agents, carry))
+        return jnp.zeros((batch, agents, carry), jnp.float32)
 
     layout = Layout(tuple(obs_sizes), tuple(num_actions), UtilityNetwork(*sizes), share_parameters, obs_last_action)
     return AgentNetworks(init, initial_hidden, apply, layout)

@@ -61,8 +61,10 @@ class AgentContext(nn.Module):
     def _across_agents(self, x: Float[Array, "*rows agents w"]) -> Float[Array, "*rows agents w"]:
         """Attention to the other agents at the same time: softmax over all, then own and weak weights set to 0."""
         query, key, value = self._heads("across_agents", x)
-        weight = nn.softmax(jnp.einsum("...ihd,...jhd->...hij", query, key) / jnp.sqrt(query.shape[-1]))
-        kept = (weight >= self.threshold) & ~jnp.eye(x.shape[-2], dtype=bool)
+        weight = nn.softmax(
+            jnp.einsum("...ihd,...jhd->...hij", query, key) / jnp.sqrt(jnp.float32(query.shape[-1]))
+        )
+        kept = (weight >= self.threshold) & ~jnp.broadcast_to(jnp.eye(x.shape[-2], dtype=bool), weight.shape)
         weight = jnp.where(jax.lax.stop_gradient(kept), weight, 0.0)
         if self.renormalise:
             weight = weight / jnp.maximum(jnp.sum(weight, axis=-1, keepdims=True), 1e-9)

@@ -6,6 +6,7 @@ chooses among nothing. The arg max over it is index 0 and the maximum 0; no targ
 the record end the value there (`jaxmac.record.episode.ends_value`).
 """
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -15,7 +16,7 @@ NEGATIVE = -1e9
 
 def is_action(index: Int[Array, "*rows"], num_actions: int) -> Bool[Array, "*rows actions"]:
     """One-hot mask of `index`; all False where it is outside 0 to num_actions - 1 (for example -1)."""
-    return index[..., None] == jnp.arange(num_actions)
+    return jax.nn.one_hot(index, num_actions, dtype=bool)
 
 
 def feasible_set(

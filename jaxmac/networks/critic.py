@@ -41,7 +41,9 @@ def make_state_critics(count: int, state_size: int, *, layer_size: int, middle_s
     critic = StateCritic(layer_size, middle_size)
 
     def init(key: Array) -> Any:
-        return jax.vmap(lambda key: critic.init(key, jnp.zeros(state_size)))(jax.random.split(key, count))
+        return jax.vmap(lambda key: critic.init(key, jnp.zeros(state_size, jnp.float32)))(
+            jax.random.split(key, count)
+        )
 
     def apply(params: Any, state: Array) -> Array:
         values: Any = jax.vmap(critic.apply, in_axes=(0, -2), out_axes=-1)(params, state)

@@ -38,8 +38,8 @@ class Joint(NamedTuple):
         self, macro_actions: Int[Array, "*rows agents"]
     ) -> Int[Array, "*rows"]:
         """The number of the joint macro-action that consists of these macro-actions, int32."""
-        strides = np.cumprod([1, *self.num_actions[:0:-1]])[::-1]
-        return jnp.sum(macro_actions * jnp.asarray(strides, jnp.int32), axis=-1)
+        strides = np.cumprod([1, *self.num_actions[:0:-1]])[::-1].astype(np.int32)
+        return jnp.sum(macro_actions * jnp.broadcast_to(strides, macro_actions.shape), axis=-1, dtype=jnp.int32)
 
     def allowed(
         self,

@@ -30,6 +30,11 @@ def leaky_relu(x: Float[Array, "*rows"]) -> Float[Array, "*rows"]:
     return jnp.where(x > 0, x, LEAK * x)
 
 
+def add_bias(x: Float[Array, "*rows"], bias: Float[Array, "*bias"]) -> Float[Array, "*rows"]:
+    """`x [..., *bias] + bias`, with as many axes on both sides (see `jax_numpy_rank_promotion`)."""
+    return x + bias.reshape((1,) * (x.ndim - bias.ndim) + bias.shape)
+
+
 def symmetric_uniform(bound: float) -> nn.initializers.Initializer:
     """An initialiser drawing from the uniform distribution on [-bound, bound]."""
 
@@ -58,7 +63,7 @@ class Linear(nn.Module):
         """Apply the map to the last axis."""
         init = symmetric_uniform(1 / math.sqrt(x.shape[-1]))
         kernel = self.param("kernel", init, (x.shape[-1], self.features))
-        return x @ kernel + self.param("bias", init, (self.features,))
+        return add_bias(x @ kernel, self.param("bias", init, (self.features,)))
 
 
 class StackedLinear(nn.Module):
@@ -76,9 +81,9 @@ class StackedLinear(nn.Module):
         stack, inputs = x.shape[-2:]
         init = symmetric_uniform(1 / math.sqrt(inputs))
         if self.fan_in:
-            init = _of_each_slice(jnp.sqrt(inputs / jnp.array(self.fan_in)), init)
+            init = _of_each_slice(jnp.sqrt(inputs / jnp.array(self.fan_in, jnp.float32)), init)
         kernel = self.param("kernel", init, (stack, inputs, self.features))
-        return jnp.einsum("...ki,kio->...ko", x, kernel) + self.param("bias", init, (stack, self.features))
+        return add_bias(jnp.einsum("...ki,kio->...ko", x, kernel), self.param("bias", init, (stack, self.features)))
 
 
 class MLP(nn.Module):

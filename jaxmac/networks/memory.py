@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxmac.config import check_settings, settings_of
 from jaxmac.errors import first_line
-from jaxmac.networks.layers import symmetric_uniform
+from jaxmac.networks.layers import add_bias, symmetric_uniform
 from jaxmac.registry import Registry
 
 MEMORIES: Registry[type[nn.Module]] = Registry("memory")
@@ -57,7 +57,8 @@ def check_memory(name: str, config: Any, size: int) -> None:
     """Raise a one-line ValueError if the memory `name` fails or returns arrays of the wrong shapes."""
     memory = memory_of(name, config)
     carry, time, batch = carry_size(memory, size), 3, 2
-    arguments = jnp.zeros((batch, carry)), jnp.zeros((time, batch, 5)), jnp.ones((time, batch), bool)
+    shapes_of = (batch, carry), (time, batch, 5)
+    arguments = *(jnp.zeros(shape, jnp.float32) for shape in shapes_of), jnp.ones((time, batch), bool)
     try:
         made = jax.eval_shape(lambda: memory(size).init_with_output(jax.random.key(0), *arguments)[0])
         shapes = [x.shape for x in made]
@@ -96,11 +97,13 @@ class GRU(nn.Module):
         # One array per gate: cutting a joint one inside the scan costs 2.5 times the scan on CPU.
         flat = inputs.reshape(-1, inputs.shape[-1])
         gates = zip(jnp.split(weight_ih, 3, axis=-1), jnp.split(bias_ih, 3), strict=True)
-        projected = tuple((flat @ weight + bias).reshape(*advance.shape, self.size) for weight, bias in gates)
+        projected = tuple(
+            add_bias(flat @ weight, bias).reshape(*advance.shape, self.size) for weight, bias in gates
+        )
 
         def step(hidden: Array, entry: tuple[tuple[Array, ...], Array]) -> tuple[Array, Array]:
             (reset_i, update_i, new_i), advances = entry
-            reset_h, update_h, new_h = jnp.split(hidden @ weight_hh + bias_hh, 3, axis=-1)
+            reset_h, update_h, new_h = jnp.split(add_bias(hidden @ weight_hh, bias_hh), 3, axis=-1)
             reset, update = nn.sigmoid(reset_i + reset_h), nn.sigmoid(update_i + update_h)
             new = nn.tanh(new_i + reset * new_h)
             hidden = jnp.where(advances[..., None], (1.0 - update) * new + update * hidden, hidden)

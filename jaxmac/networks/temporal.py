@@ -12,6 +12,6 @@ def temporal_encoding(steps: Float[Array, "*rows"], size: int) -> Float[Array, "
     """
     if size < 2 or size % 2:
         raise ValueError(f"encoding_size={size}: must be even and at least 2")
-    frequency = 10000.0 ** (-jnp.arange(0, size, 2) / size)
-    angle = steps[..., None] * frequency
+    frequency = 10000.0 ** (-jnp.arange(0, size, 2, dtype=jnp.float32) / size)
+    angle = steps[..., None] * frequency.reshape((1,) * steps.ndim + frequency.shape)
     return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).reshape(*steps.shape, size)

@@ -52,7 +52,7 @@ class Marks(NamedTuple):
     @property
     def duration(self) -> Int[Array, "time agents"]:
         """Primitive steps of the macro-action that closes on this step, int `[time, agents]`; 0 where none does."""
-        steps = jnp.arange(self.ended.shape[0])[:, None]
+        steps = jnp.arange(self.ended.shape[0], dtype=jnp.int32)[:, None]
         return jnp.where(self.ended, steps - self.started + 1, 0)
 
 
@@ -65,7 +65,7 @@ def mark(episode: Episode, *, close_on_terminal: bool) -> Marks:
             ToMacVF, False in the reference programs of the baselines). A macro-action that is unfinished at a time
             limit never yields a row.
     """
-    steps = jnp.arange(episode.mask.shape[0])
+    steps = jnp.arange(episode.mask.shape[0], dtype=jnp.int32)
     ended = episode.ended
     if close_on_terminal:
         ended = ended | episode.terminal[:, None]
@@ -89,5 +89,5 @@ def ends_value(episode: Episode, *, timeout_is_terminal: bool) -> Bool[Array, "t
 
 def discounted_return(episode: Episode, discount: Float[Array, ""] | float) -> Float[Array, "*batch"]:
     """Sum over t of discount^t r_t, t in primitive steps; for a batch of episodes `[batch]`."""
-    powers = discount ** jnp.arange(episode.mask.shape[-1])
+    powers = jnp.broadcast_to(jnp.float32(discount) ** jnp.arange(episode.mask.shape[-1]), episode.mask.shape)
     return jnp.sum(jnp.where(episode.mask, episode.reward, 0.0) * powers, axis=-1)

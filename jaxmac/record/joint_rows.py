@@ -62,7 +62,7 @@ def _row_reward(
     own = per_agent(episode.reward, marks.started, last, discount)
     duration, ended = row_duration(last[:, None], marks.started[last]), marks.ended[last]
     if scheme == "mean":
-        count = jnp.maximum(jnp.sum(ended, axis=-1), 1)
+        count = jnp.maximum(jnp.sum(ended, axis=-1, dtype=jnp.int32), 1)
         return jnp.sum(own * ended, axis=-1) / count, jnp.sum(duration * ended, axis=-1) / count
     score = {"own": duration, "max": own, "min": -own}[scheme]
     agent = jnp.argmax(jnp.where(ended, score, -jnp.inf), axis=-1)[:, None]

@@ -66,7 +66,8 @@ def mac_sjert(
     """
     chex.assert_rank([episode.obs, episode.avail, episode.mask], [3, 3, 1])
     length, mask = episode.length, episode.mask
-    steps, entries = jnp.arange(mask.shape[0]), jnp.arange(mask.shape[0] + 1)
+    entries = jnp.arange(mask.shape[0] + 1, dtype=jnp.int32)
+    steps = entries[:-1]
     real = entries <= length
 
     def real_entries(x: Array) -> Array:
@@ -107,7 +108,7 @@ def _n_step(
     reward: Float[Array, "time"], length: Array, discount: Array | float, n_step: int
 ) -> tuple[Float[Array, "time"], Float[Array, "time"], Int[Array, "time"]]:
     """Discounted reward of the next n steps, how many there are, and the entry after them."""
-    steps = jnp.arange(reward.shape[0])
+    steps = jnp.arange(reward.shape[0], dtype=jnp.int32)
     padded = jnp.concatenate([reward, jnp.zeros(n_step, reward.dtype)])  # rewards of padded steps are 0 already
     total = jnp.zeros_like(reward)
     for ahead in range(n_step):

@@ -67,8 +67,8 @@ def mac_cert(
     """
     chex.assert_rank([episode.obs, episode.avail, episode.mask, keep, counted], [3, 3, 1, 1, 1])
     joint = joint_row_steps(marks) & keep
-    joint_dropped = jnp.maximum(jnp.sum(joint) - size, 0)
-    through = jnp.cumsum(joint)  # number of joint rows closed up to and including each step
+    joint_dropped = jnp.maximum(jnp.sum(joint, dtype=jnp.int32) - size, 0)
+    through = jnp.cumsum(joint, dtype=jnp.int32)  # number of joint rows closed up to and including each step
 
     def of_agent(ended: Array, begun: Array, obs: Array, avail: Array, macro_action: Array) -> OwnRows:
         last, valid, dropped = pack(ended & keep, size)

@@ -51,7 +51,7 @@ def scripted_policy(env: Environment) -> Policy:
     if script is None:
         raise ValueError(f"{env.name} has no scripted policy under these options; use random_policy()")
     longest = max(len(plan) for plan in script)
-    plans = jnp.array([(*plan, *[plan[-1]] * (longest - len(plan))) for plan in script])
+    plans = jnp.array([(*plan, *[plan[-1]] * (longest - len(plan))) for plan in script], jnp.int32)
 
     def act(key: Array, chosen: Array, timestep: TimeStep, epsilon: Array) -> tuple[Array, Array]:
         del key, epsilon
@@ -77,7 +77,7 @@ def baseline_policy(name: str, env: Environment) -> Policy:
 
 def uniform_available(key: Array, avail: Bool[Array, "*rows agents actions"]) -> Int[Array, "*rows agents"]:
     """One available macro-action per agent, drawn uniformly: int32 `[..., agents]`."""
-    count = jnp.sum(avail, axis=-1)
-    share = jax.random.uniform(key, count.shape)  # one draw; randint makes two
+    count = jnp.sum(avail, axis=-1, dtype=jnp.int32)
+    share = jax.random.uniform(key, count.shape, jnp.float32)  # one draw; randint makes two
     rank = jnp.minimum((share * count).astype(jnp.int32), count - 1)
     return jnp.argmax(jnp.cumsum(avail, axis=-1) > rank[..., None], axis=-1).astype(jnp.int32)

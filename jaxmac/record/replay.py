@@ -100,6 +100,6 @@ def fresh_episodes(count: int) -> Replay:
 
     def sample(key: Array, state: Episode) -> Sample:
         del key
-        return Sample(state, None, jnp.arange(count), jnp.ones(count))
+        return Sample(state, None, jnp.arange(count, dtype=jnp.int32), jnp.ones(count, jnp.float32))
 
     return Replay(init, lambda state, episodes: episodes, lambda state: jnp.int32(count), sample, count)

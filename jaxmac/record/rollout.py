@@ -74,7 +74,7 @@ def play(env: Environment, policy: Policy, key: Array) -> Any:
         env_state, ts, carry = loop
         act_key, env_key = jax.random.split(jax.random.fold_in(scan_key, time))
         batched = jax.tree.map(lambda x: x[None], ts)
-        carry, macro_actions = policy.act(act_key, carry, batched, jnp.zeros(1))
+        carry, macro_actions = policy.act(act_key, carry, batched, jnp.zeros(1, jnp.float32))
         env_state, ts = env.step(env_key, env_state, macro_actions[0])
         return (env_state, ts, carry), (env_state, ts.terminal | ts.truncated)
 

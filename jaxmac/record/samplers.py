@@ -75,13 +75,14 @@ def tournament_replay(
     winners = round(share * batch_size) if tournament else 0
 
     def init(example: Episode) -> Any:
-        return storage.init((example, example.undiscounted_return, example.length))
+        empty = storage.init((example, example.undiscounted_return, example.length))
+        return empty.replace(current_index=empty.current_index.astype(jnp.int32))
 
     def add(state: Any, episodes: Episode) -> Any:
         return storage.add(state, (episodes, episodes.undiscounted_return, episodes.length))
 
     def size(state: Any) -> Int[Array, ""]:
-        return jnp.where(state.is_full, capacity, state.current_index)
+        return jnp.where(state.is_full, capacity, state.current_index).astype(jnp.int32)
 
     def sample(key: Array, state: Any) -> Sample:
         episodes, returns, lengths = jax.tree.map(lambda x: x[0], state.experience)
@@ -92,15 +93,15 @@ def tournament_replay(
         else:
             index, rank = _distinct(uniform_key, size(state), capacity, batch_size - winners), None
         if winners:
-            drawn = jax.random.randint(tournament_key, (winners, tournament), 0, size(state))
+            drawn = jax.random.randint(tournament_key, (winners, tournament), 0, size(state), jnp.int32)
             best = jnp.argmax(returns[drawn], axis=-1)[:, None]
             chosen = jnp.take_along_axis(drawn, best, -1)[:, 0]
             index = jnp.concatenate([chosen, index])
             if rank is not None:
-                anywhere = jax.random.uniform(jax.random.fold_in(tournament_key, 1), (winners,))
+                anywhere = jax.random.uniform(jax.random.fold_in(tournament_key, 1), (winners,), jnp.float32)
                 rank = jnp.concatenate([(anywhere * counts[chosen]).astype(rank.dtype), rank])
         start = None if rank is None else rank + 1 - window
-        return Sample(jax.tree.map(lambda x: x[index], episodes), start, index, jnp.ones(batch_size))
+        return Sample(jax.tree.map(lambda x: x[index], episodes), start, index, jnp.ones(batch_size, jnp.float32))
 
     return Replay(init, add, size, sample, capacity, chooses_windows=window > 0)
 
@@ -111,7 +112,7 @@ def _distinct_windows(key: Array, counts: Int[Array, "episodes"], number: int) -
     `counts` are the numbers of windows of the episodes. Floyd's algorithm for a random subset (Bentley and Floyd,
     "A Sample of Brilliance", Communications of the ACM, 1987); with fewer than `number` windows some are repeated.
     """
-    before = jnp.cumsum(counts)
+    before = jnp.cumsum(counts, dtype=jnp.int32)
     total = before[-1]
 
     def draw(chosen: Array, entry: tuple[Array, Array]) -> tuple[Array, None]:
@@ -121,15 +122,15 @@ def _distinct_windows(key: Array, counts: Int[Array, "episodes"], number: int) -
         pick = jnp.where(jnp.any(chosen == candidate), last, candidate)
         return chosen.at[place].set(pick), None
 
-    places = jnp.arange(number), jax.random.uniform(key, (number,))
+    places = jnp.arange(number, dtype=jnp.int32), jax.random.uniform(key, (number,), jnp.float32)
     chosen, _ = jax.lax.scan(draw, jnp.full(number, -1, jnp.int32), places)
     chosen = chosen % jnp.maximum(total, 1)
-    episode = jnp.sum(before <= chosen[:, None], axis=-1)
+    episode = jnp.sum(before[None] <= chosen[:, None], axis=-1, dtype=jnp.int32)
     return episode, chosen - (before - counts)[episode]
 
 
 def _distinct(key: Array, size: Array, capacity: int, count: int) -> Int[Array, "count"]:
     """`count` distinct integers, uniform over [0, size); where size < `count`, some are repeated."""
-    score = jnp.where(jnp.arange(capacity) < size, jax.random.uniform(key, (capacity,)), -1.0)
+    score = jnp.where(jnp.arange(capacity) < size, jax.random.uniform(key, (capacity,), jnp.float32), -1.0)
     _, index = jax.lax.top_k(score, count)
     return jnp.where(index < size, index, index % jnp.maximum(size, 1))

@@ -25,9 +25,9 @@ def accumulate_reward(
     `started` is the first step of the segment that each step belongs to, so `first` is `started[last]`
     (docs/specifications/value_based.md, section 3.2).
     """
-    steps = jnp.arange(reward.shape[0])
+    steps = jnp.arange(reward.shape[0], dtype=jnp.int32)
     discounted = reward * jnp.power(jnp.asarray(discount, jnp.float32), (steps - started).astype(jnp.float32))
-    inside = (steps >= started[last][:, None]) & (steps <= last[:, None])
+    inside = (steps[None] >= started[last][:, None]) & (steps[None] <= last[:, None])
     return jnp.sum(jnp.where(inside, discounted, 0.0), axis=-1)
 
 
@@ -42,10 +42,10 @@ def pack(keep: Bool[Array, "time"], size: int) -> tuple[Int[Array, "size"], Bool
     Returns the indices (0 for padding), a mask of the real ones and the number of entries that did not fit. Because
     the last entries are kept, a cap acts like a window that starts later, and a terminal reward is never lost.
     """
-    order = jnp.cumsum(keep)
+    order = jnp.cumsum(keep, dtype=jnp.int32)
     dropped = jnp.maximum(order[-1] - size, 0)
-    wanted = dropped + 1 + jnp.arange(size)
-    index = jnp.sum(order < wanted[:, None], axis=-1)
+    wanted = dropped + 1 + jnp.arange(size, dtype=jnp.int32)
+    index = jnp.sum(order[None] < wanted[:, None], axis=-1, dtype=jnp.int32)
     valid = wanted <= order[-1]
     return jnp.where(valid, index, 0), valid, dropped
 
@@ -70,13 +70,13 @@ def window(
 
     The window may start before the first entry: its start is uniform in [1 - size, length - 1].
     """
-    steps = jnp.arange(rows.shape[0])
+    steps = jnp.arange(rows.shape[0], dtype=jnp.int32)
     if unit == "episode":
         return steps >= 0
-    position = steps if unit == "steps" else jnp.cumsum(rows) - rows
-    extent = length if unit == "steps" else jnp.sum(rows)
+    position = steps if unit == "steps" else jnp.cumsum(rows, dtype=jnp.int32) - rows
+    extent = length if unit == "steps" else jnp.sum(rows, dtype=jnp.int32)
     if start is None:
-        start = jax.random.randint(key, (), 1 - size, jnp.maximum(extent, 1))
+        start = jax.random.randint(key, (), 1 - size, jnp.maximum(extent, 1), jnp.int32)
     return (position >= start) & (position < start + size)
 
 

@@ -45,8 +45,8 @@ class Tally(struct.PyTreeNode):
     @classmethod
     def empty(cls) -> Tally:
         """The tally directly after an evaluation."""
-        zero, none = jnp.zeros((), jnp.int32), jnp.zeros(())
-        return cls(zero, none, zero, none, zero, jnp.ones(()), zero, zero - 1)
+        zero, none = jnp.int32(0), jnp.float32(0)
+        return cls(zero, none, zero, none, zero, jnp.float32(1), zero, zero - 1)
 
 
 class Member(struct.PyTreeNode):
@@ -123,7 +123,7 @@ def episode_means(
     env: Environment, policy: Policy, key: Array, episodes: int, discount: Array, epsilon: Array
 ) -> Evaluation:
     """Mean returns and length of `episodes` episodes with exploration rate `epsilon`; `discount` per step."""
-    played = rollout(env, policy, key, jnp.full(episodes, epsilon))
+    played = rollout(env, policy, key, jnp.full(episodes, epsilon, jnp.float32))
     return Evaluation(
         jnp.mean(played.undiscounted_return),
         jnp.mean(discounted_return(played, discount)),
@@ -133,7 +133,7 @@ def episode_means(
 
 def example_episode(env: Environment, policy: Policy) -> Episode:
     """An episode of zeros with the shapes and dtypes of stored episodes."""
-    shapes = jax.eval_shape(lambda key: rollout(env, policy, key, jnp.zeros(1)), jax.random.key(0))
+    shapes = jax.eval_shape(lambda key: rollout(env, policy, key, jnp.zeros(1, jnp.float32)), jax.random.key(0))
     return jax.tree.map(lambda x: jnp.zeros(x.shape[1:], x.dtype), shapes)
 
 
@@ -194,7 +194,7 @@ def _collect(
             episodes = first_finished(episodes, num_envs)
         storage[stream] = collection.replay.add(storage[stream], episodes)
         tally = tally.replace(
-            env_steps=tally.env_steps + jnp.sum(episodes.length),
+            env_steps=tally.env_steps + jnp.sum(episodes.length, dtype=jnp.int32),
             return_sum=tally.return_sum + jnp.sum(episodes.undiscounted_return),
             episodes=tally.episodes + num_envs,
         )

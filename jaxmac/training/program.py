@@ -183,9 +183,14 @@ class Program:
     def compile(self) -> float:
         """Compile the functions and initialise the members; returns the seconds that it took.
 
-        Raises MemoryError if XLA needs more scratch memory than is available.
+        With `jax_disable_jit` nothing is compiled, and the functions run as Python. Raises MemoryError if XLA needs
+        more scratch memory than is available.
         """
         began = time.perf_counter()
+        if jax.config.jax_disable_jit:
+            _, init, self._advance, self._evaluate = self.functions
+            self.members = init(self.keys, self.hyper)
+            return time.perf_counter() - began
         # Initialisation runs once and its many random draws are slow to compile, so XLA need not optimise it.
         init = self.functions.init.lower(self.keys, self.hyper).compile({"xla_backend_optimization_level": 0})  # type: ignore[dict-item]
         members = init(self.keys, self.hyper)

@@ -53,7 +53,8 @@ class TrainFunction:
             hyper: traced hyperparameters by name, numbers or scalar arrays, that replace the defaults.
 
         Returns the learner and a dict of metrics: the columns of metrics.csv from `episodes` on without
-        `wall_seconds`, each `[evaluations]`. The first evaluation is before any training.
+        `wall_seconds`, each `[evaluations]`. The first evaluation is before any training. What does not apply is
+        NaN, or 0 with `jax_debug_nans`.
 
         Raises ValueError, in one line, for a name that is not a traced hyperparameter or a number out of range.
         """
@@ -108,7 +109,9 @@ class TrainFunction:
 
 
 def _mean(total: Float[Array, ""], count: Int[Array, ""]) -> Float[Array, ""]:
-    return jnp.where(count > 0, total / jnp.maximum(count, 1), jnp.nan)
+    """The mean of `count` numbers, NaN for none; 0 with `jax_debug_nans`, which takes every NaN for an error."""
+    none = 0.0 if jax.config.jax_debug_nans else jnp.nan
+    return jnp.where(count > 0, total / jnp.maximum(count, 1), none)
 
 
 def make_train(

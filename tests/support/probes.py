@@ -33,13 +33,13 @@ class Probe(Environment):
         )
 
     def initial_physics(self, key):
-        coin = jax.random.bernoulli(key).astype(jnp.int32)
+        coin = jax.random.bernoulli(key, jnp.float32(0.5)).astype(jnp.int32)
         none = jnp.zeros(self.num_agents, jnp.int32)
         return Physics(jnp.int32(0), coin, none, none)
 
     def transition(self, physics, macro_actions, started, noise):
         widest = max(len(d) for d in self.durations)
-        table = jnp.array([tuple(d) + (1,) * (widest - len(d)) for d in self.durations])
+        table = jnp.array([tuple(d) + (1,) * (widest - len(d)) for d in self.durations], jnp.int32)
         fresh = table[jnp.arange(self.num_agents), macro_actions]
         left = jnp.where(started, fresh, physics.left) - 1
         reward, terminal = self.outcome(physics, macro_actions, started)
