@@ -52,7 +52,8 @@ def sampled_policy(
     def draw(key: Array, logits: Array, allowed: Array, ts: TimeStep, epsilon: Array) -> Array:
         del ts
         log_probs = allowed_log_probs(logits, allowed, epsilon)
-        return split(distrax.Categorical(logits=log_probs).sample(seed=key))
+        choice = distrax.Categorical(logits=log_probs).sample(seed=key)
+        return split(jnp.where(jnp.any(allowed, axis=-1), choice, 0))  # 0 among nothing, as in `networks.choice`
 
     def best(key: Array, logits: Array, allowed: Array, ts: TimeStep, epsilon: Array) -> Array:
         choice = split(masked_argmax(allowed_log_probs(logits, allowed, jnp.zeros_like(epsilon)), allowed))

@@ -138,7 +138,7 @@ class MinGRU(nn.Module):
         bias = self.param("bias", init, (2 * self.size,))
         flat = inputs.reshape(-1, inputs.shape[-1])
         gates = zip(jnp.split(weight, 2, axis=-1), jnp.split(bias, 2), strict=True)
-        update, new = ((flat @ w + b).reshape(*advance.shape, self.size) for w, b in gates)
+        update, new = (add_bias(flat @ w, b).reshape(*advance.shape, self.size) for w, b in gates)
         share = jnp.where(advance[..., None], nn.sigmoid(update), 0.0)
         added = share * nn.tanh(new)
         if inputs.shape[0] == 1:  # a single entry, as when acting: no scan needed
@@ -165,7 +165,7 @@ def _associatively(hidden: Array, kept: Array, added: Array) -> Array:
         return later[0] * earlier[0], later[0] * earlier[1] + later[1]
 
     factor, offset = jax.lax.associative_scan(compose, (kept, added))
-    return factor * hidden + offset
+    return factor * hidden[None] + offset
 
 
 register_memory("gru", GRU)

@@ -52,6 +52,9 @@ class EnvironmentSizes(_Strict):
     state_size: Size
 
 
+KeyType = Literal["threefry2x32", "threefry4x32", "rbg", "unsafe_rbg", "philox2x32", "philox4x32"]  # JAX's
+
+
 class Versions(_Strict):
     """Versions of Python and of the packages that determine the numbers of a run; later versions may add some."""
 
@@ -92,6 +95,7 @@ class RunConfig(_Strict):
     log_id: Word | None
     versions: Versions
     backend: Word
+    key_type: KeyType = "threefry2x32"  # runs of jaxmac 0.1.0 do not say
     finished: str = ""  # only once the run has ended
     env_settings: dict[str, Option] = {}  # all options that the environment was built with; checked where they are
 

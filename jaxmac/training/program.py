@@ -147,6 +147,7 @@ class Program:
     """The members of one group on their devices, and the compiled functions that train them.
 
     The number of members is padded to a multiple of the devices; a padded member is computed but never reported.
+    `key_type` is the type of the members' keys, None for `jax_default_prng_impl`.
     """
 
     def __init__(
@@ -156,6 +157,7 @@ class Program:
         members: list[MemberSpec],
         devices: list[Any] | None = None,
         env_id: str | None = None,
+        key_type: str | None = None,
     ):
         self.env, self.specs, self.config = env, members, members[0].config
         self.mesh = members_mesh(len(members), devices)
@@ -167,7 +169,7 @@ class Program:
         self.share = 1.0 if self.mesh is None else len(self.mesh.local_devices) / self.mesh.size  # of this process
         self.hyper = put_members(hyper_arrays([member.config for member in padded]), self.mesh)
         seeds = put_members(np.asarray([member.seed for member in padded], np.uint32), self.mesh)
-        self.keys = jax.jit(jax.vmap(jax.random.key))(seeds)
+        self.keys = jax.jit(jax.vmap(partial(jax.random.key, impl=key_type)))(seeds)
         nothing = np.zeros(len(members), np.int64)
         self.reached = Reached(None, nothing, nothing, nothing - 1)
         self.compiled = CompiledBytes(0, 0)  # XLA's figures, once `compile` has run
@@ -183,13 +185,12 @@ class Program:
     def compile(self) -> float:
         """Compile the functions and initialise the members; returns the seconds that it took.
 
-        With `jax_disable_jit` nothing is compiled, and the functions run as Python. Raises MemoryError if XLA needs
-        more scratch memory than is available.
+        With `jax_disable_jit` they run as Python. Raises MemoryError if XLA needs more scratch memory than there is.
         """
         began = time.perf_counter()
         if jax.config.jax_disable_jit:
             _, init, self._advance, self._evaluate = self.functions
-            self.members = init(self.keys, self.hyper)
+            self.reached = self.reached._replace(members=init(self.keys, self.hyper))
             return time.perf_counter() - began
         # Initialisation runs once and its many random draws are slow to compile, so XLA need not optimise it.
         init = self.functions.init.lower(self.keys, self.hyper).compile({"xla_backend_optimization_level": 0})  # type: ignore[dict-item]

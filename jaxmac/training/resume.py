@@ -75,7 +75,10 @@ def resume(
                 check_sinks(config.get("log", ()), path)
             env_id = config["env"] if config["env_rebuildable"] else None
             groups = group_members(run.specs)
-            programs = [Program(config["algorithm"], run.env, group, env_id=env_id) for group in groups]
+            keys = config.get("key_type", "threefry2x32")
+            programs = [
+                Program(config["algorithm"], run.env, group, env_id=env_id, key_type=keys) for group in groups
+            ]
             iterations = _iterations_to_continue(folder, programs, iteration, config["status"])
             saved = [
                 None if start is None else _saved_group(folder, group, program, start)

@@ -1,7 +1,7 @@
 """Train, resume, evaluate and export a little, or play, and print the numbers as JSON on the last line.
 
 Tests start it as a process of its own, with options of JAX in its environment:
-`python -m support.under_jax_options FOLDER NAME ...`, each name an algorithm of `FAMILIES` or the id of an environment.
+`python -m support.under_jax_options FOLDER NAME ...`, each name an algorithm of `FAMILIES` or an id of an environment.
 Without jit everything is slow, so there is less of it.
 """
 
@@ -44,11 +44,16 @@ def learned(algorithm, folder):
 
 
 def played(env_id):
-    """Sums of the fields of random episodes, and their types."""
+    """Of every field of two random episodes the sum at each step and the type."""
     env = jaxmac.make(env_id, horizon=1 if jax.config.jax_disable_jit else 6)
     epsilon = jnp.ones(2, jnp.float32)
     episodes = jax.jit(lambda key: rollout(env, random_policy(), key, epsilon))(jax.random.key(3))
-    return {name: [float(np.sum(x, dtype=np.float64)), str(x.dtype)] for name, x in vars(episodes).items()}
+    return {name: {"sums": step_sums(np.asarray(x)), "type": str(x.dtype)} for name, x in vars(episodes).items()}
+
+
+def step_sums(values):
+    """Sums over all axes of `values [batch, time, ...]` but that of time."""
+    return np.moveaxis(values, 1, 0).reshape(values.shape[1], -1).sum(axis=1, dtype=np.float64).tolist()
 
 
 def main(folder, *names):
