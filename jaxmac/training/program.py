@@ -185,7 +185,7 @@ class Program:
     def compile(self) -> float:
         """Compile the functions and initialise the members; returns the seconds that it took.
 
-        With `jax_disable_jit` they run as Python. Raises MemoryError if XLA needs more scratch memory than there is.
+        With `jax_disable_jit` they run as Python. Raises MemoryError if XLA needs more scratch memory than is free.
         """
         began = time.perf_counter()
         if jax.config.jax_disable_jit:

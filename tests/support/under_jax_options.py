@@ -1,7 +1,7 @@
 """Train, resume, evaluate and export a little, or play, and print the numbers as JSON on the last line.
 
 Tests start it as a process of its own, with options of JAX in its environment:
-`python -m support.under_jax_options FOLDER NAME ...`, each name an algorithm of `FAMILIES` or an id of an environment.
+`python -m support.under_jax_options FOLDER NAME ...`, each name one of `FAMILIES` or an environment.
 Without jit everything is slow, so there is less of it.
 """
 
