@@ -44,11 +44,11 @@ def strictest():
 
 
 def test_half_a_run_under_the_options_and_half_without_them_is_the_run_without_them(tmp_path):
-    env, settings = Asynchronous(), {**TINY, "seeds": 1, "progress": False, "memory": "mingru"}
-    whole = jaxmac.train("avf-qplex", env, episodes=40, **settings)
+    env, settings = Asynchronous(), {**TINY, "seeds": 1, "progress": False, "check_environment": False}
+    whole = jaxmac.train("avf-vdn", env, episodes=48, **settings)
     with strictest():
-        jaxmac.train("avf-qplex", env, episodes=20, out=tmp_path / "run", **settings)
-    resumed = jaxmac.resume(tmp_path / "run", env=env, episodes=40, progress=False)
+        jaxmac.train("avf-vdn", env, episodes=24, out=tmp_path / "run", **settings)
+    resumed = jaxmac.resume(tmp_path / "run", env=env, episodes=48, progress=False)
     for name, column in whole.metrics.items():
         if name != "wall_seconds":
             np.testing.assert_allclose(resumed.metrics[name], column, **CLOSE, err_msg=name)
@@ -58,15 +58,19 @@ def test_half_a_run_under_the_options_and_half_without_them_is_the_run_without_t
     assert np.isfinite(whole.metrics["loss"][-1]).all(), "no update was made"
 
 
-def test_the_sampled_policy_of_an_agent_with_nothing_to_choose_from_is_not_nan():
-    """Its macro-action is 0, as wherever the maximum over nothing is taken."""
+def test_an_agent_with_nothing_to_choose_from_samples_macro_action_0():
+    """As wherever the maximum over nothing is taken, and without NaN on the way, which `jax_debug_nans` refuses."""
     env = Asynchronous()
     networks = make_agent_networks(env.obs_sizes, env.num_actions, hidden_size=4)
-    policy = sampled_policy(networks, networks.init(jax.random.key(0)), env.num_actions)
-    _, ts = jax.vmap(env.reset)(jax.random.split(jax.random.key(1), 16))
-    ts = ts.replace(avail=ts.avail.at[:, 0].set(False))
-    with jax.debug_nans(True):
-        _, chosen = policy.act(jax.random.key(2), policy.initial_carry(16), ts, jnp.zeros(16, jnp.float32))
+
+    @jax.jit
+    def choices(key):
+        policy = sampled_policy(networks, networks.init(key), env.num_actions)
+        _, ts = jax.vmap(env.reset)(jax.random.split(key, 16))
+        ts = ts.replace(avail=ts.avail.at[:, 0].set(False))
+        return policy.act(key, policy.initial_carry(16), ts, jnp.zeros(16, jnp.float32))[1]
+
+    chosen = choices(jax.random.key(2))
     assert (chosen[:, 0] == 0).all()
     assert len(set(chosen[:, 1].tolist())) == 2
 
@@ -76,6 +80,7 @@ def test_the_contract_of_an_environment_is_checked_in_the_same_episodes_whatever
         jaxmac.check_environment(Asynchronous())
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_the_type_of_keys_that_it_began_with(tmp_path):
     env, settings = Asynchronous(), {**FAMILIES["mac-iaicc"], "progress": False, "eval_every": 8}
     with jax.default_prng_impl("rbg"):
@@ -85,7 +90,9 @@ def test_a_run_goes_on_with_the_type_of_keys_that_it_began_with(tmp_path):
     assert config["key_type"] == "rbg"
     resumed = jaxmac.resume(tmp_path / "run", env=env, episodes=16, progress=False)
     for name in ("eval_return", "loss", "train_return"):
-        np.testing.assert_array_equal(resumed.metrics[name], whole.metrics[name])
+        np.testing.assert_allclose(
+            resumed.metrics[name], whole.metrics[name], rtol=1e-6
+        )  # seven digits in metrics.csv
 
 
 @pytest.fixture(scope="module")
