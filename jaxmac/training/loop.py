@@ -126,7 +126,7 @@ def train(
                 "log_id": new_log_id() if sinks else None,
                 "versions": versions(),
                 "backend": jax.default_backend(),
-                "key_type": jax.config.jax_default_prng_impl,
+                "key_type": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
             }
             refuse_unless_restorable(config, specs)
             asked = {

@@ -188,22 +188,22 @@ class Program:
         With `jax_disable_jit` they run as Python. Raises MemoryError if XLA needs more scratch memory than is free.
         """
         began = time.perf_counter()
-        if jax.config.jax_disable_jit:
-            _, init, self._advance, self._evaluate = self.functions
-            self.reached = self.reached._replace(members=init(self.keys, self.hyper))
+        self._advance: Callable[..., Any] = self.functions.advance
+        self._evaluate: Callable[..., Any] = self.functions.evaluate
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+            self.reached = self.reached._replace(members=self.functions.init(self.keys, self.hyper))
             return time.perf_counter() - began
         # Initialisation runs once and its many random draws are slow to compile, so XLA need not optimise it.
         init = self.functions.init.lower(self.keys, self.hyper).compile({"xla_backend_optimization_level": 0})  # type: ignore[dict-item]
         members = init(self.keys, self.hyper)
-        zero = jnp.int32(0)
-        arguments = members, self.keys, self.hyper, zero
-        self._advance = self.functions.advance.lower(*arguments, zero).compile()
-        self._evaluate = self.functions.evaluate.lower(*arguments).compile()
-        jax.block_until_ready(members)
-        self.compiled = compiled_bytes(self._advance, self._evaluate)
+        arguments = members, self.keys, self.hyper, jnp.int32(0)
+        advance = self.functions.advance.lower(*arguments, jnp.int32(0)).compile()
+        evaluate = self.functions.evaluate.lower(*arguments).compile()
+        self.compiled = compiled_bytes(advance, evaluate)
         devices = 1 if self.mesh is None else len(self.mesh.local_devices)
         refuse_if_scratch_is_too_large(self.compiled.scratch * devices, self.padded)
-        self.reached = self.reached._replace(members=members)
+        self._advance, self._evaluate = advance, evaluate
+        self.reached = self.reached._replace(members=jax.block_until_ready(members))
         return time.perf_counter() - began
 
     def advance(self, first: int, last: int, chunk: int, then: Callable[[int], None] = lambda done: None) -> None:

@@ -110,7 +110,7 @@ class TrainFunction:
 
 def _mean(total: Float[Array, ""], count: Int[Array, ""]) -> Float[Array, ""]:
     """The mean of `count` numbers, NaN for none; 0 with `jax_debug_nans`, which takes every NaN for an error."""
-    none = 0.0 if jax.config.jax_debug_nans else jnp.nan
+    none = 0.0 if jax.config.jax_debug_nans else jnp.nan  # type: ignore[attr-defined]
     return jnp.where(count > 0, total / jnp.maximum(count, 1), none)
 
 
