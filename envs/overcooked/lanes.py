@@ -9,22 +9,33 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.custom_batching import custom_vmap
+from jax.extend.backend import backends
 
-BUFFER = 256  # lanes at a time on accelerators
+BUFFER = 256  # lanes at a time on accelerators without a kernel
+GPUS = ("cuda", "rocm")
 
 
-def only_where(function: Callable[..., Array]) -> Callable[..., Array]:
+def only_where(
+    function: Callable[..., Array], kernel: Callable[[], Callable[..., Array] | None] = lambda: None
+) -> Callable[..., Array]:
     """`(needed, default, *args) -> function(*args) if needed else default`, for one lane and under any `vmap`s.
 
     Under `vmap` both sides of a condition are computed for every lane, and a loop runs until its last lane is done.
     Here all mapped axes become one axis of lanes, and a loop goes through those that are needed, mostly few.
     `needed` is a bool scalar, `default` an array like the function's result, the arguments are arrays.
+
+    `kernel` makes what takes `in_buffers`' place on GPUs, with the same arguments but the function, or is without
+    an answer. It's asked where there is a GPU only, since tracing a kernel takes time.
     """
 
     @custom_vmap
     def over_lanes(*args: Array) -> Array:
+        on_gpus = kernel() if has_gpu() else None
         return lax.platform_dependent(
-            *args, cpu=partial(one_by_one, function), default=partial(in_buffers, function)
+            *args,
+            cpu=partial(one_by_one, function),
+            default=partial(in_buffers, function),
+            **(dict.fromkeys(GPUS, on_gpus) if on_gpus else {}),
         )
 
     @over_lanes.def_vmap
@@ -37,6 +48,11 @@ def only_where(function: Callable[..., Array]) -> Callable[..., Array]:
         return results.reshape(lanes[1].shape), True
 
     return lambda *args: over_lanes(*(jnp.asarray(arg)[None] for arg in args))[0]
+
+
+def has_gpu() -> bool:
+    """Whether JAX has found a GPU, be it the default device or not."""
+    return any(platform in backends() for platform in GPUS)
 
 
 def one_by_one(function: Callable[..., Array], needed: Array, results: Array, *args: Array) -> Array:

@@ -8,6 +8,7 @@ Source: docs/specifications/overcooked.md, section 8.5.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -37,7 +38,9 @@ class Planner:
         self._moves = _table(map_type, size, num_agents)
         # One word for each row of the map, bit c for column c.
         self._floor = ((self.layout.template == SPACE) << np.arange(size)).sum(1).astype(np.int32)
-        self._search = only_where(lambda items, agents, *way: heap_search.search(self._board(items, agents), *way))
+        self._search = only_where(
+            lambda items, agents, *way: heap_search.search(self._board(items, agents), *way), self._kernel
+        )
 
     def first_move(
         self, here: Int[Array, ""], target: Int[Array, ""], items: Int[Array, "5"], others: Int[Array, "others"]
@@ -69,6 +72,18 @@ class Planner:
         for other in others:
             place = inside**2 * place + index(other)
         return jnp.asarray(self._moves)[place].astype(jnp.int32)
+
+    def _kernel(self) -> Callable[..., Array] | None:
+        """The search of all lanes in one GPU kernel, where JAX is built with what makes kernels."""
+        try:
+            from jaxmac.envs.overcooked import gpu_search
+        except ImportError:
+            return None
+
+        def search(needed: Array, default: Array, items: Array, agents: Array, here: Array, target: Array) -> Array:
+            return gpu_search.search(needed, default, jax.vmap(self._board)(items, agents), here, target)
+
+        return search
 
     def _board(self, items: Int[Array, "5"], agents: Int[Array, "agents"]) -> Int[Array, "rows"]:
         """The map that `heap_search.search` takes, from believed cells."""
