@@ -27,6 +27,7 @@ from jaxmac.algorithms.factorised import (
     make_algorithm,
     mixer_for,
     mixer_inputs,
+    mixer_state_of,
 )
 from jaxmac.algorithms.targets import lambda_target, target_rows
 from jaxmac.algorithms.value_based import (
@@ -108,14 +109,16 @@ def mixer_states(
 ) -> tuple[Float[Array, "rows batch state"], Float[Array, "rows batch state"]]:
     """The mixer state before and after each row: the macro-state and, with a context, the encoded histories."""
     if networks.context is None:
-        return rows.mixer_state, rows.next_mixer_state
+        return mixer_state_of(networks, rows.mixer_state, None), mixer_state_of(
+            networks, rows.next_mixer_state, None
+        )
     last_action = jax.nn.one_hot(rows.last_action, networks.env.max_actions, dtype=jnp.float32)
     tokens = jnp.concatenate([rows.obs, last_action], axis=-1)
     encoded: Any = networks.context.apply(params["context"], tokens)
     encoded = encoded.reshape(*encoded.shape[:2], -1)
     return (
-        jnp.concatenate([rows.mixer_state, encoded[:-1]], axis=-1),
-        jnp.concatenate([rows.next_mixer_state, encoded[1:]], axis=-1),
+        mixer_state_of(networks, rows.mixer_state, encoded[:-1]),
+        mixer_state_of(networks, rows.next_mixer_state, encoded[1:]),
     )
 
 

@@ -30,6 +30,8 @@ from jaxmac.networks.choice import feasible_set
 from jaxmac.record.policy import Policy
 from jaxmac.record.replay import Sample
 
+STATE_EPSILON = 1e-2  # added to the spread of a state's entries, so that a state of equal entries becomes zeros
+
 
 @dataclass(frozen=True)
 class FactorisedConfig(SharedAgentsConfig, ValueBasedConfig):
@@ -39,6 +41,9 @@ class FactorisedConfig(SharedAgentsConfig, ValueBasedConfig):
         "auto",
         "dueling head of the utilities (auto: the mixer's own, centred for QPLEX; raw: QPLEX gets the head's V)",
         choices=("auto", *DUELING),
+    )
+    normalise_state: bool = setting(
+        False, "the mixer sees its state with mean 0 and variance 1 over its entries, however large they are"
     )
 
 
@@ -95,6 +100,20 @@ def mixer_inputs(
     feasible = feasible_set(avail, choosing, running)
     value = utilities.value if networks.dueling == "raw" else None
     return MixerInputs(utilities.q, chosen, feasible, utilities.hidden, mixer_state, avail, value)
+
+
+def mixer_state_of(
+    networks: Networks, state: Float[Array, "rows batch state"], encoded: Float[Array, "rows batch code"] | None
+) -> Float[Array, "rows batch mixer"]:
+    """The mixer state: the global state or macro-state, normalised if the config asks for it, then encoded histories.
+
+    The weights that hypernetworks produce grow with the entries of the state. With QMIX on a state of positions
+    that are not bounded, values and policies diverged without normalisation (docs/specifications/avf.md, section 3).
+    """
+    if networks.config.normalise_state:
+        mean, spread = jnp.mean(state, axis=-1, keepdims=True), jnp.std(state, axis=-1, keepdims=True)
+        state = (state - mean) / (spread + STATE_EPSILON)
+    return state if encoded is None else jnp.concatenate([state, encoded], axis=-1)
 
 
 def joint_value(networks: Networks, params: Any, hyper: Hyper, inputs: MixerInputs) -> Float[Array, "rows batch"]:

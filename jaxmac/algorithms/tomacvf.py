@@ -28,6 +28,7 @@ from jaxmac.algorithms.factorised import (
     make_algorithm,
     mixer_for,
     mixer_inputs,
+    mixer_state_of,
 )
 from jaxmac.algorithms.targets import linked_lambda_target, one_step_target, target_rows
 from jaxmac.algorithms.value_based import (
@@ -219,10 +220,10 @@ def outputs_of(
     advance = jnp.ones_like(steps.choosing)
     utilities = networks.agents.apply(params["agents"], hidden, inputs, steps.running, advance)[1]
     if networks.context is None:
-        return utilities, steps.state
+        return utilities, mixer_state_of(networks, steps.state, None)
     last_action = jax.nn.one_hot(steps.running, networks.env.max_actions, dtype=jnp.float32)
     encoded: Any = networks.context.apply(params["context"], jnp.concatenate([inputs, last_action], axis=-1))
-    return utilities, jnp.concatenate([steps.state, encoded.reshape(*steps.clock.shape, -1)], axis=-1)
+    return utilities, mixer_state_of(networks, steps.state, encoded.reshape(*steps.clock.shape, -1))
 
 
 def loss(

@@ -23,7 +23,12 @@ LARGEST_SEED = 2**31 - 1
 MOST_MEMBERS = 10**6  # of one run
 # Settings that runs of format 1 do not have, with the value that stands for what those runs did. A setting that the
 # library gets later has a line here; for nothing else that is missing there is a value.
-NEW_IN_FORMAT_3 = {"td_lambda": 0.0, "layer_norm": False, "eval_epsilon": 0.0}  # what runs did before
+NEW_IN_FORMAT_3 = {  # what runs did before
+    "td_lambda": 0.0,
+    "layer_norm": False,
+    "normalise_state": False,
+    "eval_epsilon": 0.0,
+}
 NEW_IN_FORMAT_2 = {"memory": "gru", "b1_abs": False}
 
 

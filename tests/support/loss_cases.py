@@ -14,6 +14,7 @@ NETWORKS = {  # options that shape programs, and their values
     "double_q": (True, False),
     "dueling": ("auto", "none", "centred", "raw"),
     "layer_norm": (False, True),
+    "normalise_state": (False, True),
     "memory": ("gru", "mingru"),
 }
 MIXERS = {
@@ -106,7 +107,7 @@ ON_ROWS = (
         double_q=False,
         obs_last_action=True,
     ),
-    network("avf-qmix", macro_state="joint", dueling="centred", layer_norm=True),
+    network("avf-qmix", macro_state="joint", dueling="centred", layer_norm=True, normalise_state=True),
     network("avf-qplex", macro_state="real", share_parameters=True, obs_last_action=True),
     network(
         "avf-qplex",
@@ -117,7 +118,14 @@ ON_ROWS = (
         advantage_layers=1,
         double_q=False,
     ),
-    network("avf-qtran", macro_state="real", share_parameters=True, double_q=False, critic_layers=2),
+    network(
+        "avf-qtran",
+        macro_state="real",
+        share_parameters=True,
+        double_q=False,
+        critic_layers=2,
+        normalise_state=True,
+    ),
     network(
         "tomacvf-qmix",
         macro_state="real",
@@ -129,7 +137,14 @@ ON_ROWS = (
     network("tomacvf-qplex", macro_state="real", ablation="both", dueling="raw"),
 )
 ON_STEPS = (
-    network("tomacvf-qmix", b1_abs=True, share_parameters=True, memory="mingru", layer_norm=True),
+    network(
+        "tomacvf-qmix",
+        b1_abs=True,
+        share_parameters=True,
+        memory="mingru",
+        layer_norm=True,
+        normalise_state=True,
+    ),
     network("tomacvf-qtran", double_q=False, attention_heads=1, attention_renormalise=True),
     network("tomacvf-qplex", ablation="atpg", hidden_layers=2),
 )

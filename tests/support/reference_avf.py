@@ -95,6 +95,8 @@ def histories_of(params, record, sequence, settings):
 def mixer_row(outputs, entry, chosen, feasible, available, state, histories, settings):
     """What the mixer reads of the `entry` of the agents' sequences."""
     raw = head_of(settings.dueling, settings.mixer) == "raw"
+    if settings.normalise_state:
+        state = (state - state.mean()) / (state.std() + 0.01)
     return Row(
         utilities=[of.utilities[entry] for of in outputs],
         chosen=chosen,
