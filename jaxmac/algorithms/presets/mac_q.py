@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxmac.algorithms.presets import avf
+from jaxmac.algorithms.presets.recipe import recipe
 from jaxmac.envs.environment import Environment
 
 # grid: batch, train_freq = window, learning rate, episodes of the schedules
@@ -105,13 +105,10 @@ def _windows(env: Environment, stored: int, window: int) -> dict[str, Any]:
 
 
 def tuned(env: Environment, kind: str) -> dict[str, Any]:
-    """The exploration and replay settings that were tuned for AVF; not tuned for these algorithms."""
-    keep = {
-        *("gamma", "learning_starts", "replay_episodes", "replay_tournament", "reward_scale", "explore_fraction"),
-        *("epsilon_start", "epsilon_end", "epsilon_episodes", "train_freq", "batch_size", "max_rows"),
-        *("learning_rate", "learning_rate_decay", "learning_rate_episodes", "polyak", "hidden_size"),
-    }
-    values = {name: value for name, value in avf.tuned(env, "vdn").items() if name in keep}
-    values |= {"target_steps": 0, "sampling": "tournament", "trajectory": 25, "trajectory_unit": "steps"}
-    values |= {"grad_clip": 10.0, "close_on_terminal": True, "recurrent_exploration": True}
-    return values | ({"hidden_size": 64} if kind == "mac-cen-q" else {})
+    """The recipe of all presets `tuned`, with a wider network for the agents together."""
+    values = {name: value for name, value in recipe(env).items() if name != "share_parameters"}
+    return (
+        values
+        | {"target_steps": 0, "grad_clip": 10.0, "close_on_terminal": True, "recurrent_exploration": True}
+        | ({"hidden_size": 64} if kind == "mac-cen-q" else {})
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxmac.algorithms.presets import avf
+from jaxmac.algorithms.presets.recipe import recipe
 from jaxmac.envs.environment import Environment
 
 MIXER = {"hypernet_embed": 64, "b1_abs": True}  # docs/specifications/tomacvf.md, section 4
@@ -52,8 +52,7 @@ def _schedule(batch: int, episodes: float, last: float) -> dict[str, Any]:
 
 
 def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
-    """AVF's tuned exploration and replay, with a smaller learning rate and batch; see experiments/README.md."""
-    values = {name: value for name, value in avf.tuned(env, mixer_name).items() if name != "max_rows"}
-    # A batch of whole episodes has many more transitions than one of windows; with a larger learning rate, seeds
-    # that had solved the task failed again.
-    return values | MIXER | {"n_step": min(5, env.horizon), "learning_rate": 5e-4, "batch_size": 16}
+    """The recipe of all presets `tuned`; lambda counts per primitive step here, not per row."""
+    del mixer_name
+    values = {name: value for name, value in recipe(env).items() if name != "max_rows"}
+    return values | MIXER | {"td_lambda": 0.95, "n_step": min(5, env.horizon)}
