@@ -6,7 +6,6 @@ import argparse
 import csv
 import json
 import os
-import platform
 import re
 import shlex
 import sys
@@ -113,8 +112,7 @@ def report(
         rows.append(_summary(job, metrics, config, threshold))
     optimum = optima.pop() if len(optima) == 1 else None
     learning_curve(curves, path=folder / "curve.png", optimum=optimum, title=title, anchors=anchors)
-    machine = {"cores": os.cpu_count(), "machine": platform.machine(), "system": platform.system()}
-    content = {"title": title, "command": _command(given), "threshold": threshold, "machine": machine, "rows": rows}
+    content = {"title": title, "command": _command(given), "threshold": threshold, "rows": rows}
     content["anchors"] = anchors
     (folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n")
     (folder / "summary.md").write_text(_markdown(content))
@@ -135,6 +133,7 @@ def _summary(job: Job, metrics: dict[str, np.ndarray], config: dict[str, Any], t
         "finals": [round(float(value), 2) for value in final_returns(returns)],
         "solved_at_median": None if np.isnan(solved).all() else float(np.nanmedian(solved)),
         "updates": int(metrics["updates"][-1].max()),
+        "backend": {"cpu": "CPU", "gpu": "GPU"}.get(config["backend"], config["backend"]),
         "wall_seconds": round(float(metrics["wall_seconds"][-1].max()), 1),
     }
 
@@ -152,10 +151,10 @@ def _markdown(content: dict[str, Any]) -> str:
         f"Command: `{content['command']}`",
         "",
         "Undiscounted return of the learned policies, mean of the last ten evaluations; 95 % bootstrap interval "
-        f"over seeds; solved: members at {content['threshold']:g} or more. {content['machine']['cores']} cores.",
+        f"over seeds; solved: members at {content['threshold']:g} or more. Machines: experiments/README.md.",
         "",
-        "| | mean [interval] | optimum | solved | episodes (median to solve) | updates | discounted | wall s |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | mean [interval] | optimum | solved | episodes (median to solve) | updates | discounted | wall s | on |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     # Returns of at most 1 are shares of episodes.
     small = max((abs(row[name]) for row in content["rows"] for name in ("low", "high")), default=0) <= 1
@@ -167,7 +166,7 @@ def _markdown(content: dict[str, Any]) -> str:
             f"| {row['label']} | {row['mean']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}] "
             f"| {best} "
             f"| {row['solved']} of {row['members']} | {row['episodes']} ({when}) | {row['updates']} "
-            f"| {row['discounted']:.{digits}f} | {row['wall_seconds']:.0f} |"
+            f"| {row['discounted']:.{digits}f} | {row['wall_seconds']:.0f} | {row['backend']} |"
         )
     lines += ["", *(f"{label}: {value:.3g}" for label, value in content["anchors"].items())]
     return "\n".join(lines).rstrip() + "\n"

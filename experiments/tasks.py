@@ -1,0 +1,112 @@
+"""Every task of the AVF and ToMacVF papers with preset `tuned`: four algorithms, eight seeds each.
+
+    python -m experiments.tasks --env Warehouse-D --only AVF-QMIX
+    python -m experiments.tasks --only          # draw the stored metrics and write the table anew
+
+Results: experiments/results/tasks/ENVIRONMENT and the table experiments/results/tasks/summary.md.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import jaxmac
+from experiments.baselines import anchors
+from experiments.common import RESULTS, Job, arguments, run, slug
+
+ALGORITHMS = {
+    "AVF-QMIX": "avf-qmix",
+    "AVF-QPLEX": "avf-qplex",
+    "AVF-VDN": "avf-vdn",
+    "ToMacVF-QMIX": "tomacvf-qmix",
+}
+FOUR = tuple(ALGORITHMS)
+AVF = FOUR[:3]
+
+
+class Task(NamedTuple):
+    """How long an environment is trained and from which return a seed counts as solved."""
+
+    episodes: int
+    threshold: float
+    labels: tuple[str, ...] = FOUR
+    options: dict[str, Any] = {}
+
+
+TASKS = {
+    "BoxPushing-6": Task(5_000, 98.4),
+    "BoxPushing-8": Task(5_000, 98.2),
+    "BoxPushing-10": Task(5_000, 97.9),
+    "BoxPushing-12": Task(5_000, 97.6),
+    "BoxPushing-14": Task(5_000, 97.3),
+    "BoxPushing-20": Task(10_000, 95.4, AVF),
+    "BoxPushing-30": Task(10_000, 93.9, AVF),
+    "Warehouse-S": Task(8_000, 250.0),
+    "Warehouse-D": Task(8_000, 500.0),
+    "Warehouse-D1": Task(8_000, 500.0),
+    "Warehouse-T": Task(15_000, 760.0),
+    "Warehouse-T1": Task(15_000, 740.0),
+    "Warehouse-Q": Task(25_000, 1000.0, ("AVF-QMIX", "AVF-QPLEX", "ToMacVF-QMIX"), {"preset": "neurips22"}),
+    "Overcooked-A": Task(60_000, 220.0, ("AVF-QMIX", "AVF-QPLEX", "ToMacVF-QMIX")),
+    "Overcooked-B": Task(60_000, 220.0, ("AVF-QMIX", "AVF-QPLEX", "ToMacVF-QMIX")),
+    "Overcooked-C": Task(60_000, 215.0, ("AVF-QMIX", "AVF-QPLEX", "ToMacVF-QMIX")),
+    "CaptureTarget-10": Task(60_000, 0.47, AVF),
+}
+
+
+def main() -> None:
+    """Train the tasks asked for, then write the table of all stored results."""
+    choices = {"nargs": "+", "choices": list(TASKS), "default": list(TASKS), "help": "environments"}
+    given = arguments(__doc__, range(200, 208), env=choices)
+    for env_id in given.env:
+        task = TASKS[env_id]
+        folder = RESULTS / "tasks" / slug(env_id)
+        if given.only == [] and not folder.exists():
+            continue
+        given.running = ["--env", env_id]
+        jobs = [
+            Job(label, ALGORITHMS[label], env_id, task.episodes, env_options=task.options) for label in task.labels
+        ]
+        options = "".join(f", {name}={value}" for name, value in task.options.items())
+        known = anchors(jaxmac.make(env_id, **task.options))
+        run(f"tasks/{slug(env_id)}", f"{env_id}{options}, preset tuned", jobs, given, task.threshold, known)
+    (RESULTS / "tasks" / "summary.md").write_text(table())
+
+
+def table() -> str:
+    """The table of all tasks, from the summaries that are stored."""
+    lines = [
+        "# Every task, preset tuned",
+        "",
+        "Command: `python -m experiments.tasks`",
+        "",
+        "Seeds 200 to 207. A seed's result is the mean of its last ten greedy evaluations; mean over seeds with a 95 % "
+        "bootstrap interval. Solved: seeds at the threshold or more. Wall time is for all eight seeds, without "
+        "compiling.",
+        "",
+        "| task | solved from | best known | algorithm | solved | mean [interval] | episodes | wall s | on |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for env_id in TASKS:
+        path = RESULTS / "tasks" / slug(env_id) / "summary.json"
+        if path.exists():
+            lines += _rows(env_id, json.loads(path.read_text()))
+    return "\n".join(lines) + "\n"
+
+
+def _rows(env_id: str, content: dict[str, Any]) -> list[str]:
+    digits = 2 if content["threshold"] < 1 else 1
+    lines = []
+    for row in content["rows"]:
+        best = "-" if row["optimum"] is None else f"{row['optimum']:.1f}"
+        interval = f"{row['mean']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
+        lines.append(
+            f"| {env_id} | {content['threshold']:g} | {best} | {row['label']} | {row['solved']} of {row['members']} "
+            f"| {interval} | {row['episodes']:,} | {row['wall_seconds']:.0f} | {row['backend']} |"
+        )
+    return lines
+
+
+if __name__ == "__main__":
+    main()
