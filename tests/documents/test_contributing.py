@@ -60,8 +60,8 @@ def command_of(section):
     small = dict(zip(SMALL[::2], SMALL[1::2], strict=True)) | {"--max-rows": "0", "--devices": "1"}
     if own["--env"].startswith("Corridor"):
         small.pop("--env-options.horizon")
-    if own["--algorithm"] == "alone" or "--sampling" in own:
-        small.pop("--replay-tournament")
+    if own["--algorithm"] == "alone":
+        small.pop("--sampling")
     flags = {**small, **own, "--episodes": "16"}
     return ["train", *(word for pair in flags.items() for word in pair)]
 
@@ -70,8 +70,7 @@ def test_all_examples_train_together(workshop, capsys, monkeypatch):
     """One run with an environment, a mixer, a memory, a sampling rule and a sink from outside."""
     monkeypatch.setattr("jaxmac.cli.train.use_cpu_devices", lambda count: None)
     small = dict(zip(SMALL[::2], SMALL[1::2], strict=True))
-    for name in ("--replay-tournament", "--env-options.horizon"):
-        small.pop(name)
+    small.pop("--env-options.horizon")
     parts = {"--env": "Corridor-7", "--algorithm": "avf-weighted-sum", "--memory": "elman", "--log": "jsonl"}
     parts |= {"--sampling": "prioritised", "--episodes": "16", "--weight-embed": "4", "--recurrent-scale": "0.5"}
     flags = {**small, **parts, "--priority-exponent": "0.8"}

@@ -322,7 +322,7 @@ def test_what_to_install_is_one_line(monkeypatch, adapter, package):
 @pytest.mark.slow
 def test_a_run_on_options_goes_on_and_is_judged(tmp_path, macro_line):
     small = {"num_envs": 4, "batch_size": 4, "learning_starts": 4, "hidden_size": 4, "replay_episodes": 16}
-    small |= {"train_freq": 12, "eval_every": 8, "eval_episodes": 4, "replay_tournament": 0, "max_rows": 4}
+    small |= {"train_freq": 12, "eval_every": 8, "eval_episodes": 4, "sampling": "uniform", "max_rows": 4}
     run = tmp_path / "run"
     jaxmac.train("avf-vdn", macro_line, seeds=2, episodes=16, out=run, progress=False, **small)
     again = jaxmac.resume(run, env=macro_line, episodes=24, progress=False)

@@ -15,7 +15,7 @@ jaxmarl = pytest.importorskip("jaxmarl")
 from jaxmac.envs.adapters.incoming_jaxmarl import FromJaxMARL  # noqa: E402
 
 FINE = -1e6  # paid by `Watched` for an action that is not available
-SMALL = {"episodes": 8, "num_envs": 4, "batch_size": 4, "learning_starts": 4, "replay_tournament": 0}
+SMALL = {"episodes": 8, "num_envs": 4, "batch_size": 4, "learning_starts": 4, "sampling": "uniform"}
 SMALL |= {"hidden_size": 4, "replay_episodes": 8, "eval_every": 4, "eval_episodes": 2, "train_freq": 8}
 
 

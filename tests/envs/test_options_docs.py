@@ -10,7 +10,7 @@ import jaxmac
 pytest.importorskip("jaxmarl")  # before a test: when it is imported, it takes back what pytest captures
 
 PAGE = Path(__file__).parents[2] / "docs" / "macro_actions_on_your_environment.md"
-SMALL = {"seeds": 1, "episodes": 16, "num_envs": 8, "batch_size": 8, "learning_starts": 8, "replay_tournament": 0}
+SMALL = {"seeds": 1, "episodes": 16, "num_envs": 8, "batch_size": 8, "learning_starts": 8, "sampling": "uniform"}
 SMALL |= {"hidden_size": 4, "replay_episodes": 16, "eval_every": 16, "eval_episodes": 4, "train_freq": 200}
 
 

@@ -9,6 +9,7 @@ TINY = {
     "num_envs": 4,
     "batch_size": 8,
     "replay_episodes": 64,
+    "sampling": "tournament",
     "replay_tournament": 4,
     "learning_starts": 16,
     "train_freq": 6,

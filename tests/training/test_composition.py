@@ -31,11 +31,12 @@ def test_a_config_has_the_settings_of_its_parts_and_no_others():
         known = settings_of(type(config_of(f"avf-{mixer}")))
         assert set(has) <= set(known) and not set(others) & set(known)
         assert all(part_of(known[name]) == f"mixer {mixer}" for name in has)
-    assert part_of(settings_of(type(config_of("avf-vdn")))["replay_tournament"]) == "sampler tournament"
+    of_tournament = settings_of(type(config_of("avf-vdn", sampling="tournament")))
+    assert part_of(of_tournament["replay_tournament"]) == "sampler tournament"
     assert not hasattr(config_of("avf-vdn", sampling="uniform"), "replay_tournament")
-    assert (
-        config_of("avf-vdn", sampling="windows", trajectory_unit="steps").replay_tournament == 64
-    )  # of the preset
+    windows = {"sampling": "windows", "trajectory_unit": "steps"}
+    box_pushing = configure("avf-vdn", "tuned", jaxmac.make("BoxPushing-10"), windows)
+    assert box_pushing.replay_tournament == 64  # of the preset
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from jaxmac.runs import checkpoint
 from jaxmac.training.program import Program
 
 ROOT = Path(__file__).parents[2]
-SMALL = {**TINY, "replay_tournament": 4, "train_freq": 50, "max_rows": 5}
+SMALL = {**TINY, "train_freq": 50, "max_rows": 5}
 
 
 def flags(values):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.probes import Asynchronous
 from support.registries import registered_only_here
-from support.runs import TINY
+from support.runs import TINY, without
 
 import jaxmac
 from jaxmac.algorithms import configure
@@ -179,8 +179,8 @@ def test_the_sampler_hears_of_the_errors_after_every_update():
 
     with registered_only_here():
         register_sampler("remembering", remembering)
-        values = {name: value for name, value in SETTINGS.items() if name != "replay_tournament"}
-        train = jaxmac.make_train("avf-vdn", Asynchronous(), sampling="remembering", **values)
+        values = without(SETTINGS, "replay_tournament") | {"sampling": "remembering"}
+        train = jaxmac.make_train("avf-vdn", Asynchronous(), **values)
     hyper, key, last = train._hyper(None), jax.random.key(0), train.algorithm.collection.warmup_iterations + 2
     member = train.functions.init(key, hyper)
     before = train.functions.advance(member, key, hyper, jnp.int32(0), jnp.int32(last - 2))
