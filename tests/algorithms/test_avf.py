@@ -58,8 +58,9 @@ def test_target_moves_by_polyak_and_learns_from_nothing_else(name, env, batch):
     assert max(moved) == pytest.approx(float(hyper.learning_rate), rel=0.01)  # Adam's first step
 
 
-def test_garbage_after_the_end_of_an_episode_changes_no_update(env, batch):
-    algorithm, state, hyper = build("avf-qplex", env)
+@pytest.mark.parametrize("normalise", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_garbage_after_the_end_of_an_episode_changes_no_update(env, batch, normalise):
+    algorithm, state, hyper = build("avf-qplex", env, normalise_state=normalise)
     length = batch.length
     assert (length < 20).any()
     after_end = jnp.arange(21) > length[:, None]

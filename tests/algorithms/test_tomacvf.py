@@ -71,8 +71,9 @@ def outputs(parts, params, steps):
     return quick(lambda p, s: tomacvf.outputs_of(parts, p, s))(params, steps)
 
 
-def test_garbage_after_the_end_of_an_episode_changes_no_update(env, batch):
-    built = build("tomacvf-qmix", env, n_step=3)
+@pytest.mark.parametrize("normalise", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_garbage_after_the_end_of_an_episode_changes_no_update(env, batch, normalise):
+    built = build("tomacvf-qmix", env, n_step=3, normalise_state=normalise)
     assert (batch.length < 20).any()
     after_end = jnp.arange(21) > batch.length[:, None]
     dirty = {}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import GOLDEN
 from support.commands import refused
+from support.made_runs import made
 
 import jaxmac
 from jaxmac.runs.formats import RunNote, upgraded
@@ -32,6 +33,7 @@ def test_it_loads_with_a_note_about_settings_that_nothing_reads(run):
         4,
         "gru",
     )
+    assert (config.normalise_state, config.layer_norm, config.td_lambda) == (False, False, 0.0)
     assert not hasattr(config, "kernels")
     assert result.metrics["eval_return"].shape == (3, 2)
 
@@ -42,6 +44,23 @@ def test_its_learners_are_read_by_todays_names(run):
     assert set(learner.params) == {"agents", "mixer"} and all(
         np.isfinite(x).all() for x in jax.tree.leaves(learner)
     )
+
+
+def test_runs_of_format_2_open_without_what_is_newer_although_the_preset_has_it_today(tmp_path):
+    today = made(tmp_path / "run", "avf-qmix", "Warehouse-S").specs[0].config
+    assert (today.normalise_state, today.layer_norm, today.td_lambda) == (True, True, 0.7)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    newer = {"normalise_state", "layer_norm", "td_lambda", "eval_epsilon"}
+    config["settings"] = {name: value for name, value in config["settings"].items() if name not in newer}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"format": 2}))
+    before = jaxmac.load(tmp_path / "run").specs[0].config
+    assert {name: getattr(before, name) for name in newer} == {
+        "normalise_state": False,
+        "layer_norm": False,
+        "td_lambda": 0.0,
+        "eval_epsilon": 0.0,
+    }
+    assert before.memory == today.memory  # format 2 has it
 
 
 @pytest.mark.slow

@@ -117,6 +117,7 @@ def test_a_field_of_the_config_that_is_wrong(run, fields, message):
     ("name", "value", "message"),
     [
         ("batch_size", ..., "/config.json: settings lacks batch_size, which avf-qmix reads"),
+        ("normalise_state", ..., "/config.json: settings lacks normalise_state, which avf-qmix reads"),
         ("batch_size", 8.0, "/config.json: batch_size=8.0: expected int"),
         ("batch_size", None, "settings.batch_size is null, but must be a number, a text, true or false"),
         ("gamma", "0.9", "/config.json: gamma='0.9': expected float"),

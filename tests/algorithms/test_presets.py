@@ -1,0 +1,47 @@
+"""The preset `tuned` fits every environment, also one that nobody has heard of, and every algorithm."""
+
+import pytest
+from support.probes import Asynchronous
+
+from jaxmac import envs
+from jaxmac.algorithms import ALGORITHMS, configure, list_algorithms
+from jaxmac.algorithms.presets.recipe import recipe
+from jaxmac.config import settings_of
+
+VALUE_BASED = [name for name in list_algorithms() if "learning_starts" in settings_of(ALGORITHMS[name].config)]
+CHANGED = {  # settings that a family takes otherwise
+    "avf": set(),
+    "tomacvf": {"td_lambda"},  # it counts per primitive step
+    "mac": {"share_parameters", "hidden_size"},
+    "parallel": {"share_parameters"},
+}
+
+
+@pytest.fixture(scope="module")
+def environments():
+    """All that are registered, and an unknown one."""
+    return [*map(envs.make, envs.list_ids()), Asynchronous()]
+
+
+@pytest.mark.parametrize("algorithm", list_algorithms())
+def test_tuned_configures_on_every_environment(algorithm, environments):
+    """Whatever must be in the replay before learning starts fits into it."""
+    for env in environments:
+        config = configure(algorithm, "tuned", env, {})
+        if algorithm in VALUE_BASED:
+            assert max(config.learning_starts, config.batch_size) <= config.replay_episodes, env.name
+
+
+def test_all_of_the_recipe_reaches_the_config(environments):
+    for env in environments:
+        values, config = recipe(env), configure("avf-qmix", "tuned", env, {})
+        assert {name: vars(config).get(name) for name in values} == values, env.name
+
+
+@pytest.mark.parametrize("algorithm", VALUE_BASED)
+def test_every_value_based_algorithm_gets_the_recipe(algorithm, environments):
+    """As far as it has the settings."""
+    for env in environments[::5]:
+        config, values = configure(algorithm, "tuned", env, {}), recipe(env)
+        same = set(values) & set(vars(config)) - CHANGED[algorithm.partition("-")[0]]
+        assert {name: getattr(config, name) for name in same} == {name: values[name] for name in same}, env.name
