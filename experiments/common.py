@@ -65,10 +65,11 @@ def run(
     given: argparse.Namespace,
     threshold: float,
     anchors: dict[str, float] | None = None,
-) -> None:
+) -> Path:
     """Train the jobs one after the other; write results/`name`/{LABEL.csv, curve.png, summary.json, summary.md}.
 
-    A job that is not run again keeps its stored metrics. `anchors` are returns to compare with, by label.
+    A job that is not run again keeps its stored metrics. `anchors` are returns to compare with, by label. Returns the
+    folder.
     """
     folder = RESULTS / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,6 +92,7 @@ def run(
         report(name, title, jobs, given, threshold, anchors or {})
     if not wanted:
         report(name, title, jobs, given, threshold, anchors or {})
+    return folder
 
 
 def report(
@@ -153,7 +155,8 @@ def _markdown(content: dict[str, Any]) -> str:
         "Undiscounted return of the learned policies, mean of the last ten evaluations; 95 % bootstrap interval "
         f"over seeds; solved: members at {content['threshold']:g} or more. Machines: experiments/README.md.",
         "",
-        "| | mean [interval] | optimum | solved | episodes (median to solve) | updates | discounted | wall s | on |",
+        "| | mean [interval] | optimum | solved | episodes (median to solve) | updates | discounted | wall s "
+        "| on |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     # Returns of at most 1 are shares of episodes.

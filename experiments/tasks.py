@@ -9,6 +9,7 @@ Results: experiments/results/tasks/ENVIRONMENT and the table experiments/results
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jaxmac
@@ -59,6 +60,7 @@ def main() -> None:
     """Train the tasks asked for, then write the table of all stored results."""
     choices = {"nargs": "+", "choices": list(TASKS), "default": list(TASKS), "help": "environments"}
     given = arguments(__doc__, range(200, 208), env=choices)
+    written: list[Path | None] = []
     for env_id in given.env:
         task = TASKS[env_id]
         folder = RESULTS / "tasks" / slug(env_id)
@@ -70,8 +72,10 @@ def main() -> None:
         ]
         options = "".join(f", {name}={value}" for name, value in task.options.items())
         known = anchors(jaxmac.make(env_id, **task.options))
-        run(f"tasks/{slug(env_id)}", f"{env_id}{options}, preset tuned", jobs, given, task.threshold, known)
-    (RESULTS / "tasks" / "summary.md").write_text(table())
+        title = f"{env_id}{options}, preset tuned"
+        written.append(run(f"tasks/{slug(env_id)}", title, jobs, given, task.threshold, known))
+    if any(written):
+        (RESULTS / "tasks" / "summary.md").write_text(table())
 
 
 def table() -> str:
@@ -81,9 +85,9 @@ def table() -> str:
         "",
         "Command: `python -m experiments.tasks`",
         "",
-        "Seeds 200 to 207. A seed's result is the mean of its last ten greedy evaluations; mean over seeds with a 95 % "
-        "bootstrap interval. Solved: seeds at the threshold or more. Wall time is for all eight seeds, without "
-        "compiling.",
+        "Seeds 200 to 207. A seed's result is the mean of its last ten greedy evaluations; mean over seeds with a "
+        "95 % bootstrap interval. Solved: seeds at the threshold or more. Wall time is for all eight seeds together, "
+        "without compiling, while other work shared the machine (experiments/README.md).",
         "",
         "| task | solved from | best known | algorithm | solved | mean [interval] | episodes | wall s | on |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -101,8 +105,9 @@ def _rows(env_id: str, content: dict[str, Any]) -> list[str]:
     for row in content["rows"]:
         best = "-" if row["optimum"] is None else f"{row['optimum']:.1f}"
         interval = f"{row['mean']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
+        solved = f"{row['solved']} of {row['members']}"
         lines.append(
-            f"| {env_id} | {content['threshold']:g} | {best} | {row['label']} | {row['solved']} of {row['members']} "
+            f"| {env_id} | {content['threshold']:g} | {best} | {row['label']} | {solved} "
             f"| {interval} | {row['episodes']:,} | {row['wall_seconds']:.0f} | {row['backend']} |"
         )
     return lines

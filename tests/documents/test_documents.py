@@ -43,7 +43,7 @@ def test_python_runs(page, tmp_path, monkeypatch):
 
 
 def commands(page):
-    """The `jaxmac` lines of a page's shell blocks; those with a module of the reader's own are test_contributing's."""
+    """The `jaxmac` lines of a page's shell blocks; test_contributing has those with `--plugin`."""
     lines = "".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
     return [line for line in lines if re.match(r"(\.venv/bin/)?jaxmac ", line) and "--plugin" not in line]
 

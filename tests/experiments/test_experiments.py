@@ -35,7 +35,7 @@ def jobs(monkeypatch):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_job_can_be_configured(name, jobs):
-    if name == "options_on_mpe":
+    if name in ("options_on_mpe", "mpe_spread"):
         pytest.importorskip("jaxmarl")
     runs = jobs(name)
     assert runs and len({folder for folder, _ in runs}) == len(runs)
