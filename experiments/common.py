@@ -68,8 +68,8 @@ def run(
 ) -> Path:
     """Train the jobs one after the other; write results/`name`/{LABEL.csv, curve.png, summary.json, summary.md}.
 
-    A job that is not run again keeps its stored metrics. `anchors` are returns to compare with, by label. Returns the
-    folder.
+    A job that is not run again keeps its stored metrics. `anchors` are returns to compare with, by label. Returns
+    the folder.
     """
     folder = RESULTS / name
     folder.mkdir(parents=True, exist_ok=True)

@@ -86,7 +86,7 @@ def table() -> str:
         "Command: `python -m experiments.tasks`",
         "",
         "Seeds 200 to 207. A seed's result is the mean of its last ten greedy evaluations; mean over seeds with a "
-        "95 % bootstrap interval. Solved: seeds at the threshold or more. Wall time is for all eight seeds together, "
+        "95 % bootstrap interval. Solved: seeds at the threshold or more. Wall time is for all eight seeds, "
         "without compiling, while other work shared the machine (experiments/README.md).",
         "",
         "| task | solved from | best known | algorithm | solved | mean [interval] | episodes | wall s | on |",

@@ -105,10 +105,10 @@ def mixer_inputs(
 def mixer_state_of(
     networks: Networks, state: Float[Array, "rows batch state"], encoded: Float[Array, "rows batch code"] | None
 ) -> Float[Array, "rows batch mixer"]:
-    """The mixer state: the global state or macro-state, normalised if the config asks for it, then encoded histories.
+    """The mixer state: the global state or macro-state, normalised if the config says so, then encoded histories.
 
     The weights that hypernetworks produce grow with the entries of the state. With QMIX on a state of positions
-    that are not bounded, values and policies diverged without normalisation (docs/specifications/avf.md, section 3).
+    that are not bounded, values and policies diverged without it (docs/specifications/avf.md, section 3).
     """
     if networks.config.normalise_state:
         mean, spread = jnp.mean(state, axis=-1, keepdims=True), jnp.std(state, axis=-1, keepdims=True)
