@@ -130,6 +130,15 @@ def test_the_td_loss_by_hand():
     assert float(loss) == pytest.approx(np.mean(np.square(errors)), rel=1e-4)
 
 
+WHOLE = {"trajectory_unit": "episode", "max_rows": 15}
+
+
+@pytest.fixture(scope="module")
+def plain(env, batch):
+    """The loss without any of the options."""
+    return step(*build("avf-qplex", env, **WHOLE), batch)[1]["loss"]
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -142,10 +151,8 @@ def test_the_td_loss_by_hand():
         {"timeout_is_terminal": True, "close_on_terminal": False, "hysteresis": 0.2},
     ],
 )
-def test_every_option_reaches_the_loss(options, env, batch):
-    plain = step(*build("avf-qplex", env, trajectory_unit="episode", max_rows=15), batch)[1]["loss"]
-    values = {"trajectory_unit": "episode", "max_rows": 15, **options}
-    changed = step(*build("avf-qplex", env, **values), batch)[1]["loss"]
+def test_every_option_reaches_the_loss(options, env, batch, plain):
+    changed = step(*build("avf-qplex", env, **WHOLE | options), batch)[1]["loss"]
     assert np.isfinite(changed) and changed != plain
 
 

@@ -100,6 +100,7 @@ def test_ctrl_c_ends_cleanly_and_keeps_what_there_was(tmp_path, capsys):
     assert len(json.loads(capsys.readouterr().out)) == 2
 
 
+@pytest.mark.slow  # Ctrl-C ends a process like this one among the quick tests
 def test_kill_9_leaves_whole_rows(tmp_path):
     out = tmp_path / "run"
     process, table = started(out)

@@ -9,9 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 from support.commands import SMALL, refused
-from support.probes import Asynchronous
 from support.registries import registered_only_here
-from support.runs import as_if_killed, tiny
+from support.runs import ENV, as_if_killed, tiny
 
 import jaxmac
 from jaxmac.runs import sinks
@@ -78,7 +77,7 @@ def test_a_resumed_run_has_every_row_once(logged, tmp_path):
     shutil.copytree(logged, tmp_path / "run")
     as_if_killed(tmp_path / "run", 9)
     before = [scalars(logged / "tensorboard" / f"member_{member:03d}") for member in range(2)]
-    jaxmac.resume(tmp_path / "run", env=Asynchronous(), progress=False)
+    jaxmac.resume(tmp_path / "run", env=ENV, progress=False)
     for member in range(2):
         after = same(tmp_path / "run", member)
         clock = {key for key in after if key[0] == "wall_seconds"}

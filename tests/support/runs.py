@@ -5,6 +5,7 @@ from support.probes import Asynchronous
 
 import jaxmac
 
+ENV = Asynchronous()  # one object, so that a process compiles its programs once
 TINY = {
     "num_envs": 4,
     "batch_size": 8,
@@ -39,7 +40,7 @@ FAMILIES = {
 
 def tiny(out, **options):
     values = {"episodes": 48, "progress": False, "checkpoint_every": 1, **TINY, **options}
-    return jaxmac.train("avf-vdn", Asynchronous(), seeds=2, out=out, **values)
+    return jaxmac.train("avf-vdn", ENV, seeds=2, out=out, **values)
 
 
 def as_if_killed(run, iteration):

@@ -5,8 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from support.probes import Asynchronous
-from support.runs import TINY
+from support.runs import ENV, TINY
 
 import jaxmac
 from jaxmac.runs.checkpoint import save_checkpoint
@@ -18,8 +17,7 @@ MANY = 3_000_000_000  # more than 32 bits can count
 
 
 def a_program(seeds=(0, 1)):
-    env = Asynchronous()
-    return Program("avf-vdn", env, make_members("avf-vdn", env, "tuned", TINY, list(seeds), None))
+    return Program("avf-vdn", ENV, make_members("avf-vdn", ENV, "tuned", TINY, list(seeds), None))
 
 
 @pytest.fixture(scope="module")
@@ -86,19 +84,19 @@ def test_checkpoints_with_counters_of_32_bits_are_read(program, tmp_path):
 def test_counts_that_the_device_cannot_hold_are_refused(options, message, monkeypatch):
     monkeypatch.setattr(Program, "compile", lambda self: pytest.fail("compiled"))
     with pytest.raises(ValueError, match=message):
-        jaxmac.train("avf-vdn", Asynchronous(), seeds=1, progress=False, **{**TINY, **options})
+        jaxmac.train("avf-vdn", ENV, seeds=1, progress=False, **{**TINY, **options})
 
 
 def test_a_resumed_run_is_refused_counts_that_the_device_cannot_hold(tmp_path):
     run = tmp_path / "run"
-    jaxmac.train("avf-vdn", Asynchronous(), seeds=2, episodes=4, progress=False, out=run, **TINY)
+    jaxmac.train("avf-vdn", ENV, seeds=2, episodes=4, progress=False, out=run, **TINY)
     with pytest.raises(ValueError, match="episodes=3000000000 is out of range; allowed: <= 2000000000"):
-        jaxmac.resume(run, env=Asynchronous(), episodes=3_000_000_000, progress=False)
+        jaxmac.resume(run, env=ENV, episodes=3_000_000_000, progress=False)
 
 
 def test_the_pure_function_refuses_counts_that_it_cannot_hold():
     with pytest.raises(ValueError, match=r"episodes=1000000000 counts up to 3,000,000,000 primitive steps"):
-        jaxmac.make_train("avf-vdn", Asynchronous(), episodes=1_000_000_000, **TINY)
-    made = jaxmac.make_train("avf-vdn", Asynchronous(), episodes=4, **TINY)
+        jaxmac.make_train("avf-vdn", ENV, episodes=1_000_000_000, **TINY)
+    made = jaxmac.make_train("avf-vdn", ENV, episodes=4, **TINY)
     shapes = jax.eval_shape(made, jax.random.key(0))[1]
     assert shapes["env_steps"].dtype == np.int32

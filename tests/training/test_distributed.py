@@ -90,6 +90,7 @@ def same_checkpoints(*runs, env=None):
     assert all(found == counters[0] for found in counters)
 
 
+@pytest.mark.slow  # quick: what processes tell each other (tests/processes), devices of one (tests/cli)
 def test_two_processes_with_two_devices_each_are_the_same_run(tmp_path, monkeypatch):
     """Three members, one of four devices is padded; what two processes began one goes on with."""
     monkeypatch.setitem(ALGORITHMS._parts, "table", spread.TABLE)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 from support.probes import Asynchronous
-from support.runs import FAMILIES, TINY, as_if_killed, tiny
+from support.runs import ENV, FAMILIES, TINY, as_if_killed, tiny
 
 import jaxmac
 from jaxmac.runs import checkpoint
@@ -87,7 +87,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_never_had_been(whole, tmp_path):
     as_if_killed(run, 9)
     with (run / "metrics.csv").open("a") as file:
         file.write("0,0,48,99,1")  # a row that was being written
-    again = jaxmac.resume(run, env=Asynchronous(), progress=False)
+    again = jaxmac.resume(run, env=ENV, progress=False)
     assert again.status == "finished" and table(run) == table(out)
     assert json.loads((run / "config.json").read_text())["status"] == "finished"
     for name in ("learners", "best"):
@@ -112,7 +112,7 @@ def test_an_interrupted_run_goes_on_from_where_it_was(whole, tmp_path, monkeypat
     assert tiny(run, chunk=1).status == "interrupted"
     monkeypatch.setattr(Program, "advance", advance)
     assert checkpoint.saved_iterations(run, 0)[-1] == 7
-    jaxmac.resume(run, env=Asynchronous(), progress=False)
+    jaxmac.resume(run, env=ENV, progress=False)
     assert table(run) == table(out)
 
 
@@ -120,10 +120,10 @@ def test_a_finished_run_can_be_trained_further(whole, tmp_path):
     _, out = whole
     run = copied(out, tmp_path)
     with pytest.raises(RunDirectoryError, match="is finished: train it further with more --episodes"):
-        jaxmac.resume(run, env=Asynchronous(), progress=False)
+        jaxmac.resume(run, env=ENV, progress=False)
     with pytest.raises(ValueError, match="episodes=12 is fewer than the 48"):
-        jaxmac.resume(run, env=Asynchronous(), episodes=12, progress=False)
-    jaxmac.resume(run, env=Asynchronous(), episodes=60, progress=False)
+        jaxmac.resume(run, env=ENV, episodes=12, progress=False)
+    jaxmac.resume(run, env=ENV, episodes=60, progress=False)
     assert table(run)[: len(table(out))] == table(out) and len(table(run)) == len(table(out)) + 2
     assert json.loads((run / "config.json").read_text())["episodes"] == 60
 
@@ -144,9 +144,9 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_offered(whole, tmp_pat
     with pytest.raises(
         RunDirectoryError, match=r"group_0/12 is damaged: .*; the one before is at iteration 9 \(--from 9\)"
     ):
-        jaxmac.resume(run, env=Asynchronous(), progress=False)
+        jaxmac.resume(run, env=ENV, progress=False)
     assert table(run) == before  # nothing was touched
-    jaxmac.resume(run, env=Asynchronous(), iteration=9, progress=False)
+    jaxmac.resume(run, env=ENV, iteration=9, progress=False)
     assert table(run) == table(out)
 
 
@@ -156,7 +156,7 @@ def test_going_on_from_an_earlier_checkpoint_writes_the_later_ones_anew(whole, t
     run = copied(out, tmp_path)
     as_if_killed(run, 12)
     spoil(run / "checkpoints" / "group_0" / "12")
-    jaxmac.resume(run, env=Asynchronous(), iteration=9, progress=False)
+    jaxmac.resume(run, env=ENV, iteration=9, progress=False)
     assert_same_learners(result, out, run, "learners")
 
 
@@ -169,11 +169,11 @@ def test_a_damaged_checkpoint_of_one_group_of_several(tmp_path):
     as_if_killed(run, 12)
     spoil(run / "checkpoints" / "group_1" / "12")
     with pytest.raises(RunDirectoryError, match=r"group_1/12 is damaged: .*; the one before .*--from 9"):
-        jaxmac.resume(run, env=Asynchronous(), progress=False)
-    jaxmac.resume(run, env=Asynchronous(), iteration=9, progress=False)
+        jaxmac.resume(run, env=ENV, progress=False)
+    jaxmac.resume(run, env=ENV, iteration=9, progress=False)
     assert sorted(map(str, table(run))) == sorted(map(str, table(out)))
     with pytest.raises(RunDirectoryError, match="no checkpoint at iteration 5; it has: 9, 12"):
-        jaxmac.resume(run, env=Asynchronous(), iteration=5, episodes=96, progress=False)
+        jaxmac.resume(run, env=ENV, iteration=5, episodes=96, progress=False)
 
 
 def test_a_checkpoint_of_another_config_says_what_differs(whole, tmp_path):
@@ -186,7 +186,7 @@ def test_a_checkpoint_of_another_config_says_what_differs(whole, tmp_path):
     with pytest.raises(
         RunDirectoryError, match=r"of another config: .*\[2, 2, .*8\] there and .*\[2, 2, .*5\] here"
     ):
-        jaxmac.resume(run, env=Asynchronous(), progress=False)
+        jaxmac.resume(run, env=ENV, progress=False)
 
 
 def test_other_versions_are_named(whole, tmp_path, capsys):
@@ -196,7 +196,7 @@ def test_other_versions_are_named(whole, tmp_path, capsys):
     config = json.loads((run / "config.json").read_text())
     config["versions"]["jax"] = "0.0.1"
     (run / "config.json").write_text(json.dumps(config))
-    jaxmac.resume(run, env=Asynchronous())
+    jaxmac.resume(run, env=ENV)
     assert f"note: jax is {jax.__version__}, the run began with 0.0.1" in capsys.readouterr().err
 
 
@@ -205,13 +205,13 @@ def test_what_cannot_be_continued(whole, tmp_path):
     run = copied(out, tmp_path)
     as_if_killed(run, 9)
     with pytest.raises(RunDirectoryError, match="no checkpoint at iteration 5; it has: 9"):
-        jaxmac.resume(run, env=Asynchronous(), iteration=5, progress=False)
+        jaxmac.resume(run, env=ENV, iteration=5, progress=False)
     shutil.rmtree(run / "checkpoints" / "group_0" / "9" / "state")
     with pytest.raises(RunDirectoryError, match=r"9 is damaged: state/.* is missing"):
-        jaxmac.resume(run, env=Asynchronous(), progress=False)
+        jaxmac.resume(run, env=ENV, progress=False)
     shutil.rmtree(run / "checkpoints")
     with pytest.raises(RunDirectoryError, match="no checkpoint to continue from"):
-        jaxmac.resume(run, env=Asynchronous(), progress=False)
+        jaxmac.resume(run, env=ENV, progress=False)
     with pytest.raises(RunDirectoryError, match="is no run directory"):
         jaxmac.resume(tmp_path, progress=False)
 
@@ -222,7 +222,7 @@ def test_without_the_replay_a_run_can_be_judged_only(tmp_path):
     assert jaxmac.load(run, env=Asynchronous()).policy(1, best=True) is not None
     assert not (run / "checkpoints" / "group_0" / "3" / "state").exists()
     with pytest.raises(RunDirectoryError, match="holds no state: the run was trained with checkpoint_replay=False"):
-        jaxmac.resume(run, env=Asynchronous(), episodes=24, progress=False)
+        jaxmac.resume(run, env=ENV, episodes=24, progress=False)
 
 
 @pytest.mark.slow
