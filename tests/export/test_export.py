@@ -122,7 +122,7 @@ def test_a_run_is_exported_with_where_it_comes_from(run, exported, tmp_path):
     assert about["macro_actions"] == list(run.env.action_names[1])
     params = run.policy(1).networks.params["params"]
     with np.load(exported / "agent_1" / "weights.npz", allow_pickle=False) as weights:
-        np.testing.assert_array_equal(weights["memory.weight_hh"], params["memory"]["weight_hh"][1])
+        np.testing.assert_array_equal(weights["memory.weight"], params["memory"]["weight"][1])
     best = export_policy(run.path, 1, tmp_path / "best", best=True)
     params = run.policy(1, best=True).networks.params["params"]
     with np.load(best / "agent_0" / "weights.npz", allow_pickle=False) as weights:

@@ -33,6 +33,7 @@ CASES = {  # algorithm, environment, hyperparameters
     "parallel-mac-dec-ddrqn": ("parallel-mac-dec-ddrqn", "BoxPushing-4", {}),
     "overcooked": ("avf-vdn", "Overcooked-A", {}),
 }
+PLAIN = {"hidden_size": 8, "memory": "gru", "layer_norm": False}  # unless a case has others
 QUICK = list(CASES)[:5]
 EPISODES, HORIZON = 4, 30
 
@@ -48,7 +49,7 @@ class Made(NamedTuple):
 def made(name, folder, scale=1.2, **more):
     algorithm, env_id, values = CASES[name]
     env = envs.make(env_id, horizon=HORIZON)
-    config = configure(algorithm, "tuned", env, {"hidden_size": 8, **values, **more})
+    config = configure(algorithm, "tuned", env, {**PLAIN, **values, **more})
     hyper = hyper_of(config)
     found = make_algorithm(algorithm, env, config)
     # Far from the initial weights, so that choices vary and no bias is zero.

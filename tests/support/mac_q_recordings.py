@@ -39,6 +39,7 @@ def small(kind, **overrides):
     values = {"layer_size": 8, "hidden_size": 6, "gamma": 0.9, "learning_rate": 1e-3}
     values |= {"centralised_hidden_size": 6} if kind.endswith("ddrqn") else {}
     values |= {"hysteresis": 0.3, "hysteresis_end": 0.3, "sampling": "uniform", "trajectory_unit": "episode"}
+    values |= {"memory": "gru", "layer_norm": False, "td_lambda": 0.0}  # the recorded networks and targets
     config = configure(kind, "tuned", Recorded(), values | NEUTRAL | overrides)
     hyper = hyper_of(config)
     return mac_q.make_networks(Recorded(), config, kind), hyper
