@@ -29,8 +29,9 @@ def floored_log_probs(
     `counts` are the numbers of real actions of the actors; `epsilon` is a scalar or has as many axes as the result
     (docs/specifications/policy_gradient.md, section 2).
     """
-    sizes = jnp.asarray(counts, jnp.int32).reshape((1,) * (logits.ndim - 2) + (-1, 1))
-    real = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1) < sizes
+    sizes = jnp.asarray(counts, jnp.int32)[:, None]
+    real = jax.lax.broadcast_to_rank(jnp.arange(logits.shape[-1], dtype=jnp.int32)[None] < sizes, logits.ndim)
+    sizes = jax.lax.broadcast_to_rank(sizes, logits.ndim)
     share = jax.nn.softmax(jnp.where(real, logits, NEGATIVE))
     probs = (1.0 - epsilon) * share + epsilon / sizes
     return jnp.where(real, jnp.log(jnp.maximum(probs, SMALLEST)), NEGATIVE)

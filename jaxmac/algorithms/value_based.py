@@ -253,7 +253,7 @@ def weighted_mean_square(
 
     `weight` is the weight of each episode of the batch; `axis` are the axes of the sum (None: all).
     """
-    weight = weight.reshape(1, -1, *(1,) * (error.ndim - 2))
+    weight = weight.reshape(-1, *(1,) * (error.ndim - 2))[None]
     square = jnp.sum(weight * jnp.where(mask, error, 0.0) ** 2, axis=axis)
     return square / jnp.maximum(jnp.sum(mask, axis=axis), 1)
 

@@ -31,8 +31,11 @@ def leaky_relu(x: Float[Array, "*rows"]) -> Float[Array, "*rows"]:
 
 
 def add_bias(x: Float[Array, "*rows"], bias: Float[Array, "*bias"]) -> Float[Array, "*rows"]:
-    """`x [..., *bias] + bias`, with as many axes on both sides (see `jax_numpy_rank_promotion`)."""
-    return x + bias.reshape((1,) * (x.ndim - bias.ndim) + bias.shape)
+    """`x [..., *bias] + bias`, with as many axes on both sides (see `jax_numpy_rank_promotion`).
+
+    A reshape would do as well, but XLA then rounds gradients in another order.
+    """
+    return x + jax.lax.broadcast_to_rank(bias, x.ndim)
 
 
 def symmetric_uniform(bound: float) -> nn.initializers.Initializer:

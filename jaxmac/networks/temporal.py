@@ -1,5 +1,6 @@
 """The sinusoidal encoding of the episode's time and of a macro-action's elapsed steps."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -13,5 +14,5 @@ def temporal_encoding(steps: Float[Array, "*rows"], size: int) -> Float[Array, "
     if size < 2 or size % 2:
         raise ValueError(f"encoding_size={size}: must be even and at least 2")
     frequency = 10000.0 ** (-jnp.arange(0, size, 2, dtype=jnp.float32) / size)
-    angle = steps[..., None] * frequency.reshape((1,) * steps.ndim + frequency.shape)
+    angle = steps[..., None] * jax.lax.broadcast_to_rank(frequency, steps.ndim + 1)
     return jnp.stack([jnp.sin(angle), jnp.cos(angle)], axis=-1).reshape(*steps.shape, size)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
@@ -89,5 +90,6 @@ def ends_value(episode: Episode, *, timeout_is_terminal: bool) -> Bool[Array, "t
 
 def discounted_return(episode: Episode, discount: Float[Array, ""] | float) -> Float[Array, "*batch"]:
     """Sum over t of discount^t r_t, t in primitive steps; for a batch of episodes `[batch]`."""
-    powers = jnp.broadcast_to(jnp.float32(discount) ** jnp.arange(episode.mask.shape[-1]), episode.mask.shape)
-    return jnp.sum(jnp.where(episode.mask, episode.reward, 0.0) * powers, axis=-1)
+    powers = jnp.float32(discount) ** jnp.arange(episode.mask.shape[-1], dtype=jnp.int32)
+    paid = jnp.where(episode.mask, episode.reward, 0.0)
+    return jnp.sum(paid * jax.lax.broadcast_to_rank(powers, paid.ndim), axis=-1)
