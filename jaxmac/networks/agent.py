@@ -219,10 +219,11 @@ def make_agent_networks(
         )
         if share_parameters:
             return params
-        fan_in = jnp.asarray(obs_sizes, jnp.float32) + (width - obs_size)
+        fan_in = jnp.asarray(obs_sizes, jnp.int32) + (width - obs_size)
         first = jnp.sqrt((width + layer_size) / (fan_in + layer_size))
-        last = jnp.sqrt((decode_size + actions) / (decode_size + jnp.asarray(num_actions, jnp.float32)))
-        return _rescaled(params, {"encode_0": first, "utilities": last})
+        last = jnp.sqrt((decode_size + actions) / (decode_size + jnp.asarray(num_actions, jnp.int32)))
+        factors = {"encode_0": first, "utilities": last}
+        return _rescaled(params, {name: factor.astype(jnp.float32) for name, factor in factors.items()})
 
     def initial_hidden(batch: int) -> Array:
         return jnp.zeros((batch, agents, carry), jnp.float32)

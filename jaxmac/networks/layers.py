@@ -84,7 +84,7 @@ class StackedLinear(nn.Module):
         stack, inputs = x.shape[-2:]
         init = symmetric_uniform(1 / math.sqrt(inputs))
         if self.fan_in:
-            init = _of_each_slice(jnp.sqrt(inputs / jnp.array(self.fan_in, jnp.float32)), init)
+            init = _of_each_slice(jnp.sqrt(inputs / jnp.array(self.fan_in, jnp.int32)).astype(jnp.float32), init)
         kernel = self.param("kernel", init, (stack, inputs, self.features))
         return add_bias(jnp.einsum("...ki,kio->...ko", x, kernel), self.param("bias", init, (stack, self.features)))
 
