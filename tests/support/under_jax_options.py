@@ -26,7 +26,7 @@ SMALL |= {"replay_episodes": 4, "replay_tournament": 2, "max_rows": 4, "hidden_s
 def settings_of(algorithm):
     """The settings of a family, as small as can be: one update in an iteration of two episodes of three steps."""
     settings = {name: value for name, value in FAMILIES[algorithm].items() if name not in SMALL}
-    return settings | {name: value for name, value in SMALL.items() if name in FAMILIES[algorithm]}
+    return settings | {name: value for name, value in SMALL.items() if name in (*FAMILIES[algorithm], "eval_every")}
 
 
 def learned(algorithm, folder):
