@@ -171,7 +171,7 @@ def _markdown(content: dict[str, Any]) -> str:
             f"| {row['solved']} of {row['members']} | {row['episodes']} ({when}) | {row['updates']} "
             f"| {row['discounted']:.{digits}f} | {row['wall_seconds']:.0f} | {row['backend']} |"
         )
-    lines += ["", *(f"{label}: {value:.3g}" for label, value in content["anchors"].items())]
+    lines += ["", *(f"{label}: {value:.4g}" for label, value in content["anchors"].items())]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -24,8 +24,8 @@ def only_where(
     Here all mapped axes become one axis of lanes, and a loop goes through those that are needed, mostly few.
     `needed` is a bool scalar, `default` an array like the function's result, the arguments are arrays.
 
-    `kernel` makes what takes `in_buffers`' place on GPUs, with the same arguments but the function, or is without
-    an answer. It's asked where there is a GPU only, since tracing a kernel takes time.
+    `kernel` returns what replaces `in_buffers` on GPUs (it takes the same arguments but the function), or None. It
+    is called only where there is a GPU, since tracing a kernel takes time.
     """
 
     @custom_vmap

@@ -109,9 +109,7 @@ def mixer_states(
 ) -> tuple[Float[Array, "rows batch state"], Float[Array, "rows batch state"]]:
     """The mixer state before and after each row: the macro-state and, with a context, the encoded histories."""
     if networks.context is None:
-        return mixer_state_of(networks, rows.mixer_state, None), mixer_state_of(
-            networks, rows.next_mixer_state, None
-        )
+        return mixer_state_of(networks, rows.mixer_state), mixer_state_of(networks, rows.next_mixer_state)
     last_action = jax.nn.one_hot(rows.last_action, networks.env.max_actions, dtype=jnp.float32)
     tokens = jnp.concatenate([rows.obs, last_action], axis=-1)
     encoded: Any = networks.context.apply(params["context"], tokens)

@@ -103,7 +103,9 @@ def mixer_inputs(
 
 
 def mixer_state_of(
-    networks: Networks, state: Float[Array, "rows batch state"], encoded: Float[Array, "rows batch code"] | None
+    networks: Networks,
+    state: Float[Array, "rows batch state"],
+    encoded: Float[Array, "rows batch code"] | None = None,
 ) -> Float[Array, "rows batch mixer"]:
     """The mixer state: the global state or macro-state, normalised if the config says so, then encoded histories.
 

@@ -220,7 +220,7 @@ def outputs_of(
     advance = jnp.ones_like(steps.choosing)
     utilities = networks.agents.apply(params["agents"], hidden, inputs, steps.running, advance)[1]
     if networks.context is None:
-        return utilities, mixer_state_of(networks, steps.state, None)
+        return utilities, mixer_state_of(networks, steps.state)
     last_action = jax.nn.one_hot(steps.running, networks.env.max_actions, dtype=jnp.float32)
     encoded: Any = networks.context.apply(params["context"], jnp.concatenate([inputs, last_action], axis=-1))
     return utilities, mixer_state_of(networks, steps.state, encoded.reshape(*steps.clock.shape, -1))

@@ -164,7 +164,7 @@ def _draw_level(axes: Any, label: str, value: float, dash: str) -> None:
     """Draw a horizontal line with its label and value."""
     axes.axhline(value, color="0.25", linestyle=dash, linewidth=1.2)
     point, offset = (0.01, value), (0, 3)
-    axes.annotate(f"{label} {value:.3g}", point, offset, ("axes fraction", "data"), "offset points", color="0.25")
+    axes.annotate(f"{label} {value:.4g}", point, offset, ("axes fraction", "data"), "offset points", color="0.25")
 
 
 def _draw_members(

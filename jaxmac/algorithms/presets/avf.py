@@ -28,6 +28,6 @@ def paper(env: Environment, mixer_name: str) -> dict[str, Any]:
 
 
 def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
-    """Settings that learn reliably in minutes; experiments/README.md measures their differences from `paper`."""
+    """The recipe of all presets `tuned`; docs/algorithms.md says what it adds to the paper."""
     del mixer_name
     return recipe(env)

@@ -105,10 +105,7 @@ def _windows(env: Environment, stored: int, window: int) -> dict[str, Any]:
 
 
 def tuned(env: Environment, kind: str) -> dict[str, Any]:
-    """The recipe of all presets `tuned`, with a wider network for the agents together."""
-    values = {name: value for name, value in recipe(env).items() if name != "share_parameters"}
-    return (
-        values
-        | {"target_steps": 0, "grad_clip": 10.0, "close_on_terminal": True, "recurrent_exploration": True}
-        | ({"hidden_size": 64} if kind == "mac-cen-q" else {})
-    )
+    """The recipe of all presets `tuned`, with a wider network for all agents together."""
+    values = recipe(env) | {"target_steps": 0, "grad_clip": 10.0}
+    values |= {"close_on_terminal": True, "recurrent_exploration": True}
+    return values | ({"hidden_size": 64} if kind == "mac-cen-q" else {})
