@@ -18,6 +18,7 @@ from support.runs import FAMILIES, TINY
 import jaxmac
 from jaxmac.algorithms.stochastic_policy import sampled_policy
 from jaxmac.networks.agent import make_agent_networks
+from jaxmac.networks.memory import memory_of
 from jaxmac.runs.members import make_members
 from jaxmac.training.program import Program
 
@@ -73,6 +74,26 @@ def test_an_agent_with_nothing_to_choose_from_samples_macro_action_0():
     chosen = choices(jax.random.key(2))
     assert (chosen[:, 0] == 0).all()
     assert len(set(chosen[:, 1].tolist())) == 2
+
+
+@pytest.mark.parametrize("name", ["gru", "mingru"])
+def test_a_memory_has_the_same_outputs_and_gradients_under_the_strictest_options(name):
+    memory = memory_of(name, None)(4)
+    inputs = jax.random.normal(jax.random.key(0), (5, 3, 2), jnp.float32)
+    advance = jax.random.bernoulli(jax.random.key(1), 0.7, (5, 3))
+    hidden = jnp.full((3, 4), 0.5, jnp.float32)
+    params = memory.init(jax.random.key(2), hidden, inputs, advance)
+
+    def outputs(params, inputs, advance):
+        last, states = memory.apply(params, hidden, inputs, advance)
+        one = memory.apply(params, last, inputs[:1], advance[:1])[1]  # a single entry, as when acting
+        return (states**2).sum() + (one**2).sum()
+
+    plain = jax.jit(jax.value_and_grad(outputs))(params, inputs, advance)
+    with strictest():
+        strict = jax.jit(jax.value_and_grad(outputs))(params, inputs, advance)
+    assert jax.tree.map(lambda x: x.dtype, strict) == jax.tree.map(lambda x: x.dtype, plain)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **CLOSE), strict, plain)
 
 
 def test_the_contract_of_an_environment_is_checked_in_the_same_episodes_whatever_the_type_of_keys():
