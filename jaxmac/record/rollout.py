@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import chex
@@ -12,6 +13,7 @@ from jaxtyping import Array, Float
 from jaxmac.envs.environment import Environment, EnvState, TimeStep
 from jaxmac.record.episode import Episode
 from jaxmac.record.policy import Policy
+from jaxmac.record.under_vmap import largest_under_vmap
 
 
 def small_int(largest: int) -> jnp.dtype:
@@ -20,7 +22,7 @@ def small_int(largest: int) -> jnp.dtype:
 
 
 def rollout(env: Environment, policy: Policy, key: Array, epsilon: Float[Array, "batch"]) -> Episode:
-    """Whole episodes under `policy`, one for each entry of `epsilon`, stepped together for `env.horizon` steps.
+    """Whole episodes under `policy`, one for each entry of `epsilon`, stepped together until the last one ends.
 
     Returns a batch of Episodes `[batch, time, ...]`; an episode that ends early is padded and masked.
     """
@@ -61,9 +63,35 @@ def rollout_to_end(
         return (env_state, after, carry), (before_step(before), taken)
 
     loop = (env_state, timestep, policy.initial_carry(batch))
-    (ended, last, _), (before, taken) = jax.lax.scan(step, loop, jnp.arange(env.horizon))
+    (ended, last, _), (before, taken) = _until_over(step, loop, env.horizon)
     before = {name: jnp.concatenate([x, before_step(last)[name][None]]) for name, x in before.items()}
     return Episode(**jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), {**before, **taken})), ended
+
+
+def _until_over(
+    step: Callable[[tuple, Array], tuple[tuple, tuple[dict, dict]]], loop: tuple, horizon: int
+) -> tuple[tuple, tuple[dict, dict]]:
+    """As `lax.scan(step, loop, arange(horizon))`, but it stops one step after all episodes have ended.
+
+    An environment keeps an ended episode as it is, so the record of that step is that of the steps left out.
+    """
+    step = jax.jit(step, inline=True)  # traced once
+    shapes = jax.eval_shape(step, loop, jnp.int32(0))[1]
+    empty = jax.tree.map(lambda x: jnp.zeros((horizon, *x.shape), x.dtype), shapes)
+
+    def goes_on(state: tuple) -> Array:
+        time, played, *_ = state
+        return (time < horizon) & played
+
+    def body(state: tuple) -> tuple:
+        time, _, loop, record = state
+        loop, entry = step(loop, time)
+        record = jax.tree.map(lambda entries, one: entries.at[time].set(one), record, entry)
+        return time + 1, largest_under_vmap(jnp.any(entry[1]["mask"])), loop, record
+
+    time, _, loop, record = jax.lax.while_loop(goes_on, body, (jnp.int32(0), jnp.bool_(True), loop, empty))
+    computed = jnp.minimum(jnp.arange(horizon), time - 1)
+    return loop, jax.tree.map(lambda entries: entries[computed], record)
 
 
 def play(env: Environment, policy: Policy, key: Array) -> Any:

@@ -1,8 +1,11 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxmac.record.rollout as rollout_module
 from jaxmac import envs
 from jaxmac.record.episode import mark
 from jaxmac.record.policy import Policy, random_policy, scripted_policy, uniform_available
@@ -45,6 +48,44 @@ def test_masks_lengths_and_small_types(env, recorded):
         assert recorded.mask[episode, :length].all() and not recorded.mask[episode, length:].any()
         assert over[episode, length - 1] and not over[episode, : length - 1].any()
     assert (recorded.length < 40).any() and recorded.length.max() <= 40
+
+
+def counting_policy(counter):
+    """A random policy that counts, on the host, the steps that are computed for a whole batch."""
+    policy = random_policy()
+
+    def act(key, carry, ts, epsilon):
+        jax.debug.callback(counter.append, ts.time.max())
+        return policy.act(key, carry, ts, epsilon)
+
+    return Policy(policy.initial_carry, act)
+
+
+@pytest.mark.parametrize("members", [None, 3])
+def test_no_step_is_computed_once_all_episodes_have_ended_and_the_record_is_that_of_all_steps(members, monkeypatch):
+    env = envs.make("BoxPushing-4", horizon=200)
+
+    def played(counter):
+        run = partial(rollout, env, counting_policy(counter), epsilon=jnp.ones(4))
+        keys = jax.random.key(2) if members is None else jax.random.split(jax.random.key(2), members)
+        record = jax.jit(run if members is None else jax.vmap(run))(keys)
+        jax.effects_barrier()
+        return jax.device_get(record)
+
+    few, all_ = [], []
+    stopped = played(few)
+    monkeypatch.setattr(
+        rollout_module, "_until_over", lambda step, loop, steps: jax.lax.scan(step, loop, jnp.arange(steps))
+    )
+    whole = played(all_)
+    for name, value in vars(whole).items():
+        found = getattr(stopped, name)
+        assert found.dtype == value.dtype
+        np.testing.assert_array_equal(found, value, err_msg=name)
+    computed, longest = len(few) / (members or 1), stopped.length.max()
+    assert len(all_) / (members or 1) == 200
+    assert longest < 190
+    assert computed == longest + 1
 
 
 def test_held_macro_observations_follow_from_the_marks(env, recorded):
