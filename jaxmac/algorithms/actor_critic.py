@@ -36,6 +36,7 @@ from jaxmac.networks.agent import AgentNetworks, make_agent_networks
 from jaxmac.networks.choice import NEGATIVE, take_chosen
 from jaxmac.networks.critic import Critics, make_state_critics
 from jaxmac.networks.joint import Joint, joint_of
+from jaxmac.record.buckets import at_needed_length
 from jaxmac.record.episode import Episode
 from jaxmac.record.joint_rows import TIME_MAJOR, JointRows, joint_rows
 from jaxmac.record.own_rows import OWN_TIME_MAJOR, OwnRows, own_rows
@@ -115,7 +116,9 @@ def make(env: Environment, config: JointActorCriticConfig, kind: str) -> Algorit
         before = progress.episodes - config.num_envs  # epsilon with which these episodes were collected
         epsilon = epsilon_at(hyper, progress._replace(episodes=before))
         rows = rows_of(networks, hyper, samples["main"].episodes)
-        state, losses = learn(networks, state, rows, hyper, epsilon)
+        state, losses = at_needed_length(
+            lambda own, joint: learn(networks, state, Rows(own, joint), hyper, epsilon), rows.own, rows.joint
+        )
         due = progress.episodes // config.target_episodes > before // config.target_episodes
         target = jax.lax.cond(due, lambda: state.critics, lambda: state.target)
         dropped = jnp.sum(rows.own.dropped) + jnp.sum(rows.joint.dropped)

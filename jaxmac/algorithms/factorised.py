@@ -27,6 +27,7 @@ from jaxmac.mixers.base import DUELING, Mixer, MixerInputs, auxiliary_losses, in
 from jaxmac.networks.agent import AgentNetworks, Utilities
 from jaxmac.networks.attention import AgentContext
 from jaxmac.networks.choice import feasible_set
+from jaxmac.record.buckets import at_needed_length
 from jaxmac.record.policy import Policy
 from jaxmac.record.replay import Sample
 
@@ -160,7 +161,9 @@ def make_algorithm(
         sample = samples["main"]
         rows = rows_of(sample, hyper, key)
         differentiate = jax.value_and_grad(loss, has_aux=True)
-        (value, errors), gradient = differentiate(state.params, state, rows, hyper, progress, sample.weight)
+        (value, errors), gradient = at_needed_length(
+            lambda rows: differentiate(state.params, state, rows, hyper, progress, sample.weight), rows
+        )
         state = descend(state, gradient, config, hyper, progress)
         state = update_target(state, config, hyper, progress, env.horizon)
         dropped = jnp.sum(rows.dropped) if hasattr(rows, "dropped") else 0

@@ -42,6 +42,7 @@ from jaxmac.hyper import Hyper
 from jaxmac.networks.agent import PolicyNetworks, make_agent_networks
 from jaxmac.networks.choice import conditional_argmax, masked_argmax, take_chosen
 from jaxmac.networks.joint import joint_of
+from jaxmac.record.buckets import at_needed_length
 from jaxmac.record.episode import Episode
 from jaxmac.record.joint_rows import TIME_MAJOR, JointRows, joint_rows
 from jaxmac.record.own_rows import OWN_TIME_MAJOR, OwnRows, own_rows
@@ -87,8 +88,14 @@ def make(env: Environment, config: MacQConfig, kind: str) -> Algorithm:
     def update(
         state: LearnerState, hyper: Hyper, samples: dict[str, Sample], progress: Progress, key: Array
     ) -> tuple[LearnerState, dict[str, Any]]:
-        batches = [Batch(*rows_of(config, sample, hyper, key), sample.weight) for sample in samples.values()]
-        state, metrics, errors = learn(networks, state, batches[0], batches[-1], hyper, progress)
+        weights = [sample.weight for sample in samples.values()]
+        rows = [part for sample in samples.values() for part in rows_of(config, sample, hyper, key)]
+
+        def learn_from(*rows: Any) -> tuple[LearnerState, dict[str, Array], list[Array]]:
+            first, second = Batch(rows[0], rows[1], weights[0]), Batch(rows[-2], rows[-1], weights[-1])
+            return learn(networks, state, first, second, hyper, progress)
+
+        state, metrics, errors = at_needed_length(learn_from, *rows)
         loss = sum(metrics[name] for name in ("centralised_loss", "agent_losses") if name in metrics)
         return state, metrics | {"loss": loss, "errors": dict(zip(samples, (errors[0], errors[-1]), strict=False))}
 
