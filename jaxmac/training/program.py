@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,15 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jax.stages import Wrapped
 
-from jaxmac.algorithms import ALGORITHMS, Algorithm, make_algorithm
 from jaxmac.envs.environment import Environment
-from jaxmac.hyper import hyper_arrays, static_view
+from jaxmac.hyper import hyper_arrays
 from jaxmac.processes.collective import gather, place
-from jaxmac.runs.exact import json_text
 from jaxmac.runs.members import MemberSpec
-from jaxmac.training.compiled import MEMBERS, for_each_member, training_functions
+from jaxmac.training.member_functions import member_functions, members_mesh
 from jaxmac.training.memory import (
     SLACK,
     CompiledBytes,
@@ -29,8 +25,6 @@ from jaxmac.training.memory import (
     tree_bytes,
     working_bytes,
 )
-
-KEPT_PROGRAMS = 16  # compiled programs kept in this process, the most recently used ones
 
 
 class Footprint(NamedTuple):
@@ -52,83 +46,6 @@ class Reached(NamedTuple):
     evaluated: int = -1  # iteration of the last evaluation
     seconds: float = 0.0  # wall time without compiling
     unwritten: tuple[dict[str, Any], ...] = ()  # rows of the last evaluation that are not in metrics.csv yet
-
-
-class MemberFunctions(NamedTuple):
-    """The jitted functions of a run over all members of a program; see `TrainingFunctions`."""
-
-    algorithm: Algorithm
-    init: Wrapped
-    advance: Wrapped
-    evaluate: Wrapped
-
-
-_programs: OrderedDict[Hashable, tuple[Environment, MemberFunctions]] = OrderedDict()
-
-
-def member_functions(
-    algorithm: str, env: Environment, config: Any, mesh: Mesh | None, env_id: str | None = None
-) -> MemberFunctions:
-    """The jitted functions of a run; the same objects for the same algorithm, environment and static config.
-
-    Therefore a second run that differs only in seeds and traced hyperparameters does not compile again. The last
-    `KEPT_PROGRAMS` are kept; `jax.clear_caches` releases their compiled code. With `env_id` an environment is
-    identified by its id and options; without it, only the same object counts as the same environment.
-    """
-    static = static_view(config)
-    same_env = _environment_key(env, env_id)
-    devices = None if mesh is None else tuple(mesh.devices.flat)
-    make = ALGORITHMS[algorithm].make
-    key = (algorithm, getattr(make, "func", make), same_env, static, devices, jax.default_backend())
-    if key not in _programs:
-        built = make_algorithm(algorithm, env, config)
-        _programs[key] = env, _jitted(env, built, static, mesh)
-    _programs.move_to_end(key)
-    while len(_programs) > KEPT_PROGRAMS:
-        _programs.popitem(last=False)
-    return _programs[key][1]
-
-
-def _environment_key(env: Environment, env_id: str | None) -> Hashable:
-    """The same for the same id and options; without an id, or with options beyond JSON, only for one object."""
-    try:
-        return id(env) if env_id is None else (env_id, json_text(dict(sorted(env.options.items()))))
-    except ValueError:
-        return id(env)
-
-
-def _jitted(env: Environment, algorithm: Algorithm, config: Any, mesh: Mesh | None) -> MemberFunctions:
-    functions = training_functions(env, algorithm, config, MEMBERS)
-
-    def over_members(function: Callable, batched: int, unbatched: int, donate: bool) -> Wrapped:
-        if mesh is not None:
-            specs = (PartitionSpec("members"),) * batched + (PartitionSpec(),) * unbatched
-            function = jax.shard_map(
-                function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec("members"), check_vma=False
-            )
-        return jax.jit(function, donate_argnums=(0,) if donate else ())
-
-    return MemberFunctions(
-        algorithm,
-        over_members(partial(for_each_member, functions.init), 2, 0, donate=False),
-        over_members(functions.advance, 3, 2, donate=True),
-        over_members(jax.vmap(functions.evaluate, in_axes=(0, 0, 0, None)), 3, 1, donate=True),
-    )
-
-
-def members_mesh(count: int, devices: list[Any] | None = None) -> Mesh | None:
-    """A mesh with the axis "members" over no more devices than `count` members can use; None for a single device.
-
-    With several processes it includes devices of every process, the same number of each as far as possible.
-    """
-    own: dict[int, list[Any]] = {}
-    for device in devices or jax.devices():
-        own.setdefault(device.process_index, []).append(device)
-    each = 1
-    while sum(len(found[:each]) for found in own.values()) < count and each < max(map(len, own.values())):
-        each += 1
-    chosen = [device for found in own.values() for device in found[:each]]
-    return Mesh(chosen, ("members",)) if len(chosen) > 1 else None
 
 
 def put_members(tree: Any, mesh: Mesh | None) -> Any:

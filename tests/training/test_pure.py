@@ -14,8 +14,8 @@ from jaxmac.record import Replay, register_sampler
 from jaxmac.record.rollout import rollout
 from jaxmac.record.samplers import tournament_replay
 from jaxmac.runs.members import make_members
-from jaxmac.training import program as programs
-from jaxmac.training.program import Program, member_functions
+from jaxmac.training import member_functions as programs
+from jaxmac.training.program import Program
 
 SETTINGS = {**TINY, "episodes": 40}  # evaluations after 0, 12, 24, 36 and 40 episodes
 
@@ -96,7 +96,7 @@ def test_runs_that_differ_in_traced_settings_and_seeds_share_their_programs(monk
     assert len(programs._programs) == 5
     monkeypatch.setattr(programs, "KEPT_PROGRAMS", 2)
     config = configure("avf-vdn", "tuned", env, TINY | {"hidden_size": 3})
-    member_functions("avf-vdn", env, config, None)
+    programs.member_functions("avf-vdn", env, config, None)
     assert len(programs._programs) == 2
 
 
