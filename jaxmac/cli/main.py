@@ -29,6 +29,7 @@ from jaxmac.errors import first_line, nearest
 from jaxmac.processes.joining import report_error
 from jaxmac.registry import load_plugins
 from jaxmac.runs.formats import RunNote
+from jaxmac.training.cache import use_compilation_cache, without_compilation_cache
 from jaxmac.training.session import TrainingError
 
 USAGE = """usage: jaxmac COMMAND ...
@@ -43,7 +44,12 @@ USAGE = """usage: jaxmac COMMAND ...
   bench                measure the throughput of environments and of training
 
 Every command takes --plugin MODULE (repeatable): a Python module that registers parts, imported first.
+Compiled programs are kept in the user's cache directory; --no-compilation-cache compiles all of them anew.
 `jaxmac COMMAND --help` lists the options of a command."""
+
+
+NO_CACHE = "--no-compilation-cache"
+COMPILING = ("train", "resume", "eval", "render", "export")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,8 +82,8 @@ def _run(words: list[str]) -> int:
             return 0
         if name not in COMMANDS:
             raise ValueError(f"unknown command {name!r}; {nearest(name, COMMANDS)}")
-        with notes_in_a_line():
-            return COMMANDS[name](rest)
+        with notes_in_a_line(), _chosen_compilation_cache(name, rest):
+            return COMMANDS[name]([word for word in rest if word != NO_CACHE])
     except BrokenPipeError:
         raise
     except (ValueError, MemoryError, OSError) as error:
@@ -93,6 +99,18 @@ def _run(words: list[str]) -> int:
         )
     except KeyboardInterrupt as error:
         return report_error(error, 130)
+
+
+@contextlib.contextmanager
+def _chosen_compilation_cache(name: str, arguments: Sequence[str]) -> Iterator[None]:
+    """Keep compiled programs unless NO_CACHE is given; `bench` measures how long compiling takes."""
+    if NO_CACHE in arguments or name == "bench":
+        with without_compilation_cache():
+            yield
+        return
+    if name in COMPILING and not {"-h", "--help"} & set(arguments):
+        use_compilation_cache()
+    yield
 
 
 def _jax_starts() -> bool:

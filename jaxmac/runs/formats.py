@@ -25,7 +25,7 @@ FIELDS = {"optimiser": "opt_state", "actor_optimiser": "actor_opt_state", "criti
 
 
 class RunNote(UserWarning):
-    """A warning about a run that was opened, for example that settings were dropped; one line."""
+    """A note of one line, for example that settings of a run that was opened were dropped."""
 
 
 def upgraded(path: str | os.PathLike, config: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from jaxmac.runs.members import MemberSpec, group_members, make_members, refuse_
 from jaxmac.runs.plugins import plugins_of_run
 from jaxmac.runs.result import Result, environment_sizes
 from jaxmac.runs.sinks import check_sinks, new_log_id
+from jaxmac.training.cache import use_compilation_cache
 from jaxmac.training.checks import (
     check_contract,
     check_counts,
@@ -52,6 +53,7 @@ def train(
     log: str | Sequence[str] = (),
     progress: bool = True,
     check_environment: bool = True,
+    compilation_cache: bool = True,
     **hyperparameters: Any,
 ) -> Result:
     """Train an algorithm for several seeds and swept values together and return a Result.
@@ -75,6 +77,8 @@ def train(
         progress: show progress on stderr.
         check_environment: whether an environment from outside the library must keep the contract that
             `jaxmac.check_environment` tests. The check takes seconds, once in a process.
+        compilation_cache: keep compiled programs in the user's cache directory, so that another process need not
+            compile them. It holds for the whole process; JAX's own options, where they are set, go before.
         **hyperparameters: settings of the algorithm and its parts, which replace those of the preset.
 
     Raises:
@@ -95,12 +99,15 @@ def train(
                 check_positive("checkpoint_every", checkpoint_every)
                 check_switch("overwrite", overwrite)
                 check_switch("checkpoint_replay", checkpoint_replay)
+                check_switch("compilation_cache", compilation_cache)
                 env_id = env if isinstance(env, str) else None
                 refuse_too_many_members(algorithm, environment, env_id, preset, hyperparameters, seeds, sweep)
                 specs = make_members(algorithm, environment, preset, hyperparameters, seeds, sweep)
                 check_sizes(specs)
                 check_contract(environment, check_environment)
                 sinks = check_sinks(log, out) if is_main_process() else []
+                if compilation_cache:
+                    use_compilation_cache()
                 programs = [Program(algorithm, environment, group, env_id=env_id) for group in group_members(specs)]
                 on_disk = announce(console, algorithm, environment, specs, programs, episodes, checkpoint_replay)
             config: dict[str, Any] = {

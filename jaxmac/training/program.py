@@ -16,6 +16,7 @@ from jaxmac.envs.environment import Environment
 from jaxmac.hyper import hyper_arrays
 from jaxmac.processes.collective import gather, place
 from jaxmac.runs.members import MemberSpec
+from jaxmac.training.cache import trouble_in_a_line
 from jaxmac.training.member_functions import member_functions, members_mesh
 from jaxmac.training.memory import (
     SLACK,
@@ -99,6 +100,7 @@ class Program:
         working = self.padded * working_bytes(self.env, self.config, episode_bytes, self.algorithm.joint_outputs)
         return Footprint(int(SLACK * (tree_bytes(shapes) + working)), replay, tree_bytes(shapes.learner))
 
+    @trouble_in_a_line()
     def compile(self) -> float:
         """Compile the functions and initialise the members; returns the seconds that it took.
 

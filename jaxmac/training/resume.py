@@ -26,6 +26,7 @@ from jaxmac.runs.formats import counter_shapes
 from jaxmac.runs.members import group_members
 from jaxmac.runs.result import Result, load
 from jaxmac.runs.sinks import check_sinks
+from jaxmac.training.cache import use_compilation_cache
 from jaxmac.training.checks import check_positive
 from jaxmac.training.interruption import Interruption
 from jaxmac.training.loop import announce
@@ -44,6 +45,7 @@ def resume(
     iteration: int | None = None,
     chunk: int | None = None,
     progress: bool = True,
+    compilation_cache: bool = True,
 ) -> Result:
     """Continue a run from its last complete checkpoint, with the same results as if it had never stopped.
 
@@ -55,6 +57,7 @@ def resume(
         iteration: iteration of the checkpoint to continue from (None: the last one); later checkpoints are deleted.
         chunk: iterations per compiled call, as in `train`.
         progress: show progress on stderr.
+        compilation_cache: as in `train`.
 
     Raises:
         RunDirectoryError: there is no run or no checkpoint, the checkpoint is damaged or of another config, another
@@ -73,6 +76,8 @@ def resume(
             _check_arguments(path, config, total, chunk)
             if is_main_process():
                 check_sinks(config.get("log", ()), path)
+            if compilation_cache:
+                use_compilation_cache()
             env_id = config["env"] if config["env_rebuildable"] else None
             groups = group_members(run.specs)
             keys = config.get("key_type", "threefry2x32")
