@@ -18,6 +18,8 @@ from jaxmac.envs.registry import env_options, list_ids, make, register, register
 from jaxmac.envs.testing import ContractError, check_environment
 from jaxmac.envs.warehouse import LAYOUTS, PrimitiveWarehouse, Warehouse
 
+list_environments = list_ids  # its name among those of the library
+
 __all__ = [
     "LAYOUTS",
     "BoxPushing",
@@ -38,6 +40,7 @@ __all__ = [
     "WithOptions",
     "check_environment",
     "env_options",
+    "list_environments",
     "list_ids",
     "make",
     "register",

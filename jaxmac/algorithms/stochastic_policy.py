@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import distrax
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -51,6 +50,8 @@ def sampled_policy(
         return jnp.where(allowed, floored_log_probs(logits, epsilon[:, None, None], counts), NEGATIVE)
 
     def draw(key: Array, logits: Array, allowed: Array, ts: TimeStep, epsilon: Array) -> Array:
+        import distrax  # it takes as long to import as everything else together, and only this needs it
+
         del ts
         log_probs = allowed_log_probs(logits, allowed, epsilon)
         choice = distrax.Categorical(logits=log_probs).sample(seed=key)

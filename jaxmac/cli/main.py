@@ -11,26 +11,11 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-import jax
-
-from jaxmac.cli.bench import command_bench
-from jaxmac.cli.eval import command_eval
-from jaxmac.cli.export import command_export
-from jaxmac.cli.listing import command_list
-from jaxmac.cli.parsing import print_note, take
-from jaxmac.cli.plot import command_plot
-from jaxmac.cli.render import command_render
-from jaxmac.cli.resume import command_resume
-from jaxmac.cli.train import command_train
 from jaxmac.errors import first_line, nearest
-from jaxmac.processes.joining import report_error
-from jaxmac.registry import load_plugins
-from jaxmac.runs.formats import RunNote
-from jaxmac.training.cache import use_compilation_cache, without_compilation_cache
-from jaxmac.training.session import TrainingError
 
 USAGE = """usage: jaxmac COMMAND ...
 
@@ -69,21 +54,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    """Run one command; errors that the user can do something about are one line on stderr."""
+    """Run one command. What takes long to import is imported once it is needed."""
+    if not words or words[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0 if words else 2
+    if words[0] == "--version":
+        print(f"jaxmac {version('jaxmac')}")
+        return 0
+    from jaxmac.processes.joining import report_error
+    from jaxmac.training.session import TrainingError
+
     try:
-        plugins, arguments = take(words, "--plugin")
-        load_plugins(plugins)
-        if not arguments or arguments[0] in ("-h", "--help"):
-            print(USAGE)
-            return 0 if arguments else 2
-        name, rest = arguments[0], arguments[1:]
-        if name == "--version":
-            print(f"jaxmac {version('jaxmac')}")
-            return 0
-        if name not in COMMANDS:
-            raise ValueError(f"unknown command {name!r}; {nearest(name, COMMANDS)}")
-        with notes_in_a_line(), _chosen_compilation_cache(name, rest):
-            return COMMANDS[name]([word for word in rest if word != NO_CACHE])
+        return _command(words)
     except BrokenPipeError:
         raise
     except (ValueError, MemoryError, OSError) as error:
@@ -101,9 +83,28 @@ def _run(words: list[str]) -> int:
         return report_error(error, 130)
 
 
+def _command(words: list[str]) -> int:
+    """Run one command; raises what is wrong with it."""
+    from jaxmac.cli.parsing import take
+    from jaxmac.registry import load_plugins
+
+    plugins, arguments = take(words, "--plugin")
+    load_plugins(plugins)
+    if not arguments or arguments[0] in ("-h", "--help", "--version"):
+        return _run(arguments)
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        raise ValueError(f"unknown command {name!r}; {nearest(name, COMMANDS)}")
+    run: Callable[[Sequence[str]], int] = getattr(import_module(COMMANDS[name]), f"command_{name}")
+    with notes_in_a_line(), _chosen_compilation_cache(name, rest):
+        return run([word for word in rest if word != NO_CACHE])
+
+
 @contextlib.contextmanager
 def _chosen_compilation_cache(name: str, arguments: Sequence[str]) -> Iterator[None]:
     """Keep compiled programs unless NO_CACHE is given; `bench` measures how long compiling takes."""
+    from jaxmac.training.cache import use_compilation_cache, without_compilation_cache
+
     if NO_CACHE in arguments or name == "bench":
         with without_compilation_cache():
             yield
@@ -115,6 +116,8 @@ def _chosen_compilation_cache(name: str, arguments: Sequence[str]) -> Iterator[N
 
 def _jax_starts() -> bool:
     """Whether JAX finds a device of the kind that JAX_PLATFORMS asks for."""
+    import jax
+
     try:
         return bool(jax.devices())
     except (RuntimeError, AssertionError):
@@ -130,6 +133,9 @@ def _discard_output() -> None:
 @contextlib.contextmanager
 def notes_in_a_line() -> Iterator[None]:
     """Inside, a `RunNote` is a line on stderr instead of a Python warning with its place in the code."""
+    from jaxmac.cli.parsing import print_note
+    from jaxmac.runs.formats import RunNote
+
     with warnings.catch_warnings():
         usual = warnings.showwarning
 
@@ -143,15 +149,15 @@ def notes_in_a_line() -> Iterator[None]:
         yield
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    "list": command_list,
-    "train": command_train,
-    "resume": command_resume,
-    "eval": command_eval,
-    "render": command_render,
-    "plot": command_plot,
-    "export": command_export,
-    "bench": command_bench,
+COMMANDS = {  # the module of each
+    "list": "jaxmac.cli.listing",
+    "train": "jaxmac.cli.train",
+    "resume": "jaxmac.cli.resume",
+    "eval": "jaxmac.cli.eval",
+    "render": "jaxmac.cli.render",
+    "plot": "jaxmac.cli.plot",
+    "export": "jaxmac.cli.export",
+    "bench": "jaxmac.cli.bench",
 }
 
 if __name__ == "__main__":

@@ -136,12 +136,8 @@ def train(
                 "key_type": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
             }
             refuse_unless_restorable(config, specs)
-            asked = {
-                "chunk": chunk,
-                "log": log,
-                "log_id": None,
-                "hyperparameters": None,
-            }  # these are among the settings
+            # The settings hold the hyperparameters.
+            asked = {"chunk": chunk, "log": log, "log_id": None, "hyperparameters": None}
             refuse_differences(json_value("config", config | asked))
             members = [{"seed": spec.seed, **spec.swept} for spec in specs]
         with RunDirectory(out, is_main_process()) as directory:
