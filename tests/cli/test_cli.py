@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from support.commands import SMALL, refused
 
-from jaxmac.cli.main import COMMANDS, main
+from jaxmac.cli import listing
+from jaxmac.cli.main import main
 from jaxmac.runs.formats import RunNote
 
 
@@ -214,6 +215,8 @@ def test_the_version_is_that_of_the_package(capsys):
 
 @pytest.mark.filterwarnings("default::jaxmac.runs.formats.RunNote")
 def test_a_note_about_a_run_is_a_line(capsys, monkeypatch):
-    monkeypatch.setitem(COMMANDS, "list", lambda rest: warnings.warn("a run is old", RunNote, stacklevel=1) or 0)
+    monkeypatch.setattr(
+        listing, "command_list", lambda rest: warnings.warn("a run is old", RunNote, stacklevel=1) or 0
+    )
     assert main(["list"]) == 0
     assert capsys.readouterr().err == "jaxmac: note: a run is old\n"
