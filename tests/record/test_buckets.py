@@ -78,6 +78,11 @@ def test_the_longest_of_several_batches_decides():
     assert jax.jit(lambda *rows: at_needed_length(both, *rows))(rows_with(3), rows_with(40)).tolist() == [60, 60]
 
 
+def test_there_is_one_length_on_an_accelerator(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert jax.jit(lambda rows: at_needed_length(computed_length, rows))(rows_with(3)) == 100
+
+
 def test_members_under_vmap_share_one_branch():
     batches = jax.tree.map(lambda *x: jnp.stack(x), rows_with(1), rows_with(45))
     mapped = jax.vmap(lambda rows: at_needed_length(computed_length, rows) + rows.dropped[0])
