@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,11 @@ from support import compilation_cache, typechecking
 # Before JAX starts. Most of a test's time is compiling small programs: half of it without LLVM's optimisation.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 CACHE = compilation_cache.use()
+
+# A shell that starts the suite in the background, or nohup, lets it ignore signals, and so would every process that
+# it starts; tests interrupt runs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Before jaxmac is imported; JAXTYPING_DISABLE=1 turns the checks off.
 install_import_hook("jaxmac", f"{typechecking.__name__}.checked")

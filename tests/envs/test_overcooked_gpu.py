@@ -1,6 +1,5 @@
 """Overcooked's search as a GPU kernel, on machines without a GPU: interpreted, and lowered for one."""
 
-import contextlib
 import functools
 import subprocess
 import sys
@@ -51,14 +50,6 @@ def plain(needed, grids, cells, targets):
     ]
 
 
-@contextlib.contextmanager
-def double_precision(enabled):
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", enabled)
-    yield
-    jax.config.update("jax_enable_x64", before)
-
-
 def lowered(function, *args, platform="cuda"):
     """The program of a function for a platform."""
     return lowered_for(jax.jit(function).trace(*args), platform)
@@ -84,7 +75,7 @@ def with_gpu(monkeypatch):
 def test_the_kernel_finds_what_the_plain_search_finds(size, wide):
     calls = random_lanes(np.random.default_rng(size), 500, size)
     expected = plain(*calls)
-    with double_precision(wide):
+    with jax.enable_x64(wide):
         moves = jax.jit(functools.partial(gpu_search.search, interpret=True))(*packed(*calls))
     np.testing.assert_array_equal(moves, expected)
     assert moves.dtype == jnp.int32
@@ -97,7 +88,7 @@ def test_the_kernel_finds_what_the_plain_search_finds(size, wide):
 def test_the_kernel_is_a_valid_module_of_triton(platform, size, wide, monkeypatch, capsys):
     debug = functools.partial(gpu_search.pl.pallas_call, debug=True)  # prints the module, which nothing else checks
     monkeypatch.setattr(gpu_search.pl, "pallas_call", debug)
-    with double_precision(wide):
+    with jax.enable_x64(wide):
         args = packed(*random_lanes(np.random.default_rng(0), 5, size))
         assert TRITON in lowered(gpu_search.search, *args, platform=platform)
     printed = capsys.readouterr().out
