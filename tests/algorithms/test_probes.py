@@ -102,6 +102,7 @@ def test_only_the_conditional_arg_max_solves_a_running_teammate(monkeypatch):
 
     monkeypatch.setattr(avf, "conditional_argmax", unconditional)
     monkeypatch.setattr(factorised, "feasible_set", everything)
+    env = probes.RunningOn()  # another object: programs of the same one are kept
     assert worst_gap(learn("avf-vdn", env, episodes=1600), env) == [(10.0, 1.0)] * 3
 
 

@@ -29,17 +29,14 @@ def programs(algorithm, env_id):
     yield "evaluate", functions.evaluate.trace(shapes, keys, hyper, number)
 
 
+CASES = [("avf-qmix", env_id) for env_id in ENVIRONMENTS] + [
+    (algorithm, ENVIRONMENTS[index % len(ENVIRONMENTS)])
+    for index, algorithm in enumerate([*FAMILIES, "avf-vdn", "mac-dec-q", "mac-cen-q", "mac-iac", "mac-niacc"])
+]
+
+
 @pytest.mark.parametrize(
-    ("algorithm", "env_id"),
-    [
-        ("avf-qmix", "BoxPushing-4"),
-        *(
-            pytest.param(algorithm, env_id, marks=pytest.mark.slow)
-            for algorithm in (*FAMILIES, "avf-qmix", "avf-vdn", "mac-dec-q", "mac-cen-q", "mac-iac", "mac-niacc")
-            for env_id in ENVIRONMENTS
-            if (algorithm, env_id) != ("avf-qmix", "BoxPushing-4")
-        ),
-    ],
+    ("algorithm", "env_id"), CASES[:1] + [pytest.param(*case, marks=pytest.mark.slow) for case in CASES[1:]]
 )
 def test_programs_are_for_any_device(algorithm, env_id, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
