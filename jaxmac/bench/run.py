@@ -15,6 +15,7 @@ from rich.console import Console
 
 from jaxmac import envs
 from jaxmac.algorithms import ALGORITHMS
+from jaxmac.bench.compare import print_comparison, read_report
 from jaxmac.bench.environments import bench_environments
 from jaxmac.bench.machine import machine
 from jaxmac.bench.tables import print_tables
@@ -46,6 +47,8 @@ class BenchArguments:
     """fewer sizes and a single algorithm"""
     out: Path = Path("benchmarks/results")
     """folder for the JSON report"""
+    compare: Path | None = None
+    """an earlier report: print what both have in common, before and after"""
     devices: int | None = None
     """CPU devices to spread the work over (default: one per core)"""
 
@@ -58,6 +61,7 @@ def bench(arguments: BenchArguments) -> int:
     """
     _split_cpu(arguments.devices)  # first: making an environment may start JAX
     env_ids = _checked_environments(arguments)
+    before = None if arguments.compare is None else read_report(arguments.compare)
     refuse_owned(arguments.out / "report.json")
     if arguments.out.exists() and not arguments.out.is_dir():
         raise NotADirectoryError(f"--out {arguments.out} is a file, not a folder")
@@ -65,6 +69,8 @@ def bench(arguments: BenchArguments) -> int:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     report = _measured(arguments, env_ids, lambda line: console.print(line, style="dim"))
     print_tables(report, console)
+    if before is not None:
+        print_comparison(before, report, console)
     name = "bench" if arguments.what == "all" else f"bench-{arguments.what}"
     path = arguments.out / f"{name}{'-quick' if arguments.quick else ''}.json"
     path.write_text(json.dumps(report, indent=2) + "\n")
