@@ -41,14 +41,14 @@ class Change(NamedTuple):
 def read_report(path: Path) -> dict[str, Any]:
     """A stored report; raises ValueError, in one line, for a file that is none."""
     try:
-        report = json.loads(path.read_text())
+        report: dict[str, Any] = json.loads(path.read_text())
         list(changes(report, report))
         list(differences(report, report))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"--compare {path} is no report of jaxmac bench: {first_line(error)}") from error
     if not any(part in report for part in PARTS):
         raise ValueError(f"--compare {path} is no report of jaxmac bench: it has neither of {', '.join(PARTS)}")
-    return report  # type: ignore[no-any-return]
+    return report
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
