@@ -45,3 +45,15 @@ def test_every_public_name_is_there_and_listed_for_type_checkers():
     assert sorted(jaxmac.__all__) == sorted(ast.literal_eval(assigned[0].value))
     with pytest.raises(AttributeError, match="trian"):
         jaxmac.trian  # noqa: B018
+
+
+@pytest.mark.parametrize("seconds", [0.2, pytest.param(0.6, marks=pytest.mark.slow)])
+def test_ctrl_c_while_the_library_is_loaded_is_a_line(seconds):
+    code = f"""
+import signal, sys, threading
+from jaxmac.cli.main import main
+threading.Timer({seconds}, signal.raise_signal, [signal.SIGINT]).start()
+sys.exit(main(["list"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "jaxmac: interrupted\n")

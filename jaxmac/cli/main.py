@@ -51,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output, such as `head`, has read enough
         _discard_output()
         return 128 + 13  # as a process that SIGPIPE ends
+    except KeyboardInterrupt:  # while the library itself was being loaded
+        print("jaxmac: interrupted", file=sys.stderr)
+        return 130
 
 
 def _run(words: list[str]) -> int:
