@@ -8,7 +8,7 @@ import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ["pyproject.toml", "setup.py", "README.md", "LICENSE"]
+SOURCES = ["pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"]
 FOLDERS = ["jaxmac", "envs", "experiments", "benchmarks", "tests"]
 
 

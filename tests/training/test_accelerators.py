@@ -35,9 +35,8 @@ CASES = [("avf-qmix", env_id) for env_id in ENVIRONMENTS] + [
 ]
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "env_id"), CASES[:1] + [pytest.param(*case, marks=pytest.mark.slow) for case in CASES[1:]]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("algorithm", "env_id"), CASES)
 def test_programs_are_for_any_device(algorithm, env_id, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     for name, traced in programs(algorithm, env_id):
