@@ -27,7 +27,7 @@ from jaxmac.runs.members import group_members
 from jaxmac.runs.result import Result, load
 from jaxmac.runs.sinks import check_sinks
 from jaxmac.training.cache import use_compilation_cache
-from jaxmac.training.checks import check_positive
+from jaxmac.training.checks import check_positive, check_switch
 from jaxmac.training.interruption import Interruption
 from jaxmac.training.loop import announce
 from jaxmac.training.program import Program
@@ -76,6 +76,7 @@ def resume(
             _check_arguments(path, config, total, chunk)
             if is_main_process():
                 check_sinks(config.get("log", ()), path)
+            check_switch("compilation_cache", compilation_cache)
             if compilation_cache:
                 use_compilation_cache()
             env_id = config["env"] if config["env_rebuildable"] else None
