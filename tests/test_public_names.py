@@ -47,13 +47,34 @@ def test_every_public_name_is_there_and_listed_for_type_checkers():
         jaxmac.trian  # noqa: B018
 
 
-@pytest.mark.parametrize("seconds", [0.2, pytest.param(0.6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [0.2, pytest.param(0.4, marks=pytest.mark.slow), pytest.param(0.8, marks=pytest.mark.slow)])
 def test_ctrl_c_while_the_library_is_loaded_is_a_line(seconds):
     code = f"""
 import signal, sys, threading
 from jaxmac.cli.main import main
 threading.Timer({seconds}, signal.raise_signal, [signal.SIGINT]).start()
 sys.exit(main(["list"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "jaxmac: interrupted\n")
+
+
+def test_a_ctrl_c_that_falls_into_a_callback_of_the_garbage_collector_is_not_lost():
+    code = """
+import gc, signal, sys, time
+import jaxmac.cli.main as cli
+
+def callback(phase, info):
+    gc.callbacks.remove(callback)
+    signal.raise_signal(signal.SIGINT)
+
+def command(words):
+    gc.callbacks.append(callback)
+    gc.collect()
+    time.sleep(30)
+
+cli._command = command
+sys.exit(cli.main(["list"]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (130, "jaxmac: interrupted\n")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
@@ -45,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         try:
-            return _run(list(sys.argv[1:] if argv is None else argv))
+            with _interrupts_reach_the_command():
+                return _run(list(sys.argv[1:] if argv is None else argv))
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output, such as `head`, has read enough
@@ -56,6 +59,42 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+@contextlib.contextmanager
+def _interrupts_reach_the_command() -> Iterator[None]:
+    """Send a Ctrl-C again that fell into a callback of the garbage collector: Python drops what is raised there."""
+    usual = sys.unraisablehook
+
+    def once_more(unraisable: Any) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            return usual(unraisable)
+        again = threading.Timer(0.05, signal.raise_signal, [signal.SIGINT])  # the callback is over by then
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = once_more
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
+
+
+@contextlib.contextmanager
+def _interrupted_afterwards() -> Iterator[None]:
+    """Let a Ctrl-C wait while modules are loaded: one that stops inside an extension is an ImportError."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    received: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if received:
+            raise KeyboardInterrupt
+
+
 def _run(words: list[str]) -> int:
     """Run one command. What takes long to import is imported once it is needed."""
     if not words or words[0] in ("-h", "--help"):
@@ -64,8 +103,9 @@ def _run(words: list[str]) -> int:
     if words[0] == "--version":
         print(f"jaxmac {version('jaxmac')}")
         return 0
-    from jaxmac.processes.joining import report_error
-    from jaxmac.training.session import TrainingError
+    with _interrupted_afterwards():
+        from jaxmac.processes.joining import report_error
+        from jaxmac.training.session import TrainingError
 
     try:
         return _command(words)
@@ -98,7 +138,9 @@ def _command(words: list[str]) -> int:
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:
         raise ValueError(f"unknown command {name!r}; {nearest(name, COMMANDS)}")
-    run: Callable[[Sequence[str]], int] = getattr(import_module(COMMANDS[name]), f"command_{name}")
+    with _interrupted_afterwards():
+        module = import_module(COMMANDS[name])
+    run: Callable[[Sequence[str]], int] = getattr(module, f"command_{name}")
     with notes_in_a_line(), _chosen_compilation_cache(name, rest):
         return run([word for word in rest if word != NO_CACHE])
 
