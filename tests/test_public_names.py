@@ -47,7 +47,9 @@ def test_every_public_name_is_there_and_listed_for_type_checkers():
         jaxmac.trian  # noqa: B018
 
 
-@pytest.mark.parametrize("seconds", [0.2, pytest.param(0.4, marks=pytest.mark.slow), pytest.param(0.8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "seconds", [0.2, pytest.param(0.4, marks=pytest.mark.slow), pytest.param(0.8, marks=pytest.mark.slow)]
+)
 def test_ctrl_c_while_the_library_is_loaded_is_a_line(seconds):
     code = f"""
 import signal, sys, threading

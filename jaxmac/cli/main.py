@@ -65,11 +65,12 @@ def _interrupts_reach_the_command() -> Iterator[None]:
     usual = sys.unraisablehook
 
     def once_more(unraisable: Any) -> None:
-        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
-            return usual(unraisable)
-        again = threading.Timer(0.05, signal.raise_signal, [signal.SIGINT])  # the callback is over by then
-        again.daemon = True
-        again.start()
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            again = threading.Timer(0.05, signal.raise_signal, [signal.SIGINT])  # the callback is over by then
+            again.daemon = True
+            again.start()
+        else:
+            usual(unraisable)
 
     sys.unraisablehook = once_more
     try:
