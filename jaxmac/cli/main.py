@@ -66,7 +66,7 @@ def _interrupts_reach_the_command() -> Iterator[None]:
 
     def once_more(unraisable: Any) -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            again = threading.Timer(0.05, signal.raise_signal, [signal.SIGINT])  # the callback is over by then
+            again = threading.Timer(0.05, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
             again.daemon = True
             again.start()
         else:
