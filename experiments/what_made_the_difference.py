@@ -1,28 +1,60 @@
-"""One change at a time from preset `tuned` of AVF-QMIX on BoxPushing-10.
+"""What each part of preset `tuned` is worth: one change at a time, AVF-QMIX, eight seeds.
 
-    python -m experiments.what_made_the_difference
+    python -m experiments.what_made_the_difference --env Warehouse-D
+    python -m experiments.what_made_the_difference --only          # draw the stored metrics anew
 
-Results: experiments/results/what_made_the_difference.
+Results: experiments/results/what_made_the_difference/ENVIRONMENT.
 """
 
-from experiments.common import Job, arguments, run
+from __future__ import annotations
 
-CHANGES = {
-    "tuned": {},
-    "no tournament": {"sampling": "uniform"},
-    "no random half": {"explore_fraction": 0.0},
-    "raw rewards": {"reward_scale": 1.0},
-    "paper's learning rate": {"learning_rate": 5e-5},
-    "half the updates": {"train_freq": 200},
-    "slow target": {"polyak": 0.995},
-}
+from typing import Any
+
+import jaxmac
+from experiments.baselines import anchors
+from experiments.common import RESULTS, Job, arguments, run, slug
+from experiments.tasks import TASKS
+from jaxmac.algorithms.registry import configure
+
+NAME = "what_made_the_difference"
+ENVIRONMENTS = ("Warehouse-D", "BoxPushing-20", "Overcooked-A", "CaptureTarget-10")
+LAMBDAS = (0.0, 0.5, 0.8, 0.95, 1.0)
+
+
+def changes(env_id: str) -> dict[str, dict[str, Any]]:
+    """The changes of an environment by label; those that its `tuned` does not differ from are left out."""
+    tuned = configure("avf-qmix", "tuned", jaxmac.make(env_id), {})
+    found: dict[str, dict[str, Any]] = {"tuned": {}}
+    found |= {f"lambda {value:g}": {"td_lambda": value} for value in LAMBDAS if value != tuned.td_lambda}
+    found |= {
+        "no layer norm": {"layer_norm": False},
+        "GRU": {"memory": "gru"},
+        "windows of 25 steps": {"trajectory_unit": "steps", "trajectory": 25, "max_rows": 0},
+        "half the updates": {"train_freq": 2 * tuned.train_freq},
+        "twice the updates": {"train_freq": max(1, tuned.train_freq // 2)},
+    }
+    if tuned.sampling == "tournament":
+        found["no tournament"] = {"sampling": "uniform"}
+    if tuned.explore_fraction:
+        found["no random half"] = {"explore_fraction": 0.0}
+    return found
 
 
 def main() -> None:
-    """Train every change."""
-    given = arguments(__doc__, range(200, 208))
-    jobs = [Job(label, "avf-qmix", "BoxPushing-10", 5_000, settings=values) for label, values in CHANGES.items()]
-    run("what_made_the_difference", "AVF-QMIX, Box Pushing 10x10: one change from tuned", jobs, given, 98.0)
+    """Train every change of the environments asked for."""
+    choices = {"nargs": "+", "choices": ENVIRONMENTS, "default": ENVIRONMENTS, "help": "environments"}
+    given = arguments(__doc__, range(200, 208), env=choices)
+    for env_id in given.env:
+        if given.only == [] and not (RESULTS / NAME / slug(env_id)).exists():
+            continue
+        given.running = ["--env", env_id]
+        task = TASKS[env_id]
+        jobs = [
+            Job(label, "avf-qmix", env_id, task.episodes, settings=values)
+            for label, values in changes(env_id).items()
+        ]
+        title = f"{env_id}, AVF-QMIX: one change from preset tuned"
+        run(f"{NAME}/{slug(env_id)}", title, jobs, given, task.threshold, anchors(jaxmac.make(env_id)))
 
 
 if __name__ == "__main__":
