@@ -67,7 +67,8 @@ def learning_curves(panels: Sequence[Panel], path: str | os.PathLike | None = No
         for label, value in panel.anchors.items():
             _draw_level(axes, label, value, ":")
         _style(axes, panel.title, "training episodes", "evaluation return")
-    _legend(figure, f"mean of members, 95 % interval; smoothed over {window} evaluations")
+    smoothing = f"; smoothed over {window} evaluations" if window > 1 else ""
+    _legend(figure, f"mean of members, 95 % interval{smoothing}")
     if path is not None:
         figure.savefig(path, dpi=150)
     return figure

@@ -1,0 +1,176 @@
+"""The page, the figures and the statistics of the benchmark, from the cells that are stored."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import jaxmac
+from experiments.baselines import anchors
+from experiments.common import RESULTS, slug
+from experiments.tasks import TASKS
+from jaxmac.analysis import interval, learning_curves, profile_figure, statistics
+from jaxmac.analysis.curves import Panel
+
+FOLDER = RESULTS / "benchmark"
+PAGE = RESULTS.parents[1] / "docs" / "benchmark.md"
+OVER = "avf-qmix"  # the probability of improvement is over this one
+
+HEAD = """# Benchmark
+
+Every algorithm on every task with preset `tuned`, the same number of episodes for all on a task, and ten seeds
+(300 to 309) that nothing was tuned on. A seed's result is the mean of its last ten greedy evaluations. Intervals
+are 95 % bootstrap intervals over seeds. "Solved" is the number of seeds at the return named under the task's
+heading. Minutes are those of all seeds together, without compiling.
+
+    python -m experiments.benchmark             # trains the cells that are missing, then writes this page
+    python -m experiments.benchmark --report    # writes this page from the stored cells
+
+Curves and settings of each cell: [experiments/results/benchmark](../experiments/results/benchmark).
+"""
+
+ACROSS = """## Across tasks
+
+Returns are normalised: 0 is random play, 1 the best return known. Interquartile mean, optimality gap, performance
+profiles and the probability of improvement are those of Agarwal et al., "Deep Reinforcement Learning at the Edge of
+the Statistical Precipice" (2021), with 95 % intervals by a bootstrap stratified by task. They are over the tasks
+for which every algorithm of the table has a result: {tasks}.
+"""
+
+
+class Results(NamedTuple):
+    """All that is stored: cells by task and algorithm, what they are compared with, and what is missing."""
+
+    cells: dict[str, dict[str, dict[str, Any]]]
+    anchors: dict[str, dict[str, float]]
+    missing: list[str]
+    failed: list[str]
+
+
+def write(environments: Sequence[str], algorithms: Sequence[str]) -> None:
+    """Write the page and its figures."""
+    found = read(environments, algorithms)
+    if not found.cells:
+        return
+    panels = [_panel(found, env) for env in found.cells]
+    learning_curves(panels, FOLDER / "curves.png", window=1)
+    text = [HEAD, "![Learning curves](../experiments/results/benchmark/curves.png)\n", *_across(found)]
+    text += [_task(found, env) for env in found.cells]
+    if found.failed:
+        text.append("## Without a result\n\n" + "".join(f"- {line}\n" for line in found.failed))
+    if found.missing:
+        text.append("## Not run yet\n\n" + "".join(f"- {line}\n" for line in found.missing))
+    PAGE.write_text("\n".join(text))
+
+
+def read(environments: Sequence[str], algorithms: Sequence[str]) -> Results:
+    """The stored cells, in the order of the arguments."""
+    cells: dict[str, dict[str, dict[str, Any]]] = {}
+    missing, failed = [], []
+    for env in environments:
+        absent = []
+        for algorithm in algorithms:
+            path = FOLDER / slug(env) / f"{algorithm}.json"
+            content = json.loads(path.read_text()) if path.exists() else None
+            if content is None:
+                absent.append(algorithm)
+            elif "failed" in content:
+                failed.append(f"{env}, {algorithm}: {content['failed']}")
+            else:
+                cells.setdefault(env, {})[algorithm] = content | {"curve": _curve(path.with_suffix(".csv"))}
+        if absent:
+            missing.append(f"{env}: {', '.join(absent)}")
+    return Results(cells, {env: _anchors(env) for env in cells}, missing, failed)
+
+
+def _curve(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Training episodes `[evaluations]` and returns `[evaluations, seeds]`."""
+    with path.open() as file:
+        rows = np.array(list(csv.reader(file))[1:], float)
+    return rows[:, 0], rows[:, 1:]
+
+
+def _anchors(env_id: str) -> dict[str, float]:
+    """Return of random play and the best return known; played once, then read."""
+    path = FOLDER / slug(env_id) / "anchors.json"
+    if not path.exists():
+        env = jaxmac.make(env_id, **TASKS[env_id].options)
+        played = anchors(env)
+        known = (env.optimal_return, getattr(env, "best_known_return", None), played.get("scripted play"))
+        best = next(value for value in known if value is not None)
+        path.write_text(json.dumps({"random": played["random play"], "best": best}) + "\n")
+    return json.loads(path.read_text())
+
+
+def _panel(found: Results, env: str) -> Panel:
+    curves = {algorithm: cell["curve"] for algorithm, cell in found.cells[env].items()}
+    levels = {"random play": found.anchors[env]["random"]}
+    return Panel(env, curves, found.anchors[env]["best"], levels)
+
+
+def _task(found: Results, env: str) -> str:
+    """Heading and table of a task."""
+    threshold, best = TASKS[env].threshold, found.anchors[env]
+    digits = 2 if abs(best["best"]) <= 1 else 1
+    episodes = max(cell["curve"][0][-1] for cell in found.cells[env].values())
+    options = "".join(f", {name}={value}" for name, value in TASKS[env].options.items())
+    lines = [
+        f"## {env}{options}",
+        "",
+        f"{episodes:,.0f} episodes; solved from {threshold:g}; best known {best['best']:.{digits}f}, random play "
+        f"{best['random']:.{digits}f}.",
+        "",
+        "| algorithm | mean [interval] | solved | median | worst seed | minutes | on |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    rows = sorted(found.cells[env].items(), key=lambda item: -np.mean(item[1]["final"]))
+    for algorithm, cell in rows:
+        final = np.array(cell["final"])
+        mean, low, high = (f"{float(value):.{digits}f}" for value in interval(final))
+        lines.append(
+            f"| {algorithm} | {mean} [{low}, {high}] | {(final >= threshold).sum()} of {len(final)} "
+            f"| {np.median(final):.{digits}f} | {final.min():.{digits}f} "
+            f"| {cell['minutes']:.1f} | {cell['backend']} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _across(found: Results) -> list[str]:
+    """The statistics over the tasks that all algorithms share; nothing where they share none."""
+    algorithms = list(dict.fromkeys(name for cells in found.cells.values() for name in cells))
+    common = [env for env, cells in found.cells.items() if set(algorithms) <= set(cells)]
+    if not common or len(algorithms) < 2:
+        return []
+    scores = {name: [_normalised(found, env, name) for env in common] for name in algorithms}
+    profile_figure(scores, algorithms, unit="normalised return").savefig(FOLDER / "profiles.png", dpi=150)
+    lines = [
+        ACROSS.format(tasks=", ".join(common)),
+        f"| algorithm | interquartile mean | optimality gap | probability of improvement over {OVER} |",
+        "|---|---|---|---|",
+    ]
+    middle = {name: statistics.interquartile_mean(tasks) for name, tasks in scores.items()}
+    for name in sorted(scores, key=lambda name: -middle[name].value):
+        gap = statistics.optimality_gap(scores[name])
+        lines.append(f"| {name} | {_words(middle[name])} | {_words(gap)} | {_improvement(scores, name)} |")
+    picture = "![Performance profiles](../experiments/results/benchmark/profiles.png)"
+    return ["\n".join(lines) + "\n", picture + "\n"]
+
+
+def _normalised(found: Results, env: str, algorithm: str) -> np.ndarray:
+    random, best = found.anchors[env]["random"], found.anchors[env]["best"]
+    return (np.array(found.cells[env][algorithm]["final"]) - random) / (best - random)
+
+
+def _improvement(scores: Mapping[str, list[np.ndarray]], name: str) -> str:
+    if name == OVER or OVER not in scores:
+        return ""
+    return _words(statistics.probability_of_improvement(scores[name], scores[OVER]))
+
+
+def _words(estimate: statistics.Estimate) -> str:
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
