@@ -21,7 +21,7 @@ from . import (
     training,
 )
 from .algorithms import AlgorithmSpec, list_algorithms, register_algorithm
-from .analysis import animate
+from .analysis import animate, timeline
 from .config import setting
 from .envs import check_environment, list_environments, make, register_environment
 from .evaluation import compare, evaluate, evaluate_policy
@@ -83,6 +83,7 @@ __all__ = [
     "scripted_policy",
     "setting",
     "statistics",
+    "timeline",
     "train",
     "training",
     "use_cpu_devices",

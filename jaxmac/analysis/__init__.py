@@ -6,6 +6,7 @@ Nothing here reads run directories: `jaxmac.runs` does, and `jaxmac.evaluation` 
 from jaxmac.analysis.animation import Animation, animate
 from jaxmac.analysis.curves import Panel, learning_curve, learning_curves, profile_figure
 from jaxmac.analysis.returns import final_returns, interval, smooth, solved_at, summary_table
+from jaxmac.analysis.timelines import timeline
 
 __all__ = [
     "Animation",
@@ -19,4 +20,5 @@ __all__ = [
     "smooth",
     "solved_at",
     "summary_table",
+    "timeline",
 ]

@@ -48,7 +48,7 @@ def animate(
 
     if path is not None and Path(path).suffix.lower() != ".gif":
         raise ValueError(f"{path}: an animation is a GIF; allowed: names that end with .gif")
-    states = play(env, policy, jax.random.key(check_seed(seed)))
+    states, _ = play(env, policy, jax.random.key(check_seed(seed)))
     if path is not None:
         return write_gif(env, states, Path(path))
     with tempfile.TemporaryDirectory() as folder:

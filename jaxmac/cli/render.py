@@ -1,10 +1,10 @@
-"""`jaxmac render`: animate one episode of a learned policy, or of a scripted or random one."""
+"""`jaxmac render`: animate or draw one episode of a learned policy, or of a scripted or random one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -21,16 +21,15 @@ def _render_class(env_id: str | None) -> type:
         ("env", documented(str | None, "without a run: an environment id"), None),
         ("policy", documented(str, "without a run: " + " or ".join(BASELINES)), "scripted"),
         ("seed", documented(int, "seed of the episode"), 0),
-        ("out", documented(Path | None, "GIF to write (default: RUN/episode.gif or ENV_POLICY.gif)"), None),
+        ("timeline", documented(bool, "draw who runs which macro-action when, instead of an animation"), False),
+        ("out", documented(Path | None, "file to write (default: in RUN, or named ENV_POLICY)"), None),
     ]
     description = "Animate an episode of a learned policy, or of an environment under a scripted or random policy."
     return make_arguments_class(description, fields, env_id)
 
 
 def command_render(arguments: Sequence[str]) -> int:
-    """Write an animation and print its path."""
-    from jaxmac.analysis.animation import animate
-    from jaxmac.runs.outputs import output_file
+    """Write an animation, or with --timeline a strip of the macro-actions, and print its path."""
     from jaxmac.runs.result import load
 
     given = parse("render", _render_class(peek(arguments, "--env", "") or None), arguments)
@@ -39,11 +38,33 @@ def command_render(arguments: Sequence[str]) -> int:
     if given.run is not None:
         refuse_given(arguments, ["--policy"], "is for --env without a run: a run has its own policies")
         run = load(given.run)
-        print(run.render(given.member, given.out or given.run / "episode.gif", given.seed))
-        return 0
-    refuse_given(arguments, ["--member"], "is for a run: scripted and random policies have no members")
-    env = envs.make(given.env, **given_env_options(given.env, given.env_options, arguments))
-    policy = baseline_policy(given.policy, env)
-    out = given.out or Path(f"{given.env}_{given.policy}".replace("-", "_").lower() + ".gif")
-    print(animate(env, policy, given.seed, output_file(out, (".gif",), writes=("episode.gif",))))
+        if given.timeline:
+            out = given.out or given.run / "timeline.png"
+            run.timeline(given.member, out, given.seed)
+        else:
+            out = given.out or given.run / "episode.gif"
+            run.render(given.member, out, given.seed)
+    else:
+        refuse_given(arguments, ["--member"], "is for a run: scripted and random policies have no members")
+        out = _without_a_run(
+            given, envs.make(given.env, **given_env_options(given.env, given.env_options, arguments))
+        )
+    print(out)
     return 0
+
+
+def _without_a_run(given: Any, env: envs.Environment) -> Path:
+    """Draw an episode of a scripted or random policy; returns the file."""
+    from jaxmac.analysis.animation import animate
+    from jaxmac.analysis.timelines import SUFFIXES, timeline
+    from jaxmac.runs.outputs import output_file
+
+    policy = baseline_policy(given.policy, env)
+    name = f"{given.env}_{given.policy}".replace("-", "_").lower()
+    if given.timeline:
+        out = output_file(given.out or f"{name}_timeline.png", SUFFIXES)
+        timeline(env, policy, given.seed, out, f"{given.env}, {given.policy}")
+    else:
+        out = output_file(given.out or f"{name}.gif", (".gif",), writes=("episode.gif",))
+        animate(env, policy, given.seed, out)
+    return out

@@ -94,24 +94,25 @@ def _until_over(
     return loop, jax.tree.map(lambda entries: entries[computed], record)
 
 
-def play(env: Environment, policy: Policy, key: Array) -> Any:
-    """The environment states `[steps + 1, ...]` of one episode without exploration, cut at the episode's end."""
+def play(env: Environment, policy: Policy, key: Array) -> tuple[EnvState, TimeStep]:
+    """The states and timesteps `[steps + 1, ...]` of one episode without exploration, cut at the episode's end."""
     reset_key, scan_key = jax.random.split(key)
 
-    def step(loop: tuple, time: Array) -> tuple[tuple, tuple[Any, Array]]:
+    def step(loop: tuple, time: Array) -> tuple[tuple, tuple[EnvState, TimeStep]]:
         env_state, ts, carry = loop
         act_key, env_key = jax.random.split(jax.random.fold_in(scan_key, time))
         batched = jax.tree.map(lambda x: x[None], ts)
         carry, macro_actions = policy.act(act_key, carry, batched, jnp.zeros(1, jnp.float32))
         env_state, ts = env.step(env_key, env_state, macro_actions[0])
-        return (env_state, ts, carry), (env_state, ts.terminal | ts.truncated)
+        return (env_state, ts, carry), (env_state, ts)
 
     @jax.jit
-    def run(key: Array) -> tuple[Any, Any, Array]:
-        env_state, ts = env.reset(key)
-        _, (states, over) = jax.lax.scan(step, (env_state, ts, policy.initial_carry(1)), jnp.arange(env.horizon))
-        return env_state, states, over
+    def run(key: Array) -> tuple[Any, Any]:
+        first = env.reset(key)
+        _, after = jax.lax.scan(step, (*first, policy.initial_carry(1)), jnp.arange(env.horizon))
+        return first, after
 
-    first, states, over = jax.device_get(run(reset_key))
+    first, after = jax.device_get(run(reset_key))
+    over = after[1].terminal | after[1].truncated
     steps = int(over.argmax()) + 1 if over.any() else len(over)
-    return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[:steps]]), first, states)
+    return jax.tree.map(lambda a, b: jnp.concatenate([jnp.asarray(a)[None], b[:steps]]), first, after)

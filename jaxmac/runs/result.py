@@ -15,6 +15,7 @@ import numpy as np
 from jaxmac import envs
 from jaxmac.algorithms import Algorithm, make_algorithm
 from jaxmac.analysis.animation import Animation, animate
+from jaxmac.analysis.timelines import SUFFIXES, timeline
 from jaxmac.envs.environment import Environment
 from jaxmac.hyper import Hyper, hyper_of
 from jaxmac.record.policy import Policy
@@ -119,6 +120,18 @@ class Result:
         if path is not None:
             path = output_file(path, (".gif",), writes=("episode.gif",))
         return animate(self.env, self.policy(member), seed, path)
+
+    def timeline(self, member: int = 0, path: str | os.PathLike | None = None, seed: int = 0) -> Any:
+        """A matplotlib Figure of who runs which macro-action when, in the episode that `render` shows.
+
+        With `path` it is also written there. Raises ValueError or OSError as `render` does; allowed are .png, .svg
+        and .pdf.
+        """
+        if path is not None:
+            path = output_file(path, SUFFIXES)
+        policy = self.policy(member)
+        title = f"{self.config['algorithm']} on {self.config['env']}, seed {self.members[member]['seed']}"
+        return timeline(self.env, policy, seed, path, title)
 
 
 def members_alike(result: Result) -> dict[str, list[int]]:

@@ -62,6 +62,8 @@ def test_commands_on_a_finished_run(trained, tmp_path, capsys):
     assert main(["eval", str(out), "--episodes", "3", "--member", "1"]) == 0
     assert main(["render", str(out), "--member", "1", "--out", str(tmp_path / "x.gif")]) == 0
     assert (tmp_path / "x.gif").read_bytes()[:4] == b"GIF8"
+    assert main(["render", str(out), "--timeline"]) == 0
+    assert (out / "timeline.png").stat().st_size > 5000
     assert main(["plot", str(out), str(out), "--out", str(tmp_path / "x.png")]) == 0
     assert (tmp_path / "x.png").stat().st_size > 5000
 

@@ -1,0 +1,46 @@
+"""The strip of macro-actions: bars cover every step of every agent, and the episode is the one that is animated."""
+
+import numpy as np
+import pytest
+
+import jaxmac
+from jaxmac.analysis.timelines import Bar, bars
+from jaxmac.cli.main import main
+
+
+def test_bars_by_hand():
+    action = np.array([[1, 0], [1, 0], [2, 0], [2, 3]])
+    ended = np.array([[False, True], [True, True], [False, True], [False, True]])
+    assert list(bars(action, ended)) == [
+        Bar(0, 1, 0, 2, False),
+        Bar(0, 2, 2, 4, True),
+        Bar(1, 0, 0, 1, False),
+        Bar(1, 0, 1, 2, False),
+        Bar(1, 0, 2, 3, False),
+        Bar(1, 3, 3, 4, False),
+    ]
+
+
+def test_the_script_of_box_pushing():
+    env = jaxmac.make("BoxPushing-10")
+    figure = jaxmac.timeline(env, jaxmac.scripted_policy(env))
+    axes = figure.axes[0]
+    assert axes.get_title() == "BoxPushing-10, return 98.9 in 11 timesteps"
+    assert [patch.get_width() for patch in axes.patches] == [7, 4, 7, 4]
+    assert [text.get_text() for text in axes.texts][-1] == "+99.9"
+    assert figure._repr_png_()[:4] == b"\x89PNG"
+
+
+def test_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["render", "--env", "BoxPushing-10", "--timeline"]) == 0
+    assert capsys.readouterr().out == "boxpushing_10_scripted_timeline.png\n"
+    assert (tmp_path / "boxpushing_10_scripted_timeline.png").stat().st_size > 5000
+    assert main(["render", "--env", "BoxPushing-10", "--timeline", "--out", "x.gif"]) == 2
+    assert "allowed: .png, .svg, .pdf" in capsys.readouterr().err
+
+
+def test_a_seed_out_of_range_is_refused():
+    env = jaxmac.make("BoxPushing-10")
+    with pytest.raises(ValueError, match="seed"):
+        jaxmac.timeline(env, jaxmac.scripted_policy(env), seed=-1)
