@@ -116,9 +116,9 @@ def _draw_rewards(axes: Any, reward: np.ndarray) -> None:
     """Mark the rewards that differ from the most frequent one by a line through the strip and their value."""
     values, counts = np.unique(reward, return_counts=True)
     usual = values[counts.argmax()]
-    last = -np.inf
+    last = -float("inf")
     for step in np.flatnonzero(reward != usual):
-        end = step + 1  # a reward comes at the end of its step
+        end = int(step) + 1  # a reward comes at the end of its step
         axes.plot([end, end], [-0.5, axes.get_ylim()[0]], color="0.25", linewidth=0.8, linestyle=":", zorder=0)
         if end - last >= 0.04 * len(reward):  # else it would cover the one before
             axes.text(end, -0.6, f"{reward[step]:+.4g}", ha="center", fontsize=8, color="0.15")
