@@ -1,0 +1,129 @@
+"""Exported policies read back: a folder that `export_policy` wrote acts as a `Policy` again, on any device."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jaxmac.envs.environment import Environment, TimeStep
+from jaxmac.export.description import RECURRENT, ExportedNetwork, act_function
+from jaxmac.networks.agent import UtilityNetwork
+from jaxmac.record.policy import Policy, uniform_available
+
+
+def load_policy(folder: str | os.PathLike, env: Environment) -> Policy:
+    """The policy in a folder written by `export_policy`, for `jaxmac.evaluate_policy`, `jaxmac.animate` and the like.
+
+    It is greedy; with probability `epsilon` an agent that must choose takes a random macro-action instead.
+
+    Args:
+        folder: it holds a folder for each agent, or one for the team.
+        env: the environment to act in; its agents must have the observations and macro-actions of the exported ones.
+
+    Raises:
+        ValueError: `folder` holds no exported policy, one for other agents than those of `env`, or one that acts at
+            every primitive step (ToMacVF), which only the exported files themselves can run.
+    """
+    networks = [read_network(path) for path in sorted(Path(folder).glob("*/policy.json"))]
+    if not networks:
+        raise ValueError(f"{folder} holds no exported policy: no folder in it has a policy.json")
+    networks.sort(key=lambda network: network.description["agent"] or 0)
+    for network in networks:
+        _check(Path(folder), network.description, env)
+    found = {network.description["agent"] for network in networks}
+    if found != {None} and found != set(range(env.num_agents)):
+        missing = sorted(set(range(env.num_agents)) - found)
+        raise ValueError(f"{folder} lacks the policies of agents {missing}")
+    return _policy(networks, env)
+
+
+def read_network(path: Path) -> ExportedNetwork:
+    """The network that policy.json at `path` and weights.npz beside it describe."""
+    description = json.loads(path.read_text(encoding="utf-8"))
+    with np.load(path.with_name("weights.npz"), allow_pickle=False) as file:
+        weights = {name: file[name] for name in file.files}
+    params: dict[str, Any] = {}
+    for name, array in weights.items():
+        layer, _, weight = name.partition(".")
+        params.setdefault(layer, {})[weight] = array
+    layers = description["layers"]
+    memories = {layer["kind"]: module for module, layer in RECURRENT.items()}
+    last = layers[-1]
+    network = UtilityNetwork(
+        actions=int(np.prod(description["num_actions"])),
+        hidden_size=description["hidden"]["shape"][0],
+        layer_size=weights["encode_0.kernel"].shape[1],
+        decode_size=weights["decode.kernel"].shape[1],
+        layers=sum(layer["name"].startswith("encode_") for layer in layers),
+        dueling=("centred" if last["centred"] else "raw") if last["kind"] == "dueling" else "none",
+        memory=next(memories[layer["kind"]] for layer in layers if layer["kind"] in memories),
+        layer_norm=any("norm" in layer for layer in layers),
+    )
+    return ExportedNetwork(network, params, description)
+
+
+def _check(folder: Path, about: dict[str, Any], env: Environment) -> None:
+    """Raise ValueError unless an agent of `env` has the observation and macro-actions of the exported one."""
+    trained_on = about["environment"]["id"]
+    if about["when"] == "every_step":
+        raise ValueError(f"{folder} acts at every primitive step: run it with its run_policy.py")
+    sizes = sum(env.obs_sizes) if about["team"] else env.obs_sizes[about["agent"]]
+    names = env.action_names if about["team"] else env.action_names[about["agent"]]
+    wanted = about["agents"], about["arguments"]["observation"]["shape"], about["macro_actions"]
+    found = env.num_agents, [sizes], json.loads(json.dumps(names))
+    for what, trained, here in zip(("agents", "observation", "macro-actions"), wanted, found, strict=True):
+        if trained != here:
+            raise ValueError(f"{folder} was trained on {trained_on} with {what} {trained}; {env.name} has {here}")
+
+
+def _policy(networks: list[ExportedNetwork], env: Environment) -> Policy:
+    """The team that consists of these networks, or of the only one, which decides for all."""
+    team = networks[0].description["team"]
+    acts = [jax.vmap(act_function(network)) for network in networks]
+
+    def initial_carry(batch: int) -> list[Float[Array, "batch h"]]:
+        return [jnp.zeros((batch, *network.description["hidden"]["shape"])) for network in networks]
+
+    def act(
+        key: Array, carry: list[Array], timestep: TimeStep, epsilon: Float[Array, "batch"]
+    ) -> tuple[list[Array], Int[Array, "batch agents"]]:
+        chosen, hidden = [], []
+        must_choose = timestep.ended
+        for network, function, before in zip(networks, acts, carry, strict=True):
+            agent = network.description["agent"]
+            given = _arguments(timestep, env, agent)
+            choice, after, _ = function(before, *(given[name] for name in network.description["arguments"]))
+            asked = must_choose.any(1) if team else must_choose[:, agent]
+            hidden.append(jnp.where(asked[:, None], after, before))
+            chosen.append(choice)
+        greedy = chosen[0] if team else jnp.stack(chosen, axis=1)
+        explore_key, choice_key = jax.random.split(key)
+        explores = jax.random.uniform(explore_key, greedy.shape) < epsilon[:, None]
+        return hidden, jnp.where(explores, uniform_available(choice_key, timestep.avail), greedy)
+
+    return Policy(initial_carry, act)
+
+
+def _arguments(timestep: TimeStep, env: Environment, agent: int | None) -> dict[str, Array]:
+    """What an exported policy may ask for, each `[batch, ...]`: that of one agent, or of the whole team (None)."""
+    obs = timestep.macro_obs.astype(jnp.float32)
+    if agent is None:
+        observations = [obs[:, index, :size] for index, size in enumerate(env.obs_sizes)]
+        return {
+            "observation": jnp.concatenate(observations, axis=-1),
+            "available": timestep.avail,
+            "last_macro_action": timestep.macro_action,
+            "must_choose": timestep.ended,
+        }
+    return {
+        "observation": obs[:, agent, : env.obs_sizes[agent]],
+        "available": timestep.avail[:, agent, : env.num_actions[agent]],
+        "last_macro_action": timestep.macro_action[:, agent],
+    }

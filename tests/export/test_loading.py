@@ -1,0 +1,61 @@
+"""Exported policies read back act as the policies that were exported."""
+
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support.exported import CASES, QUICK, made
+
+import jaxmac
+from jaxmac.export.loading import load_policy
+from jaxmac.record.rollout import rollout
+
+LOADED = [name for name in CASES if not name.startswith("tomacvf") and not name.startswith("parallel")]
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in LOADED]
+)
+def test_a_loaded_policy_plays_the_episodes_of_the_exported_one(name, tmp_path):
+    env, policy, out = made(name, tmp_path)
+    loaded = load_policy(out, env)
+    greedy = policy._replace(act=policy.act_greedily or policy.act)
+    episodes = [
+        jax.jit(lambda key, policy=each: rollout(env, policy, key, jnp.zeros(6)))(jax.random.key(3))
+        for each in (greedy, loaded)
+    ]
+    assert len(np.unique(episodes[0].macro_action)) > 1
+    for name in ("macro_action", "mask", "reward"):
+        np.testing.assert_array_equal(*(getattr(episode, name) for episode in episodes))
+
+
+def test_with_epsilon_it_explores(tmp_path):
+    env, _, out = made("avf", tmp_path)
+    loaded = load_policy(out, env)
+    played = [
+        jax.jit(rollout, static_argnums=(0, 1))(env, loaded, jax.random.key(0), jnp.full(8, epsilon))
+        for epsilon in (0.0, 1.0)
+    ]
+    used = [len(np.unique(np.asarray(episode.macro_action)[np.asarray(episode.mask)])) for episode in played]
+    assert used[1] == env.max_actions > used[0]
+
+
+def test_what_is_no_policy_for_this_environment_is_refused(tmp_path):
+    env, _, out = made("avf", tmp_path)
+    with pytest.raises(ValueError, match="holds no exported policy"):
+        load_policy(tmp_path / "nothing", env)
+    with pytest.raises(ValueError, match=r"trained on BoxPushing-4 with agents 2; Warehouse-T has 3"):
+        load_policy(out, jaxmac.make("Warehouse-T"))
+    shutil.rmtree(out / "agent_1")
+    with pytest.raises(ValueError, match=r"lacks the policies of agents \[1\]"):
+        load_policy(out, env)
+    about = json.loads((out / "agent_0/policy.json").read_text())
+    about["macro_actions"][0] = "fly"
+    (out / "agent_0/policy.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match="macro-actions .*fly"):
+        load_policy(out, env)
+    with pytest.raises(ValueError, match="at every primitive step"):
+        load_policy(made("tomacvf", tmp_path).out, env)
