@@ -25,7 +25,7 @@ from .analysis import animate, timeline
 from .config import setting
 from .envs import check_environment, list_environments, make, register_environment
 from .evaluation import compare, evaluate, evaluate_policy
-from .export import export_policy
+from .export import export_policy, load_policy
 from .mixers import MixerInputs, check_mixer, register_mixer
 from .networks import register_memory
 from .processes.joining import initialize_distributed, use_cpu_devices
@@ -64,6 +64,7 @@ __all__ = [
     "list_environments",
     "load",
     "load_plugins",
+    "load_policy",
     "make",
     "make_train",
     "mixers",

@@ -13,7 +13,8 @@ from rich.markup import escape
 
 from jaxmac import envs
 from jaxmac.cli.parsing import documented, given_env_options, make_arguments_class, parse, peek, refuse_given
-from jaxmac.record.policy import BASELINES, baseline_policy
+from jaxmac.cli.render import POLICIES
+from jaxmac.record.policy import BASELINES
 
 
 def _eval_class(env_id: str | None) -> type:
@@ -31,7 +32,7 @@ def _eval_class(env_id: str | None) -> type:
         ),
         ("best", documented(bool, "the learner of each member's best evaluation instead of the last one"), False),
         ("env", documented(str | None, "environment to evaluate in (default: the one trained on)"), None),
-        ("policy", documented(str | None, "without a run: " + " or ".join(BASELINES)), None),
+        ("policy", documented(str | None, "without a run: " + POLICIES), None),
         ("gamma", documented(float, "without a run: the discount"), 0.99),
         ("durations", documented(bool, "print how long macro-actions took"), False),
         ("json", documented(bool, "print everything, durations included, as one line of JSON"), False),
@@ -43,6 +44,7 @@ def _eval_class(env_id: str | None) -> type:
 def command_eval(arguments: Sequence[str]) -> int:
     """Print a table, or JSON, with returns, success and length of each member."""
     from jaxmac.evaluation.episodes import evaluate, evaluate_policy
+    from jaxmac.export.zoo import policy_by_name
 
     env_id = peek(arguments, "--env", "") or _trained_on(arguments)
     given = parse("eval", _eval_class(env_id), arguments)
@@ -54,10 +56,11 @@ def command_eval(arguments: Sequence[str]) -> int:
         rows = evaluate(given.run, given.episodes, given.seed, given.member, env_options=options, **settings)
     elif given.env is not None:
         why = "is for a run: scripted and random policies have neither members nor probabilities"
-        refuse_given(arguments, ["--member", "--best", "--greedy", "--epsilon"], why)
-        env = envs.make(given.env, **options)
         name = given.policy or "scripted"
-        policy = baseline_policy(name, env)
+        flags = ["--member", "--best", "--greedy", *(["--epsilon"] if name in BASELINES else [])]
+        refuse_given(arguments, flags, why)
+        env = envs.make(given.env, **options)
+        policy = policy_by_name(name, env)
         row = evaluate_policy(env, policy, given.episodes, given.seed, gamma=given.gamma, epsilon=given.epsilon)
         rows = [{"policy": name, **row}]
     else:

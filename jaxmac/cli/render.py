@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,9 @@ import tyro
 
 from jaxmac import envs
 from jaxmac.cli.parsing import documented, given_env_options, make_arguments_class, parse, peek, refuse_given
-from jaxmac.record.policy import BASELINES, baseline_policy
+from jaxmac.record.policy import BASELINES
+
+POLICIES = ", ".join(BASELINES) + ", zoo, zoo:ALGORITHM or the folder of an exported policy"
 
 
 def _render_class(env_id: str | None) -> type:
@@ -19,7 +22,7 @@ def _render_class(env_id: str | None) -> type:
         ("run", Annotated[Path | None, tyro.conf.Positional], None),
         ("member", documented(int, "index of the member"), 0),
         ("env", documented(str | None, "without a run: an environment id"), None),
-        ("policy", documented(str, "without a run: " + " or ".join(BASELINES)), "scripted"),
+        ("policy", documented(str, "without a run: " + POLICIES), "scripted"),
         ("seed", documented(int, "seed of the episode"), 0),
         ("timeline", documented(bool, "draw who runs which macro-action when, instead of an animation"), False),
         ("out", documented(Path | None, "file to write (default: in RUN, or named ENV_POLICY)"), None),
@@ -57,10 +60,11 @@ def _without_a_run(given: Any, env: envs.Environment) -> Path:
     """Draw an episode of a scripted or random policy; returns the file."""
     from jaxmac.analysis.animation import animate
     from jaxmac.analysis.timelines import SUFFIXES, timeline
+    from jaxmac.export.zoo import policy_by_name
     from jaxmac.runs.outputs import output_file
 
-    policy = baseline_policy(given.policy, env)
-    name = f"{given.env}_{given.policy}".replace("-", "_").lower()
+    policy = policy_by_name(given.policy, env)
+    name = re.sub(r"\W+", "_", f"{given.env}_{Path(given.policy).name}").lower()
     if given.timeline:
         out = output_file(given.out or f"{name}_timeline.png", SUFFIXES)
         timeline(env, policy, given.seed, out, f"{given.env}, {given.policy}")

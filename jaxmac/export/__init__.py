@@ -4,5 +4,7 @@
 """
 
 from jaxmac.export.folder import export_policy, write_policy
+from jaxmac.export.loading import load_policy
+from jaxmac.export.zoo import policy_by_name
 
-__all__ = ["export_policy", "write_policy"]
+__all__ = ["export_policy", "load_policy", "policy_by_name", "write_policy"]

@@ -19,13 +19,13 @@ from jaxmac.record.policy import Policy, uniform_available
 
 
 def load_policy(folder: str | os.PathLike, env: Environment) -> Policy:
-    """The policy in a folder written by `export_policy`, for `jaxmac.evaluate_policy`, `jaxmac.animate` and the like.
+    """The policy in a folder that `export_policy` wrote, for `evaluate_policy`, `animate`, `timeline` and the like.
 
     It is greedy; with probability `epsilon` an agent that must choose takes a random macro-action instead.
 
     Args:
         folder: it holds a folder for each agent, or one for the team.
-        env: the environment to act in; its agents must have the observations and macro-actions of the exported ones.
+        env: the environment to act in; its agents have the observations and macro-actions of the exported ones.
 
     Raises:
         ValueError: `folder` holds no exported policy, one for other agents than those of `env`, or one that acts at

@@ -55,7 +55,7 @@ def test_what_is_no_policy_for_this_environment_is_refused(tmp_path):
     about = json.loads((out / "agent_0/policy.json").read_text())
     about["macro_actions"][0] = "fly"
     (out / "agent_0/policy.json").write_text(json.dumps(about))
-    with pytest.raises(ValueError, match="macro-actions .*fly"):
+    with pytest.raises(ValueError, match=r"macro-actions .*fly"):
         load_policy(out, env)
     with pytest.raises(ValueError, match="at every primitive step"):
         load_policy(made("tomacvf", tmp_path).out, env)

@@ -1,0 +1,103 @@
+"""The zoo: the best member of each run given, as an exported policy in experiments/zoo.
+
+    python -m experiments.make_zoo runs/experiments/tasks/warehouse_d/avf-qmix ...
+
+A team replaces the one of the same task and algorithm if it is better. The return that is stored is the mean of
+EPISODES greedy episodes of seed 0, which a test plays again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import jaxmac
+from experiments.common import slug
+from jaxmac.analysis import final_returns
+from jaxmac.export.loading import load_policy
+from jaxmac.export.zoo import ZOO
+
+EPISODES = 64
+
+
+def main() -> None:
+    """Add the best member of each run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+", help="run directories of jaxmac.train")
+    for run in parser.parse_args().runs:
+        entry = add(run)
+        print(f"{entry['env']}, {entry['algorithm']}, seed {entry['seed']}: {entry['return']:.4g}")
+
+
+def add(run: Path) -> dict[str, Any]:
+    """Export the best member of `run`, keep the better of it and what is there; returns what is there then."""
+    result = jaxmac.load(run)
+    config = result.config
+    member = int(np.argmax(final_returns(result.metrics["eval_return"])))
+    folder = f"{slug(config['env'])}/{config['algorithm']}"
+    draft = ZOO / "draft"
+    jaxmac.export_policy(result, member, draft, best=True, overwrite=True)
+    _leave_out_stablehlo(draft)
+    options = config["env_options"]
+    entry = {
+        "env": config["env"],
+        "env_options": options,
+        "algorithm": config["algorithm"],
+        "seed": result.members[member]["seed"],
+        "episodes": config["episodes"],
+        "return": evaluated(draft, config["env"], options),
+        "folder": folder,
+        "command": command(config, result.members[member]["seed"]),
+        "jaxmac": jaxmac.__version__,
+    }
+    index = read()
+    teams = {team["algorithm"]: team for team in index.get(config["env"], [])}
+    before = teams.get(config["algorithm"])
+    if before is None or entry["return"] > before["return"]:
+        shutil.rmtree(ZOO / folder, ignore_errors=True)
+        (ZOO / folder).parent.mkdir(parents=True, exist_ok=True)
+        draft.rename(ZOO / folder)
+        teams[config["algorithm"]] = entry
+        index[config["env"]] = sorted(teams.values(), key=lambda team: -team["return"])
+        (ZOO / "index.json").write_text(json.dumps(dict(sorted(index.items())), indent=1) + "\n", encoding="utf-8")
+    shutil.rmtree(draft, ignore_errors=True)
+    return teams[config["algorithm"]]
+
+
+def _leave_out_stablehlo(folder: Path) -> None:
+    """Remove the largest file of each exported network; NumPy and `load_policy` do without it."""
+    for path in folder.rglob("policy.jax_export"):
+        path.unlink()
+    for path in folder.rglob("policy.json"):
+        about = json.loads(path.read_text(encoding="utf-8"))
+        del about["jax_export"]
+        path.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def read() -> dict[str, list[dict[str, Any]]]:
+    """The index, empty where there is none yet."""
+    path = ZOO / "index.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def evaluated(folder: Path, env_id: str, options: dict[str, Any]) -> float:
+    """Mean return of an exported team in EPISODES greedy episodes of seed 0."""
+    env = jaxmac.make(env_id, **options)
+    played = jaxmac.evaluate_policy(env, load_policy(folder, env), EPISODES, seed=0)
+    return float(f"{played['mean']:.6g}")
+
+
+def command(config: dict[str, Any], seed: int) -> str:
+    """The command that trains this member with its preset."""
+    options = "".join(f" --env-options.{name.replace('_', '-')} {x}" for name, x in config["env_options"].items())
+    names = f"--env {config['env']}{options} --algorithm {config['algorithm']} --preset {config['preset']}"
+    return f"jaxmac train {names} --seeds {seed}, --episodes {config['episodes']}"
+
+
+if __name__ == "__main__":
+    main()

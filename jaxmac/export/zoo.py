@@ -1,0 +1,61 @@
+"""Trained teams that come with the repository, and policies by name: random, scripted, zoo or a folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jaxmac.envs.environment import Environment
+from jaxmac.errors import nearest
+from jaxmac.export.loading import load_policy
+from jaxmac.record.policy import BASELINES, Policy, baseline_policy
+
+ZOO = Path(__file__).parents[2] / "experiments" / "zoo"  # of a checkout; a wheel does not hold it
+NAMES = (*BASELINES, "zoo", "zoo:ALGORITHM")
+
+
+def policy_by_name(name: str, env: Environment) -> Policy:
+    """A policy for `env` by the name that `--policy` takes.
+
+    Args:
+        name: "random", "scripted", "zoo" (the best trained team for `env`), "zoo:ALGORITHM" (that algorithm's), or
+            a folder that `export_policy` wrote.
+        env: the environment to act in.
+
+    Raises:
+        ValueError: the name is unknown, there is no such team, or it was trained for other agents.
+    """
+    if name in BASELINES:
+        return baseline_policy(name, env)
+    kind, _, algorithm = name.partition(":")
+    if kind == "zoo":
+        entry = zoo_entry(env, algorithm)
+        return load_policy(ZOO / entry["folder"], env)
+    if Path(name).is_dir():
+        return load_policy(name, env)
+    raise ValueError(f"unknown policy {name!r} (not the folder of an exported one either); {nearest(name, NAMES)}")
+
+
+def zoo_index() -> dict[str, list[dict[str, Any]]]:
+    """Environment id -> its trained teams, the best first: algorithm, folder, seed, return, episodes and command.
+
+    Raises ValueError where the repository is not at hand.
+    """
+    path = ZOO / "index.json"
+    if not path.exists():
+        raise ValueError(
+            "the zoo is in the repository (experiments/zoo), not in the package; give a policy's folder"
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def zoo_entry(env: Environment, algorithm: str = "") -> dict[str, Any]:
+    """The best team for `env`, or that of `algorithm`; raises ValueError if there is none."""
+    index = zoo_index()
+    if env.name not in index:
+        raise ValueError(f"the zoo has no team for {env.name}; {nearest(env.name, index)}")
+    teams = {entry["algorithm"]: entry for entry in reversed(index[env.name])}
+    if algorithm and algorithm not in teams:
+        raise ValueError(f"the zoo has no {algorithm} for {env.name}; {nearest(algorithm, teams)}")
+    return teams[algorithm] if algorithm else index[env.name][0]

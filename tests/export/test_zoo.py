@@ -1,0 +1,91 @@
+"""Every team of the zoo earns what the index says; what is asked for by name is found or refused in one line."""
+
+import json
+
+import pytest
+
+import jaxmac
+from experiments import make_zoo
+from experiments.make_zoo import EPISODES
+from jaxmac.cli.main import main
+from jaxmac.export import policy_by_name, zoo
+from jaxmac.export.zoo import zoo_index
+
+TEAMS = [team for teams in zoo_index().values() for team in teams]
+QUICK = {"BoxPushing-14"}
+
+
+@pytest.mark.parametrize(
+    "team",
+    [
+        pytest.param(
+            team,
+            id=f"{team['env']}-{team['algorithm']}",
+            marks=() if team["env"] in QUICK else pytest.mark.slow,
+        )
+        for team in TEAMS
+    ],
+)
+def test_a_team_earns_its_recorded_return(team):
+    env = jaxmac.make(team["env"], **team["env_options"])
+    played = jaxmac.evaluate_policy(env, policy_by_name(f"zoo:{team['algorithm']}", env), EPISODES, seed=0)
+    assert played["mean"] == pytest.approx(team["return"], rel=0.01)
+
+
+def test_the_index_is_sorted_and_small():
+    for teams in zoo_index().values():
+        returns = [team["return"] for team in teams]
+        assert returns == sorted(returns, reverse=True)
+    files = [path for path in zoo.ZOO.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 3e6
+    folders = {path.parent.parent.relative_to(zoo.ZOO).as_posix() for path in files if path.name == "policy.json"}
+    assert folders == {team["folder"] for team in TEAMS}
+
+
+def test_render_and_eval_take_the_zoo(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["render", "--env", "BoxPushing-14", "--policy", "zoo"]) == 0
+    assert (tmp_path / "boxpushing_14_zoo.gif").read_bytes()[:4] == b"GIF8"
+    capsys.readouterr()
+    assert main(["eval", "--env", "BoxPushing-14", "--policy", "zoo", "--episodes", "8", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["mean"] == pytest.approx(98.3, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("env", "policy", "message"),
+    [
+        (
+            "BoxPushing-14",
+            "zo",
+            "unknown policy 'zo' (not the folder of an exported one either); did you mean zoo?",
+        ),
+        ("BoxPushing-14", "zoo:avf-qmi", "the zoo has no avf-qmi for BoxPushing-14; did you mean avf-qmix?"),
+        ("BoxPushing-4", "zoo", "the zoo has no team for BoxPushing-4"),
+    ],
+)
+def test_what_is_unknown_is_refused(env, policy, message):
+    with pytest.raises(ValueError, match="zo") as caught:
+        policy_by_name(policy, jaxmac.make(env))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_team_whose_environment_has_changed_is_refused():
+    with pytest.raises(ValueError, match=r"trained on BoxPushing-14 with agents 2; .* has 3"):
+        policy_by_name("zoo", jaxmac.make("BoxPushing-14", num_agents=3))
+
+
+def test_a_better_team_replaces_a_worse_one_only(tmp_path, monkeypatch):
+    for module in (zoo, make_zoo):
+        monkeypatch.setattr(module, "ZOO", tmp_path / "zoo")
+    (tmp_path / "zoo").mkdir()
+    settings = {"episodes": 48, "num_envs": 8, "eval_every": 16, "eval_episodes": 4, "learning_starts": 16}
+    settings |= {"batch_size": 4, "replay_episodes": 64, "hidden_size": 8, "progress": False}
+    jaxmac.train("avf-vdn", "BoxPushing-4", seeds=2, out=tmp_path / "run", **settings)
+    first = make_zoo.add(tmp_path / "run")
+    assert first["folder"] == "box_pushing_4/avf-vdn" and "--seeds " in first["command"]
+    assert make_zoo.read()["BoxPushing-4"] == [first]
+    monkeypatch.setattr(make_zoo, "evaluated", lambda *_: first["return"] - 1)
+    assert make_zoo.add(tmp_path / "run") == first
+    monkeypatch.setattr(make_zoo, "evaluated", lambda *_: first["return"] + 1)
+    assert make_zoo.add(tmp_path / "run")["return"] == first["return"] + 1
+    assert not (tmp_path / "zoo/draft").exists()
