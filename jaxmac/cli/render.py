@@ -60,14 +60,14 @@ def _without_a_run(given: Any, env: envs.Environment) -> Path:
     """Draw an episode of a scripted or random policy; returns the file."""
     from jaxmac.analysis.animation import animate
     from jaxmac.analysis.timelines import SUFFIXES, timeline
-    from jaxmac.export.zoo import policy_by_name
+    from jaxmac.export.zoo import policy_by_name, policy_title
     from jaxmac.runs.outputs import output_file
 
     policy = policy_by_name(given.policy, env)
     name = re.sub(r"\W+", "_", f"{given.env}_{Path(given.policy).name}").lower()
     if given.timeline:
         out = output_file(given.out or f"{name}_timeline.png", SUFFIXES)
-        timeline(env, policy, given.seed, out, f"{given.env}, {given.policy}")
+        timeline(env, policy, given.seed, out, f"{given.env}, {policy_title(given.policy, env)}")
     else:
         out = output_file(given.out or f"{name}.gif", (".gif",), writes=("episode.gif",))
         animate(env, policy, given.seed, out)

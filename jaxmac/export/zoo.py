@@ -37,6 +37,15 @@ def policy_by_name(name: str, env: Environment) -> Policy:
     raise ValueError(f"unknown policy {name!r} (not the folder of an exported one either); {nearest(name, NAMES)}")
 
 
+def policy_title(name: str, env: Environment) -> str:
+    """What `policy_by_name` returns for a name, in words for a figure."""
+    kind, _, algorithm = name.partition(":")
+    if kind != "zoo":
+        return Path(name).name
+    entry = zoo_entry(env, algorithm)
+    return f"{entry['algorithm']}, seed {entry['seed']}"
+
+
 def zoo_index() -> dict[str, list[dict[str, Any]]]:
     """Environment id -> its trained teams, the best first: algorithm, folder, seed, return, episodes and command.
 
