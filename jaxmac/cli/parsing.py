@@ -18,6 +18,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import tyro
 
 from jaxmac import envs
+from jaxmac.cli.words import option_types, spell_switches, wrong_value
 from jaxmac.errors import nearest
 
 PLUGIN_HELP = "Like every command it also takes --plugin MODULE (repeatable): a module that registers parts."
@@ -43,23 +44,30 @@ def parse(
         SystemExit: help was asked for and printed.
     """
     _refuse_repeated(arguments, arguments_class)
-    stderr = io.StringIO()
+    stderr, kinds = io.StringIO(), option_types(arguments_class)
+    hint = f"(`jaxmac {command} --help`)"
+    try:
+        words = spell_switches(arguments, kinds)
+    except ValueError as error:
+        raise ValueError(f"{error} {hint}") from None
     try:
         with contextlib.redirect_stderr(stderr):
             parsed, unknown = tyro.cli(  # type: ignore[var-annotated]
                 arguments_class,
                 prog=f"jaxmac {command}",
                 description=f"{arguments_class.__doc__}\n\n{PLUGIN_HELP}",
-                args=list(arguments),
+                args=words,
                 return_unknown_args=True,
             )
     except SystemExit as exit:
         if not exit.code:  # --help
             raise
-        raise ValueError(f"{_one_line(stderr.getvalue())} (`jaxmac {command} --help`)") from None
+        wrong = wrong_value(arguments, kinds) or _one_line(stderr.getvalue())
+        raise ValueError(f"{wrong} {hint}") from None
     if unknown:
-        close = nearest(unknown[0], sorted(_flags(arguments_class)))
-        raise ValueError(explain(unknown[0]) or f"unknown option {unknown[0]!r} of `jaxmac {command}`; {close}")
+        word = unknown[0].partition("=")[0] if unknown[0].startswith("--") else unknown[0]
+        close = nearest(word, sorted(kinds))
+        raise ValueError(explain(word) or f"unknown option {word!r} of `jaxmac {command}`; {close}")
     return parsed
 
 
@@ -97,16 +105,6 @@ def _one_line(message: str) -> str:
     lines = [line.strip("│ ") for line in message.splitlines() if line.startswith("│")]
     text = " ".join(itertools.takewhile(lambda line: not line.startswith("──"), lines))
     return " ".join(text.split()) or " ".join(message.split())
-
-
-def _flags(arguments_class: type, prefix: str = "--") -> list[str]:
-    """All options of a dataclass, those of nested dataclasses as `--outer.inner`."""
-    flags = []
-    for field in dataclasses.fields(arguments_class):
-        inner = field.default_factory if dataclasses.is_dataclass(field.default_factory) else None
-        name = prefix + field.name.replace("_", "-")
-        flags += _flags(inner, f"{name}.") if inner else [name]
-    return flags
 
 
 def make_arguments_class(
