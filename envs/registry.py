@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -127,6 +128,11 @@ def list_ids() -> tuple[str, ...]:
 def module_of(env_id: str) -> str:
     """The module that registered the id; importing it makes the id known. Raises ValueError for an unknown id."""
     return _find(env_id).module
+
+
+def description_of(env_id: str) -> str:
+    """The docstring of the class or function that builds an environment. Raises ValueError for an unknown id."""
+    return inspect.getdoc(underlying(_find(env_id).factory)) or ""
 
 
 def make(env_id: str, **options: Any) -> Environment:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-# What users of JaxMARL, PyMARL, EPyMARL, Mava and other libraries type -> our names, those that apply are suggested.
+# What users of JaxMARL, PyMARL, EPyMARL, Mava and other libraries type -> our names.
 SYNONYMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("lr", "step_size"), ("learning_rate", "actor_learning_rate", "critic_learning_rate")),
     **dict.fromkeys(("actor_lr", "policy_lr"), ("actor_learning_rate",)),

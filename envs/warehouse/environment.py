@@ -48,7 +48,7 @@ WIDTH, HEIGHT = 7.0, 5.0  # quirk 8: what places are divided by in the global st
 
 
 class Warehouse(Environment):
-    """Warehouse Tool Delivery with macro-actions (sections 1 to 12), for any `Layout`.
+    """Warehouse Tool Delivery with macro-actions (sections 1 to 12; any `Layout`).
 
     `best_known_return` is what `script` earns, undiscounted; None where there is no script.
     """

@@ -20,7 +20,7 @@ from jaxmac.envs.warehouse.state import Manipulator, Mobiles, Physics
 
 
 class PrimitiveWarehouse(Warehouse):
-    """The same simulator; what does not last one step is done by choosing the same action again and again."""
+    """Warehouse Tool Delivery with actions of one step; what takes longer is chosen again and again."""
 
     def __init__(
         self,

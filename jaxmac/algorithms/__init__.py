@@ -37,7 +37,22 @@ __all__ = [
 ]
 
 
-def _with_mixer(module: ModuleType, config: type, presets: ModuleType, mixer: str) -> AlgorithmSpec:
+# What each baseline learns from; docs/algorithms.md says more.
+SUMMARIES = {
+    "mac-dec-q": "MacDec-Q: each agent's own rows, its own Q-network",
+    "mac-cen-q": "MacCen-Q: joint rows, one centralised Q-network that also acts",
+    "mac-dec-ddrqn": "MacDec-DDRQN: own and joint rows, a centralised network chooses the target's macro-actions",
+    "parallel-mac-dec-ddrqn": "Parallel-MacDec-DDRQN: as MacDec-DDRQN, each network with its own episodes",
+    "mac-iac": "Mac-IAC: own rows, an actor and a critic for each agent",
+    "mac-cac": "Mac-CAC: joint rows, one joint actor and critic",
+    "mac-niacc": "Mac-NIACC: own rows, one centralised critic on joint rows",
+    "mac-iaicc": "Mac-IAICC: own rows, a centralised critic for each agent",
+}
+
+
+def _with_mixer(
+    module: ModuleType, config: type, presets: ModuleType, learns_from: str, mixer: str
+) -> AlgorithmSpec:
     """The algorithm of a mixer family (AVF or ToMacVF) with the mixer `mixer`."""
     named = {"tuned": presets.tuned, "paper": presets.paper}
     return AlgorithmSpec(
@@ -45,6 +60,7 @@ def _with_mixer(module: ModuleType, config: type, presets: ModuleType, mixer: st
         partial(module.make, mixer_name=mixer),
         {name: partial(preset, mixer_name=mixer) for name, preset in named.items()},
         {f"mixer {mixer}": MIXERS[mixer].module},
+        f"{learns_from}, mixer {mixer}",
     )
 
 
@@ -53,11 +69,19 @@ def _register_baselines(make: Any, presets: ModuleType, configs: Mapping[str, ty
     named = {"tuned": presets.tuned, "reference": presets.reference, "paper": presets.reference}
     for kind, config in configs.items():
         of_kind = {name: partial(preset, kind=kind) for name, preset in named.items()}
-        ALGORITHMS.register(kind, AlgorithmSpec(config, partial(make, kind=kind), of_kind), __name__)
+        ALGORITHMS.register(
+            kind, AlgorithmSpec(config, partial(make, kind=kind), of_kind, {}, SUMMARIES[kind]), __name__
+        )
 
 
-avf_spec = partial(_with_mixer, avf, avf.AVFConfig, avf_presets)
-tomacvf_spec = partial(_with_mixer, tomacvf, tomacvf.ToMacVFConfig, tomacvf_presets)
+avf_spec = partial(_with_mixer, avf, avf.AVFConfig, avf_presets, "AVF: value factorization on joint rows")
+tomacvf_spec = partial(
+    _with_mixer,
+    tomacvf,
+    tomacvf.ToMacVFConfig,
+    tomacvf_presets,
+    "ToMacVF: value factorization on every primitive step",
+)
 ALGORITHMS.register_family("avf", MixerFamily(avf_spec, lambda mixer: True))
 # ToMacVF's attention conditions the mixer through its state, so a mixer that reads none (VDN) is left out.
 ALGORITHMS.register_family("tomacvf", MixerFamily(tomacvf_spec, lambda mixer: mixer.reads_state))

@@ -27,12 +27,14 @@ class AlgorithmSpec(NamedTuple):
         presets: name -> (environment -> values); "tuned" is the default of `jaxmac.train`. A value for a setting
             of a part that is not chosen does not apply.
         parts: the parts that its id fixes, such as {"mixer qplex": QPLEX}; their settings join the config.
+        summary: what it is, in one clause for `jaxmac list --algorithms`.
     """
 
     config: type
     make: Callable[[Environment, Any], Algorithm]
     presets: Mapping[str, Preset]
     parts: Mapping[str, Any] = {}
+    summary: str = ""
 
 
 class MixerFamily(NamedTuple):
