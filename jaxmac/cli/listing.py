@@ -77,7 +77,7 @@ def command_list(arguments: Sequence[str]) -> int:
 
 def _described_envs(wanted: bool) -> list[Row]:
     """Ids with what each environment is, its agents and its time limit."""
-    rows = []
+    rows: list[Row] = []
     for env_id in envs.list_ids() if wanted else ():
         env = envs.make(env_id)
         of = f"{env.num_agents} agents, {env.horizon} steps"

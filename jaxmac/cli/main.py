@@ -21,8 +21,8 @@ from jaxmac.errors import first_line, nearest
 
 USAGE = """usage: jaxmac COMMAND ...
 
-  list                 list environments, algorithms and presets   [--algorithm ID: its hyperparameters]
-  train                train several seeds (and swept values) together
+  list                 list environments and algorithms   [--envs, --algorithms, --algorithm ID: its settings]
+  train                train several seeds (and swept values) together   [--config FILE, --like RUN, --dry-run]
   resume RUN           continue a run that was stopped, bit for bit as if it had not been
   eval RUN             play fresh episodes, returns with intervals   [--env ID --policy scripted|random]
   render RUN           animate an episode of a learned policy   [--env ID --policy scripted|random]
@@ -155,7 +155,8 @@ def _chosen_compilation_cache(name: str, arguments: Sequence[str]) -> Iterator[N
         with without_compilation_cache():
             yield
         return
-    if name in COMPILING and not {"-h", "--help"} & set(arguments):
+    given = {word.partition("=")[0].replace("_", "-") for word in arguments}
+    if name in COMPILING and not {"-h", "--help", "--dry-run"} & given:
         use_compilation_cache()
     yield
 

@@ -205,12 +205,12 @@ def env_options_class(env_id: str) -> type:
 
 
 def parse_seeds(text: str) -> int | list[int]:
-    """`8` as a number of seeds, `3,5,8` as a list of seeds.
+    """`8` as a number of seeds, `3,5,8` as a list of seeds, `3,` as a list of one.
 
     Raises a one-line ValueError for other texts.
     """
     try:
-        return [int(part) for part in text.split(",")] if "," in text else int(text)
+        return [int(part) for part in text.removesuffix(",").split(",")] if "," in text else int(text)
     except ValueError:
         raise ValueError(f"seeds={text!r}: expected a number or a list such as 3,5,8") from None
 

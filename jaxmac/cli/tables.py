@@ -43,7 +43,7 @@ def _wrapped(row: Row, widths: Sequence[int], limit: int | None) -> list[str]:
     """The lines of a row, no longer than `limit`: the last cell beside the others where there is room, or below."""
     start = "".join(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False))
     if limit is None or len(start) + len(row[-1]) <= limit:
-        return [start + row[-1]]
+        return [(start + row[-1]).rstrip()]
     if limit - len(start) >= LEAST_TEXT:
         return textwrap.wrap(row[-1], limit, initial_indent=start, subsequent_indent=" " * len(start))
     above = textwrap.wrap(start.rstrip(), limit, subsequent_indent=BELOW)

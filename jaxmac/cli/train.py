@@ -11,6 +11,8 @@ import numpy as np
 from jaxmac import envs
 from jaxmac.algorithms.registry import ALGORITHMS, configure, owners_of, refusal
 from jaxmac.cli.devices import DeviceArguments, join_processes
+from jaxmac.cli.dry_run import print_plan
+from jaxmac.cli.layers import fitting, read_layers, words_of
 from jaxmac.cli.parsing import (
     documented,
     given_env_options,
@@ -22,51 +24,73 @@ from jaxmac.cli.parsing import (
     peek,
     refuse_given,
 )
+from jaxmac.cli.words import option_types
 from jaxmac.config import allowed, choosing_fields, field_types, part_of, settings_of
 from jaxmac.processes.collective import is_main_process
 from jaxmac.processes.joining import use_cpu_devices
 from jaxmac.runs.sinks import SINKS
 from jaxmac.training.loop import train
 
+# What a dry run shows beside the settings, with the defaults.
+RUN_DEFAULTS: dict[str, Any] = {
+    "algorithm": "avf-qplex",
+    "env": "BoxPushing-10",
+    "preset": "tuned",
+    "seeds": 8,
+    "episodes": 5000,
+    "overwrite": False,
+    "chunk": None,
+    "checkpoint_every": 10,
+    "checkpoint_replay": True,
+    "log": "",
+}
+
 
 def command_train(arguments: Sequence[str]) -> int:
     """Train, print final returns, animate an episode of the best member and return the exit status."""
-    algorithm = peek(arguments, "--algorithm", "avf-qplex")
-    env_id = peek(arguments, "--env", "BoxPushing-10")
-    preset = peek(arguments, "--preset", "tuned")
-    chosen = _chosen_parts(algorithm, arguments)
+    layers, arguments = read_layers(arguments)
+    words = [*words_of(layers), *arguments]
+    algorithm = peek(words, "--algorithm", RUN_DEFAULTS["algorithm"])
+    env_id = peek(words, "--env", RUN_DEFAULTS["env"])
+    preset = peek(words, "--preset", RUN_DEFAULTS["preset"])
+    chosen = _chosen_parts(algorithm, words)
     arguments_class, config = _train_class(algorithm, env_id, preset, chosen)
 
     def explain(flag: str) -> str | None:
         setting = flag.lstrip("-").partition("=")[0].replace("-", "_").removeprefix("no_")
         return refusal(algorithm, setting, type(config)) if owners_of(setting) else None
 
-    given = parse("train", arguments_class, arguments, explain)
-    kinds = field_types(type(config))
-    sweep = _sweep(given.sweep, kinds, arguments, explain)
+    kinds, flags = field_types(type(config)), option_types(arguments_class)
+    layers = [fitting(layer, flags, kinds.keys(), f"{algorithm} on {env_id}", explain) for layer in layers]
+    words = [*words_of(layers), *arguments]
+    given = parse("train", arguments_class, words, explain)
+    sweep = _sweep(given.sweep, kinds, words, explain)
     seeds = parse_seeds(given.seeds)
     use_cpu_devices(given.devices)
     join_processes(given)
     changed = {name: getattr(given, name) for name in kinds if getattr(given, name) != getattr(config, name)}
     changed |= chosen
     out = given.out or Path("runs") / f"{algorithm}_{env_id}".replace("-", "_").lower()
-    result = train(
-        algorithm,
-        env_id,
-        preset=preset,
-        seeds=seeds,
-        episodes=given.episodes,
-        env_options=given_env_options(env_id, given.env_options, arguments),
-        sweep=sweep or None,
-        out=out,
-        overwrite=given.overwrite,
-        chunk=given.chunk,
-        checkpoint_every=given.checkpoint_every,
-        checkpoint_replay=given.checkpoint_replay,
-        log=given.log,
-        check_environment=given.check_environment,
-        **changed,
-    )
+    options: dict[str, Any] = {
+        "preset": preset,
+        "seeds": seeds,
+        "episodes": given.episodes,
+        "env_options": given_env_options(env_id, given.env_options, words),
+        "sweep": sweep or None,
+        "out": out,
+        "overwrite": given.overwrite,
+        "chunk": given.chunk,
+        "checkpoint_every": given.checkpoint_every,
+        "checkpoint_replay": given.checkpoint_replay,
+        "log": given.log,
+    }
+    if given.dry_run:
+        unchanged = configure(algorithm, preset, envs.make(env_id), {})
+        print_plan(
+            algorithm, env_id, defaults=unchanged, run_defaults=RUN_DEFAULTS, hyperparameters=changed, **options
+        )
+        return 0
+    result = train(algorithm, env_id, check_environment=given.check_environment, **options, **changed)
     report_result(result, out)
     return 0 if result.status == "finished" else 130
 
@@ -98,15 +122,38 @@ def _train_class(algorithm: str, env_id: str, preset: str, chosen: dict[str, str
         ("algorithm", documented(str, "one of " + ", ".join(ALGORITHMS)), algorithm),
         ("env", documented(str, "environment id (`jaxmac list` shows them)"), env_id),
         ("preset", documented(str, "one of " + ", ".join(ALGORITHMS[algorithm].presets)), preset),
-        ("seeds", documented(str, "a number n (seeds 0 to n-1) or a list such as 3,5,8"), "8"),
-        ("episodes", documented(int, "training episodes of each member"), 5000),
+        (
+            "seeds",
+            documented(str, "a number n (seeds 0 to n-1) or a list such as 3,5,8"),
+            str(RUN_DEFAULTS["seeds"]),
+        ),
+        ("episodes", documented(int, "training episodes of each member"), RUN_DEFAULTS["episodes"]),
         ("out", documented(Path | None, "run directory (default: runs/ALGORITHM_ENV)"), None),
-        ("overwrite", documented(bool, "replace a run that is already there"), False),
+        ("overwrite", documented(bool, "replace a run that is already there"), RUN_DEFAULTS["overwrite"]),
+        ("config", documented(Path | None, "file of settings, YAML or JSON; flags on the line override it"), None),
+        (
+            "like",
+            documented(Path | None, "run directory whose settings are taken; flags and --config override"),
+            None,
+        ),
+        ("dry_run", documented(bool, "print what would be done, and end before anything compiles"), False),
         ("sweep", documented(tuple[str, ...], "NAME=VALUE,VALUE ...: train every combination with every seed"), ()),
-        ("chunk", documented(int | None, "iterations per compiled call; does not change the numbers"), None),
-        ("checkpoint_every", documented(int, "evaluations between checkpoints"), 10),
-        ("checkpoint_replay", documented(bool, "keep the replay in checkpoints, for `jaxmac resume`"), True),
-        ("log", documented(str, "besides metrics.csv, separated by commas: " + ", ".join(SINKS)), ""),
+        (
+            "chunk",
+            documented(int | None, "iterations per compiled call; does not change the numbers"),
+            RUN_DEFAULTS["chunk"],
+        ),
+        ("checkpoint_every", documented(int, "evaluations between checkpoints"), RUN_DEFAULTS["checkpoint_every"]),
+        (
+            "checkpoint_replay",
+            documented(bool, "keep the replay in checkpoints, for `jaxmac resume`"),
+            RUN_DEFAULTS["checkpoint_replay"],
+        ),
+        (
+            "log",
+            documented(str, "besides metrics.csv, separated by commas: " + ", ".join(SINKS)),
+            RUN_DEFAULTS["log"],
+        ),
         (
             "check_environment",
             documented(bool, "check the contract of an environment from outside the library"),

@@ -12,7 +12,7 @@ from jaxmac.envs.arguments import describe
 SWITCH = {"true": True, "false": False}
 
 
-def option_types(arguments_class: type, prefix: str = "--") -> dict[str, Any]:
+def option_types(arguments_class: Any, prefix: str = "--") -> dict[str, Any]:
     """`--name-of-option` -> type of every option of a dataclass; those of nested ones are `--outer.inner`."""
     kinds: dict[str, Any] = {}
     hints = get_type_hints(arguments_class)

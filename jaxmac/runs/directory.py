@@ -91,8 +91,7 @@ class RunDirectory:
             return
         path = self._folder
         with self._one_line_errors():
-            if path.exists() and not path.is_dir():
-                raise RunDirectoryError(f"{path} is a file, not a directory: choose another --out")
+            self._refuse_file()
             self._made = not path.exists()
             path.mkdir(parents=True, exist_ok=True)
             self.lock()
@@ -100,6 +99,18 @@ class RunDirectory:
             free = shutil.disk_usage(path).free + (bytes_of_run(path) if self._replaces else 0)
             if free < needed_bytes:
                 raise OSError(errno.ENOSPC, f"{free / 1e6:.0f} MB free, {needed_bytes / 1e6:.0f} MB needed")
+
+    def check(self, overwrite: bool) -> None:
+        """Raise what `claim` would raise for what the directory holds; nothing is made, locked or written."""
+        if self.writes:
+            with self._one_line_errors():
+                self._refuse_file()
+                if self._folder.is_dir():
+                    self._holds_a_run(overwrite)
+
+    def _refuse_file(self) -> None:
+        if self._folder.exists() and not self._folder.is_dir():
+            raise RunDirectoryError(f"{self.path} is a file, not a directory: choose another --out")
 
     def lock(self) -> None:
         """Keep other writers out until `close`; raises RunDirectoryError, with the writer, if there is one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from rich.console import Console
@@ -92,60 +92,117 @@ def train(
     console = progress_console(progress)
     with Interruption(console.print) as stop:
         with stop.at_once():
-            with raise_on_all():
-                environment = environment_of(env, env_options)
-                check_positive("episodes", episodes)
-                check_positive("chunk", 1 if chunk is None else chunk)
-                check_positive("checkpoint_every", checkpoint_every)
-                check_switch("overwrite", overwrite)
-                check_switch("checkpoint_replay", checkpoint_replay)
-                check_switch("compilation_cache", compilation_cache)
-                env_id = env if isinstance(env, str) else None
-                refuse_too_many_members(algorithm, environment, env_id, preset, hyperparameters, seeds, sweep)
-                specs = make_members(algorithm, environment, preset, hyperparameters, seeds, sweep)
-                check_sizes(specs)
-                check_contract(environment, check_environment)
-                sinks = check_sinks(log, out) if is_main_process() else []
-                if compilation_cache:
-                    use_compilation_cache()
-                programs = [Program(algorithm, environment, group, env_id=env_id) for group in group_members(specs)]
-                on_disk = announce(console, algorithm, environment, specs, programs, episodes, checkpoint_replay)
-            config: dict[str, Any] = {
-                "format": FORMAT,
-                "status": "running",
-                "algorithm": algorithm,
-                "env": environment.name,
-                "env_options": exact_options(env_options) if env_id is not None else described(environment.options),
-                "env_rebuildable": env_id is not None,
-                "env_settings": described(environment.options),
-                "env_sizes": environment_sizes(environment),
-                "preset": preset,
-                "seeds": list(dict.fromkeys(spec.seed for spec in specs)),
-                "episodes": int(episodes),
-                "sweep": {name: list(dict.fromkeys(spec.swept[name] for spec in specs)) for name in sweep or {}},
-                "hyperparameters": {n: vars(specs[0].config)[n] for n in hyperparameters if n not in (sweep or {})},
-                "settings": settings_of_run(specs),
-                "plugins": plugins_of_run(algorithm, [spec.config for spec in specs], env_id, sinks),
-                "optimal_return": environment.optimal_return,
-                "checkpoint_every": int(checkpoint_every),
-                "checkpoint_replay": bool(checkpoint_replay),
-                "log": sinks,
-                "log_id": new_log_id() if sinks else None,
-                "versions": versions(),
-                "backend": jax.default_backend(),
-                "key_type": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
-            }
-            refuse_unless_restorable(config, specs)
-            # The settings hold the hyperparameters.
-            asked = {"chunk": chunk, "log": log, "log_id": None, "hyperparameters": None}
-            refuse_differences(json_value("config", config | asked))
+            prepared = prepare(
+                algorithm,
+                env,
+                preset=preset,
+                seeds=seeds,
+                episodes=episodes,
+                env_options=env_options,
+                sweep=sweep,
+                out=out,
+                overwrite=overwrite,
+                chunk=chunk,
+                checkpoint_every=checkpoint_every,
+                checkpoint_replay=checkpoint_replay,
+                log=log,
+                console=console,
+                check_environment=check_environment,
+                compilation_cache=compilation_cache,
+                hyperparameters=hyperparameters,
+            )
+            specs, config = prepared.specs, prepared.config
             members = [{"seed": spec.seed, **spec.swept} for spec in specs]
         with RunDirectory(out, is_main_process()) as directory:
             with raise_on_all():
-                directory.claim(overwrite, on_disk)
-            result = Result({}, members, config, environment, directory.path, "running", specs, {})
-            Session(result, directory, console, stop, chunk).run(programs)
+                directory.claim(overwrite, prepared.on_disk)
+            result = Result({}, members, config, prepared.env, directory.path, "running", specs, {})
+            Session(result, directory, console, stop, chunk).run(prepared.programs)
     return result
+
+
+class Prepared(NamedTuple):
+    """A run whose arguments are checked; nothing is compiled or written yet."""
+
+    env: Environment
+    specs: list[MemberSpec]
+    programs: list[Program]
+    config: dict[str, Any]  # the content of config.json
+    on_disk: int  # bytes that its files need at most
+
+
+def prepare(
+    algorithm: str,
+    env: str | Environment,
+    *,
+    preset: str,
+    seeds: int | Sequence[int],
+    episodes: int,
+    env_options: dict[str, Any] | None,
+    sweep: dict[str, Sequence[Any]] | None,
+    out: str | os.PathLike | None,
+    overwrite: bool,
+    chunk: int | None,
+    checkpoint_every: int,
+    checkpoint_replay: bool,
+    log: str | Sequence[str],
+    console: Console,
+    check_environment: bool,
+    compilation_cache: bool,
+    hyperparameters: dict[str, Any],
+) -> Prepared:
+    """Check the arguments of `train`, print the size of the run on `console` and build its programs.
+
+    Raises what `train` raises before it compiles.
+    """
+    with raise_on_all():
+        environment = environment_of(env, env_options)
+        check_positive("episodes", episodes)
+        check_positive("chunk", 1 if chunk is None else chunk)
+        check_positive("checkpoint_every", checkpoint_every)
+        check_switch("overwrite", overwrite)
+        check_switch("checkpoint_replay", checkpoint_replay)
+        check_switch("compilation_cache", compilation_cache)
+        env_id = env if isinstance(env, str) else None
+        refuse_too_many_members(algorithm, environment, env_id, preset, hyperparameters, seeds, sweep)
+        specs = make_members(algorithm, environment, preset, hyperparameters, seeds, sweep)
+        check_sizes(specs)
+        check_contract(environment, check_environment)
+        sinks = check_sinks(log, out) if is_main_process() else []
+        if compilation_cache:
+            use_compilation_cache()
+        programs = [Program(algorithm, environment, group, env_id=env_id) for group in group_members(specs)]
+        on_disk = announce(console, algorithm, environment, specs, programs, episodes, checkpoint_replay)
+    config: dict[str, Any] = {
+        "format": FORMAT,
+        "status": "running",
+        "algorithm": algorithm,
+        "env": environment.name,
+        "env_options": exact_options(env_options) if env_id is not None else described(environment.options),
+        "env_rebuildable": env_id is not None,
+        "env_settings": described(environment.options),
+        "env_sizes": environment_sizes(environment),
+        "preset": preset,
+        "seeds": list(dict.fromkeys(spec.seed for spec in specs)),
+        "episodes": int(episodes),
+        "sweep": {name: list(dict.fromkeys(spec.swept[name] for spec in specs)) for name in sweep or {}},
+        "hyperparameters": {n: vars(specs[0].config)[n] for n in hyperparameters if n not in (sweep or {})},
+        "settings": settings_of_run(specs),
+        "plugins": plugins_of_run(algorithm, [spec.config for spec in specs], env_id, sinks),
+        "optimal_return": environment.optimal_return,
+        "checkpoint_every": int(checkpoint_every),
+        "checkpoint_replay": bool(checkpoint_replay),
+        "log": sinks,
+        "log_id": new_log_id() if sinks else None,
+        "versions": versions(),
+        "backend": jax.default_backend(),
+        "key_type": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
+    }
+    refuse_unless_restorable(config, specs)
+    # The settings hold the hyperparameters.
+    asked = {"chunk": chunk, "log": log, "log_id": None, "hyperparameters": None}
+    refuse_differences(json_value("config", config | asked))
+    return Prepared(environment, specs, programs, config, on_disk)
 
 
 def settings_of_run(specs: list[MemberSpec]) -> dict[str, Any]:

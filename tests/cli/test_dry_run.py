@@ -1,0 +1,79 @@
+"""`train --dry-run`: says what would be done, refuses what training would refuse, and leaves no trace."""
+
+import pytest
+from support.commands import SMALL, refused
+from support.made_runs import made
+
+from jaxmac.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs(monkeypatch, tmp_path):
+    """In an empty folder; compiling, and choosing where compiled programs are kept, is a failure."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("jaxmac.cli.train.use_cpu_devices", lambda count: None)
+    monkeypatch.setattr("jaxmac.training.program.Program.compile", lambda self: pytest.fail("compiled"))
+    monkeypatch.setattr("jaxmac.training.cache.use_compilation_cache", lambda *a: pytest.fail("cache"))
+    monkeypatch.setattr("jaxmac.training.loop.use_compilation_cache", lambda *a: pytest.fail("cache"))
+
+
+def plan(capsys, *arguments):
+    assert main(["train", *SMALL, *arguments, "--dry-run"]) == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    return output.out.splitlines()
+
+
+def test_it_shows_the_plan_and_writes_nothing(tmp_path, capsys):
+    lines = plan(capsys, "--episodes", "32", "--out", "runs/x")
+    assert lines[0].startswith("avf-vdn on BoxPushing-4: 2 members, 32 episodes each, ")
+    assert lines[0].endswith(" MB of memory") and "cpu device" in lines[0]
+    assert "1 compiled program" in lines and any("MB on disk at most, in runs/x" in line for line in lines)
+    assert lines[-1] == "dry run: nothing was compiled or written"
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_setting_is_there_and_what_differs_is_marked(capsys):
+    lines = plan(capsys, "--double-q", "False", "--gamma", "0.98")
+    rows = {line[2:].split()[0]: line for line in lines if line[:2] in ("* ", "  ")}
+    assert rows["double_q"].split() == ["*", "double_q", "False", "True"]
+    assert rows["gamma"].split() == ["gamma", "0.98"]  # as the preset has it
+    assert rows["seeds"].split() == ["*", "seeds", "2", "8"] and rows["episodes"].split() == ["episodes", "5000"]
+    assert rows["horizon"].split() == ["*", "horizon", "12", "100"] and rows["penalty"].split() == [
+        "penalty",
+        "-10.0",
+    ]
+    assert rows["num_envs"].startswith("* ") and rows["memory"].startswith("  ")
+    assert {"run", "environment", "algorithm", "target", "networks", "sampler uniform"} & set(lines) >= {
+        *("run", "environment", "target", "networks"),
+    }
+
+
+def test_programs_of_a_sweep_are_counted(capsys):
+    lines = plan(capsys, "--sweep", "gamma=0.9,0.95", "double_q=True,False")
+    assert lines[0].startswith("avf-vdn on BoxPushing-4: 8 members")
+    at = lines.index("2 compiled programs, trained one after the other")
+    assert lines[at + 1].startswith("  4 members with double_q=True: ")
+    assert lines[at + 2].startswith("  4 members with double_q=False: ")
+    swept = next(line for line in lines if line.startswith("* gamma"))
+    assert "0.9, 0.95" in swept
+
+
+def test_what_training_refuses_is_refused(tmp_path, capsys):
+    made(tmp_path / "old")
+    assert "old already holds a run" in refused(capsys, "train", *SMALL, "--out", "old", "--dry-run")
+    assert plan(capsys, "--out", "old", "--overwrite")
+    (tmp_path / "file").write_text("")
+    assert "file is a file, not a directory" in refused(capsys, "train", *SMALL, "--out", "file", "--dry-run")
+    assert main(["train", *SMALL, "--hidden-size", "1000000000", "--dry-run"]) == 2
+    assert "this run needs about" in capsys.readouterr().err
+    assert "gamma=7.0 is out of range" in refused(capsys, "train", *SMALL, "--gamma", "7", "--dry-run")
+    assert {path.name for path in tmp_path.iterdir()} == {"old", "file"}
+
+
+def test_with_the_settings_of_a_run(tmp_path, capsys):
+    made(tmp_path / "old", "avf-qplex", kernels=6)
+    assert main(["train", "--like", "old", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert next(line for line in lines if line.startswith("* kernels")).split() == ["*", "kernels", "6", "4"]
+    assert main(["train", "--like", "old", "--dry-run=False", "--gamma", "7"]) == 2
