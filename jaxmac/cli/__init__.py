@@ -1,4 +1,5 @@
 """The command line: `main` holds the table of commands, and every command is a file of its own.
 
-`devices` and `parsing` hold what the commands share. The entry point is `jaxmac.cli.main.main`.
+`devices`, `parsing`, `words`, `layers` (settings from files and runs) and `tables` hold what the commands share.
+The entry point is `jaxmac.cli.main.main`.
 """

@@ -9,8 +9,6 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from jaxmac.envs.arguments import describe
 
-SWITCH = {"true": True, "false": False}
-
 
 def option_types(arguments_class: Any, prefix: str = "--") -> dict[str, Any]:
     """`--name-of-option` -> type of every option of a dataclass; those of nested ones are `--outer.inner`."""
@@ -35,32 +33,37 @@ def spell_switches(arguments: Sequence[str], kinds: Mapping[str, Any]) -> list[s
     Raises ValueError, in one line, for `--flag=WORD` with another word.
     """
     spelled: list[str] = []
-    position = 0
-    while position < len(arguments):
-        word = arguments[position]
+    remaining = list(arguments)
+    while remaining:
+        word = remaining.pop(0)
         flag, (_, equals, value) = flag_of(word), word.partition("=")
-        position += 1
-        is_switch, on = _is_switch(kinds.get(flag)), True
-        if not is_switch and not equals:
-            flag, on = _positive(flag), False
-            is_switch = flag != flag_of(word) and _is_switch(kinds.get(flag))
-        elif is_switch and not equals and position < len(arguments) and arguments[position].lower() in SWITCH:
-            value, position = arguments[position], position + 1
-        if is_switch and equals and value.lower() not in SWITCH:
-            raise ValueError(f"{flag} is {value!r}, but must be {describe(bool)}")
-        if is_switch:
-            spelled += _switch_words(flag, SWITCH[value.lower()] if value else on, kinds[flag])
+        positive = _positive(flag)
+        if _is_switch(kinds.get(flag)):
+            if not equals:
+                follows = bool(remaining) and _switch_value(remaining[0], kinds[flag]) is not None
+                value = remaining.pop(0) if follows else "True"
+            spelled += _switch_words(flag, value, kinds[flag])
+        elif not equals and _is_switch(kinds.get(positive)):
+            spelled += _switch_words(positive, "False", kinds[positive])
         else:
             spelled.append(word)
     return spelled
 
 
-def _switch_words(flag: str, on: bool, kind: Any) -> list[str]:
+def _switch_value(text: str, kind: Any) -> str | None:
+    """The value of a switch as tyro spells it; None for a word that is none."""
+    values = {"true": "True", "false": "False"} | ({} if kind is bool else {"none": "None"})
+    return values.get(text.lower())
+
+
+def _switch_words(flag: str, text: str, kind: Any) -> list[str]:
+    value = _switch_value(text, kind)
+    if value is None:
+        raise ValueError(f"{flag} is {text!r}, but must be {describe(bool)}")
     if kind is not bool:
-        return [flag, str(on)]
-    start, name = flag.rpartition(".")[::2] if "." in flag else ("--", flag[2:])
-    separator = "." if "." in flag else ""
-    return [flag if on else f"{start}{separator}no-{name}"]
+        return [flag, value]
+    start, dot, name = flag[2:].rpartition(".")
+    return [flag if value == "True" else f"--{start}{dot}no-{name}"]
 
 
 def _positive(flag: str) -> str:
@@ -96,7 +99,8 @@ def wrong_value(arguments: Sequence[str], kinds: Mapping[str, Any]) -> str | Non
         if not values and not takes_several and kind is not bool:
             return f"{flag} needs a value: {_in_words(kind)}"
         for given in values if equals or kind is not bool else ():
-            if not any(_reads(given, one) for one in _kinds_in(kind)):
+            open_too = given == "None" and type(None) in get_args(kind)
+            if not open_too and not any(_reads(given, one) for one in _kinds_in(kind)):
                 return f"{flag} is {given!r}, but must be {_in_words(kind)}"
     return None
 
@@ -121,7 +125,7 @@ def _reads(text: str, kind: Any) -> bool:
     if get_origin(kind) is Literal:
         return text in map(str, get_args(kind))
     if kind is bool:
-        return text.lower() in SWITCH
+        return _switch_value(text, bool) is not None
     read: Callable[[str], Any] | None = {int: int, float: float}.get(kind)
     try:
         return read is None or read(text) is not None

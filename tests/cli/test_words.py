@@ -104,6 +104,7 @@ def test_names_of_ours_keep_their_meaning(nothing_compiles, capsys):
         (["--gamma", "high"], "--gamma is 'high', but must be a number"),
         (["--what", "none"], "--what is 'none', but must be one of 'all', 'some'"),
         (["--greedy=maybe"], "--greedy is 'maybe', but must be True or False"),
+        (["--best="], "--best is '', but must be True or False"),
         (["--best=perhaps"], "--best is 'perhaps', but must be True or False"),
         (["--inner.penalty", "x"], "--inner.penalty is 'x', but must be a number"),
         (["--counts", "1", "x"], "--counts is 'x', but must be an integer"),
@@ -144,6 +145,13 @@ def test_a_switch_takes_three_forms(words, best, greedy, random_init):
 def test_negative_numbers_and_texts_are_values():
     parsed = parse("words", Words, ["--inner.penalty", "-5", "--gamma", "-1e-3", "--log", "True"])
     assert (parsed.inner.penalty, parsed.gamma, parsed.log) == (-5.0, -1e-3, "True")
+
+
+def test_an_option_may_be_left_open_by_name():
+    assert parse("words", Words, ["--devices", "None", "--greedy=None"]).devices is None
+    assert parse("words", Words, ["--greedy", "None", "a_run"]).greedy is None
+    with pytest.raises(ValueError, match=r"^--gamma is 'x'"):
+        parse("words", Words, ["--devices", "None", "--gamma", "x"])
 
 
 @pytest.mark.parametrize("env", ["BoxPushing-11", "BoxPushin-10", "Nothing", "CaptureTarget-99"])
