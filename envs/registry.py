@@ -182,7 +182,7 @@ def _find(env_id: Any) -> EnvironmentSpec:
     sized = re.fullmatch(r"([A-Za-z]+)-(-?\d+)(-primitive)?", str(env_id))
     if sized and sized[1] in _SIZES:
         why = f"{_SIZES[sized[1]]}, not {sized[2]}"
-        raise ValueError(f"unknown environment {env_id!r}: {why}; `jaxmac list --envs` lists all")
+        raise ValueError(f"unknown environment {env_id!r}: {why}; `jaxmac list --envs` shows ids")
     near = _nearest(str(env_id), list_ids())
     where = "`jaxmac list --envs` and envs.list_ids() list all, those of plugins with --plugin MODULE"
     raise ValueError(f"unknown environment {env_id!r}{near}; {where}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxmac import envs
+from jaxmac.algorithms.registry import configure
 from jaxmac.cli.listing import by_group
 from jaxmac.cli.tables import Row, print_line, print_table, stdout_console
 from jaxmac.config import settings_of
@@ -20,7 +21,6 @@ def print_plan(
     algorithm: str,
     env_id: str,
     out: str | os.PathLike,
-    defaults: Any,
     run_defaults: Mapping[str, Any],
     **options: Any,
 ) -> None:
@@ -30,7 +30,6 @@ def print_plan(
         algorithm: as of `jaxmac.train`.
         env_id: as of `jaxmac.train`.
         out: as of `jaxmac.train`.
-        defaults: the config of the preset, which the hyperparameters are compared with.
         run_defaults: the defaults of the other arguments, such as `seeds`, as they are shown.
         **options: the other arguments of `jaxmac.training.loop.prepare`.
 
@@ -51,7 +50,7 @@ def print_plan(
     shown = {"algorithm": algorithm, "env": env_id, "out": out, **options}
     rows += [_row(name, shown[name], default) for name, default in run_defaults.items()]
     rows += [("environment",), *_environment_rows(env_id, prepared)]
-    rows += _setting_rows(prepared, defaults)
+    rows += _setting_rows(prepared, configure(algorithm, options["preset"], prepared.env, {}))
     print_table(("  setting", "value", "default where it differs"), rows)
     print_line("dry run: nothing was compiled or written")
 

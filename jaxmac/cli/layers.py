@@ -40,7 +40,7 @@ def read_layers(arguments: Sequence[str]) -> tuple[list[Layer], list[str]]:
     for flag, given in (("--like", runs), ("--config", files)):
         if len(given) > 1:
             raise ValueError(f"{flag} is given twice; give it once")
-    names, swept = _names_of_flags(arguments), _swept_by_flags(arguments)
+    names, swept = names_of_flags(arguments), _swept_by_flags(arguments)
     layers: list[Layer] = []
     for read, path in [(_file_layer, path) for path in files] + [(_run_layer, path) for path in runs]:
         layer = _below(read(path, names), names, swept)
@@ -49,7 +49,7 @@ def read_layers(arguments: Sequence[str]) -> tuple[list[Layer], list[str]]:
     return layers, list(arguments)
 
 
-def _names_of_flags(arguments: Sequence[str]) -> Set[str]:
+def names_of_flags(arguments: Sequence[str]) -> Set[str]:
     """The settings that are given by flags, `--no-flag` among them."""
     names = set()
     for flag in given_flags(arguments):

@@ -12,7 +12,7 @@ from jaxmac import envs
 from jaxmac.algorithms.registry import ALGORITHMS, configure, owners_of, refusal
 from jaxmac.cli.devices import DeviceArguments, join_processes
 from jaxmac.cli.dry_run import print_plan
-from jaxmac.cli.layers import fitting, read_layers, words_of
+from jaxmac.cli.layers import fitting, names_of_flags, read_layers, words_of
 from jaxmac.cli.parsing import (
     documented,
     given_env_options,
@@ -66,16 +66,19 @@ def command_train(arguments: Sequence[str]) -> int:
     given = parse("train", arguments_class, words, explain)
     sweep = _sweep(given.sweep, kinds, words, explain)
     seeds = parse_seeds(given.seeds)
+    env_options = given_env_options(env_id, given.env_options, words)
+    # The values of a preset may depend on the options of the environment.
+    usual = configure(algorithm, preset, envs.make(env_id, **env_options), chosen)
+    on_line = {name: getattr(given, name) for name in names_of_flags(words) & kinds.keys()}
+    changed = {name: value for name, value in on_line.items() if value != getattr(usual, name)} | chosen
     use_cpu_devices(given.devices)
     join_processes(given)
-    changed = {name: getattr(given, name) for name in kinds if getattr(given, name) != getattr(config, name)}
-    changed |= chosen
     out = given.out or Path("runs") / f"{algorithm}_{env_id}".replace("-", "_").lower()
     options: dict[str, Any] = {
         "preset": preset,
         "seeds": seeds,
         "episodes": given.episodes,
-        "env_options": given_env_options(env_id, given.env_options, words),
+        "env_options": env_options,
         "sweep": sweep or None,
         "out": out,
         "overwrite": given.overwrite,
@@ -85,10 +88,7 @@ def command_train(arguments: Sequence[str]) -> int:
         "log": given.log,
     }
     if given.dry_run:
-        unchanged = configure(algorithm, preset, envs.make(env_id), {})
-        print_plan(
-            algorithm, env_id, defaults=unchanged, run_defaults=RUN_DEFAULTS, hyperparameters=changed, **options
-        )
+        print_plan(algorithm, env_id, run_defaults=RUN_DEFAULTS, hyperparameters=changed, **options)
         return 0
     result = train(algorithm, env_id, check_environment=given.check_environment, **options, **changed)
     report_result(result, out)
