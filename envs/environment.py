@@ -12,6 +12,8 @@ from flax import struct
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Float32, Int, Int32, PRNGKeyArray, Shaped
 
+from jaxmac.envs.multiples import Multiples
+
 
 class TimeStep(struct.PyTreeNode):
     """What agents, critics and recorders get after `reset` or one primitive step.
@@ -82,10 +84,11 @@ class Environment:
 
     Attributes of an instance: `num_agents`, `num_actions` (one per agent), `max_actions`, `obs_sizes` (one per
     agent), `obs_size`, `state_size`, `horizon` (primitive steps), `action_names` (a tuple per agent), `obs_dtype`
-    (smallest exact dtype of observations), `optimal_return` (proven best undiscounted return, None where unknown),
-    `best_known_return` (what `script()` earns where that is not proven to be the best), `fresh_observations` (False
-    where `obs` only repeats the macro-observation), `name` (the id) and `options` (their values); `make` sets the
-    last two.
+    (smallest exact dtype of observations), `obs_multiples` and `state_multiples` (which entries of a float32
+    observation and of the global state a replay may store as small integers; None: none), `optimal_return` (proven
+    best undiscounted return, None where unknown), `best_known_return` (what `script()` earns where that is not
+    proven to be the best), `fresh_observations` (False where `obs` only repeats the macro-observation), `name` (the
+    id) and `options` (their values); `make` sets the last two.
 
     Attributes of the class that `register_environment` reads: `primitive_version` (the class of the same
     environment with actions of one step) and `presets` (named sets of options).
@@ -95,6 +98,8 @@ class Environment:
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     best_known_return: float | None = None
     fresh_observations = True
+    obs_multiples: Multiples | None = None
+    state_multiples: Multiples | None = None
 
     def __init__(
         self,
@@ -105,6 +110,8 @@ class Environment:
         horizon: int,
         horizon_is_terminal: bool = False,
         obs_dtype: Any = np.float32,
+        obs_multiples: Multiples | None = None,
+        state_multiples: Multiples | None = None,
         optimal_return: float | None = None,
     ):
         """`action_names` and `obs_sizes` have one entry per agent.
@@ -124,9 +131,21 @@ class Environment:
         self.horizon = int(horizon)
         self.horizon_is_terminal = horizon_is_terminal
         self.obs_dtype = np.dtype(obs_dtype)
+        self.obs_multiples, self.state_multiples = obs_multiples, state_multiples
+        self._check_multiples()
         self.optimal_return = optimal_return
         self.name = type(self).__name__
         self.options: dict[str, Any] = {}
+
+    def _check_multiples(self) -> None:
+        for name, given, size in (
+            ("obs_multiples", self.obs_multiples, self.obs_size),
+            ("state_multiples", self.state_multiples, self.state_size),
+        ):
+            if given is not None and (len(given.unit) != size or not any(given.unit)):
+                raise ValueError(f"{name} has the units {given.unit}, but must have {size} and not only zeros")
+        if self.obs_multiples is not None and self.obs_dtype != np.float32:
+            raise ValueError(f"obs_multiples are for float32 observations, but obs_dtype is {self.obs_dtype}")
 
     def initial_physics(self, key: PRNGKeyArray) -> Any:
         """Draw the start of an episode."""

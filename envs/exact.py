@@ -7,8 +7,10 @@ import numpy as np
 from jaxtyping import Array, Float32, Int
 
 
-def exact_product(count: Int[Array, "*rows"], factor: float) -> Float32[Array, "*rows"]:
+def exact_product(count: Int[Array, "*rows"], factor: float | np.ndarray) -> Float32[Array, "*rows"]:
     """`count * factor` in float32, rounded once as a division by hand would be; `count` an integer up to 1024.
+
+    A `factor` for each entry of the last axis is an array of float64.
 
     XLA turns a division by a constant into a product with its rounded inverse, which is off in the last digit. So
     `factor` is split into 12 bits, whose product with `count` is exact, and a rest.
@@ -16,4 +18,4 @@ def exact_product(count: Int[Array, "*rows"], factor: float) -> Float32[Array, "
     mantissa, exponent = np.frexp(factor)
     coarse = np.ldexp(np.round(np.ldexp(mantissa, 12)), exponent - 12)
     k = count.astype(jnp.float32)
-    return k * np.float32(coarse) + k * np.float32(factor - coarse)
+    return k * np.asarray(coarse, np.float32) + k * np.asarray(factor - coarse, np.float32)

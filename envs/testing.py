@@ -181,12 +181,17 @@ def _without_keys(leaf: jax.Array) -> jax.Array:
 
 
 def check_numbers(env: Environment, played: Played) -> None:
-    """Check that numbers are finite, and that `obs_dtype` represents observations exactly."""
+    """Check that numbers are finite, and that `obs_dtype` and the multiples represent them exactly."""
     for name in ("obs", "state", "reward"):
         wrong = ~np.isfinite(getattr(played.ts, name))
         _demand(env, not wrong.any(), f"{name} is not finite {_where(wrong)}")
     inexact = played.observed[1:] != played.ts.obs[1:]  # the first may be `observe_initial`'s
     _demand(env, not inexact.any(), f"obs_dtype {env.obs_dtype} does not hold the observation {_where(inexact)}")
+    for name, multiples in (("obs", env.obs_multiples), ("state", env.state_multiples)):
+        if multiples is not None:
+            values = getattr(played.ts, name)
+            inexact = np.asarray(multiples.unpack(multiples.pack(values))).view(np.int32) != values.view(np.int32)
+            _demand(env, not inexact.any(), f"{name}_multiples do not give the {name} back {_where(inexact)}")
 
 
 def _where(wrong: Any) -> str:

@@ -28,6 +28,7 @@ from jaxmac.envs.capture_target.state import Cells, Physics
 from jaxmac.envs.capture_target.torus import STILL, axes, best_direction, select, walk
 from jaxmac.envs.environment import Environment, EnvState, Outcome, TimeStep
 from jaxmac.envs.exact import exact_product
+from jaxmac.envs.multiples import Multiples
 from jaxmac.envs.rendering import draw_caption
 
 MOVE_TO_TARGET, STAY = range(2)  # macro-actions
@@ -62,6 +63,9 @@ class CaptureTarget(Environment):
             obs_sizes=[4] * num_agents,
             state_size=2 * num_agents + 2,
             horizon=horizon,
+            # Of half the scale: -1, for a hidden target, need not be a multiple of the whole one.
+            obs_multiples=Multiples((self.obs_scale / 2,) * 4, largest=2 * self.grid),
+            state_multiples=Multiples((1 / self.grid,) * (2 * num_agents + 2), largest=self.grid),
         )
 
     def _obs_scale(self) -> float:

@@ -84,6 +84,8 @@ class WithOptions(Environment):
             horizon=env.horizon if horizon is None else horizon,
             horizon_is_terminal=env.horizon_is_terminal,
             obs_dtype=env.obs_dtype,
+            obs_multiples=env.obs_multiples,
+            state_multiples=env.state_multiples,
         )
         self.fresh_observations = env.fresh_observations
         self.name = name or f"options on {env.name}"

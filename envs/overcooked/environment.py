@@ -32,7 +32,14 @@ from jaxmac.envs.overcooked.drawing import draw_kitchen
 from jaxmac.envs.overcooked.kitchen import initial_kitchen, item_cells, primitive_step
 from jaxmac.envs.overcooked.layout import MAP_TYPES, PLATES, RECIPES, Layout, MapType, in_view
 from jaxmac.envs.overcooked.macro_actions import View, ends_after, next_action, target_of
-from jaxmac.envs.overcooked.observation import entity_cells, true_cells, true_chops, vector, vector_length
+from jaxmac.envs.overcooked.observation import (
+    entity_cells,
+    multiples,
+    true_cells,
+    true_chops,
+    vector,
+    vector_length,
+)
 from jaxmac.envs.overcooked.planner import Planner
 from jaxmac.envs.overcooked.plans import MACRO_PLANS, PLAN_STEPS, Plan
 from jaxmac.envs.overcooked.state import Physics
@@ -43,6 +50,8 @@ STEP_REWARD, CHOP_REWARD, SALAD_REWARD, WRONG_REWARD = -0.1, 10.0, 200.0, -5.0
 
 class Overcooked(Environment):
     """Overcooked with macro-actions (sections 1 to 9)."""
+
+    _observes_beliefs = False
 
     def __init__(
         self,
@@ -77,6 +86,8 @@ class Overcooked(Environment):
             obs_sizes=[vector_length(num_agents)] * num_agents,
             state_size=vector_length(num_agents),
             horizon=horizon,
+            obs_multiples=multiples(self.layout, believed=self._observes_beliefs),
+            state_multiples=multiples(self.layout),
         )
         if self.script() is not None:
             self.best_known_return = self._salad_in(PLAN_STEPS[map_type])

@@ -7,6 +7,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int
 
+from jaxmac.envs.multiples import Multiples
 from jaxmac.envs.overcooked.kitchen import Kitchen, item_cells
 from jaxmac.envs.overcooked.layout import CHOPPED, FOODS, RECIPES, ROW, Layout, fraction
 
@@ -16,6 +17,14 @@ PER_FOOD, FIXED = 3, 3  # entries of a food (row, column, chops); knife, knife a
 def vector_length(num_agents: int) -> int:
     """Number of entries."""
     return PER_FOOD * len(FOODS) + 2 * (2 + FIXED + num_agents) + len(RECIPES)
+
+
+def multiples(layout: Layout, believed: bool = False) -> Multiples:
+    """The units of the entries; a `believed` number of chops has none, because it fades away."""
+    row = column = 1 / layout.size
+    food = (row, column, 0.0 if believed else 1 / CHOPPED)
+    entities = 2 + FIXED + layout.num_agents  # other than foods
+    return Multiples(food * len(FOODS) + (row, column) * entities + (1.0,) * len(RECIPES), largest=layout.size)
 
 
 def entity_cells(

@@ -17,6 +17,8 @@ from jaxmac.envs.overcooked.state import Physics
 class PrimitiveOvercooked(Overcooked):
     """Overcooked with the actions right, down, left, up and stay; agents observe what they believe."""
 
+    _observes_beliefs = True
+
     def _actions(self) -> tuple[str, ...]:
         return PRIMITIVE_ACTIONS
 

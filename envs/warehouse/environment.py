@@ -26,6 +26,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from jaxmac.envs.environment import Environment, EnvState, Outcome
+from jaxmac.envs.multiples import Multiples
 from jaxmac.envs.rendering import draw_caption
 from jaxmac.envs.warehouse.drawing import draw_warehouse
 from jaxmac.envs.warehouse.humans import phase_time, work_on
@@ -88,6 +89,7 @@ class Warehouse(Environment):
             horizon=horizon,
             horizon_is_terminal=horizon_is_terminal,
             obs_dtype=np.uint8,
+            state_multiples=_state_multiples(layout),
         )
         self._plan = self._applicable_plan()
         if self._plan is not None:
@@ -197,6 +199,15 @@ class Warehouse(Environment):
         """Draw the warehouse with its robots and humans, and what the agents are doing below it."""
         draw_warehouse(self.layout, self.phase_times, state.physics, ax)
         draw_caption(self, state, ax)
+
+
+def _state_multiples(layout: Layout) -> Multiples:
+    """Tools and phases are counted; places, the manipulator's progress and that of the humans are any numbers."""
+    h, m, k = layout.num_humans, layout.num_mobiles, layout.num_tools
+    any_number, counted = (0.0,), (1.0,)
+    of_human = counted * layout.num_phases + any_number
+    unit = any_number * 2 * (m + 1) + counted * (m + 2) * k + any_number + of_human * h
+    return Multiples(unit, largest=max(CAPACITY, *layout.stock))
 
 
 def _action_names(layout: Layout) -> list[tuple[str, ...]]:

@@ -13,6 +13,7 @@ from jaxmac.errors import nearest
 from jaxmac.hyper import static_view
 from jaxmac.mixers import MIXERS, MixerSpec
 from jaxmac.networks.memory import MEMORIES, check_memory
+from jaxmac.record.compact import compact_replay
 from jaxmac.registry import Registry, is_outside
 
 Preset = Callable[[Environment], dict[str, Any]]
@@ -132,7 +133,9 @@ def make_algorithm(name: str, env: Environment, config: Any) -> Algorithm:
     memory = getattr(config, "memory", None)
     if memory is not None and is_outside(MEMORIES.origin(memory)):
         check_memory(memory, config, config.hidden_size)
-    return ALGORITHMS[name].make(env, static_view(config))
+    algorithm = ALGORITHMS[name].make(env, static_view(config))
+    replay = compact_replay(algorithm.collection.replay, env)
+    return algorithm._replace(collection=algorithm.collection._replace(replay=replay))
 
 
 def configure(name: str, preset: str, env: Environment, overrides: Mapping[str, Any]) -> Any:

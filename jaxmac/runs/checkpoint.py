@@ -23,7 +23,7 @@ import jax
 from jaxmac.errors import RunDirectoryError, first_line
 from jaxmac.processes.collective import is_distributed
 from jaxmac.runs.digests import check_digests, damaged, listed_items, read_counters, sync_folder, write_summary
-from jaxmac.runs.formats import from_old_names, is_old, old_names, path_of
+from jaxmac.runs.formats import as_written, from_written, path_of
 from jaxmac.runs.schema import format_from
 
 KEPT_CHECKPOINTS = 2  # for each group; older ones are deleted
@@ -139,7 +139,7 @@ def read_checkpoint(run: Path, group: int, item: str, shapes: Any, iteration: in
 
     path = check_item(run, group, item, shapes, iteration)
     stored = _stored_tree(path / item)
-    written = old_names(shapes) if is_old(stored) else shapes
+    written = as_written(shapes, stored)
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), written)
     try:
@@ -147,7 +147,7 @@ def read_checkpoint(run: Path, group: int, item: str, shapes: Any, iteration: in
             restored = checkpointer.restore(path / item, target)
     except Exception as error:  # orbax and tensorstore raise many types
         raise damaged(path, first_line(error)) from error
-    return from_old_names(shapes, restored) if is_old(stored) else restored
+    return from_written(shapes, restored, stored)
 
 
 def check_item(run: Path, group: int, item: str, shapes: Any, iteration: int | None = None) -> Path:
@@ -161,7 +161,7 @@ def check_item(run: Path, group: int, item: str, shapes: Any, iteration: int | N
         raise RunDirectoryError(f"{path} holds no {item}: the run was trained with checkpoint_replay=False")
     check_digests(path, item, required=format_from(run / "config.json") >= 3)
     stored = _stored_tree(path / item)
-    _refuse_other_shapes(path / item, stored, old_names(shapes) if is_old(stored) else shapes)
+    _refuse_other_shapes(path / item, stored, as_written(shapes, stored))
     return path
 
 

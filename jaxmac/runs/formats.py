@@ -2,7 +2,8 @@
 
 Format 1 (jaxmac 0.1.0): the config of every algorithm contained the settings of all mixers, `sampling` was
 `episodes` or `windows`, and some names differed. Format 2: the config contains the settings of the chosen parts,
-and the plugins that they need. Format 3: a checkpoint has digests of its files, and its counters are exact.
+and the plugins that they need. Format 3: a checkpoint has digests of its files, and its counters are exact. Whether
+a replay of any format is stored compactly (`jaxmac.record.compact`), its arrays tell.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 
 from jaxmac.algorithms.registry import ALGORITHMS, config_class_of, owners_of, refusal
 from jaxmac.config import settings_of
+from jaxmac.record.compact import CompactEpisode, is_compact, packed
 from jaxmac.record.episode import Episode
 from jaxmac.runs.directory import RunDirectoryError
 
@@ -91,6 +93,44 @@ def is_old(stored: Any) -> bool:
 
 def _is_episode(node: Any) -> bool:
     return isinstance(node, Episode)
+
+
+def is_plain(stored: Any) -> bool:
+    """Whether a checkpoint, by its metadata, has episodes none of whose fields is packed."""
+    if isinstance(stored, dict):
+        if {"macro_action", "elapsed", "obs", "state"} <= set(stored):
+            return all(hasattr(stored[name], "shape") for name in ("obs", "state"))
+        stored = list(stored.values())
+    return isinstance(stored, list | tuple) and any(map(is_plain, stored))
+
+
+def as_written(item: Any, stored: Any) -> Any:
+    """An item of a checkpoint, as shapes, in the layout that its metadata `stored` shows."""
+    if is_plain(stored):
+        item = _unpacked(item)
+    return old_names(item) if is_old(stored) else item
+
+
+def from_written(item: Any, restored: Any, stored: Any) -> Any:
+    """The inverse of `as_written`: the arrays `restored` in today's layout, which is that of `item`."""
+    if is_old(stored):
+        restored = from_old_names(_unpacked(item) if is_plain(stored) else item, restored)
+    if not is_plain(stored):
+        return restored
+
+    def today(like: Any, found: Any) -> Any:
+        return packed(found, like.obs_multiples, like.state_multiples) if is_compact(like) else found
+
+    return jax.tree.map(today, item, restored, is_leaf=is_compact)
+
+
+def _unpacked(item: Any) -> Any:
+    """The shapes of an item whose episodes are not packed."""
+
+    def shapes(node: Any) -> Any:
+        return jax.eval_shape(CompactEpisode.unpacked, node) if is_compact(node) else node
+
+    return jax.tree.map(shapes, item, is_leaf=is_compact)
 
 
 def old_names(item: Any) -> Any:

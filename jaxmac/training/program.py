@@ -96,7 +96,10 @@ class Program:
         """The memory that this group will need, estimated from shapes alone."""
         shapes = jax.eval_shape(self.functions.init, self.keys, self.hyper)
         replay = tree_bytes(shapes.replay) // self.padded
-        episode_bytes = replay // (self.algorithm.collection.replay.capacity * len(self.algorithm.streams))
+        storage = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), shapes.replay)
+        sample = self.algorithm.collection.replay.sample  # gives episodes as they are recorded
+        batch = jax.eval_shape(sample, jax.eval_shape(jax.random.key, 0), storage[self.algorithm.streams[0]])
+        episode_bytes = tree_bytes(batch.episodes) // batch.weight.size
         working = self.padded * working_bytes(self.env, self.config, episode_bytes, self.algorithm.joint_outputs)
         return Footprint(int(SLACK * (tree_bytes(shapes) + working)), replay, tree_bytes(shapes.learner))
 

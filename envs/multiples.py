@@ -1,0 +1,48 @@
+"""Numbers that are integers times a unit: a record of them needs the integers only, in one or two bytes each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float32, Shaped
+
+from jaxmac.envs.exact import exact_product
+
+
+class Multiples(NamedTuple):
+    """Which entries of an observation or a global state are integers times a unit, rounded once to float32.
+
+    Attributes:
+        unit: of each entry, the unit; 0 where an entry can be any number, which is then kept as it is.
+        largest: the largest magnitude of the integers.
+    """
+
+    unit: tuple[float, ...]
+    largest: int
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The smallest integer type that holds the integers."""
+        return np.dtype(next(t for t in (np.int8, np.int16, np.int32) if self.largest <= np.iinfo(t).max))
+
+    def pack(self, values: Float32[Array, "*rows entries"]) -> tuple[Shaped[Array, "*rows some"], ...]:
+        """The integers of the entries that have a unit; where there are other entries, a second array has them."""
+        unit = np.array(self.unit)
+        counted, others = np.flatnonzero(unit), np.flatnonzero(unit == 0)
+        counts = jnp.round(_columns(values, counted) * (1 / unit[counted]).astype(np.float32)).astype(self.dtype)
+        return (counts, values[..., others]) if len(others) else (counts,)
+
+    def unpack(self, packed: tuple[Shaped[Array, "*rows some"], ...]) -> Float32[Array, "*rows entries"]:
+        """The inverse of `pack`, bit by bit."""
+        unit = np.array(self.unit)
+        order = np.concatenate([np.flatnonzero(unit), np.flatnonzero(unit == 0)])
+        values = exact_product(packed[0], unit[unit != 0])
+        return _columns(jnp.concatenate([values, *packed[1:]], -1), np.argsort(order))
+
+
+def _columns(values: Shaped[Array, "*rows entries"], chosen: np.ndarray) -> Shaped[Array, "*rows chosen"]:
+    """The chosen columns, in this order."""
+    in_order = np.array_equal(chosen, np.arange(values.shape[-1]))
+    return values if in_order else values[..., chosen]
