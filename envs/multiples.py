@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +11,8 @@ from jaxtyping import Array, Float32, Shaped
 from jaxmac.envs.exact import exact_product
 
 
-class Multiples(NamedTuple):
+@dataclass(frozen=True)
+class Multiples:
     """Which entries of an observation or a global state are integers times a unit, rounded once to float32.
 
     Attributes:

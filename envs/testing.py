@@ -190,7 +190,8 @@ def check_numbers(env: Environment, played: Played) -> None:
     for name, multiples in (("obs", env.obs_multiples), ("state", env.state_multiples)):
         if multiples is not None:
             values = getattr(played.ts, name)
-            inexact = np.asarray(multiples.unpack(multiples.pack(values))).view(np.int32) != values.view(np.int32)
+            again = np.asarray(multiples.unpack(multiples.pack(jnp.asarray(values))))
+            inexact = again.view(np.int32) != values.view(np.int32)
             _demand(env, not inexact.any(), f"{name}_multiples do not give the {name} back {_where(inexact)}")
 
 
