@@ -28,15 +28,15 @@ class Multiples:
         """The smallest integer type that holds the integers."""
         return np.dtype(next(t for t in (np.int8, np.int16, np.int32) if self.largest <= np.iinfo(t).max))
 
-    def pack(self, values: Float32[Array, "*rows entries"]) -> tuple[Shaped[Array, "*rows some"], ...]:
+    def pack(self, values: Float32[Array, "*rows entries"]) -> tuple[Shaped[Array, "*rows _"], ...]:
         """The integers of the entries that have a unit; where there are other entries, a second array has them."""
         unit = np.array(self.unit)
         counted, others = np.flatnonzero(unit), np.flatnonzero(unit == 0)
         counts = jnp.round(_columns(values, counted) * (1 / unit[counted]).astype(np.float32)).astype(self.dtype)
         return (counts, values[..., others]) if len(others) else (counts,)
 
-    def unpack(self, packed: tuple[Shaped[Array, "*rows some"], ...]) -> Float32[Array, "*rows entries"]:
-        """The inverse of `pack`, bit by bit."""
+    def unpack(self, packed: tuple[Shaped[Array, "*rows _"], ...]) -> Float32[Array, "*rows entries"]:
+        """The inverse of `pack`: the same float32 values, with 0.0 for -0.0."""
         unit = np.array(self.unit)
         order = np.concatenate([np.flatnonzero(unit), np.flatnonzero(unit == 0)])
         values = exact_product(packed[0], unit[unit != 0])

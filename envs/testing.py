@@ -191,7 +191,7 @@ def check_numbers(env: Environment, played: Played) -> None:
         if multiples is not None:
             values = getattr(played.ts, name)
             again = np.asarray(multiples.unpack(multiples.pack(jnp.asarray(values))))
-            inexact = again.view(np.int32) != values.view(np.int32)
+            inexact = again != values
             _demand(env, not inexact.any(), f"{name}_multiples do not give the {name} back {_where(inexact)}")
 
 

@@ -16,7 +16,7 @@ from jaxmac.record.replay import Replay, Sample
 class CompactEpisode(Episode):
     """Episodes as they are stored: `obs` and `state` are what `Multiples.pack` makes of them, or as in `Episode`.
 
-    Packing is exact, so `unpacked` gives the same episodes back, bit by bit. The other fields are as they were.
+    Packing is exact: `unpacked` gives the same float32 values back. The other fields are as they were.
     """
 
     obs: Any
@@ -34,7 +34,7 @@ class CompactEpisode(Episode):
 
 
 def packed(episodes: Episode, obs: Multiples | None, state: Multiples | None) -> CompactEpisode:
-    """Episodes with any leading axes as they are stored; `obs` and `state` say which of their entries have a unit."""
+    """Episodes with any leading axes, as they are stored; `obs` and `state` say which entries have a unit."""
     fields = dict(vars(episodes))
     for name, multiples in (("obs", obs), ("state", state)):
         if multiples is not None:
@@ -58,6 +58,7 @@ def compact_replay(replay: Replay, env: Environment) -> Replay:
 
     def sample(key: Array, storage: Any) -> Sample:
         drawn = replay.sample(key, storage)
+        assert isinstance(drawn.episodes, CompactEpisode)
         return drawn._replace(episodes=drawn.episodes.unpacked())
 
     return replay._replace(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.probes import Asynchronous
 from support.runs import TINY, as_if_killed
-from support.selection import representative_ids
+from support.selection import slow_except
 
 import jaxmac
 from jaxmac import envs
@@ -37,8 +37,9 @@ def plain(env):
 
 
 def in_bits(tree):
-    """The arrays of a tree as bytes, so that -0.0 differs from 0.0 and NaN is NaN."""
-    return [np.ascontiguousarray(x).tobytes() for x in jax.tree.leaves(jax.device_get(tree))]
+    """The arrays of a tree as bytes. -0.0 counts as 0.0, its equal: XLA makes either of 0 times a constant."""
+    arrays = map(np.asarray, jax.tree.leaves(jax.device_get(tree)))
+    return [(x + np.zeros_like(x) if x.dtype.kind == "f" else x).tobytes() for x in arrays]
 
 
 @pytest.mark.parametrize("env_id", envs.list_ids())
@@ -59,7 +60,11 @@ def test_a_stored_step_is_small(env_id, monkeypatch):
     assert {leaf.dtype for leaf in jax.tree.leaves(stored.obs)} <= {np.dtype(t) for t in (np.int8, np.uint8, "f4")}
 
 
-@pytest.mark.parametrize("env_id", representative_ids())
+# The contract test, with `check_numbers`, plays the others.
+FAMILIES = ("BoxPushing-4", "CaptureTarget-2", "Overcooked-A-primitive", "Warehouse-S")
+
+
+@pytest.mark.parametrize("env_id", slow_except(FAMILIES, envs.list_ids()))
 def test_what_was_added_is_sampled_to_the_bit(env_id):
     env = envs.make(env_id, horizon=40)
     replay = compact_replay(tournament_replay(8, 8), env)
@@ -95,7 +100,9 @@ def test_box_pushing_of_any_size_is_exact(size):
     assert in_bits(env.state_multiples.unpack(env.state_multiples.pack(states))) == in_bits(states)
 
 
-@pytest.mark.parametrize("env_id", ["CaptureTarget-2", "Warehouse-S", "BoxPushing-4"])
+@pytest.mark.parametrize(
+    "env_id", slow_except(["CaptureTarget-2"], ["CaptureTarget-2", "Warehouse-S", "BoxPushing-4"])
+)
 def test_a_run_is_the_same_with_and_without(env_id):
     ends = []
     for env in (envs.make(env_id, horizon=12), plain(envs.make(env_id, horizon=12))):
@@ -111,9 +118,7 @@ def test_garbage_after_the_end_stays_garbage_there():
     env = envs.make("Warehouse-S", horizon=6)
     replay = compact_replay(tournament_replay(2, 2), env)
     episodes = jax.jit(lambda key: rollout(env, random_policy(), key, jnp.ones(2)))(jax.random.key(3))
-    dirty = episodes.replace(
-        state=episodes.state.at[:, 4:].set(jnp.nan), mask=episodes.mask.at[:, 4:].set(False)
-    )
+    dirty = episodes.replace(state=episodes.state.at[:, 4:].set(jnp.nan), mask=episodes.mask.at[:, 4:].set(False))
     storage = replay.add(replay.init(jax.tree.map(lambda x: x[0], dirty)), dirty)
     sample = replay.sample(jax.random.key(0), storage)
     assert in_bits(sample.episodes.state[:, :4]) == in_bits(episodes.state[sample.index, :4])
