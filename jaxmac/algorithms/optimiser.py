@@ -5,12 +5,13 @@ Adam: Diederik P. Kingma and Jimmy Ba, "Adam: A Method for Stochastic Optimizati
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from jaxmac.hyper import Hyper
 
@@ -29,6 +30,18 @@ def init_optimiser(hyper: Hyper, params: Any, apart: bool = False) -> Any:
     """Optimiser state of `params`; with `apart`, one for each of the networks stacked along the leading axis."""
     init = optimiser(hyper, 0.0).init  # the state does not depend on the learning rate
     return jax.vmap(init)(params) if apart else init(params)
+
+
+def gradient_of_sum(
+    losses: Callable[[Any], Float[Array, "networks"]], params: Any
+) -> tuple[Any, Float[Array, "networks"]]:
+    """The gradient of the sum of the losses of several networks, and each loss."""
+
+    def summed(params: Any) -> tuple[Array, Array]:
+        each = losses(params)
+        return jnp.sum(each), each
+
+    return jax.grad(summed, has_aux=True)(params)
 
 
 def gradient_step(

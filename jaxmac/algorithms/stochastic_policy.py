@@ -36,6 +36,18 @@ def floored_log_probs(
     return jnp.where(real, jnp.log(jnp.maximum(probs, SMALLEST)), NEGATIVE)
 
 
+def conditional_log_probs(
+    log_probs: Float[Array, "*rows actions"], allowed: Bool[Array, "*rows actions"]
+) -> Float[Array, "*rows actions"]:
+    """Log-probabilities given that one of the `allowed` actions is chosen; about `NEGATIVE` for the others."""
+    return jax.nn.log_softmax(jnp.where(allowed, log_probs, NEGATIVE))
+
+
+def entropy_of(log_probs: Float[Array, "*rows actions"]) -> Float[Array, "*rows"]:
+    """The entropy of distributions over actions; `NEGATIVE` entries are none."""
+    return -jnp.sum(jnp.where(log_probs > NEGATIVE / 2, jnp.exp(log_probs) * log_probs, 0.0), axis=-1)
+
+
 def sampled_policy(
     networks: AgentNetworks, params: object, counts: tuple[int, ...], joint: Joint | None = None
 ) -> Policy:

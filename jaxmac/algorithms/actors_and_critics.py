@@ -1,0 +1,152 @@
+"""Actors and critics of a team: their networks, the rows that they learn from, and their outputs over these.
+
+docs/specifications/policy_gradient.md, whose sections are cited below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxmac.algorithms.base import Progress, linear_schedule, network_options
+from jaxmac.algorithms.targets import TargetRows, target_rows
+from jaxmac.envs.environment import Environment
+from jaxmac.hyper import Hyper
+from jaxmac.networks.agent import AgentNetworks, make_agent_networks
+from jaxmac.networks.joint import Joint
+from jaxmac.record.episode import Episode
+from jaxmac.record.joint_rows import TIME_MAJOR, JointRows, joint_rows
+from jaxmac.record.own_rows import OWN_TIME_MAJOR, OwnRows, own_rows
+from jaxmac.record.windows import trajectory_of
+
+
+class Networks(NamedTuple):
+    """The networks of one algorithm, with the environment and the (static) config that they are built for."""
+
+    env: Environment
+    config: Any
+    kind: str
+    actors: AgentNetworks
+    critics: Any  # AgentNetworks for histories, Critics for global states
+    joint: Joint | None  # the joint macro-actions of mac-cac's actor
+    sizes: Joint  # sizes of the team, for joint observations
+
+
+class Rows(NamedTuple):
+    """A batch of episodes cut into own and into joint rows, each `[rows, batch, ...]`."""
+
+    own: OwnRows
+    joint: JointRows
+
+
+def history_critics(config: Any, obs_sizes: Sequence[int]) -> AgentNetworks:
+    """Recurrent critics of the sizes that `config` has, each with observations of one of `obs_sizes`."""
+    options = network_options(config) | {"hidden_size": config.critic_hidden_size}
+    options |= {"layer_size": config.critic_layer_size, "decode_size": config.critic_decode_size}
+    return make_agent_networks(obs_sizes, [1] * len(obs_sizes), **options)
+
+
+def epsilon_at(hyper: Hyper, progress: Progress) -> Array:
+    """The exploration rate epsilon after `progress.episodes` training episodes."""
+    return linear_schedule(progress, 0, hyper.epsilon_start, hyper.epsilon_end, hyper.epsilon_episodes)
+
+
+def rows_of(networks: Networks, hyper: Hyper, episodes: Episode) -> Rows:
+    """Own and joint rows of whole episodes (section 4)."""
+    config = networks.config
+
+    def cut(episode: Episode) -> Rows:
+        chosen = trajectory_of(
+            jax.random.key(0),  # nothing is drawn: the window is the episode
+            episode,
+            jnp.int32(0),
+            trajectory=networks.env.horizon,
+            max_rows=config.max_rows,
+            close_on_terminal=config.close_on_terminal,
+            timeout_is_terminal=config.timeout_is_terminal,
+        )
+        own = own_rows(chosen, hyper.gamma)
+        whole = own._replace(mask=own.mask & (own.opening >= 0))  # none of its joint rows was dropped by a cap
+        return Rows(whole, joint_rows(chosen, hyper.gamma, macro_state="start"))
+
+    return jax.vmap(cut, out_axes=Rows(OWN_TIME_MAJOR, TIME_MAJOR))(episodes)
+
+
+def critic_rows(networks: Networks, rows: Rows, hyper: Hyper) -> TargetRows:
+    """The rows that critics learn from, `[rows, batch, critics]`: own (IAC, IAICC) or joint (CAC, NIACC) rows."""
+    if networks.kind in ("mac-iac", "mac-iaicc"):
+        own = rows.own
+        return target_rows(hyper, own.reward, own.duration, own.terminal, own.mask)
+    joint = rows.joint
+    each = (x[..., None] for x in (joint.reward, joint.duration, joint.terminal, joint.mask))
+    return target_rows(hyper, *each)
+
+
+def values(networks: Networks, params: Any, rows: Rows) -> tuple[Array, Array]:
+    """The critics' values at the start of every row and after it, each `[rows, batch, critics]` (section 5)."""
+    own, joint = rows
+    alone = networks.kind == "mac-iac"
+    per_agent = alone or networks.kind == "mac-iaicc"
+    if networks.config.critic == "state":
+        if per_agent:
+            return networks.critics.apply(params, own.state), networks.critics.apply(params, own.next_state)
+        at, after = joint.mixer_state[..., None, :], joint.next_mixer_state[..., None, :]
+        return networks.critics.apply(params, at), networks.critics.apply(params, after)
+    if alone:
+        outputs = outputs_over(networks.critics, params, own.obs)[..., 0]
+        return outputs[:-1], outputs[1:]
+    obs = networks.sizes.observation(joint.obs)[..., None, :]
+    obs = jnp.broadcast_to(obs, (*obs.shape[:2], networks.env.num_agents if per_agent else 1, obs.shape[-1]))
+    outputs = outputs_over(networks.critics, params, obs)[..., 0]
+    if not per_agent:
+        return outputs[:-1], outputs[1:]
+    # Agent i's critic runs over joint rows; its value is read where an own row of the agent starts and ends.
+    return jnp.take_along_axis(outputs[:-1], own.opening, 0), jnp.take_along_axis(outputs[1:], own.closing, 0)
+
+
+def outputs_over(networks: AgentNetworks, params: Any, obs: Array, last_action: Array | None = None) -> Array:
+    """Outputs of recurrent networks that advance at every entry, `[rows, batch, networks, outputs]`."""
+    advance = jnp.ones(obs.shape[:-1], bool)
+    last_action = advance.astype(jnp.int32) if last_action is None else last_action
+    return networks.apply(params, networks.initial_hidden(obs.shape[1]), obs, last_action, advance)[1].q
+
+
+class Decisions(NamedTuple):
+    """The decisions that actors learn from, `[rows, batch, actors, ...]`."""
+
+    obs: Float[Array, "rows batch actors obs"]  # macro-observations
+    last_action: Array  # the macro-action that ended before, int32 [rows, batch, actors]
+    choice: Array  # the chosen (joint) macro-action, int32 [rows, batch, actors]
+    allowed: Bool[Array, "rows batch actors actions"]  # the (joint) macro-actions that could be chosen
+    closing_time: Array  # primitive step on which the row closes
+    duration: Array  # primitive steps of the row
+    mask: Bool[Array, "rows batch actors"]
+
+
+def decisions_of(networks: Networks, rows: Rows) -> Decisions:
+    """The decisions of every agent, or those of the team where one joint actor decides."""
+    own, joint = rows
+    if networks.joint is None:
+        return Decisions(
+            own.obs[:-1],
+            own.last_action[:-1],
+            own.macro_action,
+            own.avail,
+            own.last_step,
+            own.duration,
+            own.mask,
+        )
+    allowed = networks.joint.allowed(joint.avail, joint.start, joint.macro_action)
+    obs, none = networks.joint.observation(joint.obs[:-1]), jnp.zeros_like(joint.last_step)
+    choice = networks.joint.index(joint.macro_action)
+    team = Decisions(obs, none, choice, allowed, joint.last_step, joint.duration, joint.mask)
+    return jax.tree.map(lambda x: x[:, :, None], team)
+
+
+def action_counts(networks: Networks) -> tuple[int, ...]:
+    """Number of (joint) macro-actions of each actor, without padding."""
+    return (networks.joint.size,) if networks.joint else tuple(networks.env.num_actions)
