@@ -5,10 +5,20 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from jaxmac.algorithms import actor_critic, actor_critic_config, avf, mac_q, mac_q_config, tomacvf
+from jaxmac.algorithms import (
+    actor_critic,
+    actor_critic_config,
+    avf,
+    mac_ppo,
+    mac_ppo_config,
+    mac_q,
+    mac_q_config,
+    tomacvf,
+)
 from jaxmac.algorithms.base import Algorithm, Collection, CommonConfig, Progress
 from jaxmac.algorithms.presets import actor_critic as actor_critic_presets
 from jaxmac.algorithms.presets import avf as avf_presets
+from jaxmac.algorithms.presets import mac_ppo as mac_ppo_presets
 from jaxmac.algorithms.presets import mac_q as mac_q_presets
 from jaxmac.algorithms.presets import tomacvf as tomacvf_presets
 from jaxmac.algorithms.registry import (
@@ -87,3 +97,6 @@ ALGORITHMS.register_family("avf", MixerFamily(avf_spec, lambda mixer: True))
 ALGORITHMS.register_family("tomacvf", MixerFamily(tomacvf_spec, lambda mixer: mixer.reads_state))
 _register_baselines(mac_q.make, mac_q_presets, mac_q_config.CONFIGS)
 _register_baselines(actor_critic.make, actor_critic_presets, actor_critic_config.CONFIGS)
+for _kind, _config in mac_ppo_config.CONFIGS.items():  # no paper has run them on macro-actions: `tuned` only
+    _presets = {"tuned": partial(mac_ppo_presets.tuned, kind=_kind)}
+    ALGORITHMS.register(_kind, AlgorithmSpec(_config, partial(mac_ppo.make, kind=_kind), _presets), __name__)

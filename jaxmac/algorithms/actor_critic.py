@@ -23,6 +23,7 @@ from jaxmac.algorithms.actors_and_critics import (
     Networks,
     Rows,
     action_counts,
+    check_critic,
     critic_rows,
     decisions_of,
     epsilon_at,
@@ -69,8 +70,7 @@ def make_networks(env: Environment, config: Any, kind: str) -> Networks:
     """
     if config.n_step > env.horizon:
         raise ValueError(f"n_step={config.n_step} is longer than the horizon; allowed: <= {env.horizon}")
-    if config.critic == "state" and not env.state_size:
-        raise ValueError(f"critic='state': {env.name} has no global state; allowed: history")
+    check_critic(env, config)
     sizes = Joint(tuple(env.num_actions), tuple(env.obs_sizes))
     joint = joint_of(env.num_actions, env.obs_sizes) if kind == "mac-cac" else None
     observed, actions = ([sum(env.obs_sizes)], [joint.size]) if joint else (env.obs_sizes, env.num_actions)

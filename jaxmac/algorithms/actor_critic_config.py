@@ -26,8 +26,8 @@ CRITICS = {"history": HistoryCriticConfig, "state": StateCriticConfig}
 
 
 @dataclass(frozen=True)
-class JointActorCriticConfig(RowsConfig, CommonConfig):
-    """Hyperparameters of Mac-CAC; the defaults are the reference program's."""
+class OnPolicyConfig(RowsConfig, CommonConfig):
+    """Hyperparameters of actors and critics that learn from the episodes of their own iteration."""
 
     actor_learning_rate: float = setting(
         3e-4, "learning rate (Adam) of the actors", above=0.0, high=1.0, traced=True
@@ -35,12 +35,35 @@ class JointActorCriticConfig(RowsConfig, CommonConfig):
     critic_learning_rate: float = setting(
         3e-3, "learning rate (Adam) of the critics", above=0.0, high=1.0, traced=True
     )
+    entropy_weight: float = setting(0.0, "weight of the entropy bonus in the actors' loss", low=0.0, traced=True)
+    num_envs: int = setting(8, "parallel episodes per iteration, which are the batch of its update", low=1)
+    hidden_size: int = setting(32, "width of the actors' recurrent layer", low=1)
+    layer_size: int = setting(32, "width of the actors' layers before the recurrent one (0: hidden_size)", low=0)
+    critic_hidden_size: int = setting(
+        32, "width of the critics' recurrent layer (state critics: third layer)", low=1
+    )
+    critic_layer_size: int = setting(32, "width of the critics' other layers", low=1)
+
+    # The batch of an update is the episodes of its iteration; there is no replay of older ones.
+    @property
+    def batch_size(self) -> int:
+        """Episodes in a batch."""
+        return self.num_envs
+
+    @property
+    def replay_episodes(self) -> int:
+        """Episodes that the replay stores."""
+        return self.num_envs
+
+
+@dataclass(frozen=True)
+class JointActorCriticConfig(OnPolicyConfig):
+    """Hyperparameters of Mac-CAC; the defaults are the reference program's."""
+
     epsilon_end: float = setting(0.01, "exploration rate at the end of its decay", low=0.0, high=1.0, traced=True)
     grad_clip: float = setting(
         0.0, "largest global norm of the gradient of each network (0: no clipping)", low=0.0, traced=True
     )
-    entropy_weight: float = setting(0.0, "weight of the entropy bonus in the actors' loss", low=0.0, traced=True)
-    num_envs: int = setting(8, "parallel episodes per iteration, which are the batch of its update", low=1)
     target_episodes: int = setting(
         32, "training episodes between copies of the critics to the target critics", low=1
     )
@@ -67,23 +90,6 @@ class JointActorCriticConfig(RowsConfig, CommonConfig):
     conditional_log_prob: bool = setting(
         False, "mac-cac: probability given the macro-actions still running, not of all joint ones"
     )
-    hidden_size: int = setting(32, "width of the actors' recurrent layer", low=1)
-    layer_size: int = setting(32, "width of the actors' layers before the recurrent one (0: hidden_size)", low=0)
-    critic_hidden_size: int = setting(
-        32, "width of the critics' recurrent layer (state critics: third layer)", low=1
-    )
-    critic_layer_size: int = setting(32, "width of the critics' other layers", low=1)
-
-    # The batch of an update is the episodes of its iteration; there is no replay of older ones.
-    @property
-    def batch_size(self) -> int:
-        """Episodes in a batch."""
-        return self.num_envs
-
-    @property
-    def replay_episodes(self) -> int:
-        """Episodes that the replay stores."""
-        return self.num_envs
 
 
 @dataclass(frozen=True)

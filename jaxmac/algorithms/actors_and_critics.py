@@ -23,6 +23,9 @@ from jaxmac.record.joint_rows import TIME_MAJOR, JointRows, joint_rows
 from jaxmac.record.own_rows import OWN_TIME_MAJOR, OwnRows, own_rows
 from jaxmac.record.windows import trajectory_of
 
+ALONE = ("mac-iac", "mac-ippo")  # an agent's critic gets the agent's own history
+CRITIC_PER_AGENT = (*ALONE, "mac-iaicc", "mac-mappo")  # critics learn from own rows, the others' from joint rows
+
 
 class Networks(NamedTuple):
     """The networks of one algorithm, with the environment and the (static) config that they are built for."""
@@ -43,11 +46,17 @@ class Rows(NamedTuple):
     joint: JointRows
 
 
-def history_critics(config: Any, obs_sizes: Sequence[int]) -> AgentNetworks:
+def check_critic(env: Environment, config: Any) -> None:
+    """Raise a one-line ValueError for a state critic on an environment without a global state."""
+    if config.critic == "state" and not env.state_size:
+        raise ValueError(f"critic='state': {env.name} has no global state; allowed: history")
+
+
+def history_critics(config: Any, obs_sizes: Sequence[int], share_parameters: bool = False) -> AgentNetworks:
     """Recurrent critics of the sizes that `config` has, each with observations of one of `obs_sizes`."""
     options = network_options(config) | {"hidden_size": config.critic_hidden_size}
     options |= {"layer_size": config.critic_layer_size, "decode_size": config.critic_decode_size}
-    return make_agent_networks(obs_sizes, [1] * len(obs_sizes), **options)
+    return make_agent_networks(obs_sizes, [1] * len(obs_sizes), share_parameters=share_parameters, **options)
 
 
 def epsilon_at(hyper: Hyper, progress: Progress) -> Array:
@@ -55,8 +64,8 @@ def epsilon_at(hyper: Hyper, progress: Progress) -> Array:
     return linear_schedule(progress, 0, hyper.epsilon_start, hyper.epsilon_end, hyper.epsilon_episodes)
 
 
-def rows_of(networks: Networks, hyper: Hyper, episodes: Episode) -> Rows:
-    """Own and joint rows of whole episodes (section 4)."""
+def rows_of(networks: Networks, hyper: Hyper, episodes: Episode, macro_state: str = "start") -> Rows:
+    """Own and joint rows of whole episodes (section 4); `macro_state` of the joint rows as in `mac_jert`."""
     config = networks.config
 
     def cut(episode: Episode) -> Rows:
@@ -71,14 +80,14 @@ def rows_of(networks: Networks, hyper: Hyper, episodes: Episode) -> Rows:
         )
         own = own_rows(chosen, hyper.gamma)
         whole = own._replace(mask=own.mask & (own.opening >= 0))  # none of its joint rows was dropped by a cap
-        return Rows(whole, joint_rows(chosen, hyper.gamma, macro_state="start"))
+        return Rows(whole, joint_rows(chosen, hyper.gamma, macro_state=macro_state))
 
     return jax.vmap(cut, out_axes=Rows(OWN_TIME_MAJOR, TIME_MAJOR))(episodes)
 
 
 def critic_rows(networks: Networks, rows: Rows, hyper: Hyper) -> TargetRows:
-    """The rows that critics learn from, `[rows, batch, critics]`: own (IAC, IAICC) or joint (CAC, NIACC) rows."""
-    if networks.kind in ("mac-iac", "mac-iaicc"):
+    """The rows that critics learn from, `[rows, batch, critics]`: own rows with a critic per agent."""
+    if networks.kind in CRITIC_PER_AGENT:
         own = rows.own
         return target_rows(hyper, own.reward, own.duration, own.terminal, own.mask)
     joint = rows.joint
@@ -89,8 +98,7 @@ def critic_rows(networks: Networks, rows: Rows, hyper: Hyper) -> TargetRows:
 def values(networks: Networks, params: Any, rows: Rows) -> tuple[Array, Array]:
     """The critics' values at the start of every row and after it, each `[rows, batch, critics]` (section 5)."""
     own, joint = rows
-    alone = networks.kind == "mac-iac"
-    per_agent = alone or networks.kind == "mac-iaicc"
+    alone, per_agent = networks.kind in ALONE, networks.kind in CRITIC_PER_AGENT
     if networks.config.critic == "state":
         if per_agent:
             return networks.critics.apply(params, own.state), networks.critics.apply(params, own.next_state)

@@ -50,13 +50,13 @@ def gradient_step(
     gradient: Any,
     opt_state: Any,
     params: Any,
-    has_rows: Bool[Array, "networks"] | None = None,
+    has_rows: Bool[Array, "*networks"] | None = None,
 ) -> tuple[Any, Any]:
     """One step of Adam on `params`; returns the new parameters and optimiser state.
 
     With `has_rows` every leaf has a leading axis of networks that learn separately: the gradient of each is clipped
     by its own norm, and a network without rows is left unchanged, although Adam's momentum would move it on a
-    gradient of zero.
+    gradient of zero. A scalar `has_rows` does the same for parameters that are updated together.
     """
     adam = optimiser(hyper, rate)
 
@@ -70,4 +70,6 @@ def gradient_step(
 
     if has_rows is None:
         return step(gradient, opt_state, params)
+    if has_rows.ndim == 0:
+        return step_if(has_rows, gradient, opt_state, params)
     return jax.vmap(step_if)(has_rows, gradient, opt_state, params)
