@@ -159,3 +159,12 @@ def test_actor_critics_learn_the_additive_game(algorithm, critic):
     given = {"critic": critic, "eval_every": 3200, "target_episodes": 32, **small, **rates}
     result = train(algorithm, probes.Additive(), seeds=2, episodes=3200, progress=False, **given)
     assert (result.metrics["eval_return"][-1] > 2.9).all()  # sampled, so not exactly the optimum
+
+
+@pytest.mark.parametrize("env", [slow(probes.Additive), probes.Asynchronous])
+@pytest.mark.parametrize("algorithm", ["mac-mappo", slow("mac-ippo")])
+def test_ppo_learns_the_additive_game_and_the_asynchronous_probe(algorithm, env):
+    small = {"num_envs": 32, "hidden_size": 8, "layer_size": 16, "critic_hidden_size": 8, "critic_layer_size": 16}
+    rates = {"actor_learning_rate": 1e-2, "critic_learning_rate": 1e-2}
+    result = train(algorithm, env(), seeds=2, episodes=1600, progress=False, eval_every=1600, **small, **rates)
+    assert (result.metrics["eval_return"][-1] > env.best - 0.1).all()  # sampled, so not exactly the optimum

@@ -92,8 +92,8 @@ def test_members_under_vmap_share_one_branch():
     assert branching[0].invars[0].aval.shape == ()
 
 
-NAMES = ("avf-qplex", "tomacvf-qmix", "mac-dec-q", "mac-cen-q", "mac-dec-ddrqn", "mac-iaicc", "mac-niacc")
-ON_POLICY = ("mac-iaicc", "mac-niacc")
+ON_POLICY = ("mac-iaicc", "mac-niacc", "mac-mappo")
+NAMES = ("avf-qplex", "tomacvf-qmix", "mac-dec-q", "mac-cen-q", "mac-dec-ddrqn", *ON_POLICY)
 NOW = Progress(jnp.int32(0), jnp.int32(200), jnp.int32(0))
 
 

@@ -28,6 +28,7 @@ KINDS = {
     "tomacvf": ("tomacvf-qmix", FAMILIES["tomacvf-qmix"], 1500, ()),
     "mac-q": ("parallel-mac-dec-ddrqn", FAMILIES["parallel-mac-dec-ddrqn"], 2000, ()),
     "actor-critic": ("mac-iaicc", FAMILIES["mac-iaicc"], 8000, ()),
+    "ppo": ("mac-mappo", FAMILIES["mac-mappo"], 4000, ()),
     "sweep": ("avf-vdn", {**without(TINY, "hidden_size"), "sweep": "hidden_size=4,6"}, 1500, (0, 1)),
 }
 

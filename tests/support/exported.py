@@ -31,6 +31,8 @@ CASES = {  # algorithm, environment, hyperparameters
     "mac-niacc": ("mac-niacc", "BoxPushing-6", {}),
     "mac-dec-ddrqn": ("mac-dec-ddrqn", "BoxPushing-4", SHARED),
     "parallel-mac-dec-ddrqn": ("parallel-mac-dec-ddrqn", "BoxPushing-4", {}),
+    "mac-ippo": ("mac-ippo", "BoxPushing-4", {"layer_norm": True}),
+    "mac-mappo": ("mac-mappo", "Warehouse-T", SHARED),
     "overcooked": ("avf-vdn", "Overcooked-A", {}),
 }
 PLAIN = {"hidden_size": 8, "memory": "gru", "layer_norm": False}  # unless a case has others

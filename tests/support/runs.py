@@ -35,6 +35,7 @@ FAMILIES = {
     "tomacvf-qmix": {**without(TINY, "trajectory", "max_rows"), "attention_width": 4},
     "parallel-mac-dec-ddrqn": {**without(TINY, "replay_tournament"), "sampling": "uniform", "target_steps": 12},
     "mac-iaicc": {**ON_POLICY, "eval_episodes": 4, "target_episodes": 8},
+    "mac-mappo": {**ON_POLICY, "eval_episodes": 4, "epochs": 2, "minibatches": 2},
 }
 
 

@@ -1,0 +1,230 @@
+"""Mac-IPPO and Mac-MAPPO: advantages by hand, a whole update against textbook PPO, padding, sharing, refusals."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from support import textbook_ppo
+from support.actor_critic_recordings import Recorded
+from support.probes import Asynchronous
+from support.records import make_episode
+from support.runs import FAMILIES
+from support.samples import sample_of
+
+import jaxmac
+from jaxmac import envs
+from jaxmac.algorithms import Progress, configure, mac_ppo, make_algorithm
+from jaxmac.hyper import hyper_of
+from jaxmac.networks.critic import Critics
+from jaxmac.record.rollout import rollout
+
+SIZES = {"hidden_size": 6, "layer_size": 8, "critic_hidden_size": 6, "critic_layer_size": 8, "memory": "gru"}
+PLAIN = {**SIZES, "layer_norm": False, "reward_scale": 1.0, "num_envs": 2, "minibatches": 1, "epochs": 2}
+
+
+class Team(Recorded):
+    """Two unequal agents, with the state of the made episodes: the time."""
+
+    def __init__(self, state_size=1):
+        super().__init__()
+        self.state_size = state_size
+
+
+def small(kind, **overrides):
+    config = configure(kind, "tuned", Team(), {**PLAIN, **overrides})
+    return mac_ppo.make_networks(Team(), config, kind), hyper_of(config)
+
+
+def episodes_with(garbage):
+    """Agent 0's macro-actions are steps 0-1 and 2-4, agent 1's are 0, 1-3 and 4; the second episode is cut short.
+
+    There the time limit comes after step 4, at which agent 0's macro-action is still running.
+    """
+    ended = np.array([[0, 1], [1, 0], [0, 0], [0, 1], [1, 1]], bool)
+    unfinished = ended.copy()
+    unfinished[4, 0] = False
+    obs = np.random.default_rng(0).normal(size=(6, 2, 3)).astype(np.float32)
+    obs[:, 0, 2] = 0.0  # agent 0 has two entries
+    macro_action = [[1, 0], [1, 2], [2, 2], [2, 2], [2, 1]]
+    given = {"obs": obs, "macro_action": macro_action, "horizon": 8, "garbage": garbage}
+    whole = make_episode(ended, [1, 2, 3, 4, 5], terminal=True, **given)
+    cut = make_episode(unfinished, [1, 2, 3, 4, 5], truncated=True, **given)
+    return jax.tree.map(lambda *x: jnp.stack(x), whole, cut)
+
+
+def test_advantages_of_an_asynchronous_example_by_hand():
+    """gamma = lambda = 1/2; the critic of a decision gives 10 (agent 0's last start) + (agent 1's last start).
+
+    Agent 0: R = 1 + 2/2 = 2 over 2 steps, then 3 + 4/2 + 5/4 = 6.25 over 3; V = 0, then 21 (started at 2 and 1).
+    A_1 = 6.25 - 21 and A_0 = (2 + 21/4 - 0) + A_1 / 8; without the second row A_0 = 2 + 21/4.
+    Agent 1: R = 1, then 2 + 3/2 + 4/4 = 4.5 over 3 steps, then 5; V = 0, 1, 24 and, after the time limit, 25.
+    """
+    options = {"gamma": 0.5, "gae_lambda": 0.5, "normalise_value": False, "normalise_advantage": False}
+    networks, hyper = small("mac-mappo", **options)
+    state = mac_ppo.init(networks, jax.random.key(0), hyper)
+    by_starts = Critics(networks.critics.init, lambda params, macro: 10 * macro[..., 0] + macro[..., 1])
+    networks = networks._replace(critics=by_starts)
+
+    @jax.jit
+    def run(episodes):
+        rows = mac_ppo.rows_of(networks, hyper, episodes, macro_state="joint")
+        rates = mac_ppo.Rates(jnp.float32(1), jnp.float32(0), jnp.float32(0))
+        return mac_ppo.estimate(networks, state, rows, hyper, rates)[0]
+
+    batch = run(episodes_with(garbage=50))
+    expected = {
+        (0, 0): ([5.40625, -14.75], [0, 21]),
+        (0, 1): ([2.828125, 5.3125, -19.0], [0, 1, 24]),
+        (1, 0): ([7.25], [0]),
+        (1, 1): ([3.0234375, 6.09375, -6.5], [0, 1, 24]),
+    }
+    for (episode, agent), (advantage, value) in expected.items():
+        real = np.asarray(batch.rows.own.mask[:, episode, agent])
+        np.testing.assert_allclose(batch.advantage[real, episode, agent], advantage, rtol=1e-6)
+        np.testing.assert_allclose(batch.output[real, episode, agent], value, rtol=1e-6)
+        np.testing.assert_allclose(batch.target[real, episode, agent], np.add(advantage, value), rtol=1e-6)
+
+
+TEXTBOOK = {"gamma": 0.9, "gae_lambda": 0.8, "clip": 0.05, "value_clip": 0.1, "grad_clip": 0.5}
+TEXTBOOK |= {"entropy_weight": 0.03, "entropy_weight_end": 0.03}
+
+
+def textbook_agents(networks, state, kind):
+    """The textbook's agents with our parameters; its networks are ours, run over all primitive steps."""
+
+    def only(params, agent):
+        return jax.tree.map(lambda x: x[agent], params)
+
+    def alone(params, like, agent):
+        """Parameters of the team in which only this agent's may vary."""
+        return jax.tree.map(lambda one, all_of: all_of.at[agent].set(one), params, like)
+
+    def run(agents, params, obs, last):
+        advance = jnp.ones(last.shape, bool)
+        return agents.apply(params, agents.initial_hidden(obs.shape[1]), obs, last, advance)[1].q
+
+    def agent_of(i):
+        def logits(params, episodes):
+            obs = jnp.moveaxis(episodes.obs.astype(jnp.float32), 0, 1)[:-1]
+            last = jnp.zeros(obs.shape[:-1], jnp.int32)
+            return jnp.moveaxis(run(networks.actors, alone(params, state.actors, i), obs, last)[:, :, i], 0, 1)
+
+        def value(params, episodes):
+            params = alone(params, state.critics, i)
+            if kind == "mac-mappo":  # everybody decides at every step, so the macro-state repeats the state
+                macro_state = jnp.concatenate([episodes.state] * 2, -1)
+                return networks.critics.apply(params, jnp.stack([macro_state] * 2, -2))[..., i]
+            obs = jnp.moveaxis(episodes.obs.astype(jnp.float32), 0, 1)
+            found = run(networks.critics, params, obs, jnp.zeros(obs.shape[:-1], jnp.int32))
+            return jnp.moveaxis(found[:, :, i, 0], 0, 1)
+
+        return textbook_ppo.Agent(logits, value, only(state.actors, i), only(state.critics, i))
+
+    return [agent_of(i) for i in range(2)]
+
+
+@pytest.mark.parametrize("kind", ["mac-mappo", pytest.param("mac-ippo", marks=pytest.mark.slow)])
+def test_a_whole_update_is_that_of_textbook_ppo(kind):
+    env = envs.make("BoxPushing-4-primitive", horizon=8)
+    sizes = {**PLAIN, "num_envs": 4, "minibatches": 2, "epochs": 2}
+    rates = {"actor_learning_rate": 1e-2, "critic_learning_rate": 1e-2}
+    config = configure(kind, "tuned", env, {**sizes, **rates, **TEXTBOOK})
+    algorithm, hyper = make_algorithm(kind, env, config), hyper_of(config)
+    state = algorithm.init(jax.random.key(0), hyper)
+    policy = algorithm.behaviour(state, hyper, "main")
+    episodes = jax.jit(lambda key: rollout(env, policy, key, jnp.zeros(4)))(jax.random.key(1))
+    assert not episodes.mask.all() and episodes.terminal.any()  # and others go on until the time limit
+    now, key = Progress(jnp.int32(0), jnp.int32(4), jnp.int32(0)), jax.random.key(2)
+    after, metrics = jax.jit(algorithm.update)(state, hyper, {"main": sample_of(episodes)}, now, key)
+    assert np.isfinite(metrics["loss"])
+    orders = [jax.random.permutation(k, 4).reshape(2, 2) for k in jax.random.split(key, 2)]
+    networks = mac_ppo.make_networks(env, config, kind)
+    for i, agent in enumerate(textbook_agents(networks, state, kind)):
+        data = {"reward": episodes.reward, "terminal": episodes.terminal, "avail": episodes.avail[:, :-1, i]}
+        data |= {"action": episodes.macro_action[..., i].astype(jnp.int32), "episodes": episodes}
+        agent.learn(data, {**TEXTBOOK, "learning_rate": 1e-2}, np.concatenate(orders))
+        for ours, theirs in ((after.actors, agent.actor), (after.critics, agent.critic)):
+            chex.assert_trees_all_close(jax.tree.map(lambda x, i=i: x[i], ours), theirs, atol=1e-4)
+        moved = jax.tree.map(lambda x, y, i=i: float(jnp.abs(x[i] - y[i]).max()), after.actors, state.actors)
+        assert max(jax.tree.leaves(moved)) > 1e-2
+
+
+def updated(kind, episodes, **overrides):
+    config = configure(kind, "tuned", Team(), {**PLAIN, **overrides})
+    algorithm, hyper = make_algorithm(kind, Team(), config), hyper_of(config)
+    state = algorithm.init(jax.random.key(0), hyper)
+    now = Progress(jnp.int32(0), jnp.int32(2), jnp.int32(0))
+    update = jax.jit(lambda e: algorithm.update(state, hyper, {"main": sample_of(e)}, now, jax.random.key(1)))
+    return state, [update(e) for e in episodes]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("mac-mappo", {"share_parameters": True}),
+        pytest.param("mac-mappo", {}, marks=pytest.mark.slow),
+        pytest.param("mac-mappo", {"critic": "history"}, marks=pytest.mark.slow),
+        pytest.param("mac-ippo", {"obs_last_action": True}, marks=pytest.mark.slow),
+    ],
+)
+def test_padding_changes_nothing(kind, options):
+    before, (plain, garbage) = updated(kind, [episodes_with(0), episodes_with(1e3)], **options)
+    jax.tree.map(np.testing.assert_array_equal, plain, garbage)
+    moved = jax.tree.map(lambda x, y: bool((x != y).any()), before.actors, plain[0].actors)
+    assert any(jax.tree.leaves(moved)) and np.isfinite(plain[1]["loss"])
+
+
+@pytest.mark.slow
+def test_agents_without_rows_do_not_move():
+    """Not even by the momentum of Adam; the others learn."""
+    episodes = episodes_with(0)
+    never = episodes.replace(
+        ended=episodes.ended.at[..., 0].set(False),
+        terminal=jnp.zeros_like(episodes.terminal),
+        elapsed=episodes.elapsed.at[..., 0].set(jnp.arange(9)[None]),
+    )
+    before, ((after, _),) = updated("mac-ippo", [never])
+    for old, new in ((before.actors, after.actors), (before.critics, after.critics)):
+        changed = jax.tree.map(lambda x, y: (np.asarray(x) != y).reshape(2, -1).any(-1), old, new)
+        assert not any(agent[0] for agent in jax.tree.leaves(changed))
+        assert any(agent[1] for agent in jax.tree.leaves(changed))
+
+
+def test_a_macro_action_that_was_not_available_is_no_choice():
+    networks, hyper = small("mac-ippo")
+    episodes = episodes_with(0)
+    episodes = episodes.replace(avail=episodes.avail.at[:, 2:, 0, 2].set(False))  # agent 0's second choice
+    decisions = mac_ppo.decisions_of(networks, mac_ppo.rows_of(networks, hyper, episodes))
+    assert decisions.mask[:2, 0, 0].tolist() == [True, True]
+    assert mac_ppo.is_choice(decisions)[:2, 0, 0].tolist() == [True, False]
+
+
+@pytest.mark.slow
+def test_swept_settings_share_a_program_and_change_what_is_learned():
+    settings = {**FAMILIES["mac-mappo"], "episodes": 16, "seeds": 1, "progress": False}
+    sweep = {"clip": [0.05, 0.5], "gae_lambda": [0.0, 1.0]}
+    loss = jaxmac.train("mac-mappo", Asynchronous(), sweep=sweep, **settings).metrics["loss"][-1]
+    assert np.isfinite(loss).all() and len(set(loss.tolist())) == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("mac-ippo", {"minibatches": 3}, "num_envs=2 does not divide into .*; allowed: multiples of minibatches=3"),
+        ("mac-ippo", {"epochs": 0}, "epochs=0 is out of range; allowed: >= 1"),
+        ("mac-ippo", {"gae_lambda": 1.5}, "gae_lambda=1.5 is out of range; allowed: >= 0 and <= 1"),
+        ("mac-mappo", {"gae_lambda": -0.1}, "gae_lambda=-0.1 is out of range"),
+        ("mac-mappo", {"clip": 0.0}, "clip=0.0 is out of range; allowed: > 0"),
+        ("mac-ippo", {"critic": "state"}, "critic is a setting of .*; mac-ippo does not have it"),
+    ],
+)
+def test_refusals(kind, options, message):
+    with pytest.raises(ValueError, match=message):
+        small(kind, **options)
+
+
+def test_a_state_critic_needs_a_state():
+    config = configure("mac-mappo", "tuned", Team(0), PLAIN)
+    with pytest.raises(ValueError, match="critic='state': Team has no global state; allowed: history"):
+        mac_ppo.make(Team(0), config, "mac-mappo")
