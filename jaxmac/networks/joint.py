@@ -66,6 +66,7 @@ def joint_of(num_actions: tuple[int, ...], obs_sizes: tuple[int, ...]) -> Joint:
         product = " x ".join(map(str, num_actions))
         raise ValueError(
             f"{joint.size:,} joint macro-actions ({product}) are too many for a network; allowed: <= {LARGEST:,}. "
-            "Algorithms without a joint output: mac-dec-q, mac-iac, mac-niacc, mac-iaicc, avf-*, tomacvf-*"
+            "Algorithms without a joint output: mac-dec-q, mac-iac, mac-niacc, mac-iaicc, mac-ippo, "
+            "mac-mappo, avf-*, tomacvf-*"
         )
     return joint

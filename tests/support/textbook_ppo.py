@@ -20,6 +20,7 @@ def advantages_of(reward, value, terminal, length, gamma, gae_lambda):
     return advantage
 
 
+@jax.jit
 def adam(params, gradient, first, second, count, rate, max_norm):
     """A step of Adam on the networks of one agent, after clipping the gradient by its norm."""
     norm = jnp.sqrt(sum(jnp.sum(g**2) for g in jax.tree.leaves(gradient)))
@@ -70,21 +71,25 @@ class Agent:
         surrogate = jnp.minimum(ratio * part["advantage"], clipped * part["advantage"])
         finite = jnp.where(part["avail"], log_probs, 0.0)
         entropy = -(jnp.where(part["avail"], jnp.exp(finite), 0.0) * finite).sum(-1)
-        return -(surrogate + settings["entropy_weight"] * entropy)[part["episodes"].mask].mean()
+        return -mean(surrogate + settings["entropy_weight"] * entropy, part["episodes"].mask)
 
     def critic_loss(self, params, part, settings):
         value, limit = self.value(params, part["episodes"])[:, :-1], settings["value_clip"]
         near = part["old_value"] + jnp.clip(value - part["old_value"], -limit, limit)
         error = jnp.maximum((value - part["target"]) ** 2, (near - part["target"]) ** 2)
-        return error[part["episodes"].mask].mean()
+        return mean(error, part["episodes"].mask)
 
     def descend(self, part, settings):
         self.count += 1
         given = self.count, settings["learning_rate"], settings["grad_clip"]
-        gradient = jax.grad(self.actor_loss)(self.actor, part, settings)
+        gradient = jax.jit(jax.grad(self.actor_loss))(self.actor, part, settings)
         self.actor, *self.actor_moments = adam(self.actor, gradient, *self.actor_moments, *given)
-        gradient = jax.grad(self.critic_loss)(self.critic, part, settings)
+        gradient = jax.jit(jax.grad(self.critic_loss))(self.critic, part, settings)
         self.critic, *self.critic_moments = adam(self.critic, gradient, *self.critic_moments, *given)
+
+
+def mean(x, real):
+    return jnp.sum(jnp.where(real, x, 0.0)) / jnp.sum(real)
 
 
 def chosen(log_probs, action):
