@@ -31,7 +31,7 @@ CASES = {  # algorithm, environment, hyperparameters
     "mac-niacc": ("mac-niacc", "BoxPushing-6", {}),
     "mac-dec-ddrqn": ("mac-dec-ddrqn", "BoxPushing-4", SHARED),
     "parallel-mac-dec-ddrqn": ("parallel-mac-dec-ddrqn", "BoxPushing-4", {}),
-    "mac-ippo": ("mac-ippo", "BoxPushing-4", {"layer_norm": True}),
+    "mac-ippo": ("mac-ippo", "Warehouse-T", {"obs_last_action": True}),
     "mac-mappo": ("mac-mappo", "Warehouse-T", SHARED),
     "overcooked": ("avf-vdn", "Overcooked-A", {}),
 }
