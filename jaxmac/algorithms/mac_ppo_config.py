@@ -11,7 +11,7 @@ from jaxmac.config import setting
 
 @dataclass(frozen=True)
 class PPOConfig(SharedAgentsConfig, LastActionConfig, OnPolicyConfig):
-    """Hyperparameters of both; the defaults are those that MAPPO (Yu et al., 2022) shares among its tasks."""
+    """Hyperparameters of both; the defaults are close to those of MAPPO (Yu et al., 2022)."""
 
     actor_learning_rate: float = setting(
         5e-4, "learning rate (Adam) of the actors when learning starts", above=0.0, high=1.0, traced=True
