@@ -125,6 +125,7 @@ def test_garbage_after_the_end_stays_garbage_there():
     assert sample.episodes.length.tolist() == [4, 4]
 
 
+@pytest.mark.slow  # `tests/runs/test_formats.py` resumes one of format 1
 def test_a_checkpoint_of_plain_arrays_goes_on_as_if_it_had_been_compact(tmp_path, monkeypatch):
     """Runs that were written before replays were compact: their arrays are packed as they are read."""
     values = {"episodes": 40, "checkpoint_every": 1, "progress": False, "env_options": {"horizon": 12}}
