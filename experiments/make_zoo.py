@@ -42,7 +42,7 @@ def add(run: Path) -> dict[str, Any]:
     folder = f"{slug(config['env'])}/{config['algorithm']}"
     draft = ZOO / "draft"
     jaxmac.export_policy(result, member, draft, best=True, overwrite=True)
-    _leave_out_stablehlo(draft)
+    _leave_out_programs(draft)
     options = config["env_options"]
     entry = {
         "env": config["env"],
@@ -69,10 +69,11 @@ def add(run: Path) -> dict[str, Any]:
     return teams[config["algorithm"]]
 
 
-def _leave_out_stablehlo(folder: Path) -> None:
-    """Remove the largest file of each exported network; NumPy and `load_policy` do without it."""
-    for path in folder.rglob("policy.jax_export"):
-        path.unlink()
+def _leave_out_programs(folder: Path) -> None:
+    """Keep the data of each exported network: `load_policy` needs no more, nor does jaxmac/export/runner.py."""
+    for name in ("policy.jax_export", "run_policy.py"):
+        for path in folder.rglob(name):
+            path.unlink()
     for path in folder.rglob("policy.json"):
         about = json.loads(path.read_text(encoding="utf-8"))
         del about["jax_export"]

@@ -14,7 +14,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("discount", "discount_factor"), ("gamma",)),
     **dict.fromkeys(("tau", "target_update_tau"), ("polyak",)),
     **dict.fromkeys(("target_update_interval", "target_update_period"), ("target_episodes", "target_steps")),
-    **dict.fromkeys(("lambda", "lambda_", "gae_lambda"), ("td_lambda",)),
+    **dict.fromkeys(("lambda", "lambda_"), ("td_lambda", "gae_lambda")),
     **dict.fromkeys(("n_steps", "nstep"), ("n_step",)),
     **dict.fromkeys(("hidden_dim", "rnn_hidden_dim", "rnn_hidden_size", "hidden_units"), ("hidden_size",)),
     **dict.fromkeys(("num_layers", "n_layers"), ("hidden_layers",)),

@@ -34,7 +34,7 @@ def policy_by_name(name: str, env: Environment) -> Policy:
         return load_policy(ZOO / entry["folder"], env)
     if Path(name).is_dir():
         return load_policy(name, env)
-    raise ValueError(f"unknown policy {name!r} (not the folder of an exported one either); {nearest(name, NAMES)}")
+    raise ValueError(f"unknown policy {name!r}; {nearest(name, NAMES)}")
 
 
 def policy_title(name: str, env: Environment) -> str:

@@ -57,7 +57,7 @@ def test_render_and_eval_take_the_zoo(tmp_path, monkeypatch, capsys):
         (
             "BoxPushing-14",
             "zo",
-            "unknown policy 'zo' (not the folder of an exported one either); did you mean zoo?",
+            "unknown policy 'zo'; did you mean zoo?",
         ),
         ("BoxPushing-14", "zoo:avf-qmi", "the zoo has no avf-qmi for BoxPushing-14; did you mean avf-qmix?"),
         ("BoxPushing-4", "zoo", "the zoo has no team for BoxPushing-4"),

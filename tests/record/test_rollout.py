@@ -110,11 +110,12 @@ def test_uniform_available_is_uniform_over_what_is_available():
 
 def test_play_gives_the_states_of_one_episode(env):
     always_push = Policy(lambda batch: (), lambda key, carry, ts, eps: (carry, jnp.full((1, 2), 4)))
-    states = play(env, always_push, jax.random.key(0))
+    states, steps = play(env, always_push, jax.random.key(0))
     played = rollout(env, always_push, jax.random.key(0), jnp.zeros(1))
     assert len(states.time) == int(played.length[0]) + 1
     assert states.time.tolist() == list(range(len(states.time)))
     assert states.episode_return[-1] == pytest.approx(float(played.undiscounted_return[0]))
+    np.testing.assert_array_equal(steps.reward[1:], played.reward[0, : int(played.length[0])])
 
 
 @pytest.mark.parametrize("suffix", ["", "-primitive"])
@@ -122,7 +123,7 @@ def test_play_gives_the_states_of_one_episode(env):
 def test_box_pushings_script_attains_the_optimum(suffix, options):
     for size in (4, 10, 12):
         env = envs.make(f"BoxPushing-{size}{suffix}", **options)
-        states = play(env, scripted_policy(env), jax.random.key(0))
+        states, _ = play(env, scripted_policy(env), jax.random.key(0))
         assert states.episode_return[-1] == pytest.approx(env.optimal_return, abs=1e-3)
 
 
