@@ -1,0 +1,25 @@
+"""benchmarks/accelerator.py says so where there is no accelerator, and runs tiny sizes on the CPU when asked to."""
+
+import json
+
+import jax
+import pytest
+
+from benchmarks import accelerator
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="there is an accelerator")
+def test_without_an_accelerator_it_says_so_and_writes_nothing(tmp_path, capsys):
+    assert accelerator.main(["--out", str(tmp_path / "x.json")]) == 2
+    assert "no accelerator: JAX finds CPUs only" in capsys.readouterr().err
+    assert not (tmp_path / "x.json").exists()
+
+
+@pytest.mark.slow
+def test_tiny_sizes_run_on_any_device(tmp_path):
+    assert accelerator.main(["--anyway", "--out", str(tmp_path / "x.json")]) == 0
+    report = json.loads((tmp_path / "x.json").read_text())
+    assert report["tiny"] and report["machine"]
+    assert report["environments"]["rows"][0]["steps_per_second"]["median"] > 0
+    assert report["training"][0]["updates_per_second"]["median"] > 0
+    assert report["study"]["seconds"] > 0
