@@ -57,6 +57,8 @@ SUMMARIES = {
     "mac-cac": "Mac-CAC: joint rows, one joint actor and critic",
     "mac-niacc": "Mac-NIACC: own rows, one centralised critic on joint rows",
     "mac-iaicc": "Mac-IAICC: own rows, a centralised critic for each agent",
+    "mac-ippo": "Mac-IPPO: own rows, recurrent PPO with a critic on each agent's own history",
+    "mac-mappo": "Mac-MAPPO: own rows, recurrent PPO with a critic of the joint macro-state",
 }
 
 
@@ -99,4 +101,5 @@ _register_baselines(mac_q.make, mac_q_presets, mac_q_config.CONFIGS)
 _register_baselines(actor_critic.make, actor_critic_presets, actor_critic_config.CONFIGS)
 for _kind, _config in mac_ppo_config.CONFIGS.items():  # no paper has run them on macro-actions: `tuned` only
     _presets = {"tuned": partial(mac_ppo_presets.tuned, kind=_kind)}
-    ALGORITHMS.register(_kind, AlgorithmSpec(_config, partial(mac_ppo.make, kind=_kind), _presets), __name__)
+    _spec = AlgorithmSpec(_config, partial(mac_ppo.make, kind=_kind), _presets, {}, SUMMARIES[_kind])
+    ALGORITHMS.register(_kind, _spec, __name__)
