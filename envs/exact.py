@@ -18,4 +18,5 @@ def exact_product(count: Int[Array, "*rows"], factor: float | np.ndarray) -> Flo
     mantissa, exponent = np.frexp(factor)
     coarse = np.ldexp(np.round(np.ldexp(mantissa, 12)), exponent - 12)
     k = count.astype(jnp.float32)
-    return k * np.asarray(coarse, np.float32) + k * np.asarray(factor - coarse, np.float32)
+    high, low = (jnp.broadcast_to(np.asarray(part, np.float32), k.shape) for part in (coarse, factor - coarse))
+    return k * high + k * low

@@ -32,7 +32,8 @@ class Multiples:
         """The integers of the entries that have a unit; where there are other entries, a second array has them."""
         unit = np.array(self.unit)
         counted, others = np.flatnonzero(unit), np.flatnonzero(unit == 0)
-        counts = jnp.round(_columns(values, counted) * (1 / unit[counted]).astype(np.float32)).astype(self.dtype)
+        per_unit = jnp.broadcast_to((1 / unit[counted]).astype(np.float32), (*values.shape[:-1], len(counted)))
+        counts = jnp.round(_columns(values, counted) * per_unit).astype(self.dtype)
         return (counts, values[..., others]) if len(others) else (counts,)
 
     def unpack(self, packed: tuple[Shaped[Array, "*rows _"], ...]) -> Float32[Array, "*rows entries"]:

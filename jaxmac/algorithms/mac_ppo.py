@@ -218,13 +218,13 @@ def estimate(networks: Networks, state: PPOState, rows: Rows, hyper: Hyper, rate
     log_probs = log_probs_of(networks, state.actors, decisions, rates.epsilon)
     mask, advantage = is_choice(decisions), returns - value
     if networks.config.normalise_advantage:
-        centred = advantage - mean_of(networks, advantage, mask)
-        spread = jnp.sqrt(mean_of(networks, centred**2, mask))
+        centred = advantage - over_rows(mean_of(networks, advantage, mask))
+        spread = over_rows(jnp.sqrt(mean_of(networks, centred**2, mask)))
         advantage = centred / (spread + ADVANTAGE_EPSILON)
     moments, target = state.moments, returns
     if networks.config.normalise_value:
         moments = moments_with(networks, moments, returns, decisions.mask, hyper.value_moments_decay)
-        mean, spread = moments.center()
+        mean, spread = map(over_rows, moments.center())
         target = (returns - mean) / spread
     log_prob = take_chosen(log_probs, decisions.choice)
     return Batch(rows, *map(jax.lax.stop_gradient, (log_prob, advantage, output, target))), moments
@@ -232,7 +232,7 @@ def estimate(networks: Networks, state: PPOState, rows: Rows, hyper: Hyper, rate
 
 def _scaled(state: PPOState, output: Array) -> Array:
     """Outputs of critics as returns."""
-    mean, spread = state.moments.center()
+    mean, spread = map(over_rows, state.moments.center())
     return mean + spread * output
 
 
@@ -324,6 +324,11 @@ def is_choice(decisions: Decisions) -> Bool[Array, "rows batch agents"]:
     """The rows whose macro-action was available; one that an environment put in its place was not chosen."""
     index = jnp.maximum(decisions.choice, 0)[..., None]
     return decisions.mask & jnp.take_along_axis(decisions.allowed, index, axis=-1, mode="clip")[..., 0]
+
+
+def over_rows(x: Float[Array, "networks"]) -> Float[Array, "1 1 networks"]:
+    """A value of each network as one that fits `[rows, batch, agents]`."""
+    return x[None, None]
 
 
 def total_of(networks: Networks, x: Array) -> Array:

@@ -64,6 +64,15 @@ def test_a_stored_step_is_small(env_id, monkeypatch):
 FAMILIES = ("BoxPushing-4", "CaptureTarget-2", "Overcooked-A-primitive", "Warehouse-S")
 
 
+@pytest.mark.parametrize("env_id", FAMILIES)
+def test_packing_keeps_to_strict_ranks(env_id):
+    env = envs.make(env_id)
+    for multiples, size in ((env.obs_multiples, env.obs_size), (env.state_multiples, env.state_size)):
+        if multiples is not None:
+            with jax.numpy_rank_promotion("raise"):
+                jax.eval_shape(lambda x, m=multiples: m.unpack(m.pack(x)), jax.ShapeDtypeStruct((3, 2, size), "f4"))
+
+
 @pytest.mark.parametrize("env_id", slow_except(FAMILIES, envs.list_ids()))
 def test_what_was_added_is_sampled_to_the_bit(env_id):
     env = envs.make(env_id, horizon=40)
