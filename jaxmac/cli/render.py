@@ -57,7 +57,7 @@ def command_render(arguments: Sequence[str]) -> int:
 
 
 def _without_a_run(given: Any, env: envs.Environment) -> Path:
-    """Draw an episode of a scripted or random policy; returns the file."""
+    """Draw an episode of a policy given by its name; returns the file."""
     from jaxmac.analysis.animation import animate
     from jaxmac.analysis.timelines import SUFFIXES, timeline
     from jaxmac.export.zoo import policy_by_name, policy_title
