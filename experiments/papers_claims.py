@@ -1,0 +1,207 @@
+"""What the papers claim with a figure or a table, as comparisons that stored results can decide."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from experiments.common import slug
+
+GRIDS = ("BoxPushing-10", "BoxPushing-20", "BoxPushing-30")
+WAREHOUSES = ("Warehouse-S", "Warehouse-D", "Warehouse-D1", "Warehouse-T", "Warehouse-T1")
+KITCHENS = ("Overcooked-A", "Overcooked-B", "Overcooked-C")
+FACTORED = ("avf-vdn", "avf-qmix", "avf-qplex")
+PRIMITIVE = ("BoxPushing-10-primitive", "Warehouse-S-primitive", "CaptureTarget-10-primitive")
+ABLATIONS = "BoxPushing-10, ablations"
+FOLDERS = {task: f"primitive/{slug(task)}" for task in PRIMITIVE}
+FOLDERS |= {ABLATIONS: "tomacvf_ablations"}
+FOLDERS |= {
+    f"{env}, {mixer.upper()}": f"macro_state/{slug(env)}_{mixer}"
+    for env in ("BoxPushing-10", "Warehouse-S")
+    for mixer in ("qmix", "qplex")
+}
+"""Folders of experiments/results by task, where their summaries have the learners as labels."""
+STATES = tuple(task for task, folder in FOLDERS.items() if folder.startswith("macro_state"))
+
+
+class Claim(NamedTuple):
+    """Each learner of `above` ends above each of `below`, on each task."""
+
+    words: str  # the paper's claim, in ours
+    above: tuple[str, ...]
+    below: tuple[str, ...]
+    tasks: tuple[str, ...]  # environments, or keys of FOLDERS
+    remark: str = ""
+    or_level: bool = False  # whether it holds as well where they are level
+
+
+class Figure(NamedTuple):
+    """A figure or table of a paper and what it is there for."""
+
+    title: str
+    claims: tuple[Claim, ...]
+    reported: dict[str, dict[str, str]] = {}  # the paper's numbers: task -> learner -> mean and spread
+    remark: str = ""
+
+
+FIGURES = (
+    Figure(
+        "AVF, Figure 4: Box Pushing and Warehouse",
+        (
+            Claim(
+                "AVF-QPLEX performs better than AVF-VDN, AVF-QMIX and MacDec-Q in all domains.",
+                ("avf-qplex",),
+                ("avf-qmix", "avf-vdn", "mac-dec-q"),
+                GRIDS + WAREHOUSES,
+            ),
+            Claim(
+                "AVF-QMIX learns behaviour with higher payoffs than AVF-VDN in most environments.",
+                ("avf-qmix",),
+                ("avf-vdn",),
+                GRIDS + WAREHOUSES,
+            ),
+            Claim(
+                "MacDec-Q has the lowest return in all Warehouse tasks.",
+                FACTORED,
+                ("mac-dec-q",),
+                WAREHOUSES,
+            ),
+            Claim(
+                "MacDec-Q fails on grids larger than BoxPushing-10: the others are above it.",
+                FACTORED,
+                ("mac-dec-q",),
+                GRIDS[1:],
+            ),
+        ),
+    ),
+    Figure(
+        "AVF, Table 1: CaptureTarget-10",
+        (
+            Claim(
+                "AVF-QPLEX is above all others, and alone solves the task in most runs.",
+                ("avf-qplex",),
+                ("avf-vdn", "avf-qmix", "mac-dec-q", "mac-cen-q", "mac-iaicc"),
+                ("CaptureTarget-10",),
+                "Always moving to the target, which takes no learning, captures it in .53 of the episodes.",
+            ),
+        ),
+        {
+            "CaptureTarget-10": {
+                "mac-dec-q": "0.05 ± 0.02",
+                "mac-cen-q": "0.35 ± 0.09",
+                "avf-vdn": "0.13 ± 0.05",
+                "avf-qmix": "0.26 ± 0.08",
+                "avf-qplex": "0.61 ± 0.09",
+                "mac-iaicc": "0.29 ± 0.06",
+            }
+        },
+    ),
+    Figure(
+        "AVF, Figure 5: the state that the mixer sees",
+        (
+            Claim(
+                "With the real state of the environment the return is negative, far below the joint macro-state.",
+                ("joint",),
+                ("real",),
+                STATES,
+            ),
+            Claim(
+                "So it is with the macro-state of the agent alone that has terminated.",
+                ("joint",),
+                ("terminated",),
+                STATES,
+                "An environment that only the joint macro-state solves is in tests/algorithms/test_probes.py.",
+            ),
+        ),
+    ),
+    Figure(
+        "AVF, Table 3: primitive actions",
+        (
+            Claim(
+                "On primitive actions VDN and QMIX fail and QPLEX is sub-optimal, but above both.",
+                ("QPLEX",),
+                ("VDN", "QMIX"),
+                PRIMITIVE,
+            ),
+        ),
+        {
+            "BoxPushing-10-primitive": {
+                "VDN": "-4.1 ± 10.5",
+                "QMIX": "-2.0 ± 9.3",
+                "QPLEX": "13.4 ± 2.6",
+            },
+            "Warehouse-S-primitive": {"VDN": "32 ± 4.5", "QMIX": "44 ± 6.2", "QPLEX": "61 ± 5.3"},
+            "CaptureTarget-10-primitive": {
+                "VDN": "0.04 ± 0.01",
+                "QMIX": "0.09 ± 0.03",
+                "QPLEX": "0.20 ± 0.04",
+            },
+        },
+    ),
+    Figure(
+        "AVF, Figure 8: MacCen-Q and Mac-IAICC on the largest tasks",
+        (
+            Claim("On BoxPushing-30 MacCen-Q is above AVF-QPLEX.", ("mac-cen-q",), ("avf-qplex",), GRIDS[2:]),
+            Claim("On Warehouse-T1 it is below.", ("avf-qplex",), ("mac-cen-q",), ("Warehouse-T1",)),
+            Claim(
+                "At the same number of episodes Mac-IAICC is below AVF-QPLEX.",
+                ("avf-qplex",),
+                ("mac-iaicc",),
+                ("BoxPushing-30", "Warehouse-T1"),
+            ),
+        ),
+    ),
+    Figure(
+        "ToMacVF, Figures 4 to 6: Box Pushing, Warehouse, Overcooked",
+        (
+            Claim(
+                "ToMacVF is above AVF (here AVF-QMIX, whose mixer it shares) everywhere.",
+                ("tomacvf-qmix",),
+                ("avf-qmix",),
+                ("BoxPushing-10", *WAREHOUSES[1:], "Warehouse-Q", *KITCHENS),
+            ),
+            Claim(
+                "ToMacVF is above Mac-IAICC on large Box Pushing grids.",
+                ("tomacvf-qmix",),
+                ("mac-iaicc",),
+                ("BoxPushing-10",),
+            ),
+            Claim(
+                "ToMacVF is above Mac-IAICC, or level with it, in Warehouse and Overcooked.",
+                ("tomacvf-qmix",),
+                ("mac-iaicc",),
+                (*WAREHOUSES[1:], "Warehouse-Q", *KITCHENS),
+                or_level=True,
+            ),
+            Claim(
+                "Its AVF collapses to a return of zero in Box Pushing, below every baseline.",
+                ("mac-dec-q", "mac-iaicc"),
+                ("avf-qmix",),
+                ("BoxPushing-10",),
+                "The AVF paper reports the opposite of its own method.",
+            ),
+        ),
+    ),
+    Figure(
+        "ToMacVF, Figure 7: ablations",
+        (
+            Claim(
+                "Both ATPG and Mac-SJERT matter (the paper: Overcooked-B and its Warehouse-E; here BoxPushing-10).",
+                ("whole",),
+                ("without ATPG", "without Mac-SJERT", "without both"),
+                (ABLATIONS,),
+            ),
+        ),
+        remark="Not run on the paper's two tasks.",
+    ),
+    Figure(
+        "ToMacVF, Figure 8: mixers",
+        (
+            Claim(
+                "In Overcooked ToMacVF with QMIX is above that with QTRAN and QPLEX.",
+                ("tomacvf-qmix",),
+                ("tomacvf-qtran", "tomacvf-qplex"),
+                KITCHENS,
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,222 @@
+"""The papers' claims, one by one, against the stored results: writes docs/reproduction.md.
+
+    python -m experiments.reproduction
+
+It trains nothing. Under `tuned` it reads the benchmark (experiments.benchmark), where a cell is missing there the
+tasks (experiments.tasks), and the folders of other experiments.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.common import RESULTS, slug
+from experiments.papers_claims import FIGURES, FOLDERS, Claim, Figure
+from experiments.tasks import ALGORITHMS
+from jaxmac.analysis import interval, statistics
+
+PAGE = RESULTS.parents[1] / "docs" / "reproduction.md"
+LABELS = {algorithm: label for label, algorithm in ALGORITHMS.items()}
+Finals = Callable[[str, str], np.ndarray | None]
+
+HEAD = """# The papers, claim by claim
+
+Each figure and table of the two papers that compares learners, what it claims, and what jaxmac's stored results say
+of it under preset `tuned`: the mean return over seeds, its 95 % bootstrap interval and how many seeds, from the
+[benchmark](benchmark.md) (seeds 300 to 309) or, where that has no result yet, from the
+[tasks](../experiments/results/tasks/summary.md) (seeds 200 to 207).
+
+One learner is *above* another on a task where the 95 % interval of the probability that a seed of it ends higher
+lies above one half; they are *level* where it contains one half. A claim holds if the one is above the other in
+every comparison measured, holds in part if in some, and does not hold if in none.
+
+Three things to keep in mind. `tuned` is not the papers' training: it has lambda-returns over whole episodes, layer
+normalisation and more ([what it adds](algorithms.md#what-tuned-adds-to-the-papers)), for the baselines as well, so
+that a difference that the papers saw may be gone because everybody solves the task. Where all learners reach the
+optimum, level is all that can be measured. And with other settings than these a claim may well hold.
+
+    python -m experiments.reproduction    # writes this page from the stored results; it trains nothing
+"""
+
+PAPER = """## Under the papers' own settings
+
+Preset `paper` makes some 100,000 updates of 64 windows for each seed, which takes two CPU cores the better part of
+an hour, so that one run only was made: {label} on BoxPushing-10
+([results](../experiments/results/paper_settings/summary.md)) ends after {episodes:,} episodes at {mean:.1f} of
+{optimum}, with {solved} of {members} seeds at the optimum. Two seeds do not refute the paper's twenty. Everything
+else cannot be told under `paper`: it was not run.
+"""
+
+WRONG = """## Claims found wrong while specifying
+
+Each of these is shown by `python -m experiments.claims`, over {count} random instances
+([results](../experiments/results/claims/summary.md)).
+
+- *QPLEX with the V of a synchronous agent keeps individual global max for macro-actions* (AVF, section 3).
+  **Does not hold**: with V over all available macro-actions while some agents run on, {unconditional} of {count}
+  instances have a joint macro-action that is better than the agents' own greedy ones; with V over the feasible set,
+  as here, {conditional}. Raw dueling advantages break it in {raw}.
+  ([How jaxmac resolves it](specifications/avf.md#9-ambiguities-and-how-they-are-resolved))
+- *ATPG may read the joint macro-action that is being maximised* (ToMacVF, section 3.3, whose mask of the "first t
+  entries" includes t). **Does not hold**: QMIX whose weights read it breaks individual global max in {chosen} of
+  {count} instances, QMIX without it in {qmix}.
+  ([How jaxmac resolves it](specifications/tomacvf.md#9-errors-and-gaps-of-the-paper-and-how-they-are-resolved))
+- *A mask that multiplies the logits is causal* (ToMacVF, equation 9). **Does not hold**: redrawing two later tokens
+  changes the earlier outputs by {product:.2g} (median), and by {additive:.2g} where hidden logits are -1e9.
+"""
+
+
+Pair = tuple[str, str, str]  # learner, learner, task
+
+
+class Verdict(NamedTuple):
+    """The comparisons of a claim by their outcome."""
+
+    above: list[Pair]
+    level: list[Pair]
+    below: list[Pair]
+    missing: list[Pair]
+    or_level: bool = False
+
+    @property
+    def word(self) -> str:
+        """One of four."""
+        against = self.below if self.or_level else self.level + self.below
+        if not self.above + self.level + self.below:
+            return "Cannot be told"
+        if not against:
+            return "Holds"
+        return "Holds in part" if self.above or (self.or_level and self.level) else "Does not hold"
+
+    @property
+    def sentence(self) -> str:
+        """The word, and how the comparisons came out."""
+        measured = len(self.above) + len(self.level) + len(self.below)
+        if not measured:
+            return f"**{self.word}**: not run yet."
+        parts = [f"above in {len(self.above)} of {measured} comparisons"]
+        parts += [f"level in {len(self.level)}: {listed(self.level)}"] if self.level else []
+        parts += [f"below in {len(self.below)}: {listed(self.below)}"] if self.below else []
+        missing = f" Not run yet: {len(self.missing)} comparisons." if self.missing else ""
+        return f"**{self.word}**: {'; '.join(parts)}.{missing}"
+
+
+def listed(pairs: Sequence[Pair]) -> str:
+    """Comparisons in words, those of the same two learners together."""
+    tasks: dict[str, list[str]] = {}
+    for ours, theirs, task in pairs:
+        tasks.setdefault(f"{name(ours)} and {name(theirs)}", []).append(task)
+    return ", ".join(f"{two} on {', '.join(on)}" for two, on in tasks.items())
+
+
+def finals(task: str, learner: str) -> np.ndarray | None:
+    """Final return of each seed, `[seeds]`, or None where nothing is stored."""
+    cell = RESULTS / "benchmark" / slug(task) / f"{learner}.json"
+    if cell.exists() and "final" in (content := json.loads(cell.read_text())):
+        return np.array(content["final"])
+    folder = FOLDERS.get(task, f"tasks/{slug(task)}")
+    for row in _summary(folder).get("rows", []):
+        if row["label"] in (learner, LABELS.get(learner)):
+            return np.array(row["finals"])
+    return None
+
+
+def _summary(folder: str) -> dict[str, Any]:
+    path = RESULTS / folder / "summary.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def judge(claim: Claim, finals: Finals = finals) -> Verdict:
+    """Compare the learners of a claim on each of its tasks."""
+    verdict = Verdict([], [], [], [], claim.or_level)
+    for task in claim.tasks:
+        for ours in claim.above:
+            for theirs in claim.below:
+                pair = finals(task, ours), finals(task, theirs)
+                _outcome(verdict, *pair).append((ours, theirs, task))
+    return verdict
+
+
+def _outcome(verdict: Verdict, ours: np.ndarray | None, theirs: np.ndarray | None) -> list[str]:
+    if ours is None or theirs is None:
+        return verdict.missing
+    better = statistics.probability_of_improvement([ours], [theirs])
+    if better.low > 0.5:
+        return verdict.above
+    return verdict.below if better.high < 0.5 else verdict.level
+
+
+def name(key: str) -> str:
+    """A learner as it is written on the page."""
+    baselines = {"mac-dec-q": "MacDec-Q", "mac-cen-q": "MacCen-Q", "mac-iaicc": "Mac-IAICC"}
+    return (LABELS | baselines).get(key, key)
+
+
+def _cell(values: np.ndarray | None) -> str:
+    if values is None:
+        return ""
+    digits = 2 if np.abs(values).max() <= 1 else 1
+    mean, low, high = (f"{float(value):.{digits}f}" for value in interval(values))
+    return f"{mean} [{low}, {high}] ({len(values)})"
+
+
+def table(figure: Figure) -> list[str]:
+    """Results of all learners of a figure, tasks as rows; the paper's numbers in a line above ours."""
+    learners = list(dict.fromkeys(x for claim in figure.claims for x in (*claim.above, *claim.below)))
+    tasks = list(dict.fromkeys(task for claim in figure.claims for task in claim.tasks))
+    rows = []
+    for task in tasks:
+        if task in figure.reported:
+            rows.append(_row(f"{task}, paper", [figure.reported[task].get(x, "") for x in learners]))
+        ours = [_cell(finals(task, learner)) for learner in learners]
+        if any(ours):
+            rows.append(_row(task, ours))
+    return [_row("", [name(x) for x in learners]), "|---" * (len(learners) + 1) + "|", *rows] if rows else []
+
+
+def _row(head: str, cells: Sequence[str]) -> str:
+    return f"| {' | '.join([head, *cells])} |"
+
+
+def section(figure: Figure) -> str:
+    """Heading, table and verdicts of a figure."""
+    rows = table(figure)
+    lines = [f"## {figure.title}", "", *([*rows, ""] if rows else [])]
+    for claim in figure.claims:
+        remark = f" {claim.remark}" if claim.remark else ""
+        lines.append(f"- *{claim.words}* {judge(claim).sentence}{remark}")
+    if figure.remark:
+        lines += ["", figure.remark]
+    return "\n".join(lines) + "\n"
+
+
+def under_paper() -> str:
+    """The section on preset `paper`."""
+    return PAPER.format(**_summary("paper_settings")["rows"][0])
+
+
+def found_wrong() -> str:
+    """The section on the claims that enumeration refutes."""
+    content = _summary("claims")
+    feasible, literal, _, raw, qmix, chosen = content["violations"].values()
+    product, additive = content["leak"].values()
+    counts = {"unconditional": literal, "conditional": feasible, "raw": raw, "qmix": qmix, "chosen": chosen}
+    return WRONG.format(count=content["instances"], product=product, additive=additive, **counts)
+
+
+def page() -> str:
+    """The page, from what is stored."""
+    return "\n".join([HEAD, *map(section, FIGURES), under_paper(), found_wrong()])
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(page())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The verdicts of experiments.reproduction and the counts of experiments.claims."""
+
+import numpy as np
+import pytest
+
+from experiments import claims, reproduction
+from experiments.papers_claims import FIGURES, FOLDERS, Claim
+from experiments.tasks import TASKS
+from jaxmac.mixers.qmix import QMIX
+
+HIGH, MIDDLE, LOW = np.arange(8) + 90.0, np.arange(8) + 40.0, np.arange(8) + 10.0
+CLAIM = Claim("A is above B.", ("avf-qplex",), ("avf-qmix",), ("one", "two"))
+
+
+def told(**returns):
+    """Results by task and learner, from `TASK_LEARNER=values`."""
+    short = {"avf-qplex": "a", "avf-qmix": "b"}
+    return lambda task, learner: returns.get(f"{task}_{short[learner]}")
+
+
+@pytest.mark.parametrize(
+    ("results", "or_level", "word"),
+    [
+        ({}, False, "Cannot be told"),
+        ({"one_a": HIGH}, False, "Cannot be told"),
+        ({"one_a": HIGH, "one_b": LOW}, False, "Holds"),
+        ({"one_a": HIGH, "one_b": LOW, "two_a": LOW, "two_b": MIDDLE}, False, "Holds in part"),
+        ({"one_a": HIGH, "one_b": HIGH}, False, "Does not hold"),
+        ({"one_a": HIGH, "one_b": HIGH}, True, "Holds"),
+        ({"one_a": LOW, "one_b": HIGH}, True, "Does not hold"),
+    ],
+)
+def test_a_claim_is_judged_by_what_was_measured(results, or_level, word):
+    assert reproduction.judge(CLAIM._replace(or_level=or_level), told(**results)).word == word
+
+
+def test_the_sentence_counts_and_names_the_comparisons():
+    verdict = reproduction.judge(CLAIM, told(one_a=LOW, one_b=HIGH))
+    assert verdict.sentence == (
+        "**Does not hold**: above in 0 of 1 comparisons; below in 1: AVF-QPLEX and AVF-QMIX on one. "
+        "Not run yet: 1 comparisons."
+    )
+
+
+def test_the_tasks_of_all_claims_exist():
+    tasks = {task for figure in FIGURES for claim in figure.claims for task in claim.tasks}
+    assert tasks <= set(TASKS) | set(FOLDERS)
+    assert {task for figure in FIGURES for task in figure.reported} <= tasks
+
+
+def test_the_page_is_made_from_what_is_stored():
+    assert reproduction.page() == reproduction.PAGE.read_text(), "run `python -m experiments.reproduction`"
+
+
+def test_weights_that_read_the_choice_lose_individual_global_max(monkeypatch):
+    monkeypatch.setattr(claims, "INSTANCES", 60)
+    assert claims.violations(claims.ChoiceReadingQMIX(), True) > 0
+    assert claims.violations(QMIX(), True) == 0
+
+
+def test_a_mask_that_multiplies_lets_later_tokens_through(monkeypatch):
+    monkeypatch.setattr(claims, "INSTANCES", 5)
+    assert claims.leak(product=True) > 0.01
+    assert claims.leak(product=False) == 0
