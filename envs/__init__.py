@@ -15,10 +15,9 @@ from jaxmac.envs.environment import Environment, EnvState, Outcome, TimeStep
 from jaxmac.envs.options import Option, View, WithOptions
 from jaxmac.envs.overcooked import Overcooked, PrimitiveOvercooked
 from jaxmac.envs.registry import env_options, list_ids, make, register, register_environment
+from jaxmac.envs.registry import list_ids as list_environments  # its name among those of the library
 from jaxmac.envs.testing import ContractError, check_environment
 from jaxmac.envs.warehouse import LAYOUTS, PrimitiveWarehouse, Warehouse
-
-list_environments = list_ids  # its name among those of the library
 
 __all__ = [
     "LAYOUTS",

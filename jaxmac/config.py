@@ -42,7 +42,9 @@ def setting(
     Args:
         default: the value where neither a preset nor the user gives one.
         help: one clause for `jaxmac list` and `--help`.
-        low, high, above: the allowed range of a number; `above` is an exclusive lower bound.
+        low: the smallest allowed number.
+        high: the largest allowed number.
+        above: an exclusive lower bound of the number.
         choices: the allowed values of a text.
         chooses: the kind of part ("memory", "sampler") that the value names. `choices` is then the registry of
             these parts, and the settings of the chosen part join the config.

@@ -129,10 +129,9 @@ def make_train(
     With `train` the result, `jax.vmap(train)(keys)` trains one seed per key, and
     `jax.vmap(train, in_axes=(None, 0))(key, {"gamma": values})` one member per value of a traced hyperparameter;
     both can be jitted and sharded. Nothing is printed or written, and a loss that is not finite shows in the
-    metrics only.
+    metrics only. The arguments that are not listed are those of `jaxmac.train`.
 
     Args:
-        algorithm, env, preset, env_options, check_environment, **hyperparameters: as in `jaxmac.train`.
         episodes: training episodes, rounded up to whole iterations of `num_envs`.
 
     Raises ValueError, in one line, for anything unknown or out of range.

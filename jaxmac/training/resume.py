@@ -64,7 +64,7 @@ def resume(
             process writes the run, or the run ended with a loss that is not finite (without `iteration`). The
             directory is not changed.
         ValueError: `episodes` is fewer than before, or an argument is out of range.
-        Others as in `train`.
+        TrainingError: a file could not be written while training; the other errors of `train` are raised, too.
     """
     console, folder = progress_console(progress), Path(path)
     with Interruption(console.print) as stop, RunDirectory(path, is_main_process()) as directory:
