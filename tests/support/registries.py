@@ -13,7 +13,10 @@ REGISTRIES = (ALGORITHMS, MIXERS, MEMORIES, SAMPLERS, SINKS)
 
 @contextlib.contextmanager
 def registered_only_here():
-    """What is registered inside, and the modules that are imported, are forgotten afterwards."""
+    """What is registered inside, and the modules that are imported, are forgotten afterwards.
+
+    The library's own modules stay: a copy of one that others hold already would escape their patches.
+    """
     tables = [environments._TABLE]
     tables += [table for found in REGISTRIES for table in (found._parts, found._origins)]
     before, modules, path = [dict(table) for table in tables], set(sys.modules), list(sys.path)
@@ -24,5 +27,6 @@ def registered_only_here():
             table.clear()
             table.update(saved)
         for name in set(sys.modules) - modules:
-            del sys.modules[name]
+            if name.partition(".")[0] != "jaxmac":
+                del sys.modules[name]
         sys.path[:] = path

@@ -1,4 +1,4 @@
-"""The worked examples of CONTRIBUTING.md keep their promises and train, as plugins, from the command line."""
+"""The worked examples of parts in docs/ keep their promises and train, as plugins, from the command line."""
 
 import json
 import re
@@ -24,7 +24,9 @@ from jaxmac.record import SAMPLERS
 from jaxmac.registry import load_plugins
 from jaxmac.runs.directory import RunDirectoryError
 
-TEXT = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+TUTORIAL = (DOCS / "your_mixer.md").read_text().replace("\n## ", "\n### ")
+TEXT = (DOCS / "extending.md").read_text() + f"\n## A new mixer\n{TUTORIAL}"
 MODULES = {
     "A new environment": "corridor",
     "A new mixer": "weighted_sum",
@@ -36,9 +38,9 @@ MODULES = {
 
 
 def code_of(section, language):
-    """The code of a section."""
+    """The first block of a section in a language: the module of a part, or the command that trains with it."""
     body = re.split(r"^## ", TEXT.partition(f"## {section}\n")[2], flags=re.MULTILINE)[0]
-    return "\n".join(re.findall(rf"^```{language}\n(.*?)^```", body, re.DOTALL | re.MULTILINE))
+    return re.findall(rf"^```{language}\n(.*?)^```", body, re.DOTALL | re.MULTILINE)[0]
 
 
 @pytest.fixture
