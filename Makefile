@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PARALLEL := -n 2 --dist loadfile
 READY := $(VENV)/.ready
+SITE_READY := $(VENV)/.site-ready
 
-.PHONY: help install train test test-all bench lint types clean
+.PHONY: help install train test test-all bench lint types layout docs clean
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
 
@@ -34,11 +35,20 @@ lint: $(READY) types ## ruff: style, imports, docstrings, layout; and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(READY) ## mypy on jaxmac/ and envs/, put together as they are installed
+types: $(READY) layout ## mypy on jaxmac/ and envs/, put together as they are installed
+	$(BIN)/mypy
+
+layout: # build/types: links to jaxmac/ and envs/, for what reads the library without importing it
 	rm -rf build/types && mkdir -p build/types/jaxmac
 	ln -s $(CURDIR)/jaxmac/* build/types/jaxmac/
 	ln -sfn $(CURDIR)/envs build/types/jaxmac/envs
-	$(BIN)/mypy
+
+docs: $(SITE_READY) layout ## the documentation as a site in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+$(SITE_READY): docs/requirements.lock $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -r docs/requirements.lock
+	touch $@
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) build .pytest_cache .ruff_cache .mypy_cache *.egg-info

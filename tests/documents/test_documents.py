@@ -7,12 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.registries import registered_only_here
 
 import jaxmac
+from jaxmac.algorithms import configure
+from jaxmac.config import traced_fields
 
 ROOT = Path(__file__).parents[2]
 # Pages whose code needs more than an empty folder have a test of their own.
-ELSEWHERE = {"results", "export", "clusters", "macro_actions_on_your_environment"}
+ELSEWHERE = {"results", "export", "clusters", "macro_actions_on_your_environment", "extending"}
+NEEDS = {"optuna": "optuna"}  # page -> the library without which it is skipped
 PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if page.stem not in ELSEWHERE]
 LESS = {"train": ["--episodes", "48", "--seeds", "4"], "resume": ["--episodes", "64"]}
 LESS["train"] += ["--num-envs", "8", "--eval-every", "16", "--eval-episodes", "4"]
@@ -34,16 +38,28 @@ def runs_quickly(page):
 
 @pytest.mark.parametrize("page", [runs_quickly(page) for page in PAGES if blocks(page, "python")], ids=name)
 def test_python_runs(page, tmp_path, monkeypatch):
+    if page.stem in NEEDS:
+        pytest.importorskip(NEEDS[page.stem])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(jaxmac, "use_cpu_devices", lambda count: None)  # JAX runs already
-    monkeypatch.setattr("jaxmac.envs.registry._TABLE", dict(__import__("jaxmac").envs.registry._TABLE))
     space = {"__name__": "documents"}
-    for block in blocks(page, "python"):
-        exec(compile(block, name(page), "exec"), space)
+    with registered_only_here():
+        for block in blocks(page, "python"):
+            exec(compile(block, name(page), "exec"), space)
+
+
+def test_the_search_compiles_once():
+    """The settings that docs/optuna.md searches are traced, so that its trials share one program."""
+    text = (ROOT / "docs" / "optuna.md").read_text()
+    searched = re.findall(r"trial\.suggest_float\(\"(\w+)\"", text)
+    config = configure("avf-vdn", "tuned", jaxmac.make("BoxPushing-4"), {})
+    assert len(searched) == text.count("trial.suggest_float(") == 3 and set(searched) <= set(
+        traced_fields(type(config))
+    )
 
 
 def commands(page):
-    """The `jaxmac` lines of a page's shell blocks; test_contributing has those with `--plugin`."""
+    """The `jaxmac` lines of a page's shell blocks; test_worked_examples has those with `--plugin`."""
     lines = "".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
     return [line for line in lines if re.match(r"(\.venv/bin/)?jaxmac ", line) and "--plugin" not in line]
 
