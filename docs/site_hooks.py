@@ -23,6 +23,19 @@ NOTEBOOKS = ("experiments/notebooks/*.ipynb",)
 PICTURES = ("docs/**/*.gif", "docs/**/*.png", "experiments/results/**/*.png")
 STYLE = ("docs/site.css",)
 BRANCH = "main"
+# What a cell prints and what it returns, a block each.
+OUTPUTS = """{%- extends 'markdown/index.md.j2' -%}
+{% block stream %}
+```text
+{{ output.text | trim }}
+```
+{% endblock stream %}
+{% block data_text scoped %}
+```text
+{{ output.data['text/plain'] | trim }}
+```
+{% endblock data_text %}
+"""
 FENCED = re.compile(r"(^(?:```|~~~).*?^(?:```|~~~)$)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?![a-z]+:|#)([^()\s#]+)(#[^()\s]*)?\)")
 
@@ -63,7 +76,8 @@ def converted(path: str) -> tuple[str, dict[str, bytes]]:
     """The Markdown of a notebook, and its pictures by their paths."""
     folder = Path(path).stem
     notebook = nbformat.read(ROOT / path, as_version=4)
-    text, resources = MarkdownExporter().from_notebook_node(notebook, {"output_files_dir": folder})
+    exporter = MarkdownExporter(raw_template=OUTPUTS)
+    text, resources = exporter.from_notebook_node(notebook, {"output_files_dir": folder})
     beside = posixpath.dirname(path)
     return text, {f"{beside}/{name}": data for name, data in resources["outputs"].items()}
 
