@@ -6,7 +6,7 @@ PARALLEL := -n 2 --dist loadfile
 READY := $(VENV)/.ready
 SITE_READY := $(VENV)/.site-ready
 
-.PHONY: help install train test test-all bench lint types layout docs clean
+.PHONY: help install train test test-all bench lint types layout docs release clean
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/  /'
 
@@ -49,6 +49,12 @@ docs: $(SITE_READY) layout ## the documentation as a site in build/site
 $(SITE_READY): docs/requirements.lock $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -r docs/requirements.lock
 	touch $@
+
+release: $(READY) ## a wheel and a source distribution in dist/, checked as the package index checks them
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -c requirements.lock -e ".[release]"
+	rm -rf dist build/lib build/bdist.*
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) build .pytest_cache .ruff_cache .mypy_cache *.egg-info

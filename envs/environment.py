@@ -40,12 +40,12 @@ class EnvState(struct.PyTreeNode):
 
     physics: Any  # pytree of the environment
     macro_obs: Shaped[Array, "... agents obs"]  # in the environment's `obs_dtype`
-    macro_action: Int32[Array, "... agents"]
-    elapsed: Int32[Array, "... agents"]
-    ended: Bool[Array, "... agents"]
-    time: Int32[Array, "..."]
-    terminal: Bool[Array, "..."]
-    truncated: Bool[Array, "..."]
+    macro_action: Int32[Array, "... agents"]  # as in `TimeStep`
+    elapsed: Int32[Array, "... agents"]  # as in `TimeStep`
+    ended: Bool[Array, "... agents"]  # as in `TimeStep`
+    time: Int32[Array, "..."]  # as in `TimeStep`
+    terminal: Bool[Array, "..."]  # as in `TimeStep`
+    truncated: Bool[Array, "..."]  # as in `TimeStep`
     episode_return: Float32[Array, "..."]  # undiscounted sum of rewards so far
 
 

@@ -1,10 +1,12 @@
 """The site: every page of docs/ and every public name has its place, and it builds without a warning (slow)."""
 
+import importlib.util
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -44,6 +46,38 @@ def test_every_public_name_has_one_place_in_the_reference():
     assert len(named) == len(set(named))
     missing = {f"jaxmac.{name}" for name in jaxmac.__all__} - set(named)
     assert missing == set()
+
+
+@pytest.fixture
+def hooks():
+    """The module docs/site_hooks.py."""
+    for library in ("mkdocs", "nbconvert"):
+        pytest.importorskip(library)
+    spec = importlib.util.spec_from_file_location("site_hooks", ROOT / "docs" / "site_hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("text", "with_address", "without"),
+    [
+        ("[a](../concepts.md#x)", "[a](../concepts.md#x)", "[a](../concepts.md#x)"),
+        ("[a](../../envs)", "[a](https://host/name/blob/main/envs)", "a"),
+        ("[`b`](../../jaxmac/mixers/qmix.py)", "[`b`](https://host/name/blob/main/jaxmac/mixers/qmix.py)", "`b`"),
+        ("[a](../specifications)", "[a](../specifications/README.md)", "[a](../specifications/README.md)"),
+        ("[a](missing.md)", "[a](missing.md)", "[a](missing.md)"),
+        ("[a](https://elsewhere/x)", "[a](https://elsewhere/x)", "[a](https://elsewhere/x)"),
+        ("```text\n[a](../../envs)\n```", "```text\n[a](../../envs)\n```", "```text\n[a](../../envs)\n```"),
+    ],
+)
+def test_links_lead_to_pages_or_to_the_repository(text, with_address, without, hooks):
+    pages = {"docs/concepts.md", "docs/specifications/README.md"}
+    files = SimpleNamespace(get_file_from_path=lambda path: path if path in pages else None)
+    page = SimpleNamespace(is_homepage=False, file=SimpleNamespace(src_uri="docs/environments/README.md"))
+    for address, expected in (("https://host/name", with_address), ("", without)):
+        config = SimpleNamespace(repo_url=address)
+        assert hooks.on_page_markdown(text, page, config, files) == expected
 
 
 @pytest.mark.slow
