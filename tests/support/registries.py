@@ -13,10 +13,7 @@ REGISTRIES = (ALGORITHMS, MIXERS, MEMORIES, SAMPLERS, SINKS)
 
 @contextlib.contextmanager
 def registered_only_here():
-    """What is registered inside, and the modules that are imported, are forgotten afterwards.
-
-    The library's own modules stay: a copy of one that others hold already would escape their patches.
-    """
+    """What is registered inside, and the modules that a test has written and imported, are forgotten afterwards."""
     tables = [environments._TABLE]
     tables += [table for found in REGISTRIES for table in (found._parts, found._origins)]
     before, modules, path = [dict(table) for table in tables], set(sys.modules), list(sys.path)
@@ -27,6 +24,12 @@ def registered_only_here():
             table.clear()
             table.update(saved)
         for name in set(sys.modules) - modules:
-            if name.partition(".")[0] != "jaxmac":
+            if not _installed(name):
                 del sys.modules[name]
         sys.path[:] = path
+
+
+def _installed(name):
+    """Whether a module is the library's, an installed package's or Python's: a second copy would escape patches."""
+    file = getattr(sys.modules[name], "__file__", None) or ""
+    return "site-packages" in file or name.partition(".")[0] in {"jaxmac", *sys.stdlib_module_names}
