@@ -14,8 +14,8 @@ import jaxmac
 from experiments.baselines import anchors
 from experiments.common import RESULTS, slug
 from experiments.tasks import TASKS
-from jaxmac.analysis import interval, learning_curves, profile_figure, statistics
-from jaxmac.analysis.curves import Panel
+from jaxmac.algorithms.value_based import episodes_before_learning
+from jaxmac.analysis import Curve, Panel, interval, learning_curves, profile_figure, statistics
 
 FOLDER = RESULTS / "benchmark"
 PAGE = RESULTS.parents[1] / "docs" / "benchmark.md"
@@ -82,17 +82,17 @@ def read(environments: Sequence[str], algorithms: Sequence[str]) -> Results:
             elif "failed" in content:
                 failed.append(f"{env}, {algorithm}: {content['failed']}")
             else:
-                cells.setdefault(env, {})[algorithm] = content | {"curve": _curve(path.with_suffix(".csv"))}
+                curve = _curve(path.with_suffix(".csv"), episodes_before_learning(content["settings"]))
+                cells.setdefault(env, {})[algorithm] = content | {"curve": curve}
         if absent:
             missing.append(f"{env}: {', '.join(absent)}")
     return Results(cells, {env: _anchors(env) for env in cells}, missing, failed)
 
 
-def _curve(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Training episodes `[evaluations]` and returns `[evaluations, seeds]`."""
+def _curve(path: Path, start: float) -> Curve:
     with path.open() as file:
         rows = np.array(list(csv.reader(file))[1:], float)
-    return rows[:, 0], rows[:, 1:]
+    return Curve(rows[:, 0], rows[:, 1:], start)
 
 
 def _anchors(env_id: str) -> dict[str, float]:
@@ -109,15 +109,16 @@ def _anchors(env_id: str) -> dict[str, float]:
 
 def _panel(found: Results, env: str) -> Panel:
     curves = {algorithm: cell["curve"] for algorithm, cell in found.cells[env].items()}
-    levels = {"random play": found.anchors[env]["random"]}
-    return Panel(env, curves, found.anchors[env]["best"], levels)
+    known, levels = found.anchors[env]["best"], {"random play": found.anchors[env]["random"]}
+    is_proven = jaxmac.make(env, **TASKS[env].options).optimal_return is not None
+    return Panel(env, curves, known if is_proven else None, known, levels)
 
 
 def _task(found: Results, env: str) -> str:
     """Heading and table of a task."""
     threshold, best = TASKS[env].threshold, found.anchors[env]
     digits = 2 if abs(best["best"]) <= 1 else 1
-    episodes = max(cell["curve"][0][-1] for cell in found.cells[env].values())
+    episodes = max(cell["curve"].x[-1] for cell in found.cells[env].values())
     options = "".join(f", {name}={value}" for name, value in TASKS[env].options.items())
     lines = [
         f"## {env}{options}",

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 import jaxmac
-from jaxmac.analysis import final_returns, learning_curve, solved_at, summary_table
+from jaxmac.algorithms.value_based import episodes_before_learning
+from jaxmac.analysis import Curve, Panel, final_returns, learning_curves, solved_at, summary_table
 from jaxmac.envs import Environment
 from jaxmac.runs.rows import tabulate
 
@@ -104,16 +105,21 @@ def report(
     anchors: dict[str, float],
 ) -> None:
     """Draw the figure and write the summary from the stored metrics."""
-    folder, curves, rows, optima = RESULTS / name, {}, [], set()
+    folder, curves, rows, optima, known = RESULTS / name, {}, [], set(), set()
     for job in jobs:
         if not (folder / f"{_file(job)}.csv").exists():
             continue
         metrics, config = _read(folder, job)
-        curves[job.label] = metrics["episodes"][:, 0], metrics["eval_return"]
+        start = episodes_before_learning(config["settings"])
+        curves[job.label] = Curve(metrics["episodes"][:, 0], metrics["eval_return"], start)
+        env = job.env if isinstance(job.env, Environment) else jaxmac.make(job.env, **job.env_options)
         optima.add(config["optimal_return"])
+        known.add(env.best_known_return)
         rows.append(_summary(job, metrics, config, threshold))
-    optimum = optima.pop() if len(optima) == 1 else None
-    learning_curve(curves, path=folder / "curve.png", optimum=optimum, title=title, anchors=anchors)
+    optimum, best_known = (found.pop() if len(found) == 1 else None for found in (optima, known))
+    # The script's return is the best known one where that is given.
+    levels = {label: value for label, value in anchors.items() if label != "scripted play" or best_known is None}
+    learning_curves([Panel(title, curves, optimum, best_known, levels)], folder / "curve.png")
     content = {"title": title, "command": _command(given), "threshold": threshold, "rows": rows}
     content["anchors"] = anchors
     (folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -169,6 +170,17 @@ def update_target(
     return state.replace(target=jax.lax.cond(due & first, lambda: params, lambda: target))
 
 
+def episodes_before_learning(settings: Mapping[str, Any]) -> int:
+    """Training episodes when the first update is made: whole iterations that store `learning_starts` and a batch.
+
+    It is 0 for the settings of an algorithm that learns from its first episodes on.
+    """
+    if "learning_starts" not in settings:
+        return 0
+    num_envs = settings["num_envs"]
+    return -(-max(settings["learning_starts"], settings["batch_size"]) // num_envs) * num_envs
+
+
 def collection(config: ValueBasedConfig, env: Environment) -> Collection:
     """Epsilon-greedy episodes into a replay; learning starts once `learning_starts` and a batch are stored.
 
@@ -178,7 +190,7 @@ def collection(config: ValueBasedConfig, env: Environment) -> Collection:
     replay = make_sampler(config.sampling, config, config.replay_episodes, config.batch_size, window)
     if replay.chooses_windows and unit != "steps":
         raise ValueError(f"sampling={config.sampling!r} needs trajectory_unit='steps', not {unit!r}")
-    warmup = -(-max(config.learning_starts, config.batch_size) // config.num_envs) - 1
+    warmup = episodes_before_learning(vars(config)) // config.num_envs - 1
     return Collection(partial(exploration, config), replay, updates_per_iteration(config, env.horizon), warmup)
 
 

@@ -4,12 +4,15 @@ Nothing here reads run directories: `jaxmac.runs` does, and `jaxmac.evaluation` 
 """
 
 from jaxmac.analysis.animation import Animation, animate
-from jaxmac.analysis.curves import Panel, learning_curve, learning_curves, profile_figure
-from jaxmac.analysis.returns import final_returns, interval, smooth, solved_at, summary_table
+from jaxmac.analysis.curves import Panel, learning_curve, learning_curves
+from jaxmac.analysis.profiles import profile_figure
+from jaxmac.analysis.random_play import random_return
+from jaxmac.analysis.returns import Curve, final_returns, interval, smooth, solved_at, summary_table
 from jaxmac.analysis.timelines import timeline
 
 __all__ = [
     "Animation",
+    "Curve",
     "Panel",
     "animate",
     "final_returns",
@@ -17,6 +20,7 @@ __all__ = [
     "learning_curve",
     "learning_curves",
     "profile_figure",
+    "random_return",
     "smooth",
     "solved_at",
     "summary_table",

@@ -1,4 +1,4 @@
-"""Figures of tidy metrics: learning curves and performance profiles."""
+"""Learning curves: here is decided what an axis, a line, a band and a mark mean, for all figures of the library."""
 
 from __future__ import annotations
 
@@ -8,16 +8,63 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from jaxmac.analysis import statistics
-from jaxmac.analysis.returns import Curves, interval, smooth
+from jaxmac.analysis.profiles import seeds
+from jaxmac.analysis.random_play import random_return
+from jaxmac.analysis.returns import Curve, Curves, interval, smooth
+from jaxmac.analysis.style import (
+    BAND,
+    FEWEST_FOR_A_BAND,
+    INK,
+    SMALL,
+    draw_levels,
+    grid,
+    label_axes,
+    legend,
+    line_style,
+    mark,
+    number,
+)
+from jaxmac.envs.environment import Environment
+from jaxmac.errors import nearest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# The palette of Okabe and Ito, which people with any common colour blindness can tell apart, without its yellow,
-# which is too faint for lines.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)))  # the next one each time the colours are used up
+X_AXES = {"episodes": "training episodes", "steps": "environment steps (mean over seeds)"}
+RAW = 0.2  # opacity of single evaluations
+
+
+class Panel(NamedTuple):
+    """One axes of learning curves, with the levels that they are compared with, as undiscounted returns."""
+
+    title: str
+    curves: Curves
+    optimum: float | None = None  # proven; drawn dashed
+    best_known: float | None = None  # of the best plan known, drawn dashed where no optimum is proven
+    anchors: Mapping[str, float] = {}  # label -> return of other policies, such as random play; drawn dotted
+
+    @classmethod
+    def on(cls, env: Environment, title: str, curves: Curves) -> Panel:
+        """A panel with what is known of an environment: its optimum or best plan, and random play."""
+        random = random_return(env)
+        anchors = {} if random is None else {"random play": random}
+        return cls(title, curves, env.optimal_return, env.best_known_return, anchors)
+
+    @property
+    def best(self) -> tuple[str, float] | None:
+        """The best return with the word for it; None where no good plan is known."""
+        if self.optimum is not None:
+            return "optimum", self.optimum
+        return None if self.best_known is None else ("best known", self.best_known)
+
+
+def check_axis(x: str) -> str:
+    """`x` if it is the name of a horizontal axis; ValueError, in one line, if not."""
+    if x not in X_AXES:
+        close = nearest(x, X_AXES)
+        meant = "" if close.startswith("known") else f"; {close}"
+        raise ValueError(f"x={x!r} is no horizontal axis; allowed: {', '.join(X_AXES)}{meant}")
+    return x
 
 
 def learning_curve(
@@ -27,162 +74,171 @@ def learning_curve(
     title: str = "",
     window: int = 10,
     anchors: Mapping[str, float] | None = None,
+    x: str = "episodes",
 ) -> Figure:
-    """Smoothed return against training episodes: mean, 95 % bootstrap interval and a thin line per member.
+    """Evaluation return against training: mean over seeds, 95 % bootstrap interval, single evaluations.
+
+    Returns are smoothed by a trailing mean that does not reach across the start of learning. With fewer than three
+    seeds their own curves stand in the place of the interval.
 
     Args:
-        curves: label -> `(episodes [evaluations], returns [evaluations, members])`.
+        curves: label -> `Curve`, or a pair of x `[evaluations]` and returns `[evaluations, members]`.
         path: the file to write; its suffix gives the format.
         optimum: the optimal return, drawn as a dashed line.
         title: title of the axes.
-        window: evaluations to smooth over.
+        window: evaluations to smooth over; 1: none.
         anchors: label -> return, drawn as dotted lines for comparison.
+        x: "episodes" or "steps": what the x of the curves are.
 
     Raises:
-        ValueError: episodes and returns of a label have different numbers of evaluations.
+        ValueError: x and returns of a label have different numbers of evaluations, `x` is another word, or `window`
+            is below 1.
     """
-    return learning_curves([Panel(title, curves, optimum, anchors or {})], path, window)
+    return learning_curves([Panel(title, curves, optimum, anchors=anchors or {})], path, window, x)
 
 
-class Panel(NamedTuple):
-    """One axes of learning curves. The fields are the arguments of `learning_curve`."""
+def learning_curves(
+    panels: Sequence[Panel],
+    path: str | os.PathLike | None = None,
+    window: int = 10,
+    x: str = "episodes",
+    width: float | None = None,
+) -> Figure:
+    """Several panels of `learning_curve` side by side, each `width` inches wide (None: as fits a page).
 
-    title: str
-    curves: Curves
-    optimum: float | None = None
-    anchors: Mapping[str, float] = {}
-
-
-def learning_curves(panels: Sequence[Panel], path: str | os.PathLike | None = None, window: int = 10) -> Figure:
-    """Several panels of `learning_curve` side by side. A label has the same colour in all of them."""
-    figure, grid = _grid(len(panels))
+    A label has the same colour in all of them. A panel whose best return is known ends at minus twice that return,
+    or at random play if it is lower, and says what lies below.
+    """
+    if window < 1:
+        raise ValueError(f"window={window} is out of range; allowed: >= 1")
+    xlabel = X_AXES[check_axis(x)]
+    figure, axes_of = grid(len(panels), width)
     labels = list(dict.fromkeys(label for panel in panels for label in panel.curves))
-    for axes, panel in zip(grid, panels, strict=True):
-        for label, (episodes, returns) in panel.curves.items():
-            style = line_style(labels.index(label))
-            _draw_members(axes, label, np.asarray(episodes), np.asarray(returns), window, *style)
-        if panel.optimum is not None:
-            _compress_far_negative(axes, panel.optimum)
-            _draw_level(axes, "optimum", panel.optimum, "--")
-        for label, value in panel.anchors.items():
-            _draw_level(axes, label, value, ":")
-        _style(axes, panel.title, "training episodes", "evaluation return")
-    smoothing = f"; smoothed over {window} evaluations" if window > 1 else ""
-    _legend(figure, f"mean of members, 95 % interval{smoothing}")
+    styles = {label: line_style(index) for index, label in enumerate(labels)}
+    every = []
+    for axes, panel in zip(axes_of, panels, strict=True):
+        drawn = [_Drawn(label, *_checked(label, curve), window) for label, curve in panel.curves.items()]
+        for curve in drawn:
+            curve.draw(axes, *styles[curve.label])
+        _finish(axes, panel, drawn, x)
+        _mark_starts(axes, [(curve.start, styles[curve.label][0]) for curve in drawn])
+        label_axes(axes, panel.title, xlabel, "evaluation return")
+        every += drawn
+    legend(figure, caption(every, window))
     if path is not None:
         figure.savefig(path, dpi=150)
     return figure
 
 
-def profile_figure(
-    scores: Mapping[str, statistics.Tasks], labels: Sequence[str], title: str = "", unit: str = "final return"
-) -> Figure:
-    """Performance profiles: for every return the share of members above it, with pointwise 95 % bands.
+class _Drawn:
+    """The lines of one label, computed once; what is not a number in `returns` becomes a gap."""
 
-    They are the run-score distributions of Agarwal et al., "Deep Reinforcement Learning at the Edge of the
-    Statistical Precipice" (2021), section 4.2.
+    def __init__(self, label: str, x: np.ndarray, returns: np.ndarray, start: float, window: int):
+        self.label, self.x, self.start, self.window = label, x, start, window
+        self.returns = np.where(np.isfinite(returns), returns, np.nan)
+        self.mean_x = x if x.ndim == 1 else x.mean(axis=1)
+        # Nothing was learned before the first episode, whatever the algorithm.
+        untrained = int(((self.mean_x <= 0) | (self.mean_x < start)).sum())
+        self.smoothed = smooth(self.returns, window, untrained)
+        self.mean = self.smoothed.mean(axis=1)
 
-    Args:
-        scores: label -> one array `[members]` of final scores per task.
-        labels: all labels of the report, in the order that fixes their colours.
-        title: title of the axes.
-        unit: what the scores are.
-    """
-    figure, (axes,) = _grid(1)
-    every = np.concatenate([np.asarray(sample, float) for tasks in scores.values() for sample in tasks])
-    lowest, highest = every.min(), every.max()
-    if highest > 0:  # a failing policy must not squeeze all others into a corner
-        lowest = max(lowest, -highest)
-    margin = 0.05 * ((highest - lowest) or 1.0)
-    levels = np.linspace(lowest - margin, highest + margin, 201)
-    for label, tasks in scores.items():
-        share, low, high = statistics.performance_profile(tasks, levels)
-        colour, dash = line_style(labels.index(label))
-        axes.fill_between(levels, low, high, color=colour, alpha=0.2, linewidth=0, step="post")
-        count = sum(len(sample) for sample in tasks)
-        axes.step(
-            levels, share, color=colour, linestyle=dash, linewidth=2, where="post", label=f"{label} (n = {count})"
+    @property
+    def members(self) -> int:
+        """The number of seeds."""
+        return self.returns.shape[1]
+
+    @property
+    def has_band(self) -> bool:
+        """Whether there are seeds enough for an interval."""
+        return self.members >= FEWEST_FOR_A_BAND
+
+    @property
+    def has_raw(self) -> bool:
+        """Whether single evaluations are no line that is drawn anyway."""
+        return self.window > 1 or self.has_band
+
+    def draw(self, axes: Any, colour: str, dash: Any) -> None:
+        """Draw the single evaluations, the band or else the seeds, and the mean."""
+        if self.has_raw:
+            axes.plot(self.x, self.returns, color=colour, linewidth=0.7, alpha=RAW, zorder=1.5)
+        if self.has_band:
+            whole = np.isfinite(self.smoothed).all(axis=1)
+            low, high = np.full((2, len(whole)), np.nan)
+            if whole.any():
+                _, low[whole], high[whole] = interval(self.smoothed[whole])
+            axes.fill_between(self.mean_x, low, high, color=colour, alpha=BAND, linewidth=0, zorder=1.6)
+        elif self.members > 1:
+            axes.plot(self.x, self.smoothed, color=colour, linewidth=1, alpha=0.7, zorder=1.9)
+        marker = "o" if np.isfinite(self.mean).sum() == 1 else "None"  # a single evaluation makes no line
+        name = f"{self.label} ({seeds(self.members)})"
+        axes.plot(
+            self.mean_x, self.mean, color=colour, linestyle=dash, linewidth=2, marker=marker, label=name, zorder=2
         )
-    axes.set_ylim(-0.03, 1.03)
-    _style(axes, title, f"{unit} exceeded", "share of members")
-    _legend(figure, "95 % bands")
-    return figure
 
 
-def line_style(index: int) -> tuple[str, Any]:
-    """Colour and dash pattern of the line with this index."""
-    return COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
+def caption(drawn: Sequence[_Drawn], window: int) -> str:
+    """What the lines of a figure are, in whole sentences."""
+    several = any(curve.members > 1 for curve in drawn)
+    sentences = ["Bold: mean over seeds." if several else "Bold: the one seed."]
+    if window > 1:
+        sentences.append(f"Smoothed: mean of the last {window} evaluations, or of fewer since learning started.")
+    if any(curve.has_band for curve in drawn):
+        sentences.append("Band: 95 % bootstrap interval over seeds.")
+    if any(1 < curve.members < FEWEST_FOR_A_BAND for curve in drawn):
+        sentences.append("Thin: each of two seeds, which are too few for a band.")
+    if any(curve.has_raw for curve in drawn):
+        sentences.append("Faint: each seed's evaluations, not smoothed." if window > 1 else "Faint: each seed.")
+    if any(np.isnan(curve.returns).any() for curve in drawn):
+        sentences.append("Gap: an evaluation was not a number.")
+    return " ".join(sentences)
 
 
-def _grid(count: int) -> tuple[Figure, list[Any]]:
-    """A figure and its `count` axes, at most three in a row."""
-    from jaxmac.analysis.figure import NotebookFigure
-
-    columns = min(count, 3)
-    rows = -(-count // columns)
-    figure = NotebookFigure(figsize=(7 if columns == 1 else 5 * columns, 4.5 * rows), layout="constrained")
-    return figure, [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
-
-
-def _compress_far_negative(axes: Any, optimum: float) -> None:
-    """Make the axis logarithmic far below zero, so that a failing policy does not flatten all other curves."""
-    from matplotlib.ticker import NullLocator
-
-    if optimum and axes.get_ylim()[0] < -2 * abs(optimum):
-        unit = 10.0 ** np.round(np.log10(abs(optimum)))
-        axes.set_yscale("symlog", linthresh=unit, linscale=2)
-        axes.set_yticks([-10 * unit, -unit, -unit / 2, 0, unit / 2, unit])
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_locator(NullLocator())
+def _checked(label: str, curve: Curve | tuple[np.ndarray, np.ndarray]) -> Curve:
+    """A curve as arrays; ValueError, in one line, for returns that are not `[evaluations, members]`."""
+    x, returns, start = Curve(*curve)
+    x, returns = np.asarray(x, float), np.asarray(returns, float)
+    if returns.ndim != 2 or len(returns) != len(x) or (x.ndim == 2 and x.shape != returns.shape):
+        raise ValueError(f"{label}: returns {returns.shape} must be [{len(x)} evaluations, members]")
+    return Curve(x, returns, start)
 
 
-def _style(axes: Any, title: str, xlabel: str, ylabel: str) -> None:
-    """Labels, margins and grid lines that all figures share."""
-    axes.set(xlabel=xlabel, ylabel=ylabel)
-    axes.set_title(title, parse_math=False)
+def _finish(axes: Any, panel: Panel, drawn: Sequence[_Drawn], x: str) -> None:
+    """Limits, tick labels and levels."""
+    from matplotlib.ticker import EngFormatter, StrMethodFormatter
+
+    plain, short = StrMethodFormatter("{x:,.0f}"), EngFormatter(sep="\N{NO-BREAK SPACE}")  # 60,000 and 1.2 M
+    axes.xaxis.set_major_formatter(short if x == "steps" else plain)
     axes.margins(x=0.01, y=0.08)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="0.9")
-    axes.set_axisbelow(True)
+    levels = [(label, value, ":") for label, value in panel.anchors.items()]
+    if panel.best is not None:
+        levels.append((*panel.best, "--"))
+    axes.dataLim.update_from_data_y([value for _, value, _ in levels], ignore=False)
+    axes.autoscale_view()
+    _cut_far_below(axes, panel, drawn)
+    draw_levels(axes, [level for level in levels if level[1] >= axes.get_ylim()[0]])
 
 
-def _legend(figure: Figure, title: str) -> None:
-    """Draw one legend for all axes, below them, where it cannot cover a curve."""
-    lines: dict[str, Any] = {}
-    for axes in figure.axes:
-        for line, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            lines.setdefault(label, line)
-    characters = int(72 * figure.get_figwidth() / 7)  # that fit side by side
-    columns = max(1, min(3, len(lines), characters // (max(map(len, lines), default=0) + 6)))
-    legend = figure.legend(
-        list(lines.values()), list(lines), loc="outside lower center", ncols=columns, title=title, frameon=False
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # a dollar sign in a label does not start a formula
+def _cut_far_below(axes: Any, panel: Panel, drawn: Sequence[_Drawn]) -> None:
+    """End the axis where a failing policy would flatten all other curves, and say how far down it goes."""
+    every = np.concatenate([curve.returns.ravel() for curve in drawn])
+    if panel.best is None or not panel.best[1] or not np.isfinite(every).any():
+        return
+    floor, lowest = min([-2 * abs(panel.best[1]), *panel.anchors.values()]), np.nanmin(every)
+    if lowest >= floor:
+        return
+    highest = max([np.nanmax(every), panel.best[1], *panel.anchors.values()])
+    axes.set_ylim(floor - 0.04 * (highest - floor), highest + 0.08 * (highest - floor))
+    words = [f"axis cut: evaluations go down to {number(lowest)}"]
+    last = {curve.label: curve.mean[-1] for curve in drawn}
+    words += [f"{label} ends at {number(value)}" for label, value in last.items() if value < floor]
+    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "bottom", "parse_math": False}
+    axes.text(0.99, 0.01, "\n".join(words), fontsize=SMALL, color=INK, **place)
 
 
-def _draw_level(axes: Any, label: str, value: float, dash: str) -> None:
-    """Draw a horizontal line with its label and value."""
-    axes.axhline(value, color="0.25", linestyle=dash, linewidth=1.2)
-    point, offset = (0.01, value), (0, 3)
-    axes.annotate(f"{label} {value:.4g}", point, offset, ("axes fraction", "data"), "offset points", color="0.25")
-
-
-def _draw_members(
-    axes: Any, label: str, episodes: np.ndarray, returns: np.ndarray, window: int, colour: str, dash: Any
-) -> None:
-    """Draw the mean of the members, its interval and each of them.
-
-    Raises ValueError for returns that are not `[len(episodes), members]`.
-    """
-    if returns.ndim != 2 or len(returns) != len(episodes):
-        raise ValueError(f"{label}: returns {returns.shape} must be [{len(episodes)} evaluations, members]")
-    smoothed = smooth(returns, window)
-    mean, low, high = interval(smoothed)
-    members = returns.shape[1]
-    if members > 1:
-        axes.plot(episodes, smoothed, color=colour, linewidth=0.6, alpha=0.35)
-        axes.fill_between(episodes, low, high, color=colour, alpha=0.2, linewidth=0)
-    marker = "o" if len(episodes) == 1 else "None"  # a single evaluation makes no line
-    name = f"{label} (n = {members})"
-    axes.plot(episodes, mean, color=colour, linestyle=dash, linewidth=2, marker=marker, label=name)
+def _mark_starts(axes: Any, starts: Sequence[tuple[float, str]]) -> None:
+    """Mark where learning starts: once if it is the same for all curves, else in the colour of each."""
+    low, high = axes.get_xlim()
+    colours = {start: colour for start, colour in reversed(starts) if max(low, 0.0) < start <= high}
+    shared = len({start for start, _ in starts}) == 1
+    for start in sorted(colours):
+        mark(axes, start, "learning starts" if start == min(colours) else "", INK if shared else colours[start])

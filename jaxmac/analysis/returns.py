@@ -7,14 +7,23 @@ function.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from jaxmac.analysis import statistics
 
-Curves = Mapping[str, tuple[Float[np.ndarray, "evaluations"], Float[np.ndarray, "evaluations members"]]]
+
+class Curve(NamedTuple):
+    """The evaluations of the members of one label, and how far training had got at each of them."""
+
+    x: Float[np.ndarray, "evaluations"] | Float[np.ndarray, "evaluations members"]  # training episodes or steps
+    returns: Float[np.ndarray, "evaluations members"]
+    start: float = 0.0  # where learning starts, in the unit of `x`; evaluations before are of untrained policies
+
+
+Curves = Mapping[str, Curve | tuple[np.ndarray, np.ndarray]]
 
 
 def interval(
@@ -43,10 +52,16 @@ def interval(
     return found.value, found.low, found.high
 
 
-def smooth(values: Float[np.ndarray, "evaluations *rest"], window: int = 10) -> np.ndarray:
-    """Trailing mean of each evaluation and the `window - 1` before it (fewer at the start), in the same shape."""
+def smooth(values: Float[np.ndarray, "evaluations *rest"], window: int = 10, untrained: int = 0) -> np.ndarray:
+    """Trailing mean of each evaluation and the `window - 1` before it (fewer at the start), in the same shape.
+
+    The first `untrained` evaluations, from before learning starts, are not mixed with those after them.
+    """
     values = np.asarray(values, float)
-    means = [values[max(0, end - window) : end].mean(axis=0) for end in range(1, len(values) + 1)]
+    means = []
+    for end in range(1, len(values) + 1):
+        first = untrained if end > untrained else 0
+        means.append(values[max(first, end - window) : end].mean(axis=0))
     return np.array(means).reshape(values.shape)
 
 
@@ -84,8 +99,8 @@ def summary_table(curves: Curves, threshold: float, window: int = 10) -> list[di
     interval) and `solved` (the number of members with a final return of at least `threshold`).
     """
     rows = []
-    for label, (_, returns) in curves.items():
-        final = final_returns(returns, window)
+    for label, curve in curves.items():
+        final = final_returns(curve[1], window)
         mean, low, high = (float(x) for x in interval(final))
         solved = int((final >= threshold).sum())
         rows.append(

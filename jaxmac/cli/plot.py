@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from jaxmac.analysis.curves import learning_curves
+from jaxmac.analysis.curves import check_axis, learning_curves
 from jaxmac.cli.parsing import parse, print_note, refuse_given
 from jaxmac.errors import RunDirectoryError
 from jaxmac.evaluation.comparison import gather, panels
@@ -32,8 +32,10 @@ class PlotArguments:
     """.png, .svg or .pdf for a figure, .html for a page with figures, tables and animations, .json for marl-eval"""
     title: str = ""
     """title of the figure or page"""
+    x: str = "episodes"
+    """horizontal axis of the curves: episodes, or steps of the environment (episodes, steps)"""
     window: int = 10
-    """evaluations to smooth over, and to average for the final return"""
+    """evaluations to smooth over (1: none), and to average for the final return"""
     solved: float = 0.95
     """for the page: share of the best known return from which on a member has solved the task"""
 
@@ -47,12 +49,13 @@ def command_plot(arguments: Sequence[str]) -> int:
     suffix = out.suffix.lower()
     if given.window < 1:
         raise ValueError(f"window={given.window} is out of range; allowed: >= 1")
+    check_axis(given.x)
     if not math.isfinite(given.solved):
         raise ValueError(f"solved={given.solved} is out of range; allowed: finite numbers")
     if suffix != ".html":
         refuse_given(arguments, ["--solved"], f"is for a page (--out x.html), not for {suffix}")
     if suffix == ".json":
-        refuse_given(arguments, ["--title"], "is for a figure or page, not for .json")
+        refuse_given(arguments, ["--title", "--x"], "is for a figure or page, not for .json")
     _write(_runs_with_evaluations(given.runs), given, out, suffix)
     print(out)
     return 0
@@ -82,14 +85,14 @@ def _runs_with_evaluations(paths: Sequence[Path]) -> list[Result]:
 
 def _write(results: Sequence[Result], given: PlotArguments, out: Path, suffix: str) -> None:
     if suffix in FIGURES:
-        drawn = panels(gather(results), given.title)
+        drawn = panels(gather(results, given.x), given.title)
         if given.title and len(drawn) > 1:
             raise ValueError(f"--title is for a figure of one environment; these runs are on {len(drawn)}")
-        learning_curves(drawn, out, given.window)
+        learning_curves(drawn, out, given.window, given.x)
     elif suffix == ".html":
         from jaxmac.evaluation.report import html_report
 
-        out.write_text(html_report(results, given.title, given.window, given.solved), encoding="utf-8")
+        out.write_text(html_report(results, given.title, given.window, given.solved, given.x), encoding="utf-8")
     else:
         from jaxmac.evaluation.marl_eval import marl_eval_data
 

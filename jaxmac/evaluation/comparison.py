@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxmac import envs
 from jaxmac.analysis import statistics
 from jaxmac.analysis.curves import Panel
-from jaxmac.analysis.returns import final_returns
-from jaxmac.runs.result import Result, evaluations_of, load, members_alike
+from jaxmac.analysis.returns import Curve, final_returns
+from jaxmac.envs.environment import Environment
+from jaxmac.runs.result import Result, curves, load, members_alike, task_of
 
 ALL_TASKS = "all tasks"
 SUFFIXES = ("", "_low", "_high")  # of the columns of an estimate and the ends of its interval
@@ -32,10 +32,14 @@ class Line:
     task: str  # the environment, with the options that were given
     run: int  # index of the run
     members: list[int]  # indices of the members within the run
-    episodes: np.ndarray  # [evaluations]
-    returns: np.ndarray  # [evaluations, members]
-    best_known: float | None  # return of the best known policy of the task
-    proven: bool  # whether that policy is proven to be optimal
+    curve: Curve
+    env: Environment
+
+    @property
+    def best_known(self) -> float | None:
+        """The return of the optimum, or else of the best plan known; None where there is neither."""
+        best = Panel.on(self.env, "", {}).best
+        return None if best is None else best[1]
 
 
 def compare(
@@ -78,8 +82,8 @@ def compare(
     return {"final": final, "improvement": improvement, "differences": differences(results)}
 
 
-def gather(results: Sequence[Result]) -> list[Line]:
-    """The lines of all runs, each with a label that is unique within its task.
+def gather(results: Sequence[Result], x: str = "episodes") -> list[Line]:
+    """The lines of all runs, each with a label that is unique within its task. `x` is as for `Result.plot`.
 
     A label is the algorithm with its swept values. Lines that would share a label are distinguished by the settings
     in which they differ, or else by the name of their run. Raises ValueError if there are no runs.
@@ -88,15 +92,10 @@ def gather(results: Sequence[Result]) -> list[Line]:
         raise ValueError("give at least one run")
     lines = []
     for number, result in enumerate(results):
-        algorithm, env = result.config["algorithm"], result.env
-        proven = env.optimal_return is not None
-        best_known = env.optimal_return if proven else env.best_known_return
+        algorithm, found = result.config["algorithm"], curves(result, x)
         for swept, members in members_alike(result).items():
             label = algorithm if swept == algorithm else f"{algorithm}, {swept}"
-            count = evaluations_of(result, members)
-            episodes = result.metrics["episodes"][:count, members[0]]
-            returns = result.metrics["eval_return"][:count, members]
-            lines.append(Line(label, _task(result), number, members, episodes, returns, best_known, proven))
+            lines.append(Line(label, task_of(result), number, members, found[swept], result.env))
     for distinguish in (_by_settings, _by_name, _by_number):
         same_label: dict[tuple[str, str], list[int]] = {}
         for index, line in enumerate(lines):
@@ -139,10 +138,7 @@ def panels(lines: Sequence[Line], title: str = "") -> list[Panel]:
     made = []
     for task in dict.fromkeys(line.task for line in lines):
         own = [line for line in lines if line.task == task]
-        curves = {line.label: (line.episodes, line.returns) for line in own}
-        best, proven = own[0].best_known, own[0].proven
-        anchors = {} if proven or best is None else {"best known": best}
-        made.append(Panel(task, curves, best if proven else None, anchors))
+        made.append(Panel.on(own[0].env, task, {line.label: line.curve for line in own}))
     return [made[0]._replace(title=title or made[0].title)] if len(made) == 1 else made
 
 
@@ -154,7 +150,7 @@ def scores_by_task(lines: Sequence[Line], window: int = 10) -> dict[str, dict[st
     """
     scores: dict[str, dict[str, list[np.ndarray]]] = {}
     for line in lines:
-        scores.setdefault(line.task, {})[line.label] = [final_returns(line.returns, window)]
+        scores.setdefault(line.task, {})[line.label] = [final_returns(line.curve.returns, window)]
     if len(scores) > 1 and all(line.best_known is not None and line.best_known > 0 for line in lines):
         best = {line.task: line.best_known for line in lines}
         common = [label for label in next(iter(scores.values())) if all(label in own for own in scores.values())]
@@ -180,15 +176,6 @@ def _settings(result: Result) -> dict[str, Any]:
     options = {f"env_options.{name}": value for name, value in result.env.options.items()}
     versions = {f"versions.{name}": value for name, value in config["versions"].items()}
     return {**named, **options, **config["settings"], **config["sweep"], **versions}
-
-
-def _task(result: Result) -> str:
-    """The environment with those of its options that differ from their default."""
-    env_id, defaults = result.config["env"], {}
-    if result.config["env_rebuildable"]:
-        defaults = {name: default for name, (_, default) in envs.env_options(env_id).items()}
-    changed = {k: v for k, v in result.env.options.items() if k not in defaults or v != defaults[k]}
-    return f"{env_id} ({', '.join(f'{k}={v}' for k, v in changed.items())})" if changed else env_id
 
 
 def _final_row(

@@ -36,7 +36,7 @@ def marl_eval_data(results: Sequence[Result], window: int = 10) -> dict[str, Any
         family = data.setdefault(task.split("-")[0].split(" ")[0], {})
         seeds = family.setdefault(task, {}).setdefault(line.label, {})
         for member in line.members:
-            metrics = {name: values[: len(line.episodes)] for name, values in result.metrics.items()}
+            metrics = {name: values[: len(line.curve.returns)] for name, values in result.metrics.items()}
             seeds[f"seed_{result.members[member]['seed']}"] = _member(metrics, member, window)
     return data
 

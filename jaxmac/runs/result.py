@@ -14,7 +14,10 @@ import numpy as np
 
 from jaxmac import envs
 from jaxmac.algorithms import Algorithm, make_algorithm
+from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis.animation import Animation, animate
+from jaxmac.analysis.curves import Panel, check_axis, learning_curves
+from jaxmac.analysis.returns import Curve
 from jaxmac.analysis.timelines import SUFFIXES, timeline
 from jaxmac.envs.environment import Environment
 from jaxmac.hyper import Hyper, hyper_of
@@ -93,22 +96,26 @@ class Result:
         found = self.learned(member, best)
         return found.algorithm.evaluation(found.learner, found.hyper)
 
-    def plot(self, path: str | os.PathLike | None = None) -> Any:
-        """A matplotlib Figure of the evaluation return against training episodes: mean and confidence band.
+    def plot(self, path: str | os.PathLike | None = None, x: str = "episodes", window: int = 10) -> Any:
+        """A matplotlib Figure of the evaluation return against training: mean over seeds and its 95 % interval.
 
-        With `path` it is also written there; the suffix selects the format. Raises OSError for a path that cannot
-        be written, or that belongs to a run and is no `curve.png`.
+        Args:
+            path: the file to write, whose suffix selects the format. None writes no file.
+            x: the horizontal axis, "episodes" or "steps" (primitive steps of the environment).
+            window: evaluations to smooth over; 1: none.
+
+        Raises:
+            ValueError: `x` is another word, or `window` is below 1.
+            OSError: `path` cannot be written, or belongs to a run and is no `curve.png`.
         """
         if path is not None:
             path = output_file(path, writes=("curve.png",))
-        from jaxmac.analysis.curves import learning_curve
-
-        return learning_curve(curves(self), path=path, optimum=self.env.optimal_return, title=self.title)
+        return learning_curves([Panel.on(self.env, self.title, curves(self, x))], path, window, x)
 
     @property
     def title(self) -> str:
-        """Algorithm, environment and number of members."""
-        return f"{self.config['algorithm']} on {self.config['env']} ({len(self.members)} members)"
+        """Algorithm and task."""
+        return f"{self.config['algorithm']} on {task_of(self)}"
 
     def render(self, member: int = 0, path: str | os.PathLike | None = None, seed: int = 0) -> Path | Animation:
         """Animate one episode of a member as a GIF.
@@ -153,16 +160,33 @@ def evaluations_of(result: Result, members: Sequence[int]) -> int:
     return int((~np.isnan(result.metrics["episodes"][:, members])).all(axis=1).sum())
 
 
-def curves(result: Result) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Label -> (episodes `[evaluations]`, returns `[evaluations, members]`), one entry per swept combination.
+def task_of(result: Result) -> str:
+    """The environment with those of its options that differ from their default."""
+    env_id, defaults = result.config["env"], {}
+    if result.config["env_rebuildable"]:
+        defaults = {name: default for name, (_, default) in envs.env_options(env_id).items()}
+    changed = {k: v for k, v in result.env.options.items() if k not in defaults or v != defaults[k]}
+    return f"{env_id} ({', '.join(f'{k}={v}' for k, v in changed.items())})" if changed else env_id
+
+
+def curves(result: Result, x: str = "episodes") -> dict[str, Curve]:
+    """Label -> its evaluations against training episodes or environment steps, one entry per swept combination.
 
     Each is as long as its members were trained, so the lengths differ in a run that was stopped between two groups.
+    Raises ValueError, in one line, for another `x`.
     """
+    column = {"episodes": "episodes", "steps": "env_steps"}[check_axis(x)]
     found = {}
-    for label, columns in members_alike(result).items():
-        count = evaluations_of(result, columns)
-        episodes, returns = (result.metrics[name][:count] for name in ("episodes", "eval_return"))
-        found[label] = (episodes[:, columns[0]], returns[:, columns])
+    for label, members in members_alike(result).items():
+        metrics = {k: v[: evaluations_of(result, members), members] for k, v in result.metrics.items()}
+        episodes, start = metrics["episodes"][:, 0], episodes_before_learning(vars(result.specs[members[0]].config))
+        if x == "episodes":
+            found[label] = Curve(episodes, metrics["eval_return"], start)
+        else:  # seeds need different numbers of steps for the same episodes
+            steps = metrics[column]
+            found[label] = Curve(
+                steps, metrics["eval_return"], float(np.interp(start, episodes, steps.mean(axis=1)))
+            )
     return found
 
 

@@ -1,12 +1,33 @@
+"""Learning curves by their matplotlib objects: lines, bands, levels, marks and the words that describe them."""
+
 import numpy as np
 import pytest
 
+import jaxmac
 from jaxmac import analysis
+from jaxmac.analysis.curves import RAW, learning_curves
+from jaxmac.analysis.style import BAND
 
 
 def curve(evaluations=30, members=6, seed=0):
     rng = np.random.default_rng(seed)
     return 100.0 * np.arange(evaluations), rng.normal(size=(evaluations, members)).cumsum(axis=0)
+
+
+def bold(axes):
+    return [line for line in axes.lines if line.get_linewidth() == 2]
+
+
+def raw(axes):
+    return [line for line in axes.lines if line.get_alpha() == RAW]
+
+
+def words(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def caption(figure):
+    return figure.legends[0].get_title().get_text().replace("\n", " ")
 
 
 def test_learning_curve_shows_what_it_says(tmp_path):
@@ -21,28 +42,195 @@ def test_learning_curve_shows_what_it_says(tmp_path):
         "evaluation return",
         "Box Pushing",
     )
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["avf-qplex (n = 6)", "avf-vdn (n = 1)"]
-    assert [text.get_text() for text in axes.texts] == ["optimum 98.9"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "avf-qplex (6 seeds)",
+        "avf-vdn (1 seed)",
+    ]
+    assert words(axes) == ["optimum\n98.9"]
     assert axes.get_ylim()[0] < returns.min() < 98.9 < axes.get_ylim()[1]
-    bold = [line for line in axes.lines if line.get_linewidth() == 2]
-    assert len(axes.lines) == 6 + 2 + 1
-    assert len({line.get_color() for line in bold}) == 2
-    np.testing.assert_allclose(bold[0].get_ydata(), analysis.smooth(returns).mean(1))
-    np.testing.assert_allclose(bold[0].get_xdata(), episodes)
+    assert len({line.get_color() for line in bold(axes)}) == 2
+    mean = bold(axes)[0]
+    np.testing.assert_allclose(mean.get_ydata(), analysis.smooth(returns, untrained=1).mean(1))
+    np.testing.assert_allclose(mean.get_xdata(), episodes)
     (band,) = axes.collections
-    _, low, high = analysis.interval(analysis.smooth(returns))
+    _, low, high = analysis.interval(analysis.smooth(returns, untrained=1))
     corners = band.get_paths()[0].vertices[:, 1]
     assert corners.min() == pytest.approx(low.min())
     assert corners.max() == pytest.approx(high.max())
+    assert len(axes.lines) == 7 + 2 + 1  # every seed as it is, two means, the optimum
+
+
+def test_single_evaluations_are_faint_and_not_smoothed():
+    episodes, returns = curve(members=3)
+    (axes,) = analysis.learning_curve({"a": (episodes, returns)}, window=5).axes
+    assert RAW < 0.3 and len(raw(axes)) == 3
+    for line, own in zip(raw(axes), returns.T, strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), own)
+    assert axes.collections[0].get_alpha() == BAND
+
+
+@pytest.mark.parametrize(("members", "band", "thin"), [(1, False, 0), (2, False, 2), (3, True, 0), (4, True, 0)])
+def test_below_three_seeds_the_seeds_stand_in_the_place_of_the_band(members, band, thin):
+    episodes, returns = curve(members=members)
+    figure = analysis.learning_curve({"a": (episodes, returns)}, window=4)
+    (axes,) = figure.axes
+    assert bool(axes.collections) == band == ("Band: 95 % bootstrap interval over seeds." in caption(figure))
+    seeds = [line for line in axes.lines if line.get_linewidth() == 1]
+    assert len(seeds) == thin and ("Thin: each of two seeds" in caption(figure)) == bool(thin)
+    for line, own in zip(seeds, returns.T, strict=bool(thin)):
+        np.testing.assert_allclose(line.get_ydata(), analysis.smooth(own, 4, untrained=1))
+    assert ("Bold: the one seed." in caption(figure)) == (members == 1)
+
+
+def test_the_caption_says_what_was_smoothed_over():
+    curves = {"a": curve()}
+    assert "mean of the last 7 evaluations, or of fewer since" in caption(analysis.learning_curve(curves, window=7))
+    plain = analysis.learning_curve(curves, window=1)
+    assert "mooth" not in caption(plain) and "Faint: each seed." in caption(plain)
+    np.testing.assert_allclose(bold(plain.axes[0])[0].get_ydata(), curves["a"][1].mean(1))
+    alone = analysis.learning_curve({"a": curve(members=1)}, window=1)
+    assert len(alone.axes[0].lines) == 1 and caption(alone) == "Bold: the one seed."
+
+
+def test_smoothing_does_not_reach_across_the_start_of_learning():
+    episodes = 100.0 * np.arange(20)
+    returns = np.where(episodes < 700, -100.0, 50.0)[:, None]  # what was learned shows at once
+    (axes,) = analysis.learning_curve({"a": analysis.Curve(episodes, returns, 650)}).axes
+    np.testing.assert_array_equal(bold(axes)[0].get_ydata(), returns[:, 0])
+    (axes,) = analysis.learning_curve({"a": analysis.Curve(episodes, returns, 0)}).axes
+    assert bold(axes)[0].get_ydata()[7] == pytest.approx((6 * -100 + 50) / 7)  # without the first one
+    first = np.where(episodes < 100, -100.0, 50.0)[:, None]  # before the first episode nobody has learned anything
+    (axes,) = analysis.learning_curve({"a": (episodes, first)}).axes
+    np.testing.assert_array_equal(bold(axes)[0].get_ydata(), first[:, 0])
+
+
+def test_there_is_no_ramp_before_a_jump_and_nothing_beyond_the_data():
+    episodes, jump = 100.0 * np.arange(30), 20
+    returns = np.where(np.arange(30) < jump, 1.0, 9.0)[:, None]
+    (axes,) = analysis.learning_curve({"a": (episodes, returns)}, window=5).axes
+    line = bold(axes)[0]
+    np.testing.assert_array_equal(line.get_ydata()[:jump], 1.0)
+    assert (line.get_ydata()[jump : jump + 5] == pytest.approx([2.6, 4.2, 5.8, 7.4, 9.0])) and line.get_ydata()[
+        -1
+    ] == 9
+    np.testing.assert_array_equal(line.get_xdata(), episodes)
+
+
+def test_the_start_of_learning_is_marked_once_if_it_is_shared():
+    episodes, returns = curve()
+    same = {name: analysis.Curve(episodes, returns, 700.0) for name in "ab"}
+    (axes,) = analysis.learning_curve(same).axes
+    marks = [line for line in axes.lines if list(line.get_xdata()) == [700.0, 700.0]]
+    assert len(marks) == 1 and marks[0].get_linewidth() < 1 and words(axes) == ["learning starts"]
+    other = same | {"c": analysis.Curve(episodes, returns, 1300.0), "d": (episodes, returns)}
+    (axes,) = analysis.learning_curve(other).axes
+    marks = {line.get_xdata()[0]: line.get_color() for line in axes.lines if len(line.get_xdata()) == 2}
+    assert marks == {700.0: bold(axes)[0].get_color(), 1300.0: bold(axes)[2].get_color()}
+    for start in (0.0, 1e9):  # learning from the first episode on, or not yet
+        assert not words(analysis.learning_curve({"a": analysis.Curve(episodes, returns, start)}).axes[0])
+
+
+def test_levels_say_which_one_they_are():
+    def levels(**known):
+        panel = analysis.Panel("", {"a": curve()}, **known)
+        (axes,) = learning_curves([panel]).axes
+        return words(axes), {line.get_linestyle() for line in axes.lines[-2:]}
+
+    random = {"random play": -110.0}
+    assert levels(optimum=533.0, best_known=533.0, anchors=random) == (
+        ["random play\n\N{MINUS SIGN}110", "optimum\n533"],
+        {":", "--"},
+    )
+    assert levels(best_known=1053.0, anchors=random)[0][1] == "best known\n1,053"
+
+
+def test_labels_of_near_levels_do_not_cover_each_other():
+    figure = analysis.learning_curve({"a": curve()}, optimum=50.0, anchors={"random play": 49.5, "script": 49.8})
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) == 3 and not any(boxes[i].overlaps(boxes[i + 1]) for i in range(2))
+
+
+def test_a_failing_policy_is_cut_off_in_words_on_a_linear_axis():
+    episodes, returns = curve()
+    bad = np.full((30, 3), -5000.0)
+    panel = analysis.Panel("", {"good": (episodes, returns), "bad": (episodes, bad)}, 50.0)
+    (axes,) = learning_curves([panel]).axes
+    assert axes.get_yscale() == "linear" and -110 < axes.get_ylim()[0] < -100
+    assert words(axes)[0] == (
+        "axis cut: evaluations go down to \N{MINUS SIGN}5,000\nbad ends at \N{MINUS SIGN}5,000"
+    )
+    (axes,) = learning_curves([panel._replace(anchors={"random play": -400.0})]).axes
+    assert axes.get_ylim()[0] < -400  # random play stays in sight
+    (axes,) = learning_curves([panel._replace(optimum=None)]).axes
+    assert axes.get_ylim()[0] < -5000 and not words(axes)
+
+
+def test_what_is_not_a_number_is_a_gap():
+    episodes, returns = curve(members=3)
+    returns[4, 0], returns[20:, 1] = np.nan, np.inf
+    figure = analysis.learning_curve({"a": (episodes, returns)}, window=2, optimum=5.0)
+    (axes,) = figure.axes
+    finite = np.isfinite(bold(axes)[0].get_ydata())
+    assert np.flatnonzero(~finite).tolist() == [4, 5, *range(20, 30)]
+    assert "Gap: an evaluation was not a number." in caption(figure) and axes.collections
+    nothing = analysis.learning_curve({"a": (episodes, np.full((30, 3), np.nan))}, optimum=5.0)
+    assert np.isnan(bold(nothing.axes[0])[0].get_ydata()).all() and nothing._repr_png_()
+
+
+def test_steps_of_seeds_differ_and_their_mean_places_the_mean():
+    episodes, returns = curve(members=3)
+    steps = episodes[:, None] * np.array([9.0, 10.0, 14.0])
+    figure = analysis.learning_curve({"a": analysis.Curve(steps, returns, 7700.0)}, x="steps")
+    (axes,) = figure.axes
+    assert axes.get_xlabel() == "environment steps (mean over seeds)"
+    np.testing.assert_allclose(bold(axes)[0].get_xdata(), 11 * episodes)
+    np.testing.assert_array_equal(raw(axes)[2].get_xdata(), steps[:, 2])
+    np.testing.assert_allclose(bold(axes)[0].get_ydata()[:8], analysis.smooth(returns, untrained=7)[:8].mean(1))
+    figure.draw_without_rendering()
+    assert any("k" in label.get_text() for label in axes.get_xticklabels())
+
+
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        ("step", "x='step' is no horizontal axis; allowed: episodes, steps; did you mean steps?"),
+        ("wall", "x='wall' is no horizontal axis; allowed: episodes, steps"),
+    ],
+)
+def test_another_axis_is_refused_in_one_line(x, said):
+    with pytest.raises(ValueError) as error:
+        analysis.learning_curve({"a": curve()}, x=x)
+    assert str(error.value) == said
 
 
 def test_learning_curve_without_optimum_or_path():
     figure = analysis.learning_curve({"a": curve()})
     assert figure._repr_png_().startswith(b"\x89PNG")  # what a notebook shows
     assert not figure.axes[0].texts
+    with pytest.raises(ValueError, match=r"^window=0 is out of range; allowed: >= 1$"):
+        analysis.learning_curve({"a": curve()}, window=0)
 
 
 def test_learning_curve_names_the_curve_that_does_not_fit():
     episodes, returns = curve()
     with pytest.raises(ValueError, match=r"avf-vdn: returns \(30, 6\) must be \[29 evaluations"):
         analysis.learning_curve({"avf-vdn": (episodes[1:], returns)})
+
+
+def test_profiles_have_a_band_from_three_seeds_on():
+    scores = {"a": [np.array([1.0, 2.0, 4.0])], "b": [np.array([1.0, 3.0])]}
+    figure = analysis.profile_figure(scores, ["a", "b"])
+    assert len(figure.axes[0].collections) == 1 and "Band" in caption(figure)
+    assert not analysis.profile_figure({"b": scores["b"]}, ["a", "b"]).axes[0].collections
+
+
+def test_random_play_is_known_for_listed_environments_as_they_are_listed():
+    assert analysis.random_return(jaxmac.make("Warehouse-D")) == pytest.approx(-110, abs=1)
+    assert analysis.random_return(jaxmac.make("Warehouse-D", horizon=150)) is not None  # what it is anyway
+    assert analysis.random_return(jaxmac.make("Warehouse-D", late_penalty=-5.0)) is None
+    assert analysis.random_return(jaxmac.make("Warehouse-D", preset="neurips22")) is None
+    own = type(jaxmac.make("BoxPushing-4"))(4)
+    assert analysis.random_return(own) is None
+    own.name = "Warehouse-D"
+    assert analysis.random_return(own) is None

@@ -1,0 +1,62 @@
+"""Performance profiles as figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxmac.analysis import statistics
+from jaxmac.analysis.style import BAND, FEWEST_FOR_A_BAND, grid, label_axes, legend, line_style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def profile_figure(
+    scores: Mapping[str, statistics.Tasks],
+    labels: Sequence[str],
+    title: str = "",
+    unit: str = "final return",
+    width: float | None = None,
+) -> Figure:
+    """Performance profiles: for every return the share of seeds above it, with pointwise 95 % bands.
+
+    They are the run-score distributions of Agarwal et al., "Deep Reinforcement Learning at the Edge of the
+    Statistical Precipice" (2021), section 4.2. There is no band for a label with fewer than three seeds on a task.
+
+    Args:
+        scores: label -> one array `[members]` of final scores per task.
+        labels: all labels of the report, in the order that fixes their colours.
+        title: title of the axes.
+        unit: what the scores are.
+        width: of the axes in inches; None: as fits a page.
+    """
+    figure, (axes,) = grid(1, width)
+    every = np.concatenate([np.asarray(sample, float) for tasks in scores.values() for sample in tasks])
+    every = every[np.isfinite(every)] if np.isfinite(every).any() else np.zeros(1)
+    lowest, highest = every.min(), every.max()
+    if highest > 0:  # a failing policy must not squeeze all others into a corner
+        lowest = max(lowest, -highest)
+    margin = 0.05 * ((highest - lowest) or 1.0)
+    levels = np.linspace(lowest - margin, highest + margin, 201)
+    banded = False
+    for label, tasks in scores.items():
+        share, low, high = statistics.performance_profile(tasks, levels)
+        colour, dash = line_style(labels.index(label))
+        if min(map(len, tasks)) >= FEWEST_FOR_A_BAND:
+            axes.fill_between(levels, low, high, color=colour, alpha=BAND, linewidth=0, step="post")
+            banded = True
+        name = f"{label} ({seeds(sum(map(len, tasks)))})"
+        axes.step(levels, share, color=colour, linestyle=dash, linewidth=2, where="post", label=name)
+    axes.set_ylim(-0.03, 1.03)
+    axes.margins(x=0.01)
+    label_axes(axes, title, f"{unit} exceeded", "share of seeds")
+    legend(figure, "Band: 95 % bootstrap interval over seeds." if banded else "")
+    return figure
+
+
+def seeds(count: int) -> str:
+    """A number of seeds in words."""
+    return "1 seed" if count == 1 else f"{count} seeds"

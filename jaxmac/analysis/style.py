@@ -1,0 +1,104 @@
+"""What all figures share: colours, axes, level lines, the legend with what the lines are."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# The palette of Okabe and Ito, which people with any common colour blindness can tell apart, without its yellow,
+# which is too faint for lines.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)))  # the next one each time the colours are used up
+INK = "0.25"  # of what is no data: levels, marks and their labels
+SMALL = 8  # points
+BAND = 0.2  # opacity of an interval
+FEWEST_FOR_A_BAND = 3  # seeds; two of them have no interval worth drawing
+
+
+def line_style(index: int) -> tuple[str, Any]:
+    """Colour and dash pattern of the line with this index."""
+    return COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
+
+
+def number(value: float) -> str:
+    """A number as the figures write it: four digits, a real minus sign."""
+    return f"{value:,.4g}".replace("-", "\N{MINUS SIGN}")
+
+
+def grid(count: int, width: float | None = None) -> tuple[Figure, list[Any]]:
+    """A figure and its `count` axes, at most three in a row, each `width` inches wide (None: as fits a page)."""
+    from jaxmac.analysis.figure import NotebookFigure
+
+    columns = min(count, 3)
+    rows = -(-count // columns)
+    across = (width or (7.5 if columns == 1 else 5.5)) * columns
+    figure = NotebookFigure(figsize=(across, 4.6 * rows), layout="constrained")
+    return figure, [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
+
+
+def label_axes(axes: Any, title: str, xlabel: str, ylabel: str) -> None:
+    """Labels, margins and grid lines."""
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set_title(title, parse_math=False, pad=16)  # above the label of a mark
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="0.9")
+    axes.set_axisbelow(True)
+
+
+def legend(figure: Figure, caption: str) -> None:
+    """Draw one legend for all axes, below them, where it cannot cover a curve; `caption` says what lines are."""
+    lines: dict[str, Any] = {}
+    for axes in figure.axes:
+        for line, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            lines.setdefault(label, line)
+    width = figure.get_figwidth()
+    columns = max(1, min(3, len(lines), int(10 * width) // (max(map(len, lines), default=0) + 6)))
+    drawn = figure.legend(
+        list(lines.values()),
+        list(lines),
+        loc="outside lower center",
+        ncols=columns,
+        title="\n".join(textwrap.wrap(caption, int(15 * width))),
+        title_fontsize=SMALL,
+        frameon=False,
+    )
+    for text in drawn.get_texts():
+        text.set_parse_math(False)  # a dollar sign in a label does not start a formula
+
+
+def draw_levels(axes: Any, levels: Sequence[tuple[str, float, Any]]) -> None:
+    """Draw horizontal lines (label, value, dash pattern), labelled on the right, outside of the axes.
+
+    Call it when the limits of the axes are final: labels that would cover each other are moved apart.
+    """
+    (low, high), height = axes.get_ylim(), 72 * 3.2  # points, about
+    least, last = 2.7 * SMALL, -float("inf")
+    for label, value, dash in sorted(levels, key=lambda level: level[1]):
+        axes.axhline(value, color=INK, linestyle=dash, linewidth=1.2, zorder=1.8)
+        there = (value - low) / (high - low) * height
+        last = max(there, last + least)
+        axes.annotate(
+            f"{label}\n{number(value)}",
+            (1, value),
+            (5, last - there),
+            ("axes fraction", "data"),
+            "offset points",
+            color=INK,
+            fontsize=SMALL,
+            va="center",
+            annotation_clip=False,
+            parse_math=False,
+        )
+
+
+def mark(axes: Any, x: float, label: str, colour: str = INK) -> None:
+    """Draw a thin vertical line with a short label above the axes."""
+    axes.axvline(x, color=colour, linewidth=0.8, zorder=1)
+    low, high = axes.get_xlim()
+    side = "left" if x < (low + high) / 2 else "right"
+    where: Any = ("data", "axes fraction")
+    axes.annotate(label, (x, 1), (0, 2), where, "offset points", color=colour, fontsize=SMALL, ha=side)
