@@ -13,9 +13,10 @@ from jaxmac.analysis.random_play import random_return
 from jaxmac.analysis.returns import Curve, Curves, interval, smooth
 from jaxmac.analysis.style import (
     BAND,
+    BEST,
     FEWEST_FOR_A_BAND,
     INK,
-    SMALL,
+    OTHER,
     draw_levels,
     grid,
     label_axes,
@@ -23,6 +24,7 @@ from jaxmac.analysis.style import (
     line_style,
     mark,
     number,
+    remark,
 )
 from jaxmac.envs.environment import Environment
 from jaxmac.errors import nearest
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 X_AXES = {"episodes": "training episodes", "steps": "environment steps (mean over seeds)"}
+SMOOTHED = 5  # evaluations: more of them would show what is learned at once as if it took long
 RAW = 0.2  # opacity of single evaluations
 
 
@@ -67,12 +70,19 @@ def check_axis(x: str) -> str:
     return x
 
 
+def check_smooth(count: int, name: str = "smooth") -> int:
+    """`count` if a point can be the mean of so many evaluations; ValueError, in one line, if not."""
+    if count < 1:
+        raise ValueError(f"{name}={count!r} is out of range; allowed: >= 1")
+    return count
+
+
 def learning_curve(
     curves: Curves,
     path: str | os.PathLike | None = None,
     optimum: float | None = None,
     title: str = "",
-    window: int = 10,
+    window: int = SMOOTHED,
     anchors: Mapping[str, float] | None = None,
     x: str = "episodes",
 ) -> Figure:
@@ -100,7 +110,7 @@ def learning_curve(
 def learning_curves(
     panels: Sequence[Panel],
     path: str | os.PathLike | None = None,
-    window: int = 10,
+    window: int = SMOOTHED,
     x: str = "episodes",
     width: float | None = None,
 ) -> Figure:
@@ -109,8 +119,7 @@ def learning_curves(
     A label has the same colour in all of them. A panel whose best return is known ends at minus twice that return,
     or at random play if it is lower, and says what lies below.
     """
-    if window < 1:
-        raise ValueError(f"window={window} is out of range; allowed: >= 1")
+    check_smooth(window, "window")
     xlabel = X_AXES[check_axis(x)]
     figure, axes_of = grid(len(panels), width)
     labels = list(dict.fromkeys(label for panel in panels for label in panel.curves))
@@ -183,7 +192,7 @@ def caption(drawn: Sequence[_Drawn], window: int) -> str:
     if window > 1:
         sentences.append(f"Smoothed: mean of the last {window} evaluations, or of fewer since learning started.")
     if any(curve.has_band for curve in drawn):
-        sentences.append("Band: 95 % bootstrap interval over seeds.")
+        sentences.append("Band: 95\N{NO-BREAK SPACE}% bootstrap interval over seeds.")
     if any(1 < curve.members < FEWEST_FOR_A_BAND for curve in drawn):
         sentences.append("Thin: each of two seeds, which are too few for a band.")
     if any(curve.has_raw for curve in drawn):
@@ -209,9 +218,9 @@ def _finish(axes: Any, panel: Panel, drawn: Sequence[_Drawn], x: str) -> None:
     plain, short = StrMethodFormatter("{x:,.0f}"), EngFormatter(sep="\N{NO-BREAK SPACE}")  # 60,000 and 1.2 M
     axes.xaxis.set_major_formatter(short if x == "steps" else plain)
     axes.margins(x=0.01, y=0.08)
-    levels = [(label, value, ":") for label, value in panel.anchors.items()]
+    levels = [(label, value, OTHER) for label, value in panel.anchors.items()]
     if panel.best is not None:
-        levels.append((*panel.best, "--"))
+        levels.append((*panel.best, BEST))
     axes.dataLim.update_from_data_y([value for _, value, _ in levels], ignore=False)
     axes.autoscale_view()
     _cut_far_below(axes, panel, drawn)
@@ -231,8 +240,7 @@ def _cut_far_below(axes: Any, panel: Panel, drawn: Sequence[_Drawn]) -> None:
     words = [f"axis cut: evaluations go down to {number(lowest)}"]
     last = {curve.label: curve.mean[-1] for curve in drawn}
     words += [f"{label} ends at {number(value)}" for label, value in last.items() if value < floor]
-    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "bottom", "parse_math": False}
-    axes.text(0.99, 0.01, "\n".join(words), fontsize=SMALL, color=INK, **place)
+    remark(axes, "\n".join(words))
 
 
 def _mark_starts(axes: Any, starts: Sequence[tuple[float, str]]) -> None:

@@ -48,13 +48,20 @@ def profile_figure(
         if min(map(len, tasks)) >= FEWEST_FOR_A_BAND:
             axes.fill_between(levels, low, high, color=colour, alpha=BAND, linewidth=0, step="post")
             banded = True
-        name = f"{label} ({seeds(sum(map(len, tasks)))})"
+        name = f"{label} ({_seeds_of(tasks)})"
         axes.step(levels, share, color=colour, linestyle=dash, linewidth=2, where="post", label=name)
     axes.set_ylim(-0.03, 1.03)
     axes.margins(x=0.01)
     label_axes(axes, title, f"{unit} exceeded", "share of seeds")
-    legend(figure, "Band: 95 % bootstrap interval over seeds." if banded else "")
+    legend(figure, "Band: 95\N{NO-BREAK SPACE}% bootstrap interval over seeds." if banded else "")
     return figure
+
+
+def _seeds_of(tasks: statistics.Tasks) -> str:
+    counts = [len(sample) for sample in tasks]
+    if len(counts) == 1:
+        return seeds(counts[0])
+    return f"{seeds(counts[0])} on each task" if len(set(counts)) == 1 else f"{seeds(sum(counts))} on all tasks"
 
 
 def seeds(count: int) -> str:

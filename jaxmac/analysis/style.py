@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # which is too faint for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)))  # the next one each time the colours are used up
+BEST, OTHER = "--", ":"  # dashes of levels: the best return, other policies
 INK = "0.25"  # of what is no data: levels, marks and their labels
 SMALL = 8  # points
 BAND = 0.2  # opacity of an interval
@@ -24,9 +25,9 @@ def line_style(index: int) -> tuple[str, Any]:
     return COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
 
 
-def number(value: float) -> str:
-    """A number as the figures write it: four digits, a real minus sign."""
-    return f"{value:,.4g}".replace("-", "\N{MINUS SIGN}")
+def number(value: float, digits: int = 4) -> str:
+    """A number as the figures write it: so many digits, those before the point at least, and a real minus sign."""
+    return f"{value:,.{max(digits, len(f'{abs(value):.0f}'))}g}".replace("-", "\N{MINUS SIGN}")
 
 
 def grid(count: int, width: float | None = None) -> tuple[Figure, list[Any]]:
@@ -71,7 +72,7 @@ def legend(figure: Figure, caption: str) -> None:
 
 
 def draw_levels(axes: Any, levels: Sequence[tuple[str, float, Any]]) -> None:
-    """Draw horizontal lines (label, value, dash pattern), labelled on the right, outside of the axes.
+    """Draw horizontal lines (label, value, `BEST` or `OTHER`), labelled on the right, outside of the axes.
 
     Call it when the limits of the axes are final: labels that would cover each other are moved apart.
     """
@@ -82,7 +83,7 @@ def draw_levels(axes: Any, levels: Sequence[tuple[str, float, Any]]) -> None:
         there = (value - low) / (high - low) * height
         last = max(there, last + least)
         axes.annotate(
-            f"{label}\n{number(value)}",
+            f"{label}\n{number(value, 4 if dash == BEST else 3)}",  # what was measured is not that exact
             (1, value),
             (5, last - there),
             ("axes fraction", "data"),
@@ -102,3 +103,10 @@ def mark(axes: Any, x: float, label: str, colour: str = INK) -> None:
     side = "left" if x < (low + high) / 2 else "right"
     where: Any = ("data", "axes fraction")
     axes.annotate(label, (x, 1), (0, 2), where, "offset points", color=colour, fontsize=SMALL, ha=side)
+
+
+def remark(axes: Any, text: str) -> None:
+    """Write a remark in the lower right corner of the axes, readable above lines."""
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
+    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "bottom", "parse_math": False}
+    axes.text(0.995, 0.01, text, fontsize=SMALL, color=INK, bbox=box, zorder=3, **place)

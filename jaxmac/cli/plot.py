@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from jaxmac.analysis.curves import check_axis, learning_curves
+from jaxmac.analysis.curves import SMOOTHED, check_axis, check_smooth, learning_curves
 from jaxmac.cli.parsing import parse, print_note, refuse_given
 from jaxmac.errors import RunDirectoryError
 from jaxmac.evaluation.comparison import gather, panels
@@ -34,8 +34,10 @@ class PlotArguments:
     """title of the figure or page"""
     x: str = "episodes"
     """horizontal axis of the curves: episodes, or steps of the environment (episodes, steps)"""
+    smooth: int = SMOOTHED
+    """evaluations that a point of a curve is the mean of (1: no smoothing)"""
     window: int = 10
-    """evaluations to smooth over (1: none), and to average for the final return"""
+    """for the page and marl-eval: evaluations that a final return is the mean of"""
     solved: float = 0.95
     """for the page: share of the best known return from which on a member has solved the task"""
 
@@ -47,15 +49,17 @@ def command_plot(arguments: Sequence[str]) -> int:
         raise ValueError("give at least one run directory")
     out = output_file(given.out, SUFFIXES, writes=("curve.png",))
     suffix = out.suffix.lower()
-    if given.window < 1:
-        raise ValueError(f"window={given.window} is out of range; allowed: >= 1")
     check_axis(given.x)
+    check_smooth(given.smooth)
+    check_smooth(given.window, "window")
     if not math.isfinite(given.solved):
         raise ValueError(f"solved={given.solved} is out of range; allowed: finite numbers")
     if suffix != ".html":
         refuse_given(arguments, ["--solved"], f"is for a page (--out x.html), not for {suffix}")
+    if suffix in FIGURES:
+        refuse_given(arguments, ["--window"], f"is for final returns, which {suffix} does not show; see --smooth")
     if suffix == ".json":
-        refuse_given(arguments, ["--title", "--x"], "is for a figure or page, not for .json")
+        refuse_given(arguments, ["--title", "--x", "--smooth"], "is for a figure or page, not for .json")
     _write(_runs_with_evaluations(given.runs), given, out, suffix)
     print(out)
     return 0
@@ -88,11 +92,13 @@ def _write(results: Sequence[Result], given: PlotArguments, out: Path, suffix: s
         drawn = panels(gather(results, given.x), given.title)
         if given.title and len(drawn) > 1:
             raise ValueError(f"--title is for a figure of one environment; these runs are on {len(drawn)}")
-        learning_curves(drawn, out, given.window, given.x)
+        learning_curves(drawn, out, given.smooth, given.x)
     elif suffix == ".html":
         from jaxmac.evaluation.report import html_report
 
-        out.write_text(html_report(results, given.title, given.window, given.solved, given.x), encoding="utf-8")
+        out.write_text(
+            html_report(results, given.title, given.window, given.solved, given.x, given.smooth), encoding="utf-8"
+        )
     else:
         from jaxmac.evaluation.marl_eval import marl_eval_data
 

@@ -6,75 +6,59 @@ import base64
 import io
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
 
-from jaxmac.analysis.curves import learning_curves, profile_figure
+from jaxmac.analysis.curves import SMOOTHED, learning_curves
+from jaxmac.analysis.profiles import profile_figure
 from jaxmac.evaluation.comparison import ALL_TASKS, SUFFIXES, compare, gather, panels, run_names, scores_by_task
-from jaxmac.runs.result import Result
+from jaxmac.evaluation.page import PAGE, SORT, glossary, table
+from jaxmac.runs.result import Result, task_of
 
-PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-:root { color-scheme: light dark; --ink: #1a1a1a; --paper: #ffffff; --line: #c8c8c8; --grid: #e2e2e2; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e6e6; --paper: #17191c; --line: #4a4e54; --grid: #33373c; }
-}
-body { margin: 0 auto; max-width: 72rem; padding: 1rem; color: var(--ink); background: var(--paper);
-  font: 1rem/1.5 system-ui, sans-serif; }
-figure { margin: 1rem 0; }
-figure svg, figure img { max-width: 100%; height: auto; } svg text { fill: currentColor; }
-.row { display: flex; flex-wrap: wrap; gap: 1rem; } .row figure { flex: 1 1 24rem; }
-.table { overflow-x: auto; } table { border-collapse: collapse; margin: 1rem 0; }
-caption { text-align: left; font-weight: bold; padding-bottom: 0.3rem; }
-th, td { border: 1px solid var(--line); padding: 0.25rem 0.6rem; text-align: left; vertical-align: top; }
-td { font-variant-numeric: tabular-nums; } .note { font-size: 0.9rem; }
-</style>
-</head>
-<body>
-<main>
-<h1>$title</h1>
-$body
-</main>
-</body>
-</html>
-""")
-NOTES = Template("""<p class="note">The final return of a member is the mean of its last $window evaluations;
-members are seeds. Brackets hold 95 % percentile-bootstrap intervals, for which members are resampled within each
-environment. The interquartile mean is the mean of the middle half of the members. The gap is the mean shortfall
-from the best known return, as a share of it. A member with at least $solved of the best known return has solved
-the task. In the probability of improvement a tie counts half. A performance profile shows for each return the
-share of members whose final return is higher.</p>""")
 # What matplotlib draws in black or grey takes the colours of the page, which has a dark mode.
 THEME = {"#000000": "currentColor", "#404040": "currentColor", "#e6e6e6": "var(--grid)", "#e5e5e5": "var(--grid)"}
+THEME |= {"#ffffff": "var(--paper)"}  # behind a remark
+INTRODUCTION = '<p><a href="#words">What the words mean</a> is said at the end.</p>'
+WIDTH = 5.2  # inches of an axes: two fit side by side, and one can be read on a phone
 
 
-def html_report(results: Sequence[Result], title: str = "", window: int = 10, solved: float = 0.95) -> str:
-    """The page as text. `results`, `window` and `solved` are as for `jaxmac.compare`.
+def html_report(
+    results: Sequence[Result],
+    title: str = "",
+    window: int = 10,
+    solved: float = 0.95,
+    x: str = "episodes",
+    smooth: int = SMOOTHED,
+) -> str:
+    """The page as text.
 
-    Raises ValueError if there are no runs.
+    Args:
+        results: the runs.
+        title: the heading; empty: the tasks.
+        window: as for `jaxmac.compare`.
+        solved: as for `jaxmac.compare`.
+        x: the horizontal axis of the curves, as for `Result.plot`.
+        smooth: evaluations that a point of a curve is the mean of.
+
+    Raises:
+        ValueError: there are no runs, or `x` is no axis.
     """
-    lines, compared = gather(results), compare(results, window, solved)
+    lines, compared = gather(results, x), compare(results, window, solved)
     by_task = {panel.title: panel for panel in panels(lines)}
     names, scores = run_names(results), scores_by_task(lines, window)
     labels = list(dict.fromkeys(line.label for line in lines))
-    parts = [_runs_table(results, names)]
+    parts = [INTRODUCTION, _runs_table(results, names)]
     for number, (task, found) in enumerate(scores.items()):
         figures = []
         if task in by_task:
-            curves = learning_curves([by_task[task]._replace(title="")], window=window)
+            curves = learning_curves([by_task[task]._replace(title="")], None, smooth, x, WIDTH)
             figures.append(_figure(curves, f"c{number}", f"Learning curves on {task}: evaluation return"))
         unit = "share of the best known return" if task == ALL_TASKS else "final return"
-        profile = profile_figure(found, labels, unit=unit)
+        profile = profile_figure(found, labels, unit=unit, width=WIDTH)
         figures.append(_figure(profile, f"p{number}", f"Performance profile on {task}"))
         parts += [f"<h2>{escape(task)}</h2>", f'<div class="row">{"".join(figures)}</div>']
         parts.append(_final_table([row for row in compared["final"] if row["task"] == task], task, solved))
@@ -82,12 +66,13 @@ def html_report(results: Sequence[Result], title: str = "", window: int = 10, so
             _improvement_table([row for row in compared["improvement"] if row["task"] == task], list(found))
         )
     parts += [
-        NOTES.substitute(window=window, solved=f"{solved:.0%}"),
         _differences_table(compared["differences"], names),
         _animations(results, names),
+        glossary(window, f"{solved:.0%}"),
     ]
     tasks = ", ".join(by_task)
-    return PAGE.substitute(title=escape(title or tasks), body="\n".join(part for part in parts if part))
+    body = "\n".join(part for part in parts if part)
+    return PAGE.substitute(title=escape(title or tasks), body=body, script=SORT)
 
 
 def _figure(figure: Any, prefix: str, words: str) -> str:
@@ -107,30 +92,17 @@ def _figure(figure: Any, prefix: str, words: str) -> str:
     return f"<figure>{svg}<figcaption>{escape(words)}</figcaption></figure>"
 
 
-def _table(caption: str, head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    """An HTML table. The first cell of each row is the heading of the row."""
-    columns = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
-    body = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in rest)}</tr>\n'
-        for first, *rest in rows
-    )
-    return (
-        f'<div class="table"><table><caption>{escape(caption)}</caption>\n'
-        f"<thead><tr>{columns}</tr></thead>\n<tbody>\n{body}</tbody></table></div>"
-    )
-
-
 def _runs_table(results: Sequence[Result], names: Sequence[str]) -> str:
     """What was trained in each run, and how far it got."""
     head = ("run", "algorithm", "environment", "preset", "members", "episodes", "status")
     rows = []
     for name, result in zip(names, results, strict=True):
         config = result.config
-        cells = [config[key] for key in ("algorithm", "env", "preset")]
+        cells = [config["algorithm"], task_of(result), config["preset"]]
         reached = np.nan_to_num(result.metrics["episodes"]).max(axis=0, initial=0)
         trained = " to ".join(f"{int(count):,}" for count in sorted({reached.min(), reached.max()}))
         rows.append([name, *cells, str(len(result.members)), trained, result.status])
-    return _table("Runs", head, rows)
+    return table("Runs", head, rows)
 
 
 def _final_table(rows: Sequence[dict[str, Any]], task: str, solved: float) -> str:
@@ -144,7 +116,7 @@ def _final_table(rows: Sequence[dict[str, Any]], task: str, solved: float) -> st
         found = [_with_interval(*(row[f"{name}{end}"] for end in SUFFIXES)) for name in ("mean", "iqm", "median")]
         body.append([row["label"], str(row["members"]), *found, best, gap, count])
     unit = ", as a share of the best known" if task == ALL_TASKS else ""
-    return _table(f"Final return on {task}{unit}", head, body)
+    return table(f"Final return on {task}{unit}", head, body)
 
 
 def _with_interval(value: float, low: float, high: float, form: str = ".4g") -> str:
@@ -161,7 +133,7 @@ def _improvement_table(rows: Sequence[dict[str, Any]], labels: Sequence[str]) ->
         for row in rows
     }
     body = [[label, *(cells.get((label, over), "") for over in labels)] for label in labels]
-    return _table("Probability that a member of the row beats one of the column", ["", *labels], body)
+    return table("Probability that a member of the row beats one of the column", ["", *labels], body)
 
 
 def _differences_table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
@@ -169,7 +141,7 @@ def _differences_table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> 
     if not rows:
         return ""
     body = [[row["setting"], *("-" if v is None else _plain(v) for v in row["values"])] for row in rows]
-    return "<h2>Settings that differ</h2>" + _table("One column per run", ["setting", *names], body)
+    return "<h2>Settings that differ</h2>" + table("One column per run", ["setting", *names], body)
 
 
 def _plain(value: Any) -> str:

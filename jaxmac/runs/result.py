@@ -16,7 +16,7 @@ from jaxmac import envs
 from jaxmac.algorithms import Algorithm, make_algorithm
 from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis.animation import Animation, animate
-from jaxmac.analysis.curves import Panel, check_axis, learning_curves
+from jaxmac.analysis.curves import SMOOTHED, Panel, check_axis, check_smooth, learning_curves
 from jaxmac.analysis.returns import Curve
 from jaxmac.analysis.timelines import SUFFIXES, timeline
 from jaxmac.envs.environment import Environment
@@ -96,21 +96,22 @@ class Result:
         found = self.learned(member, best)
         return found.algorithm.evaluation(found.learner, found.hyper)
 
-    def plot(self, path: str | os.PathLike | None = None, x: str = "episodes", window: int = 10) -> Any:
+    def plot(self, path: str | os.PathLike | None = None, x: str = "episodes", smooth: int = SMOOTHED) -> Any:
         """A matplotlib Figure of the evaluation return against training: mean over seeds and its 95 % interval.
 
         Args:
             path: the file to write, whose suffix selects the format. None writes no file.
             x: the horizontal axis, "episodes" or "steps" (primitive steps of the environment).
-            window: evaluations to smooth over; 1: none.
+            smooth: evaluations that a point is the mean of; 1: no smoothing.
 
         Raises:
-            ValueError: `x` is another word, or `window` is below 1.
+            ValueError: `x` is another word, or `smooth` is below 1.
             OSError: `path` cannot be written, or belongs to a run and is no `curve.png`.
         """
+        drawn = [Panel.on(self.env, self.title, curves(self, x))]
         if path is not None:
             path = output_file(path, writes=("curve.png",))
-        return learning_curves([Panel.on(self.env, self.title, curves(self, x))], path, window, x)
+        return learning_curves(drawn, path, check_smooth(smooth), x)
 
     @property
     def title(self) -> str:
@@ -175,18 +176,19 @@ def curves(result: Result, x: str = "episodes") -> dict[str, Curve]:
     Each is as long as its members were trained, so the lengths differ in a run that was stopped between two groups.
     Raises ValueError, in one line, for another `x`.
     """
-    column = {"episodes": "episodes", "steps": "env_steps"}[check_axis(x)]
+    check_axis(x)
     found = {}
     for label, members in members_alike(result).items():
-        metrics = {k: v[: evaluations_of(result, members), members] for k, v in result.metrics.items()}
-        episodes, start = metrics["episodes"][:, 0], episodes_before_learning(vars(result.specs[members[0]].config))
+        count = evaluations_of(result, members)
+        episodes, steps, returns = (
+            result.metrics[name][:count, members] for name in ("episodes", "env_steps", "eval_return")
+        )
+        start = float(episodes_before_learning(vars(result.specs[members[0]].config)))
         if x == "episodes":
-            found[label] = Curve(episodes, metrics["eval_return"], start)
-        else:  # seeds need different numbers of steps for the same episodes
-            steps = metrics[column]
-            found[label] = Curve(
-                steps, metrics["eval_return"], float(np.interp(start, episodes, steps.mean(axis=1)))
-            )
+            found[label] = Curve(episodes[:, 0], returns, start)
+        else:  # of which seeds need different numbers for the same episodes
+            start = float(np.interp(start, episodes[:, 0], steps.mean(axis=1), right=np.inf))
+            found[label] = Curve(steps, returns, start)
     return found
 
 

@@ -91,7 +91,7 @@ def test_results_refuse_owned_names_in_python(run, nothing_drawn):
 
 
 def test_what_is_written_for_a_run_stays_allowed(run, monkeypatch):
-    monkeypatch.setattr("jaxmac.cli.plot.learning_curves", lambda panels, out, window: out.write_bytes(b"new"))
+    monkeypatch.setattr("jaxmac.cli.plot.learning_curves", lambda panels, out, *rest: out.write_bytes(b"new"))
     monkeypatch.setattr("jaxmac.runs.result.animate", lambda env, policy, seed, path: path)
     monkeypatch.setattr(Result, "policy", lambda *arguments: None)
     assert main(["plot", str(run), "--out", str(run / "curve.png")]) == 0

@@ -10,7 +10,7 @@ from support.commands import refused
 from support.made_runs import EVALUATIONS, made
 
 import jaxmac
-from jaxmac.analysis import statistics
+from jaxmac.analysis import random_return, statistics
 from jaxmac.analysis.returns import final_returns
 from jaxmac.cli.main import main
 from jaxmac.evaluation import comparison
@@ -90,7 +90,9 @@ def test_labels_tell_curves_apart(runs, tmp_path):
     assert [panel.title for panel in panels] == ["BoxPushing-4", "BoxPushing-6", "BoxPushing-4 (horizon=150)"]
     assert panels[1].optimum == runs[2].env.optimal_return and len(panels[0].curves) == 4
     served = comparison.panels(comparison.gather([made(tmp_path / "salad", env="Overcooked-A", level=100.0)]))
-    assert served[0].optimum is None and served[0].anchors == {"best known": pytest.approx(227.3)}
+    assert served[0].optimum is None and served[0].best == ("best known", pytest.approx(227.3))
+    assert panels[1].anchors == {"random play": random_return(runs[2].env)}
+    assert panels[2].anchors == {}, "with another horizon random play earns something else"
 
 
 class Page(HTMLParser):
@@ -136,14 +138,20 @@ def test_the_page_needs_nothing_else_and_shows_everything(runs, tmp_path):
     assert all(address[1:] in page.ids for address in page.addresses if address.startswith("#"))
     assert set(re.findall(r"url\(#(.*?)\)", text)) <= set(page.ids)
     assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", text)
-    assert "<script" not in text and "<b>" not in text and "<i>" not in text and name in page.words
+    assert (
+        text.count("<script") == 1
+        and "alert" not in text.split("<script>")[1]
+        and "<b>" not in text
+        and "<i>" not in text
+        and name in page.words
+    )
     assert sum(address.startswith("data:image/gif") for address in page.addresses) == 1
     assert "#000000" not in text and "prefers-color-scheme: dark" in text
     assert text.count("<svg ") == 5 and text.count('role="img" aria-label=') == 5  # curves and profile, and of all
     cells = {row[0]: row for row in page.rows if row}
     assert cells["gamma"][2] == "0.9"
     drawn = "".join(page.words)
-    assert all(word in drawn for word in ("evaluation return", "share of members", "mac-iaicc", "all tasks"))
+    assert all(word in drawn for word in ("evaluation return", "share of seeds", "mac-iaicc", "all tasks"))
     assert not any(row[0] == "num_agents" for row in page.rows if row)
     finals = [row for row in page.rows if row and row[0] == "avf-qplex" and len(row) == 8]
     assert finals[0][1] == "4" and finals[0][-1] == "4 of 4" and finals[1][-1].startswith("0 of")
@@ -161,10 +169,65 @@ def test_plot_writes_what_its_ending_says(runs, tmp_path, capsys):
     assert "allowed: .png, .svg, .pdf, .html, .json" in refused(
         capsys, "plot", *paths, "--out", str(tmp_path / "x.gif")
     )
-    assert "window=0 is out of range" in refused(capsys, "plot", *paths, "--window", "0")
+    assert "smooth=0 is out of range" in refused(capsys, "plot", *paths, "--smooth", "0")
+    page, figure = str(tmp_path / "x.html"), str(tmp_path / "x.svg")
+    assert "window=0 is out of range" in refused(capsys, "plot", *paths, "--window", "0", "--out", page)
+    assert "--window is for final returns" in refused(capsys, "plot", *paths, "--window", "3", "--out", figure)
+    said = "x='step' is no horizontal axis; allowed: episodes, steps; did you mean steps?"
+    assert said in refused(capsys, "plot", *paths, "--x", "step")
     assert "give at least one run directory" in refused(capsys, "plot")
     with pytest.raises(ValueError, match="give at least one run"):
         jaxmac.compare([])
+
+
+def test_curves_against_steps(runs, tmp_path, capsys):
+    """Learning starts where the steps of the seeds are, on average, when their episodes are `learning_starts`."""
+    run = made(tmp_path / "early", learning_starts=300)
+    steps, episodes = run.metrics["env_steps"], run.metrics["episodes"][:, 0]
+    start = -(-300 // run.specs[0].config.num_envs) * run.specs[0].config.num_envs
+
+    def drawn(run, x):
+        (axes,) = run.plot(x=x).axes
+        mean = next(line for line in axes.lines if line.get_linewidth() == 2)
+        return mean.get_xdata(), [line.get_xdata()[0] for line in axes.lines if line.get_linewidth() == 0.8]
+
+    at, marked = drawn(run, "steps")
+    np.testing.assert_allclose(at, steps.mean(1))
+    assert marked == [pytest.approx(np.interp(start, episodes, steps.mean(1)))] and 300 <= start < 400
+    assert drawn(run, "episodes")[1] == [start]
+    assert drawn(runs[0], "steps")[1] == drawn(runs[0], "episodes")[1] == [], "it ended before learning starts"
+    with pytest.raises(
+        ValueError, match=r"^x='epochs' is no horizontal axis; allowed: episodes, steps; did you mean"
+    ):
+        runs[0].plot(x="epochs")
+    with pytest.raises(ValueError, match=r"^smooth=0 is out of range; allowed: >= 1$"):
+        runs[0].plot(smooth=0)
+    out = tmp_path / "x.html"
+    assert main(["plot", str(runs[0].path), "--x", "steps", "--smooth", "3", "--out", str(out)]) == 0
+    text = out.read_text() + capsys.readouterr().err
+    assert "environment steps (mean over seeds)" in text and "mean of the last 3 evaluations" in text
+    refusal = refused(capsys, "plot", str(runs[0].path), "--x", "steps", "--out", str(tmp_path / "x.json"))
+    assert "--x is for a figure or page, not for .json" in refusal
+
+
+def test_every_word_of_a_table_is_explained(runs):
+    text = html_report(runs[:2], window=7, solved=0.9)
+    explained = text[text.index('id="words"') :].split("<script>")[0]
+    for word in (
+        "Member",
+        "Final return",
+        "interquartile mean",
+        "Brackets",
+        "Gap",
+        "Solved",
+        "Random play",
+        "A dash",
+    ):
+        assert word in re.sub("<.*?>", " ", explained), word
+    assert "last 7 evaluations" in explained and "at least 90% of the best known" in explained
+    assert "120 % that they earn less than nothing" in explained
+    boxes = re.findall(r'<div class="table"[^>]*>(?=<table>)', text)
+    assert len(boxes) == text.count("<table>") > 2 and "overflow-x: auto" in text
 
 
 def test_the_data_for_marl_eval(runs, tmp_path, capsys):
