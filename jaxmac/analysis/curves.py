@@ -22,9 +22,8 @@ from jaxmac.analysis.style import (
     label_axes,
     legend,
     line_style,
+    log_below,
     mark,
-    number,
-    remark,
 )
 from jaxmac.envs.environment import Environment
 from jaxmac.errors import nearest
@@ -116,8 +115,8 @@ def learning_curves(
 ) -> Figure:
     """Several panels of `learning_curve` side by side, each `width` inches wide (None: as fits a page).
 
-    A label has the same colour in all of them. A panel whose best return is known ends at minus twice that return,
-    or at random play if it is lower, and says what lies below.
+    A label has the same colour in all of them. Where evaluations fall below minus twice the best known return, the
+    axis is logarithmic below minus that return, rounded; that part is shaded and says so. All else is linear.
     """
     check_smooth(window, "window")
     xlabel = X_AXES[check_axis(x)]
@@ -223,24 +222,20 @@ def _finish(axes: Any, panel: Panel, drawn: Sequence[_Drawn], x: str) -> None:
         levels.append((*panel.best, BEST))
     axes.dataLim.update_from_data_y([value for _, value, _ in levels], ignore=False)
     axes.autoscale_view()
-    _cut_far_below(axes, panel, drawn)
-    draw_levels(axes, [level for level in levels if level[1] >= axes.get_ylim()[0]])
+    _compress_far_below(axes, panel, drawn)
+    draw_levels(axes, levels)
 
 
-def _cut_far_below(axes: Any, panel: Panel, drawn: Sequence[_Drawn]) -> None:
-    """End the axis where a failing policy would flatten all other curves, and say how far down it goes."""
+def _compress_far_below(axes: Any, panel: Panel, drawn: Sequence[_Drawn]) -> None:
+    """Where a failing policy would flatten all other curves, make what lies far below logarithmic, and mark it."""
     every = np.concatenate([curve.returns.ravel() for curve in drawn])
-    if panel.best is None or not panel.best[1] or not np.isfinite(every).any():
+    if panel.best is None or not np.isfinite(every).any():
         return
-    floor, lowest = min([-2 * abs(panel.best[1]), *panel.anchors.values()]), np.nanmin(every)
-    if lowest >= floor:
-        return
-    highest = max([np.nanmax(every), panel.best[1], *panel.anchors.values()])
-    axes.set_ylim(floor - 0.04 * (highest - floor), highest + 0.08 * (highest - floor))
-    words = [f"axis cut: evaluations go down to {number(lowest)}"]
-    last = {curve.label: curve.mean[-1] for curve in drawn}
-    words += [f"{label} ends at {number(value)}" for label, value in last.items() if value < floor]
-    remark(axes, "\n".join(words))
+    levels = [panel.best[1], *panel.anchors.values()]
+    lowest, highest = min(np.nanmin(every), *levels), max(np.nanmax(every), *levels)
+    best = abs(panel.best[1])
+    if best and lowest < -2 * best:
+        log_below(axes, -float(f"{best:.0e}"), lowest, highest)
 
 
 def _mark_starts(axes: Any, starts: Sequence[tuple[float, str]]) -> None:

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -16,6 +18,7 @@ DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)))  # the next one each time the colours
 BEST, OTHER = "--", ":"  # dashes of levels: the best return, other policies
 INK = "0.25"  # of what is no data: levels, marks and their labels
 SMALL = 8  # points
+DECADE = 0.5  # height of a decade on the logarithmic part of an axis, as a share of the bound's
 BAND = 0.2  # opacity of an interval
 FEWEST_FOR_A_BAND = 3  # seeds; two of them have no interval worth drawing
 
@@ -76,11 +79,11 @@ def draw_levels(axes: Any, levels: Sequence[tuple[str, float, Any]]) -> None:
 
     Call it when the limits of the axes are final: labels that would cover each other are moved apart.
     """
-    (low, high), height = axes.get_ylim(), 72 * 3.2  # points, about
+    height = 72 * 3.2  # points, about
     least, last = 2.7 * SMALL, -float("inf")
     for label, value, dash in sorted(levels, key=lambda level: level[1]):
         axes.axhline(value, color=INK, linestyle=dash, linewidth=1.2, zorder=1.8)
-        there = (value - low) / (high - low) * height
+        there = axes.transAxes.inverted().transform(axes.transData.transform((0, value)))[1] * height
         last = max(there, last + least)
         axes.annotate(
             f"{label}\n{number(value, 4 if dash == BEST else 3)}",  # what was measured is not that exact
@@ -105,8 +108,27 @@ def mark(axes: Any, x: float, label: str, colour: str = INK) -> None:
     axes.annotate(label, (x, 1), (0, 2), where, "offset points", color=colour, fontsize=SMALL, ha=side)
 
 
-def remark(axes: Any, text: str) -> None:
-    """Write a remark in the lower right corner of the axes, readable above lines."""
+def log_below(axes: Any, bound: float, lowest: float, highest: float) -> None:
+    """Show these limits on an axis that is logarithmic below a negative bound; shade and name that part."""
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+    def forward(y: np.ndarray) -> np.ndarray:
+        far = np.minimum(y / bound, 1e300)
+        return np.where(y < bound, bound * (1 + DECADE * np.log10(np.maximum(far, 1.0))), y)
+
+    def inverse(z: np.ndarray) -> np.ndarray:
+        return np.where(z < bound, bound * 10 ** (np.maximum(z / bound - 1, 0.0) / DECADE), z)
+
+    axes.set_yscale("function", functions=(forward, inverse))
+    low, high = 1.3 * lowest, highest + 0.08 * (highest - bound)
+    linear = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(bound, high)
+    decades = bound * 10.0 ** np.arange(0, np.log10(low / bound))
+    axes.yaxis.set_major_locator(FixedLocator([*decades, *linear[(linear > bound) & (linear <= high)]]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda value, _: number(value))
+    axes.axhspan(low, bound, color="0.5", alpha=0.12, linewidth=0, zorder=0)
+    axes.set_ylim(low, high)
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
-    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "bottom", "parse_math": False}
-    axes.text(0.995, 0.01, text, fontsize=SMALL, color=INK, bbox=box, zorder=3, **place)
+    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "bottom"}
+    words = f"logarithmic below {number(bound)}"
+    axes.text(0.995, 0.01, words, fontsize=SMALL, color=INK, bbox=box, zorder=3, **place)

@@ -156,19 +156,30 @@ def test_labels_of_near_levels_do_not_cover_each_other():
     assert len(boxes) == 3 and not any(boxes[i].overlaps(boxes[i + 1]) for i in range(2))
 
 
-def test_a_failing_policy_is_cut_off_in_words_on_a_linear_axis():
+def test_a_failing_policy_is_on_a_logarithmic_part_of_the_axis_that_is_marked():
     episodes, returns = curve()
     bad = np.full((30, 3), -5000.0)
-    panel = analysis.Panel("", {"good": (episodes, returns), "bad": (episodes, bad)}, 50.0)
+    panel = analysis.Panel("", {"good": (episodes, returns), "bad": (episodes, bad)}, 48.0)
     (axes,) = learning_curves([panel]).axes
-    assert axes.get_yscale() == "linear" and -110 < axes.get_ylim()[0] < -100
-    assert words(axes)[0] == (
-        "axis cut: evaluations go down to \N{MINUS SIGN}5,000\nbad ends at \N{MINUS SIGN}5,000"
-    )
-    (axes,) = learning_curves([panel._replace(anchors={"random play": -400.0})]).axes
-    assert axes.get_ylim()[0] < -400  # random play stays in sight
-    (axes,) = learning_curves([panel._replace(optimum=None)]).axes
-    assert axes.get_ylim()[0] < -5000 and not words(axes)
+    assert words(axes)[0] == "logarithmic below \N{MINUS SIGN}50"
+    (shade,) = axes.patches
+    low, high = shade.get_y(), shade.get_y() + shade.get_height()
+    assert high == -50 and low == axes.get_ylim()[0] < -5000
+    heights = axes.transData.transform([(0, y) for y in (40, 20, 0, -20, -40, -50, -500, -5000)])[:, 1]
+    linear, decades = -np.diff(heights)[:4], -np.diff(heights)[5:]
+    np.testing.assert_allclose(linear, linear[0])
+    np.testing.assert_allclose(decades, 25 / 20 * linear[0])  # half of the bound
+    ticks = axes.get_yticks()
+    assert {-5000, -500, -50, 0, 40} <= set(ticks)
+    np.testing.assert_allclose(axes.transData.inverted().transform((0, heights[-1]))[1], -5000)
+
+
+@pytest.mark.parametrize("best", [None, 5000.0])
+def test_an_axis_is_linear_where_nothing_is_far_below_the_best(best):
+    episodes, returns = curve()
+    panel = analysis.Panel("", {"a": (episodes, np.full((30, 3), -5000.0)), "b": (episodes, returns)}, best)
+    (axes,) = learning_curves([panel]).axes
+    assert axes.get_yscale() == "linear" and not axes.patches and "logarithmic" not in "".join(words(axes))
 
 
 def test_what_is_not_a_number_is_a_gap():
