@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 X_AXES = {"episodes": "training episodes", "steps": "environment steps (mean over seeds)"}
 SMOOTHED = 5  # evaluations: more of them would show what is learned at once as if it took long
-RAW = 0.2  # opacity of single evaluations
+RAW = 0.25  # opacity of single evaluations
 
 
 class Panel(NamedTuple):

@@ -128,7 +128,6 @@ def log_below(axes: Any, bound: float, lowest: float, highest: float) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: number(value))
     axes.axhspan(low, bound, color="0.5", alpha=0.12, linewidth=0, zorder=0)
     axes.set_ylim(low, high)
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
-    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "bottom"}
-    words = f"logarithmic below {number(bound)}"
-    axes.text(0.995, 0.01, words, fontsize=SMALL, color=INK, bbox=box, zorder=3, **place)
+    where: Any = ("axes fraction", "axes fraction")
+    words = f"logarithmic\nbelow {number(bound)}"
+    axes.annotate(words, (1, 0), (5, 2), where, "offset points", color=INK, fontsize=SMALL, va="bottom")

@@ -32,7 +32,7 @@ svg text { fill: currentColor; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { border: 1px solid var(--line); padding: 0.25rem 0.6rem; text-align: left; vertical-align: top; }
 thead th { background: var(--soft); vertical-align: bottom; } tbody th { font-weight: normal; }
-td { white-space: nowrap; } td.words { white-space: normal; min-width: 8rem; max-width: 24rem; }
+td, th { white-space: nowrap; } td.words { white-space: normal; min-width: 8rem; max-width: 24rem; }
 thead button { all: unset; cursor: pointer; }
 thead button:focus-visible { outline: 2px solid; outline-offset: 2px; }
 thead button::after { content: " \\2195"; opacity: 0.45; }
@@ -130,7 +130,8 @@ WORDS = (
     ),
     (
         "Performance profile",
-        "For every return, the share of seeds whose final return is higher. A line further to the right is better.",
+        "For every return, the share of seeds whose final return is higher. A line further to the right is "
+        "better; seeds that are missing at the left end have a return below it.",
     ),
     (
         "Learning starts",
@@ -148,12 +149,15 @@ WORDS = (
 )
 
 
-def glossary(window: int, solved: str) -> str:
+def percent(share: float, digits: int = 0) -> str:
+    """A share in percent."""
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def glossary(window: int, solved: float) -> str:
     """What the words of the page mean, as HTML with the id `words`."""
-    items = (
-        f"<dt>{escape(word)}</dt><dd>{escape(Template(text).substitute(window=window, solved=solved))}</dd>"
-        for word, text in WORDS
-    )
+    values = {"window": window, "solved": percent(solved)}
+    items = (f"<dt>{escape(k)}</dt><dd>{escape(Template(text).substitute(values))}</dd>" for k, text in WORDS)
     return f'<h2 id="words">What the words mean</h2>\n<dl>{"".join(items)}</dl>'
 
 

@@ -16,14 +16,13 @@ import numpy as np
 from jaxmac.analysis.curves import SMOOTHED, learning_curves
 from jaxmac.analysis.profiles import profile_figure
 from jaxmac.evaluation.comparison import ALL_TASKS, SUFFIXES, compare, gather, panels, run_names, scores_by_task
-from jaxmac.evaluation.page import PAGE, SORT, glossary, table
+from jaxmac.evaluation.page import PAGE, SORT, glossary, percent, table
 from jaxmac.runs.result import Result, task_of
 
 # What matplotlib draws in black or grey takes the colours of the page, which has a dark mode.
 THEME = {"#000000": "currentColor", "#404040": "currentColor", "#e6e6e6": "var(--grid)", "#e5e5e5": "var(--grid)"}
-THEME |= {"#ffffff": "var(--paper)"}  # behind a remark
-INTRODUCTION = '<p><a href="#words">What the words mean</a> is said at the end.</p>'
-WIDTH = 5.2  # inches of an axes: two fit side by side, and one can be read on a phone
+INTRODUCTION = '<p>Words and statistics are explained at the <a href="#words">end of the page</a>.</p>'
+WIDTH = 4.7  # inches of an axes: two fit side by side, and one can be read on a phone
 
 
 def html_report(
@@ -68,7 +67,7 @@ def html_report(
     parts += [
         _differences_table(compared["differences"], names),
         _animations(results, names),
-        glossary(window, f"{solved:.0%}"),
+        glossary(window, solved),
     ]
     tasks = ", ".join(by_task)
     body = "\n".join(part for part in parts if part)
@@ -107,11 +106,20 @@ def _runs_table(results: Sequence[Result], names: Sequence[str]) -> str:
 
 def _final_table(rows: Sequence[dict[str, Any]], task: str, solved: float) -> str:
     """The rows `"final"` of `compare` for one task."""
-    head = ["", "members", "mean", "interquartile mean", "median", "best known", "gap", f"solved ({solved:.0%})"]
+    head = [
+        "line",
+        "members",
+        "mean",
+        "interquartile mean",
+        "median",
+        "best known",
+        "gap",
+        f"solved ({percent(solved)})",
+    ]
     best = "-" if not rows or rows[0]["best_known"] is None else f"{rows[0]['best_known']:.4g}"
     body = []
     for row in rows:
-        gap = "-" if row["gap"] is None else f"{row['gap']:.1%}"
+        gap = "-" if row["gap"] is None else percent(row["gap"], 1)
         count = "-" if row["solved"] is None else f"{row['solved']} of {row['members']}"
         found = [_with_interval(*(row[f"{name}{end}"] for end in SUFFIXES)) for name in ("mean", "iqm", "median")]
         body.append([row["label"], str(row["members"]), *found, best, gap, count])
@@ -133,7 +141,7 @@ def _improvement_table(rows: Sequence[dict[str, Any]], labels: Sequence[str]) ->
         for row in rows
     }
     body = [[label, *(cells.get((label, over), "") for over in labels)] for label in labels]
-    return table("Probability that a member of the row beats one of the column", ["", *labels], body)
+    return table("Probability that a member of the row beats one of the column", ["line", *labels], body)
 
 
 def _differences_table(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> str:

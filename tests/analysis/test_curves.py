@@ -161,7 +161,7 @@ def test_a_failing_policy_is_on_a_logarithmic_part_of_the_axis_that_is_marked():
     bad = np.full((30, 3), -5000.0)
     panel = analysis.Panel("", {"good": (episodes, returns), "bad": (episodes, bad)}, 48.0)
     (axes,) = learning_curves([panel]).axes
-    assert words(axes)[0] == "logarithmic below \N{MINUS SIGN}50"
+    assert words(axes)[0] == "logarithmic\nbelow \N{MINUS SIGN}50"
     (shade,) = axes.patches
     low, high = shade.get_y(), shade.get_y() + shade.get_height()
     assert high == -50 and low == axes.get_ylim()[0] < -5000

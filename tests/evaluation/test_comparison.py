@@ -224,7 +224,7 @@ def test_every_word_of_a_table_is_explained(runs):
         "A dash",
     ):
         assert word in re.sub("<.*?>", " ", explained), word
-    assert "last 7 evaluations" in explained and "at least 90% of the best known" in explained
+    assert "last 7 evaluations" in explained and "at least 90\N{NO-BREAK SPACE}% of the best known" in explained
     assert "120 % that they earn less than nothing" in explained
     boxes = re.findall(r'<div class="table"[^>]*>(?=<table>)', text)
     assert len(boxes) == text.count("<table>") > 2 and "overflow-x: auto" in text
