@@ -24,6 +24,7 @@ from experiments import benchmark_report
 from experiments.common import RUNS, arguments, slug
 from experiments.tasks import TASKS
 from jaxmac.algorithms.registry import configure, make_algorithm
+from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis import final_returns
 
 # The most telling ones first, in both lists.
@@ -54,7 +55,7 @@ ENVIRONMENTS = (
     "Overcooked-C",
 )
 FIRST_SEED = 300
-EVALUATIONS = 100  # kept of a curve, each the mean of its neighbours
+EVALUATIONS = 100  # kept of a curve, about; each the mean of its neighbours
 
 
 class Cell(NamedTuple):
@@ -117,8 +118,9 @@ def train_cell(cell: Cell, seeds: Sequence[int], episodes: int | None = None) ->
         result = _train_or_go_on(cell, about["seeds"], episodes or task.episodes)
     except (ValueError, MemoryError, RuntimeError) as error:
         return about | {"failed": " ".join(str(error).split("\n")[0].split())}
+    start = episodes_before_learning(result.config["settings"])
     return about | {
-        "curve": thinned(result.metrics["episodes"][:, 0], result.metrics["eval_return"]),
+        "curve": thinned(result.metrics["episodes"][:, 0], result.metrics["eval_return"], start),
         "final": final_returns(result.metrics["eval_return"]).tolist(),
         "minutes": round(float(result.metrics["wall_seconds"][-1].max()) / 60, 2),
         "settings": result.config["settings"] | result.config["hyperparameters"],
@@ -136,9 +138,16 @@ def _train_or_go_on(cell: Cell, seeds: list[int], episodes: int) -> jaxmac.Resul
     return jaxmac.train(cell.algorithm, cell.env, seeds=seeds, episodes=episodes, **options)
 
 
-def thinned(episodes: np.ndarray, returns: np.ndarray, most: int = EVALUATIONS) -> list[list[float]]:
-    """At most `most` rows `[episodes, return of each seed]`; a row is the mean of as many evaluations as needed."""
-    blocks = np.array_split(np.arange(len(episodes)), min(most, len(episodes)))
+def thinned(
+    episodes: np.ndarray, returns: np.ndarray, start: float = 0, most: int = EVALUATIONS
+) -> list[list[float]]:
+    """About `most` rows `[episodes, return of each seed]`; a row is the mean of as many evaluations as needed.
+
+    Evaluations before `start`, where learning starts, are not mixed with those after it.
+    """
+    untrained, size = int(((episodes <= 0) | (episodes < start)).sum()), -(-len(episodes) // most)
+    parts = np.arange(untrained), np.arange(untrained, len(episodes))
+    blocks = [part[first : first + size] for part in parts for first in range(0, len(part), size)]
     rows = [[float(episodes[block[-1]]), *returns[block].mean(0)] for block in blocks]
     return [[float(f"{value:.5g}") for value in row] for row in rows]
 

@@ -31,7 +31,8 @@ heading. Minutes are those of all seeds together, without compiling.
     python -m experiments.benchmark             # trains the cells that are missing, then writes this page
     python -m experiments.benchmark --report    # writes this page from the stored cells
 
-Curves and settings of each cell: [experiments/results/benchmark](../experiments/results/benchmark).
+Curves and settings of each cell: [experiments/results/benchmark](../experiments/results/benchmark). A point of a
+curve is one evaluation, or the mean of neighbouring ones where there were more than 100.
 """
 
 ACROSS = """## Across tasks

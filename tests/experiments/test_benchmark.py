@@ -74,8 +74,10 @@ def test_a_joint_action_space_that_is_too_large_is_named(monkeypatch):
     assert "joint macro-actions" in cell["failed"] and "curve" not in cell
 
 
-def test_a_curve_is_thinned_by_means():
+def test_a_curve_is_thinned_by_means_that_do_not_reach_across_the_start_of_learning():
     episodes, returns = np.arange(10.0), np.arange(20.0).reshape(10, 2)
-    assert thinned(episodes, returns, most=5)[0] == [1.0, 1.0, 2.0]  # of rows (0, 1) and (2, 3)
-    assert thinned(episodes, returns, most=5)[-1][0] == 9.0
+    rows = thinned(episodes, returns, start=3, most=5)
+    assert rows[:3] == [[1.0, 1.0, 2.0], [2.0, 4.0, 5.0], [4.0, 7.0, 8.0]]  # of rows (0, 1), 2, (3, 4)
+    assert rows[-1] == [9.0, 18.0, 19.0]
+    assert thinned(episodes, returns, most=5)[0] == [0.0, 0.0, 1.0], "nobody had learned anything yet"
     assert len(thinned(episodes, returns, most=50)) == 10
