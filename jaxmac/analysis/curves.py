@@ -24,6 +24,7 @@ from jaxmac.analysis.style import (
     line_style,
     log_below,
     mark,
+    number,
 )
 from jaxmac.envs.environment import Environment
 from jaxmac.errors import nearest
@@ -112,26 +113,28 @@ def learning_curves(
     window: int = SMOOTHED,
     x: str = "episodes",
     width: float | None = None,
+    labels: Sequence[str] = (),
 ) -> Figure:
     """Several panels of `learning_curve` side by side, each `width` inches wide (None: as fits a page).
 
-    A label has the same colour in all of them. Where evaluations fall below minus twice the best known return, the
-    axis is logarithmic below minus that return, rounded; that part is shaded and says so. All else is linear.
+    A label has the same colour in all of them; `labels` are those of other figures that have the first colours.
+    Where evaluations fall below minus twice the best known return, the axis is logarithmic below minus that return,
+    rounded; that part is shaded and says so. All else is linear.
     """
     check_smooth(window, "window")
     xlabel = X_AXES[check_axis(x)]
     figure, axes_of = grid(len(panels), width)
-    labels = list(dict.fromkeys(label for panel in panels for label in panel.curves))
+    labels = list(dict.fromkeys([*labels, *(label for panel in panels for label in panel.curves)]))
     styles = {label: line_style(index) for index, label in enumerate(labels)}
-    every = []
-    for axes, panel in zip(axes_of, panels, strict=True):
-        drawn = [_Drawn(label, *_checked(label, curve), window) for label, curve in panel.curves.items()]
+    drawn_in = [[_Drawn(k, *_checked(k, curve), window) for k, curve in panel.curves.items()] for panel in panels]
+    every = [curve for drawn in drawn_in for curve in drawn]
+    for axes, panel, drawn in zip(axes_of, panels, drawn_in, strict=True):
         for curve in drawn:
-            curve.draw(axes, *styles[curve.label])
+            counts = {other.members for other in every if other.label == curve.label}
+            curve.draw(axes, *styles[curve.label], f"{curve.label} ({seeds(*sorted(counts))})")
         _finish(axes, panel, drawn, x)
         _mark_starts(axes, [(curve.start, styles[curve.label][0]) for curve in drawn])
         label_axes(axes, panel.title, xlabel, "evaluation return")
-        every += drawn
     legend(figure, caption(every, window))
     if path is not None:
         figure.savefig(path, dpi=150)
@@ -165,8 +168,8 @@ class _Drawn:
         """Whether single evaluations are no line that is drawn anyway."""
         return self.window > 1 or self.has_band
 
-    def draw(self, axes: Any, colour: str, dash: Any) -> None:
-        """Draw the single evaluations, the band or else the seeds, and the mean."""
+    def draw(self, axes: Any, colour: str, dash: Any, name: str) -> None:
+        """Draw the single evaluations, the band or else the seeds, and the mean, which has a name in the legend."""
         if self.has_raw:
             axes.plot(self.x, self.returns, color=colour, linewidth=0.7, alpha=RAW, zorder=1.5)
         if self.has_band:
@@ -178,7 +181,6 @@ class _Drawn:
         elif self.members > 1:
             axes.plot(self.x, self.smoothed, color=colour, linewidth=1, alpha=0.7, zorder=1.9)
         marker = "o" if np.isfinite(self.mean).sum() == 1 else "None"  # a single evaluation makes no line
-        name = f"{self.label} ({seeds(self.members)})"
         axes.plot(
             self.mean_x, self.mean, color=colour, linestyle=dash, linewidth=2, marker=marker, label=name, zorder=2
         )
@@ -222,6 +224,8 @@ def _finish(axes: Any, panel: Panel, drawn: Sequence[_Drawn], x: str) -> None:
         levels.append((*panel.best, BEST))
     axes.dataLim.update_from_data_y([value for _, value, _ in levels], ignore=False)
     axes.autoscale_view()
+    if max(map(abs, axes.get_ylim())) >= 1000:  # with a comma, as the other numbers
+        axes.yaxis.set_major_formatter(lambda value, _: number(value))
     _compress_far_below(axes, panel, drawn)
     draw_levels(axes, levels)
 

@@ -59,11 +59,10 @@ def profile_figure(
 
 def _seeds_of(tasks: statistics.Tasks) -> str:
     counts = [len(sample) for sample in tasks]
-    if len(counts) == 1:
-        return seeds(counts[0])
-    return f"{seeds(counts[0])} on each task" if len(set(counts)) == 1 else f"{seeds(sum(counts))} on all tasks"
+    where = "" if len(counts) == 1 else " on each task" if len(set(counts)) == 1 else " on a task"
+    return seeds(*sorted(set(counts))) + where
 
 
-def seeds(count: int) -> str:
-    """A number of seeds in words."""
-    return "1 seed" if count == 1 else f"{count} seeds"
+def seeds(*counts: int) -> str:
+    """Numbers of seeds in words: "1 seed", "3 or 4 seeds"."""
+    return f"{' or '.join(map(str, counts))} seed{'' if counts == (1,) else 's'}"

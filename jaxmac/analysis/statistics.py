@@ -3,7 +3,7 @@
 The methods are those of Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice"
 (2021), section 4. `tasks` is a list with one array `[members]` of final scores for each task (environment).
 Intervals are stratified percentile bootstraps: members are resampled within each task. Where a task has a single
-member, both ends of an interval are NaN.
+member, or a statistic is NaN, both ends of an interval are NaN.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def stratified_bootstrap(
     if not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence}: must lie strictly between 0 and 1")
     value = statistic(*samples, axis=-1)
-    if min(sample.shape[-1] for sample in samples) < 2:
+    if min(sample.shape[-1] for sample in samples) < 2 or np.isnan(value).all():
         return Estimate(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
     from scipy.stats import bootstrap
 

@@ -45,7 +45,11 @@ def grid(count: int, width: float | None = None) -> tuple[Figure, list[Any]]:
 
 
 def label_axes(axes: Any, title: str, xlabel: str, ylabel: str) -> None:
-    """Labels, margins and grid lines."""
+    """Labels, grid lines, and as many ticks as have room beside each other."""
+    from matplotlib.ticker import MaxNLocator
+
+    width = axes.figure.get_figwidth() / axes.get_subplotspec().get_gridspec().ncols
+    axes.xaxis.set_major_locator(MaxNLocator(max(3, int(width)), steps=[1, 2, 2.5, 5, 10]))
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.set_title(title, parse_math=False, pad=16)  # above the label of a mark
     axes.spines[["top", "right"]].set_visible(False)
@@ -60,7 +64,7 @@ def legend(figure: Figure, caption: str) -> None:
         for line, label in zip(*axes.get_legend_handles_labels(), strict=True):
             lines.setdefault(label, line)
     width = figure.get_figwidth()
-    columns = max(1, min(3, len(lines), int(10 * width) // (max(map(len, lines), default=0) + 6)))
+    columns = max(1, min(3, len(lines), int(11.5 * width) // (max(map(len, lines), default=0) + 6)))
     drawn = figure.legend(
         list(lines.values()),
         list(lines),

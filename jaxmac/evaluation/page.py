@@ -144,7 +144,8 @@ WORDS = (
     ),
     (
         "A dash",
-        "Does not apply: no best known return, or one that is not positive; a setting that the run does not have.",
+        "Does not apply: no best known return, or one that is not positive; an evaluation that was not a "
+        "number; a setting that the run does not have.",
     ),
 )
 

@@ -54,7 +54,7 @@ def html_report(
     for number, (task, found) in enumerate(scores.items()):
         figures = []
         if task in by_task:
-            curves = learning_curves([by_task[task]._replace(title="")], None, smooth, x, WIDTH)
+            curves = learning_curves([by_task[task]._replace(title="")], None, smooth, x, WIDTH, labels)
             figures.append(_figure(curves, f"c{number}", f"Learning curves on {task}: evaluation return"))
         unit = "share of the best known return" if task == ALL_TASKS else "final return"
         profile = profile_figure(found, labels, unit=unit, width=WIDTH)
@@ -119,7 +119,7 @@ def _final_table(rows: Sequence[dict[str, Any]], task: str, solved: float) -> st
     best = "-" if not rows or rows[0]["best_known"] is None else f"{rows[0]['best_known']:.4g}"
     body = []
     for row in rows:
-        gap = "-" if row["gap"] is None else percent(row["gap"], 1)
+        gap = "-" if row["gap"] is None or math.isnan(row["gap"]) else percent(row["gap"], 1)
         count = "-" if row["solved"] is None else f"{row['solved']} of {row['members']}"
         found = [_with_interval(*(row[f"{name}{end}"] for end in SUFFIXES)) for name in ("mean", "iqm", "median")]
         body.append([row["label"], str(row["members"]), *found, best, gap, count])
@@ -128,7 +128,9 @@ def _final_table(rows: Sequence[dict[str, Any]], task: str, solved: float) -> st
 
 
 def _with_interval(value: float, low: float, high: float, form: str = ".4g") -> str:
-    """An estimate with its interval, which is left out where it is NaN."""
+    """An estimate with its interval, which is left out where it is NaN; a dash for no number."""
+    if math.isnan(value):
+        return "-"
     return f"{value:{form}}" if math.isnan(low) else f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 

@@ -6,7 +6,7 @@ import pytest
 import jaxmac
 from jaxmac import analysis
 from jaxmac.analysis.curves import RAW, learning_curves
-from jaxmac.analysis.style import BAND
+from jaxmac.analysis.style import BAND, COLOURS
 
 
 def curve(evaluations=30, members=6, seed=0):
@@ -154,6 +154,14 @@ def test_labels_of_near_levels_do_not_cover_each_other():
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert len(boxes) == 3 and not any(boxes[i].overlaps(boxes[i + 1]) for i in range(2))
+
+
+def test_a_label_has_one_colour_and_one_place_in_the_legend():
+    one, other = {"a": curve(members=3)}, {"b": curve(members=1), "a": curve(members=4)}
+    figure = learning_curves([analysis.Panel("one", one), analysis.Panel("other", other)], labels=["z", "b"])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a (3 or 4 seeds)", "b (1 seed)"]
+    colours = [[line.get_color() for line in bold(axes)] for axes in figure.axes]
+    assert colours == [[COLOURS[2]], [COLOURS[1], COLOURS[2]]]
 
 
 def test_a_failing_policy_is_on_a_logarithmic_part_of_the_axis_that_is_marked():

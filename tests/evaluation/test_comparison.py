@@ -1,5 +1,6 @@
 """Runs beside each other: labels, tables, the page and the data for marl-eval, from made-up metrics."""
 
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -208,6 +209,14 @@ def test_curves_against_steps(runs, tmp_path, capsys):
     assert "environment steps (mean over seeds)" in text and "mean of the last 3 evaluations" in text
     refusal = refused(capsys, "plot", str(runs[0].path), "--x", "steps", "--out", str(tmp_path / "x.json"))
     assert "--x is for a figure or page, not for .json" in refusal
+
+
+def test_what_is_not_a_number_is_a_dash_without_a_warning(runs):
+    broken = dataclasses.replace(runs[0], metrics={k: v.copy() for k, v in runs[0].metrics.items()})
+    broken.metrics["eval_return"][9:, 1] = np.nan
+    page = Page(html_report([broken, runs[1]]))
+    final = next(row for row in page.rows if row[0] == "avf-qmix" and len(row) == 8)
+    assert final[1:5] == ["4", "-", "-", "-"] and final[6] == "-" and not any("nan" in row for row in page.rows)
 
 
 def test_every_word_of_a_table_is_explained(runs):
