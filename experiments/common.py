@@ -18,7 +18,7 @@ import numpy as np
 
 import jaxmac
 from jaxmac.algorithms.value_based import episodes_before_learning
-from jaxmac.analysis import Curve, Panel, final_returns, learning_curves, solved_at, summary_table
+from jaxmac.analysis import Curve, Panel, final_returns, learning_curves, random_return, solved_at, summary_table
 from jaxmac.envs import Environment
 from jaxmac.runs.rows import tabulate
 
@@ -105,7 +105,8 @@ def report(
     anchors: dict[str, float],
 ) -> None:
     """Draw the figure and write the summary from the stored metrics."""
-    folder, curves, rows, optima, known = RESULTS / name, {}, [], set(), set()
+    folder, curves, rows = RESULTS / name, {}, []
+    optima, known, random = set(), set(), set()
     for job in jobs:
         if not (folder / f"{_file(job)}.csv").exists():
             continue
@@ -115,10 +116,13 @@ def report(
         env = job.env if isinstance(job.env, Environment) else jaxmac.make(job.env, **job.env_options)
         optima.add(config["optimal_return"])
         known.add(env.best_known_return)
+        random.add(random_return(env))
         rows.append(_summary(job, metrics, config, threshold))
     optimum, best_known = (found.pop() if len(found) == 1 else None for found in (optima, known))
     # The script's return is the best known one where that is given.
     levels = {label: value for label, value in anchors.items() if label != "scripted play" or best_known is None}
+    if not anchors and len(random) == 1 and random != {None}:
+        levels = {"random play": random.pop()}
     learning_curves([Panel(title, curves, optimum, best_known, levels)], folder / "curve.png")
     content = {"title": title, "command": _command(given), "threshold": threshold, "rows": rows}
     content["anchors"] = anchors

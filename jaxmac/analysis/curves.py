@@ -118,8 +118,8 @@ def learning_curves(
     """Several panels of `learning_curve` side by side, each `width` inches wide (None: as fits a page).
 
     A label has the same colour in all of them; `labels` are those of other figures that have the first colours.
-    Where evaluations fall below minus twice the best known return, the axis is logarithmic below minus that return,
-    rounded; that part is shaded and says so. All else is linear.
+    Where evaluations fall below minus three times the best known return, the axis is logarithmic below minus that
+    return, rounded; that part is shaded and says so. All else is linear.
     """
     check_smooth(window, "window")
     xlabel = X_AXES[check_axis(x)]
@@ -238,7 +238,7 @@ def _compress_far_below(axes: Any, panel: Panel, drawn: Sequence[_Drawn]) -> Non
     levels = [panel.best[1], *panel.anchors.values()]
     lowest, highest = min(np.nanmin(every), *levels), max(np.nanmax(every), *levels)
     best = abs(panel.best[1])
-    if best and lowest < -2 * best:
+    if best and lowest < -3 * best:
         log_below(axes, -float(f"{best:.0e}"), lowest, highest)
 
 
