@@ -125,7 +125,7 @@ def log_below(axes: Any, bound: float, lowest: float, highest: float) -> None:
 
     axes.set_yscale("function", functions=(forward, inverse))
     low, high = 1.3 * lowest, highest + 0.08 * (highest - bound)
-    linear = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(bound, high)
+    linear = np.asarray(MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(bound, high))
     decades = bound * 10.0 ** np.arange(0, np.log10(low / bound))
     axes.yaxis.set_major_locator(FixedLocator([*decades, *linear[(linear > bound) & (linear <= high)]]))
     axes.yaxis.set_minor_locator(NullLocator())
