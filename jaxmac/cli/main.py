@@ -1,4 +1,4 @@
-"""The command line: `jaxmac list | train | resume | eval | render | plot | export | bench`.
+"""The command line: `jaxmac list | train | convert | resume | eval | render | plot | export | bench`.
 
 The exit status is 0 only if the command did what was asked for. It is 2 for bad input (one line on stderr), 1 for a
 run that failed and 130 for one that was interrupted.
@@ -23,6 +23,7 @@ USAGE = """usage: jaxmac COMMAND ...
 
   list                 list environments and algorithms   [--envs, --algorithms, --algorithm ID: its settings]
   train                train several seeds (and swept values) together   [--config FILE, --like RUN, --dry-run]
+  convert macromarl    settings of a MacroMARL run, as a file for train --config
   resume RUN           continue a run that was stopped, bit for bit as if it had not been
   eval RUN             play fresh episodes, returns with intervals   [--env ID --policy scripted|random]
   render RUN           animate an episode of a learned policy   [--env ID --policy scripted|random]
@@ -199,6 +200,7 @@ def notes_in_a_line() -> Iterator[None]:
 COMMANDS = {  # the module of each
     "list": "jaxmac.cli.listing",
     "train": "jaxmac.cli.train",
+    "convert": "jaxmac.cli.convert",
     "resume": "jaxmac.cli.resume",
     "eval": "jaxmac.cli.eval",
     "render": "jaxmac.cli.render",

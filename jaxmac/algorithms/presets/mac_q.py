@@ -48,16 +48,16 @@ def reference(env: Environment, kind: str) -> dict[str, Any]:
         wide = {"layer_size": 128, "decode_size": 64, "hidden_size": 64} if centralised else {}
         values = {"batch_size": batch, "learning_rate": rate, "gamma": 0.99, "train_freq": 64}
         values |= {"recurrent_exploration": True}
-        return values | _episodes(stored, stored) | _schedule(20_000.0, 0.05) | wide
+        return values | episode_replay(stored, stored) | _schedule(20_000.0, 0.05) | wide
     if family == "Warehouse" and kind in ("mac-dec-q", "mac-cen-q") and variant != "S":
         table = WAREHOUSE_CEN if centralised else WAREHOUSE_DEC
         train_freq, rate, beta = table.get(variant, table["T"])
         values = {"batch_size": 64, "learning_rate": rate, "gamma": 1.0, "train_freq": train_freq}
         values |= {"hidden_size": 64} if centralised else {}
-        return values | _episodes(2000, 2000) | _schedule(10_000.0, 0.05, beta)
+        return values | episode_replay(2000, 2000) | _schedule(10_000.0, 0.05, beta)
     if family == "CaptureTarget":
         values = {"batch_size": 32, "learning_rate": 1e-3, "gamma": 0.95, "train_freq": 5, "hidden_size": 64}
-        values |= {"learning_starts": 2} | _windows(env, 50_000, 4)
+        values |= {"learning_starts": 2} | window_replay(env, 50_000, 4)
         return values | _schedule(4000.0, 0.1, kind == "mac-dec-q")
     return _warehouse_small(kind)
 
@@ -71,7 +71,7 @@ def _box_pushing(env: Environment, kind: str) -> dict[str, Any]:
         table, starts, stored, last = BOX_PUSHING_DDRQN, 2, 80_000, 0.1
     batch, window, rate, episodes = table[min(table, key=lambda size: abs(size - getattr(env, "size", 10)))]
     values = {"batch_size": batch, "learning_rate": rate, "gamma": 0.98, "train_freq": window}
-    values |= {"learning_starts": starts} | _windows(env, stored, window)
+    values |= {"learning_starts": starts} | window_replay(env, stored, window)
     values |= {"hidden_size": 64} if kind == "mac-cen-q" else {}
     values |= {"centralised_exploration": True} if kind == "mac-dec-ddrqn" else {}
     return values | _schedule(float(episodes), last, kind == "mac-dec-q")
@@ -80,7 +80,7 @@ def _box_pushing(env: Environment, kind: str) -> dict[str, Any]:
 def _warehouse_small(kind: str) -> dict[str, Any]:
     """Warehouse-S, from the older commands; also used for environments without settings of their own."""
     values = {"batch_size": 16, "learning_rate": 6e-4, "gamma": 1.0, "train_freq": 30, "hidden_size": 64}
-    values |= {"recurrent_exploration": True} | _episodes(1000, 2)
+    values |= {"recurrent_exploration": True} | episode_replay(1000, 2)
     if kind == "mac-cen-q":
         values |= {"hidden_size": 128}
     if kind == "mac-dec-ddrqn":
@@ -94,12 +94,14 @@ def _schedule(episodes: float, last: float, beta: bool = False) -> dict[str, Any
     return values | {"hysteresis": 0.2, "hysteresis_end": 0.4, "hysteresis_episodes": episodes} if beta else values
 
 
-def _episodes(stored: int, starts: int) -> dict[str, Any]:
+def episode_replay(stored: int, starts: int) -> dict[str, Any]:
+    """A replay of `stored` whole episodes; learning starts after `starts`."""
     unit = {"sampling": "uniform", "trajectory_unit": "episode"}
     return unit | {"replay_episodes": stored, "learning_starts": starts}
 
 
-def _windows(env: Environment, stored: int, window: int) -> dict[str, Any]:
+def window_replay(env: Environment, stored: int, window: int) -> dict[str, Any]:
+    """A replay of the episodes that contain `stored` windows of `window` primitive steps."""
     episodes = -(-stored // (env.horizon + window - 1))
     return {"sampling": "windows", "trajectory": window, "trajectory_unit": "steps", "replay_episodes": episodes}
 
