@@ -68,4 +68,5 @@ class AgentContext(nn.Module):
         weight = jnp.where(jax.lax.stop_gradient(kept), weight, 0.0)
         if self.renormalise:
             weight = weight / jnp.maximum(jnp.sum(weight, axis=-1, keepdims=True), 1e-9)
+        self.sow("intermediates", "across_agents", weight)  # for `apply(..., mutable="intermediates")` only
         return jnp.einsum("...hij,...jhd->...ihd", weight, value).reshape(x.shape)

@@ -149,7 +149,9 @@ def another(name, value, line):
         return []
     if isinstance(value, float):
         return [str(value / 2 or 0.5)]
-    return [{"cpu": "cuda", "Adam": "RMSprop", "A": "B", "0": "1", None: "5"}.get(value) or str(value + 2)]
+    if isinstance(value, str):
+        return [{"0": "1", "A": "B"}.get(value, "other")]
+    return ["5" if value is None else str(value + 2)]
 
 
 BASE = {  # lines on which each flag can matter
