@@ -15,7 +15,16 @@ def code_cells(notebook):
 
 
 def test_the_notebooks_are_there():
-    assert {"your_own_environment", "macro_actions_on_any_env"} <= set(names())
+    small = {"quickstart", "sweep_and_compare", "look_inside"}
+    assert small | {"your_own_environment", "macro_actions_on_any_env"} <= set(names())
+
+
+@every_notebook
+def test_begins_with_its_minutes_and_how_to_install(name):
+    notebook = json.loads((FOLDER / f"{name}.ipynb").read_text())
+    assert re.search(r"minutes? on two\s+idle cores", "".join(notebook["cells"][0]["source"]))
+    first = "".join(code_cells(notebook)[0]["source"])
+    assert first.startswith("# Colab") and '%pip install "jaxmac' in first
 
 
 @every_notebook
