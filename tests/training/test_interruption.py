@@ -23,6 +23,8 @@ from jaxmac.training.interruption import Interruption
 from jaxmac.training.program import Program
 from jaxmac.training.session import TrainingError
 
+# A stop between the opening of a file and its `with` leaves it to the garbage collector, which warns.
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
 TRACED = {"session.py", "program.py", "directory.py", "checkpoint.py", "digests.py", "interruption.py", "lock.py"}
 
 

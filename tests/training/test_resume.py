@@ -238,7 +238,8 @@ def test_kill_9_at_any_moment(tmp_path):
         command = [sys.executable, "-m", "jaxmac", *map(str, arguments)]
         return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
-    assert start(*train, "--out", straight).wait() == 0
+    process = start(*train, "--out", straight)
+    assert process.communicate() and process.returncode == 0
     process, draw, kills = start(*train, "--out", run), random.Random(0), 0
     while kills < 20:
         known = table(run) if (run / "metrics.csv").exists() else []
@@ -250,9 +251,9 @@ def test_kill_9_at_any_moment(tmp_path):
             time.sleep(0.05)
         time.sleep(draw.uniform(0.0, 1.0))
         process.kill()
-        process.wait()
+        process.communicate()  # closes the pipe, which wait() leaves open
         kills += 1
         process = start("resume", run)
-    said = process.stderr.read()
-    assert process.wait() == 0 or "finished" in said, said  # refused if an earlier kill came after the end
+    said = process.communicate()[1]
+    assert process.returncode == 0 or "finished" in said, said  # refused if an earlier kill came after the end
     assert table(run) == table(straight)

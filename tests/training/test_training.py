@@ -175,8 +175,9 @@ def test_an_interrupted_sweep_keeps_the_groups_it_finished(tmp_path, monkeypatch
     loaded = jaxmac.load(out, env=Asynchronous())
     for run in (result, loaded):
         episodes = run.metrics["episodes"]
-        assert episodes[:, 2].tolist() == [0, 12]  # what the broken group reached
-        assert np.isnan(run.metrics["eval_return"][:, 4:]).all() and not np.isnan(episodes[:, :4]).any()
+        assert episodes[:, 0].tolist() == [0, 12, 24, 36]
+        assert episodes[:2, 2].tolist() == [0, 12] and np.isnan(episodes[2:, 2:4]).all()  # the broken group
+        assert np.isnan(run.metrics["eval_return"][:, 4:]).all()
         assert run.metrics["hidden_size"][-1].tolist() == [4, 4, 8, 8, 16, 16]
         assert run.policy(0) is not None and run.policy(3) is not None
         with pytest.raises(RunDirectoryError, match="no checkpoint of this member"):
