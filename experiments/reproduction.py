@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import jaxmac
 from experiments.common import RESULTS, slug
 from experiments.papers_claims import FIGURES, FOLDERS, Claim, Figure
-from experiments.tasks import ALGORITHMS
+from experiments.tasks import ALGORITHMS, TASKS
 from jaxmac.analysis import interval, statistics
 
 PAGE = RESULTS.parents[1] / "docs" / "reproduction.md"
@@ -32,7 +33,8 @@ of it under preset `tuned`: the mean return over seeds, its 95 % bootstrap inter
 
 One learner is *above* another on a task where the 95 % interval of the probability that a seed of it ends higher
 lies above one half; they are *level* where it contains one half. A claim holds if the one is above the other in
-every comparison measured, holds in part if in some, and does not hold if in none.
+every comparison measured, holds in part if in some, and does not hold if in none. Returns are undiscounted, and the
+best return known stands beside a task.
 
 Three things to keep in mind. `tuned` is not the papers' training: it has lambda-returns over whole episodes, layer
 normalisation and more ([what it adds](algorithms.md#what-tuned-adds-to-the-papers)), for the baselines as well, so
@@ -84,12 +86,12 @@ class Verdict(NamedTuple):
 
     @property
     def word(self) -> str:
-        """One of four."""
+        """What is to be said of the claim, in two or three words."""
         against = self.below if self.or_level else self.level + self.below
         if not self.above + self.level + self.below:
             return "Cannot be told"
         if not against:
-            return "Holds"
+            return "Holds where measured" if self.missing else "Holds"
         return "Holds in part" if self.above or (self.or_level and self.level) else "Does not hold"
 
     @property
@@ -174,8 +176,17 @@ def table(figure: Figure) -> list[str]:
             rows.append(_row(f"{task}, paper", [figure.reported[task].get(x, "") for x in learners]))
         ours = [_cell(finals(task, learner)) for learner in learners]
         if any(ours):
-            rows.append(_row(task, ours))
+            rows.append(_row(task + _best_known(task), ours))
     return [_row("", [name(x) for x in learners]), "|---" * (len(learners) + 1) + "|", *rows] if rows else []
+
+
+def _best_known(task: str) -> str:
+    """The optimum or the best return known of a task, in words; nothing where there is none."""
+    if task not in TASKS:
+        return ""
+    env = jaxmac.make(task, **TASKS[task].options)
+    best = env.optimal_return or getattr(env, "best_known_return", None)
+    return f", best known {best:.4g}" if best else ""
 
 
 def _row(head: str, cells: Sequence[str]) -> str:

@@ -23,10 +23,11 @@ def told(**returns):
     [
         ({}, False, "Cannot be told"),
         ({"one_a": HIGH}, False, "Cannot be told"),
-        ({"one_a": HIGH, "one_b": LOW}, False, "Holds"),
+        ({"one_a": HIGH, "one_b": LOW}, False, "Holds where measured"),
+        ({"one_a": HIGH, "one_b": LOW, "two_a": HIGH, "two_b": LOW}, False, "Holds"),
         ({"one_a": HIGH, "one_b": LOW, "two_a": LOW, "two_b": MIDDLE}, False, "Holds in part"),
         ({"one_a": HIGH, "one_b": HIGH}, False, "Does not hold"),
-        ({"one_a": HIGH, "one_b": HIGH}, True, "Holds"),
+        ({"one_a": HIGH, "one_b": HIGH}, True, "Holds where measured"),
         ({"one_a": LOW, "one_b": HIGH}, True, "Does not hold"),
     ],
 )
