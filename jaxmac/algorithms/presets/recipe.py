@@ -11,6 +11,7 @@ from typing import Any
 
 from jaxmac.envs.environment import Environment
 
+MILD_TOURNAMENT = {"sampling": "tournament", "replay_tournament": 8, "tournament_share": 0.25}
 UPDATES_PER_EPISODE = 3 / 8  # twice as many solved no more seeds of Warehouse-D1
 
 
@@ -106,9 +107,7 @@ def overcooked(env: Environment, variant: str) -> dict[str, Any]:
         "max_rows": 80,
         "num_envs": 64,
         "batch_size": 32,
-        "sampling": "tournament",
-        "replay_tournament": 8,
-        "tournament_share": 0.25,
+        **MILD_TOURNAMENT,
         "replay_episodes": 2048,
         "train_freq": 8 * env.horizon,
         "learning_rate_decay": 0.3,
@@ -119,8 +118,13 @@ def overcooked(env: Environment, variant: str) -> dict[str, Any]:
 
 
 def warehouse(env: Environment, variant: str) -> dict[str, Any]:
-    """Longer tasks explore for longer, and those with more to plan ahead learn from longer returns."""
+    """Longer tasks explore for longer, and those with more to plan ahead learn from longer returns.
+
+    D1 has many plans that are almost as good as the best; with a mild tournament for the best episodes, as on
+    Overcooked, 15 of 16 tuning seeds got past them (lambda .9 and .95), with uniform replay 8 of 16.
+    """
     del env
     episodes = {"T": 12_000.0, "T1": 12_000.0, "Q": 24_000.0}.get(variant, 8000.0)
     values: dict[str, Any] = {"learning_rate_episodes": episodes, "epsilon_episodes": episodes / 2}
-    return values | {"D1": {"td_lambda": 0.9}, "Q": {"td_lambda": 0.8, "train_freq": 800}}.get(variant, {})
+    special = {"D1": {"td_lambda": 0.9, **MILD_TOURNAMENT}, "Q": {"td_lambda": 0.8, "train_freq": 800}}
+    return values | special.get(variant, {})
