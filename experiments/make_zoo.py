@@ -2,7 +2,8 @@
 
     python -m experiments.make_zoo runs/experiments/tasks/warehouse_d/avf-qmix ...
 
-A team replaces the one of the same task and algorithm if it is better. The return that is stored is the mean of
+A team replaces the one of the same task and algorithm if it is better; outside of EVERY_ALGORITHM a task keeps its
+best team only. The return that is stored is the mean of
 EPISODES greedy episodes of seed 0, which a test plays again.
 """
 
@@ -23,6 +24,7 @@ from jaxmac.export.loading import load_policy
 from jaxmac.export.zoo import ZOO
 
 EPISODES = 64
+EVERY_ALGORITHM = ("Warehouse-D", "Overcooked-A", "BoxPushing-10")
 
 
 def main() -> None:
@@ -37,36 +39,46 @@ def main() -> None:
 def add(run: Path) -> dict[str, Any]:
     """Export the best member of `run`, keep the better of it and what is there; returns what is there then."""
     result = jaxmac.load(run)
-    config = result.config
     member = int(np.argmax(final_returns(result.metrics["eval_return"])))
-    folder = f"{slug(config['env'])}/{config['algorithm']}"
     draft = ZOO / "draft"
     jaxmac.export_policy(result, member, draft, best=True, overwrite=True)
+    return keep(draft, result.config, result.members[member]["seed"])
+
+
+def keep(draft: Path, config: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Move an exported team into the zoo if it is better than what is there; returns what is there then.
+
+    `config` is the content of config.json of the run that trained it, `seed` that of the member.
+    """
     _leave_out_programs(draft)
-    options = config["env_options"]
+    options, folder = config["env_options"], f"{slug(config['env'])}/{config['algorithm']}"
     entry = {
         "env": config["env"],
         "env_options": options,
         "algorithm": config["algorithm"],
-        "seed": result.members[member]["seed"],
+        "seed": seed,
         "episodes": config["episodes"],
         "return": evaluated(draft, config["env"], options),
         "folder": folder,
-        "command": command(config, result.members[member]["seed"]),
+        "command": command(config, seed),
         "jaxmac": jaxmac.__version__,
     }
     index = read()
-    teams = {team["algorithm"]: team for team in index.get(config["env"], [])}
-    before = teams.get(config["algorithm"])
-    if before is None or entry["return"] > before["return"]:
-        shutil.rmtree(ZOO / folder, ignore_errors=True)
+    teams = index.get(config["env"], [])
+    rivals = teams
+    if config["env"] in EVERY_ALGORITHM:
+        rivals = [team for team in teams if team["algorithm"] == config["algorithm"]]
+    better = next((team for team in rivals if team["return"] >= entry["return"]), None)
+    if better is None:
+        for team in rivals:
+            shutil.rmtree(ZOO / team["folder"])
         (ZOO / folder).parent.mkdir(parents=True, exist_ok=True)
-        draft.rename(ZOO / folder)
-        teams[config["algorithm"]] = entry
-        index[config["env"]] = sorted(teams.values(), key=lambda team: -team["return"])
+        shutil.move(draft, ZOO / folder)
+        kept = [team for team in teams if team not in rivals] + [entry]
+        index[config["env"]] = sorted(kept, key=lambda team: -team["return"])
         (ZOO / "index.json").write_text(json.dumps(dict(sorted(index.items())), indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(draft, ignore_errors=True)
-    return teams[config["algorithm"]]
+    return better or entry
 
 
 def _leave_out_programs(folder: Path) -> None:
@@ -76,7 +88,7 @@ def _leave_out_programs(folder: Path) -> None:
             path.unlink()
     for path in folder.rglob("policy.json"):
         about = json.loads(path.read_text(encoding="utf-8"))
-        del about["jax_export"]
+        about.pop("jax_export", None)
         path.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 

@@ -158,3 +158,15 @@ def decisions_of(networks: Networks, rows: Rows) -> Decisions:
 def action_counts(networks: Networks) -> tuple[int, ...]:
     """Number of (joint) macro-actions of each actor, without padding."""
     return (networks.joint.size,) if networks.joint else tuple(networks.env.num_actions)
+
+
+def with_small_outputs(actors: Any, gain: Array | float) -> Any:
+    """Parameters of actors, with the weights of their outputs times `gain` (Yu et al., 2022, table of gains).
+
+    With outputs of any size a first policy may hold on to one macro-action, and never meet a reward.
+    """
+
+    def scaled(path: tuple[Any, ...], leaf: Array) -> Array:
+        return leaf * gain if "utilities" in jax.tree_util.keystr(path) else leaf
+
+    return jax.tree_util.tree_map_with_path(scaled, actors)

@@ -33,6 +33,7 @@ from jaxmac.algorithms.actors_and_critics import (
     outputs_over,
     rows_of,
     values,
+    with_small_outputs,
 )
 from jaxmac.algorithms.base import Algorithm, Collection, Progress, linear_schedule, network_options
 from jaxmac.algorithms.mac_ppo_config import PPOConfig
@@ -167,7 +168,8 @@ def make(env: Environment, config: PPOConfig, kind: str) -> Algorithm:
 def init(networks: Networks, key: Array, hyper: Hyper) -> PPOState:
     """Draw all parameters."""
     actor_key, critic_key = jax.random.split(key)
-    actors, critics = networks.actors.init(actor_key), networks.critics.init(critic_key)
+    critics = networks.critics.init(critic_key)
+    actors = with_small_outputs(networks.actors.init(actor_key), hyper.actor_gain)
     share = networks.config.share_parameters
     none = jnp.zeros(1 if share else networks.env.num_agents, jnp.float32)
     actor_opt_state, critic_opt_state = (init_optimiser(hyper, x, apart=not share) for x in (actors, critics))

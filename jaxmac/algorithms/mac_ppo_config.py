@@ -29,6 +29,13 @@ class PPOConfig(SharedAgentsConfig, LastActionConfig, OnPolicyConfig):
     learning_rate_episodes: float = setting(
         4000.0, "training episodes of the learning rates' linear schedule", above=0.0, traced=True
     )
+    actor_gain: float = setting(
+        0.01,
+        "factor on the first weights of the actors' outputs: near 0 the first policy is almost uniform",
+        low=0.0,
+        high=1.0,
+        traced=True,
+    )
     epsilon_start: float = setting(
         0.0, "share of uniform choices in the policy when learning starts", low=0.0, high=1.0, traced=True
     )

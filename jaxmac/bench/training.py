@@ -130,6 +130,7 @@ def _cases(quick: bool, algorithms: tuple[str, ...]) -> list[tuple[str, str, int
     cases = [("avf-qmix", size, members) for size in ("tuned", "paper") for members in (1, 8)]
     cases += [(name, "paper", 8) for name in ("avf-qplex", "avf-vdn")]
     cases += [(name, "episodes", 8) for name in ("avf-qmix", "tomacvf-qmix")]
+    cases += [(name, "tuned", 8) for name in ("mac-ippo", "mac-mappo", "mac-iaicc")]
     cases += [(name, "reference", members) for name in BASELINES for members in (1, 8)]
     cases += [(name, "live", 8) for name in ("mac-dec-q", "mac-cen-q")]
     if quick:

@@ -229,3 +229,18 @@ def test_a_state_critic_needs_a_state():
     config = configure("mac-mappo", "tuned", Team(0), PLAIN)
     with pytest.raises(ValueError, match="critic='state': Team has no global state; allowed: history"):
         mac_ppo.make(Team(0), config, "mac-mappo")
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_the_first_policy_is_almost_uniform_with_a_small_gain(share):
+    """Whatever is observed: outputs of `actor_gain=0.01` are a hundredth of those of 1, other weights are equal."""
+    env = envs.make("CaptureTarget-10")
+    outputs = {}
+    for gain in (1.0, 0.01):
+        config = configure("mac-ippo", "tuned", env, {"share_parameters": share, "actor_gain": gain, **SIZES})
+        networks = mac_ppo.make_networks(env, config, "mac-ippo")
+        actors = mac_ppo.init(networks, jax.random.key(3), hyper_of(config)).actors
+        obs = jax.random.normal(jax.random.key(4), (4, 2, env.num_agents, max(env.obs_sizes)))
+        outputs[gain] = mac_ppo.outputs_over(networks.actors, actors, obs)
+    chex.assert_trees_all_close(outputs[0.01], 0.01 * outputs[1.0], atol=1e-6)
+    assert float(jnp.abs(outputs[1.0]).max()) > 0.1

@@ -18,7 +18,11 @@ def test_the_exponent_is_the_slope_over_the_larger_half(power, expected):
 def test_page_and_figure_are_made_of_the_stored_measurements(tmp_path):
     rows = [{"value": v, "seconds": v / 1000, "updates": 4, "bytes_per_member": 10**6 * v} for v in (1, 2, 4)]
     axes = [{"name": "members", "env": "BoxPushing-10", "rows": rows, "exponent": 1.0}]
-    report = {"machine": {"cpu": "a processor", "cores": 2, "device": "cpu"}, "base": {"num_envs": 16}, "axes": axes}
+    report = {
+        "machine": {"cpu": "a processor", "cores": 2, "device": "cpu"},
+        "base": {"num_envs": 16},
+        "axes": axes,
+    }
     for name in ("scaling-cpu.json",):
         (tmp_path / name).write_text(json.dumps(report))
     assert scaling.main(["--draw", "--out", str(tmp_path)]) == 0

@@ -100,11 +100,14 @@ def capture_target(env: Environment, variant: str) -> dict[str, Any]:
 
 
 def overcooked(env: Environment, variant: str) -> dict[str, Any]:
-    """Nobody serves a salad by chance: many episodes, few updates, and a mild tournament for the best of them."""
-    del variant
+    """Nobody serves a salad by chance: many episodes, few updates, and a mild tournament for the best of them.
+
+    Windows of 80 rows, which cost less, are enough on map A. On B one of eight tuning seeds had found the salad with
+    them after 45,000 episodes, with whole episodes five.
+    """
     return {
         "td_lambda": 0.8,
-        "max_rows": 80,
+        "max_rows": 80 if variant == "A" else 0,
         "num_envs": 64,
         "batch_size": 32,
         **MILD_TOURNAMENT,
@@ -126,5 +129,8 @@ def warehouse(env: Environment, variant: str) -> dict[str, Any]:
     del env
     episodes = {"T": 12_000.0, "T1": 12_000.0, "Q": 24_000.0}.get(variant, 8000.0)
     values: dict[str, Any] = {"learning_rate_episodes": episodes, "epsilon_episodes": episodes / 2}
-    special = {"D1": {"td_lambda": 0.9, **MILD_TOURNAMENT}, "Q": {"td_lambda": 0.8, "train_freq": 800}}
+    special: dict[str, dict[str, Any]] = {
+        "D1": {"td_lambda": 0.9, **MILD_TOURNAMENT},
+        "Q": {"td_lambda": 0.8, "train_freq": 800},
+    }
     return values | special.get(variant, {})
