@@ -28,11 +28,6 @@ def paper(env: Environment, mixer_name: str) -> dict[str, Any]:
 
 
 def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
-    """The recipe of all presets `tuned`; docs/algorithms.md says what it adds to the paper.
-
-    QPLEX keeps the GRU on Box Pushing: of 16 tuning seeds on BoxPushing-10 all found the big box with it, 13 with
-    minGRU, whose others never left the values of pushing at a border (experiments/README.md).
-    """
-    values = recipe(env)
-    is_box_pushing = env.name.startswith("BoxPushing")
-    return values | ({"memory": "gru"} if mixer_name == "qplex" and is_box_pushing else {})
+    """The recipe of all presets `tuned`; docs/algorithms.md says what it adds to the paper."""
+    del mixer_name
+    return recipe(env)
