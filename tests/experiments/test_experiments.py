@@ -11,7 +11,7 @@ from jaxmac.algorithms import configure
 from jaxmac.envs import Environment
 
 ARGUMENTS = {"figures": ["tomacvf-6"]}  # those that an experiment cannot do without
-NO_JOBS = {"common", "baselines", "benchmark", "benchmark_report", "make_zoo", "pictures", "random_play"}
+NO_JOBS = {"tuning", "common", "baselines", "benchmark", "benchmark_report", "make_zoo", "pictures", "random_play"}
 NO_JOBS |= {"claims", "papers_claims", "reproduction"}
 NAMES = sorted(path.stem for path in common.RESULTS.parent.glob("*.py") if path.stem not in ("__init__", *NO_JOBS))
 

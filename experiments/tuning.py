@@ -1,0 +1,192 @@
+"""The sweeps that presets `tuned` were chosen from, on the tuning seeds 1000 to 1015.
+
+    python -m experiments.tuning                          # the sweeps that are missing
+    python -m experiments.tuning iaicc_warehouse_d        # this one, anew
+    python -m experiments.tuning --report                 # the table from what is stored
+
+Results: experiments/results/tuning/NAME.json, for each combination of swept values the mean of the last ten
+evaluations of each seed, and the table experiments/results/tuning/summary.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import jaxmac
+from experiments.common import RESULTS, RUNS
+from jaxmac.analysis import final_returns
+
+FOLDER = RESULTS / "tuning"
+FOUR, EIGHT, SIXTEEN = range(1000, 1004), range(1000, 1008), range(1000, 1016)
+
+
+class Sweep(NamedTuple):
+    """Settings that are the same for all members, and those that are swept."""
+
+    algorithm: str
+    env: str
+    episodes: int
+    seeds: range
+    settings: dict[str, Any]
+    sweep: dict[str, list[Any]]
+
+
+# Settings that a preset has by now are given all the same, so that a sweep stays what it was.
+MINGRU: dict[str, Any] = {"memory": "mingru"}
+ACTOR_CRITIC = {
+    **{"memory": "mingru", "layer_norm": True, "gamma": 0.98, "reward_scale": 0.1, "close_on_terminal": True},
+    **{"epsilon_end": 0.02, "epsilon_episodes": 3000.0, "target_episodes": 32, "num_envs": 8, "eval_every": 200},
+}
+RATES = {
+    "actor_learning_rate": [3e-4, 1e-3, 3e-3],
+    "critic_learning_rate": [1e-3, 3e-3],
+    "entropy_weight": [0.0, 0.05],
+}
+CAPTURE = {
+    **{"share_parameters": True, "num_envs": 128, "actor_gain": 1.0, "eval_every": 1000, "eval_episodes": 256},
+    **{"entropy_weight_end": 0.001, "entropy_episodes": 10_000.0},
+}
+CAPTURE_RATES = {"actor_learning_rate": [5e-4, 2e-3], "entropy_weight": [0.005, 0.02], "gae_lambda": [0.95, 1.0]}
+UNIFORM = {"sampling": "uniform"}
+TOURNAMENT = {"sampling": "tournament", "replay_tournament": 8, "tournament_share": 0.25}
+D1 = {
+    "td_lambda": [0.9, 0.95, 1.0],
+    "epsilon_episodes": [4000.0, 6500.0],
+    "epsilon_end": [0.05, 0.15],
+}
+QPLEX = {"learning_rate": [1e-3, 5e-4], "td_lambda": [0.7, 0.5, 0.9], "polyak": [0.99, 0.997]}
+
+SWEEPS = {
+    **{
+        f"{kind.removeprefix('mac-')}_warehouse_d": Sweep(
+            kind, "Warehouse-D", 8000, FOUR, ACTOR_CRITIC | {"n_step": 20}, RATES
+        )
+        for kind in ("mac-iaicc", "mac-iac", "mac-niacc", "mac-cac")
+    },
+    "iaicc_warehouse_d_5_rows": Sweep("mac-iaicc", "Warehouse-D", 8000, FOUR, ACTOR_CRITIC | {"n_step": 5}, RATES),
+    "mappo_warehouse_d": Sweep(
+        "mac-mappo",
+        "Warehouse-D",
+        8000,
+        EIGHT,
+        {"actor_gain": 1.0},
+        {"actor_learning_rate": [3e-4, 5e-4, 1e-3], "entropy_weight": [0.01, 0.02, 0.05]},
+    ),
+    "ippo_capture_target_10": Sweep("mac-ippo", "CaptureTarget-10", 60_000, FOUR, CAPTURE, CAPTURE_RATES),
+    "mappo_capture_target_10": Sweep("mac-mappo", "CaptureTarget-10", 60_000, FOUR, CAPTURE, CAPTURE_RATES),
+    "warehouse_d1_uniform": Sweep("avf-qmix", "Warehouse-D1", 8000, EIGHT, UNIFORM, D1),
+    "warehouse_d1_tournament": Sweep(
+        "avf-qmix",
+        "Warehouse-D1",
+        8000,
+        EIGHT,
+        TOURNAMENT,
+        {"td_lambda": [0.9, 0.95], "epsilon_episodes": [4000.0, 6500.0]},
+    ),
+    "qplex_box_pushing_10": Sweep("avf-qplex", "BoxPushing-10", 5000, EIGHT, MINGRU, QPLEX),
+    "qplex_box_pushing_10_gru": Sweep("avf-qplex", "BoxPushing-10", 5000, SIXTEEN, {"memory": "gru"}, {}),
+    "qplex_box_pushing_10_no_double_q": Sweep(
+        "avf-qplex", "BoxPushing-10", 5000, SIXTEEN, MINGRU | {"double_q": False}, {}
+    ),
+    "qplex_box_pushing_10_normalised": Sweep(
+        "avf-qplex", "BoxPushing-10", 5000, SIXTEEN, MINGRU | {"normalise_state": True}, {"td_lambda": [0.7, 0.3]}
+    ),
+    "box_pushing_14_memory": Sweep("avf-qmix", "BoxPushing-14", 5000, SIXTEEN, {}, {"memory": ["mingru", "gru"]}),
+    "overcooked_b_whole_episodes": Sweep(
+        "avf-qmix", "Overcooked-B", 45_000, EIGHT, {"max_rows": 0}, {"td_lambda": [0.8, 0.9]}
+    ),
+    "overcooked_b_half_tournament": Sweep(
+        "avf-qmix",
+        "Overcooked-B",
+        45_000,
+        EIGHT,
+        {"max_rows": 80, "tournament_share": 0.5},
+        {"epsilon_episodes": [20_000.0, 12_000.0]},
+    ),
+}
+
+
+def main() -> None:
+    """Run the sweeps asked for and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[[], *SWEEPS], default=[], help="sweeps to run anew")
+    parser.add_argument("--report", action="store_true", help="train nothing")
+    parser.add_argument("--devices", type=int, default=os.cpu_count() or 1, help="virtual CPU devices")
+    given = parser.parse_args()
+    jaxmac.use_cpu_devices(given.devices)
+    missing = [name for name in SWEEPS if not path_of(name).exists()]
+    for name in () if given.report else given.names or missing:
+        store(name, trained(name))
+    (FOLDER / "summary.md").write_text(table())
+
+
+def path_of(name: str) -> Path:
+    """The file of a sweep."""
+    return FOLDER / f"{name}.json"
+
+
+def trained(name: str) -> jaxmac.Result:
+    """Train a sweep."""
+    one = SWEEPS[name]
+    return jaxmac.train(
+        one.algorithm,
+        one.env,
+        seeds=list(one.seeds),
+        episodes=one.episodes,
+        sweep=one.sweep or None,
+        out=RUNS / "tuning" / name,
+        overwrite=True,
+        checkpoint_replay=False,
+        **one.settings,
+    )
+
+
+def store(name: str, result: jaxmac.Result) -> None:
+    """Write what is kept of a sweep: settings, seeds, and the final return of each member."""
+    seeds, finals = len(result.config["seeds"]), final_returns(result.metrics["eval_return"])
+    rows = []
+    for first in range(0, len(finals), seeds):
+        swept = {key: value for key, value in result.members[first].items() if key != "seed"}
+        rows.append({"swept": swept, "final": [round(float(x), 3) for x in finals[first : first + seeds]]})
+    names = ("algorithm", "env", "seeds", "episodes", "preset", "settings", "backend")
+    content = {key: result.config[key] for key in names} | {"jaxmac": jaxmac.__version__, "rows": rows}
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path_of(name).write_text(json.dumps(content, indent=1) + "\n")
+
+
+def table() -> str:
+    """All stored sweeps as a page."""
+    lines = ["# Tuning", "", "Command: `python -m experiments.tuning`", ""]
+    lines += ["Mean over the tuning seeds of the last ten greedy evaluations, and the worst seed.", ""]
+    for name in SWEEPS:
+        if not path_of(name).exists():
+            continue
+        content = json.loads(path_of(name).read_text())
+        seeds = f"seeds {content['seeds'][0]} to {content['seeds'][-1]}"
+        lines += [f"## {name}", "", f"{content['algorithm']} on {content['env']}, {seeds}, ", ""]
+        lines[-2] += f"{content['episodes']:,} episodes; {_words(SWEEPS[name].settings) or 'preset tuned'}."
+        lines += ["| swept | mean | worst | each seed |", "|---|---|---|---|"]
+        for row in sorted(content["rows"], key=lambda row: -np.mean(row["final"])):
+            final = np.array(row["final"])
+            digits = 2 if abs(final).max() <= 1 else 1
+            each = ", ".join(f"{x:.{digits}f}" for x in final)
+            what = _words(row["swept"]) or "nothing"
+            lines.append(f"| {what} | {final.mean():.{digits}f} | {final.min():.{digits}f} | {each} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _words(values: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in values.items()
+    )
+
+
+if __name__ == "__main__":
+    main()
