@@ -1,0 +1,124 @@
+"""This version against an older one on the same machine, case by case, in turn: old, new, old, new, ...
+
+    git worktree add OLD COMMIT                      # the older version
+    python -m benchmarks.paired OLD                  # some twenty minutes on two idle cores
+    python -m benchmarks.paired OLD --case episodes --pairs 5
+
+Both get the same batches: sizes, members and updates per step are given. Networks are those of each version's
+`tuned`, so the new one has what the recipe adds (minGRU, layer normalisation, lambda-returns), and where it says so
+a GRU as the old one has. Each measurement is a process of its own, with all cores; the ratio is new over old, taken
+pair by pair. Writes benchmarks/results/paired.{json,md}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxmac.bench.machine import machine
+from jaxmac.runs.directory import versions
+
+OUT = Path(__file__).parent / "results" / "paired.json"
+PROBE = Path(__file__).parent / "probe.py"
+
+
+class Case(NamedTuple):
+    """What is measured: updates per second of a program, or seconds of an evaluation."""
+
+    algorithm: str
+    env: str
+    members: int
+    settings: dict[str, Any]  # of both versions
+    new: dict[str, Any] = {}  # of the new version alone
+    iterations: int = 0  # before an evaluation is timed; 0: updates are timed
+    goal: float = 0.0  # the ratio that was aimed at
+
+
+WINDOWS = {"trajectory": 25, "trajectory_unit": "steps", "batch_size": 32, "max_rows": 12, "hidden_size": 32}
+WINDOWS |= {"train_freq": 100}
+PAPER = {"trajectory": 25, "trajectory_unit": "rows", "max_rows": 25, "hidden_size": 64, "batch_size": 64}
+PAPER |= {"train_freq": 100}
+EPISODES = {"batch_size": 16, "trajectory_unit": "episode", "max_rows": 0, "hidden_size": 32, "train_freq": 400}
+MINGRU, GRU = {"memory": "mingru"}, {"memory": "gru"}
+CASES = {
+    "windows": Case("avf-qmix", "BoxPushing-10", 8, WINDOWS, MINGRU, goal=2.2),
+    "windows, GRU": Case("avf-qmix", "BoxPushing-10", 8, WINDOWS, GRU),
+    "papers' size": Case("avf-qmix", "BoxPushing-10", 8, PAPER, MINGRU, goal=2.0),
+    "episodes": Case("avf-qmix", "Warehouse-D", 8, EPISODES, MINGRU, goal=2.5),
+    "episodes, ToMacVF": Case("tomacvf-qmix", "Warehouse-D", 8, EPISODES, MINGRU, goal=2.0),
+    "evaluation": Case("avf-qmix", "BoxPushing-10", 1, WINDOWS, MINGRU, iterations=250, goal=5.0),
+}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure the cases asked for, and write all that are stored as a table; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("old", type=Path, help="folder of the older version")
+    parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES), help="cases (default: all)")
+    parser.add_argument("--pairs", type=int, default=3, help="measurements of each version (default: 3)")
+    parser.add_argument("--out", type=Path, default=OUT, help="JSON file to write (default: %(default)s)")
+    given = parser.parse_args(words)
+    if not (given.old / "jaxmac").is_dir():
+        print(f"{given.old} has no folder jaxmac: give a checkout of the older version", file=sys.stderr)
+        return 2
+    report = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {}
+    for name in given.case:
+        report[name] = measured(CASES[name], given.old, given.pairs) | {"machine": machine(), **versions()}
+        given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        print(line(name, report[name]), flush=True)
+    given.out.with_suffix(".md").write_text(table(report), encoding="utf-8")
+    return 0
+
+
+def measured(case: Case, old: Path, pairs: int) -> dict[str, Any]:
+    """Rates (per second) of the old and the new version in turn, and the median of their ratios."""
+    here, rates = Path(__file__).parents[1], []
+    for _ in range(pairs):
+        rates.append((probe(case, case.settings, old), probe(case, case.settings | case.new, here)))
+    ratios = [new / before for before, new in rates]
+    about = {"goal": case.goal, "unit": "evaluations/s" if case.iterations else "updates/s"}
+    return about | {"rates": rates, "ratio": statistics.median(ratios), "ratios": ratios}
+
+
+def probe(case: Case, settings: dict[str, Any], folder: Path) -> float:
+    """The rate of one version, measured in a process of its own in its folder."""
+    words = [case.algorithm, case.env, str(case.members), json.dumps(settings), str(case.iterations)]
+    command = [sys.executable, "-c", PROBE.read_text(encoding="utf-8"), *words]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise RuntimeError(f"{folder}: {run.stderr.strip().splitlines()[-1]}")
+    return float(run.stdout.split()[-1])
+
+
+def line(name: str, found: dict[str, Any]) -> str:
+    """A row of the table."""
+    old, new = (statistics.median(pair[side] for pair in found["rates"]) for side in (0, 1))
+    goal = f"{found['goal']:g}" if found["goal"] else ""
+    spread = f"{min(found['ratios']):.2f} to {max(found['ratios']):.2f}"
+    return f"| {name} | {old:,.3g} | {new:,.3g} | {found['ratio']:.2f} ({spread}) | {goal} |"
+
+
+def table(report: dict[str, Any]) -> str:
+    """All stored cases as a page."""
+    about = next(iter(report.values()))["machine"]
+    lines = [
+        "# Against version 0.1.0",
+        "",
+        "Command: `python -m benchmarks.paired OLD`. Updates per second, summed over eight members (evaluation: "
+        "evaluations of 32 episodes per second of one member that solves the task). Medians, and the median of the "
+        f"ratios taken pair by pair with their range. Machine: {about['cpu']}, {about['cores']} cores.",
+        "",
+        "| case | old | new | new / old | goal |",
+        "|---|---|---|---|---|",
+    ]
+    return "\n".join([*lines, *(line(name, found) for name, found in report.items())]) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
