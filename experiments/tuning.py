@@ -25,7 +25,7 @@ from jaxmac.analysis import final_returns
 
 FOLDER = RESULTS / "tuning"
 FOUR, EIGHT, SIXTEEN = range(1000, 1004), range(1000, 1008), range(1000, 1016)
-FRESH = (*range(200, 208), *range(300, 310))  # of the results; on Overcooked-B and C they were looked at
+FRESH = (*range(200, 208), *range(300, 310))  # of the results, looked at in comparisons that say so
 
 
 class Sweep(NamedTuple):
@@ -99,6 +99,12 @@ SWEEPS = {
     "qplex_box_pushing_10_normalised": Sweep(
         "avf-qplex", "BoxPushing-10", 5000, SIXTEEN, MINGRU | {"normalise_state": True}, {"td_lambda": [0.7, 0.3]}
     ),
+    **{
+        f"{mixer}_box_pushing_10_gru_fresh": Sweep(
+            f"avf-{mixer}", "BoxPushing-10", 5000, FRESH, {"memory": "gru"}, {}
+        )
+        for mixer in ("qmix", "qplex")
+    },
     "box_pushing_14_memory": Sweep("avf-qmix", "BoxPushing-14", 5000, SIXTEEN, {}, {"memory": ["mingru", "gru"]}),
     **{
         f"overcooked_{which}_windows": Sweep(
