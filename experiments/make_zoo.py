@@ -109,6 +109,7 @@ def command(config: dict[str, Any], seed: int) -> str:
     """The command that trains this member with its preset."""
     options = "".join(f" --env-options.{name.replace('_', '-')} {x}" for name, x in config["env_options"].items())
     names = f"--env {config['env']}{options} --algorithm {config['algorithm']} --preset {config['preset']}"
+    names += "".join(f" --{name.replace('_', '-')} {x}" for name, x in config["hyperparameters"].items())
     return f"jaxmac train {names} --seeds {seed}, --episodes {config['episodes']}"
 
 

@@ -2,14 +2,17 @@
 
     python -m experiments.pictures
 
-Writes docs/ENVIRONMENT.gif (the scripted plan where there is one, else random macro-actions) and the table in
-docs/environments/README.md.
+Writes docs/ENVIRONMENT.gif, the table in docs/environments/README.md, and in README.md what the animations show: the
+best team of the zoo; where there is none the scripted plan, or random macro-actions.
 """
 
+import textwrap
 from pathlib import Path
 
 from experiments.common import slug
 from jaxmac import animate, envs, random_policy, scripted_policy
+from jaxmac.export.zoo import policy_by_name, policy_title, zoo_index
+from jaxmac.record.policy import Policy
 
 DOCS = Path(__file__).parent.parent / "docs"
 SHOWN = (
@@ -17,7 +20,24 @@ SHOWN = (
     *("CaptureTarget-10", "Overcooked-A", "Overcooked-B", "Overcooked-C"),
 )
 LARGEST = 500_000  # bytes of one animation
-BEGIN, END = "<!-- table -->", "<!-- /table -->"
+TABLE, CAPTION = "table", "animations"  # <!-- table --> ... <!-- /table --> in a page
+
+
+def replaced(page: Path, mark: str, content: str) -> None:
+    """Write `content` between two marks of a page."""
+    before, rest = page.read_text().split(f"<!-- {mark} -->")
+    after = rest.split(f"<!-- /{mark} -->")[1]
+    page.write_text(f"{before}<!-- {mark} -->\n\n{content}\n\n<!-- /{mark} -->{after}")
+
+
+def shown_policy(env_id: str) -> tuple[Policy, str]:
+    """The policy that an animation shows, and what it is in words."""
+    env = envs.make(env_id)
+    if env_id in zoo_index():
+        return policy_by_name("zoo", env), policy_title("zoo", env)
+    if env.script() is None:
+        return random_policy(), "random macro-actions"
+    return scripted_policy(env), "the best known plan, not learned"
 
 
 def table() -> str:
@@ -38,17 +58,20 @@ def table() -> str:
 
 def main() -> None:
     """Write the animations and the table."""
-    page = DOCS / "environments" / "README.md"
-    before, rest = page.read_text().split(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.split(END)[1]}")
+    replaced(DOCS / "environments" / "README.md", TABLE, table())
+    captions = []
     for env_id in SHOWN:
-        env = envs.make(env_id)
-        policy = random_policy() if env.script() is None else scripted_policy(env)
-        path = animate(env, policy, path=DOCS / f"{slug(env_id)}.gif")
+        policy, words = shown_policy(env_id)
+        captions.append(f"{env_id}: {words}")
+        path = animate(envs.make(env_id), policy, path=DOCS / f"{slug(env_id)}.gif")
         size = path.stat().st_size
         print(f"{path.name}: {size:,} bytes")
         if size > LARGEST:
             raise SystemExit(f"{path} has {size:,} bytes, more than {LARGEST:,}")
+    said = (
+        f"*Learned teams of the [zoo](experiments/zoo/README.md), unless it says otherwise. {'; '.join(captions)}.*"
+    )
+    replaced(DOCS.parent / "README.md", CAPTION, textwrap.fill(said, 120))
 
 
 if __name__ == "__main__":

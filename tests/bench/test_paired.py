@@ -1,0 +1,37 @@
+"""benchmarks/paired.py: medians of ratios pair by pair, the page, and a folder that holds no version."""
+
+import json
+
+import pytest
+
+from benchmarks import paired
+
+
+@pytest.fixture
+def rates(monkeypatch):
+    """Rates of old and new, in turn: pairs whose ratios are 2, 3 and 1, while the ratio of the medians is 2.5."""
+    given = iter([(10.0, 20.0), (10.0, 30.0), (25.0, 25.0)])
+    turns = (rate for pair in given for rate in pair)
+    asked = []
+
+    def probe(case, settings, folder):
+        asked.append((settings.get("memory"), folder.name))
+        return next(turns)
+
+    monkeypatch.setattr(paired, "probe", probe)
+    return asked
+
+
+def test_the_ratio_is_the_median_of_pairs_in_turn(rates, tmp_path):
+    (tmp_path / "old" / "jaxmac").mkdir(parents=True)
+    out = tmp_path / "paired.json"
+    assert paired.main([str(tmp_path / "old"), "--case", "windows", "--out", str(out)]) == 0
+    assert json.loads(out.read_text())["windows"]["ratio"] == 2.0
+    assert [name for name, _ in rates] == [None, "mingru"] * 3
+    assert rates[0][1] == "old" != rates[1][1]
+    assert "| windows | 10 | 25 | 2.00 (1.00 to 3.00) | 2.2 |" in (tmp_path / "paired.md").read_text()
+
+
+def test_a_folder_without_jaxmac_is_refused(tmp_path, capsys):
+    assert paired.main([str(tmp_path)]) == 2
+    assert "has no folder jaxmac" in capsys.readouterr().err
