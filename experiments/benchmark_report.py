@@ -40,7 +40,7 @@ ACROSS = """## Across tasks
 Returns are normalised: 0 is random play, 1 the best return known. Interquartile mean, optimality gap, performance
 profiles and the probability of improvement are those of Agarwal et al., "Deep Reinforcement Learning at the Edge of
 the Statistical Precipice" (2021), with 95 % intervals by a bootstrap stratified by task. They are over the tasks
-for which every algorithm of the table has a result: {tasks}.
+for which every algorithm of the table has a result: {tasks}. {absent}
 """
 
 
@@ -144,14 +144,14 @@ def _task(found: Results, env: str) -> str:
 
 def _across(found: Results) -> list[str]:
     """The statistics over the tasks that all algorithms share; nothing where they share none."""
-    algorithms = list(dict.fromkeys(name for cells in found.cells.values() for name in cells))
+    algorithms, absent = _compared(found)
     common = [env for env, cells in found.cells.items() if set(algorithms) <= set(cells)]
     if not common or len(algorithms) < 2:
         return []
     scores = {name: [_normalised(found, env, name) for env in common] for name in algorithms}
     profile_figure(scores, algorithms, unit="normalised return").savefig(FOLDER / "profiles.png", dpi=150)
     lines = [
-        ACROSS.format(tasks=", ".join(common)),
+        ACROSS.format(tasks=", ".join(common), absent=absent).replace(". \n", ".\n"),
         f"| algorithm | interquartile mean | optimality gap | probability of improvement over {OVER} |",
         "|---|---|---|---|",
     ]
@@ -161,6 +161,15 @@ def _across(found: Results) -> list[str]:
         lines.append(f"| {name} | {_words(middle[name])} | {_words(gap)} | {_improvement(scores, name)} |")
     picture = "![Performance profiles](../experiments/results/benchmark/profiles.png)"
     return ["\n".join(lines) + "\n", picture + "\n"]
+
+
+def _compared(found: Results) -> tuple[list[str], str]:
+    """The algorithms with results on at least half of the tasks, and a sentence about the others."""
+    algorithms = list(dict.fromkeys(name for cells in found.cells.values() for name in cells))
+    tasks = {name: sum(name in cells for cells in found.cells.values()) for name in algorithms}
+    few = [name for name in algorithms if 2 * tasks[name] < len(found.cells)]
+    words = f"Results on less than half of the tasks, and so not in it: {', '.join(few)}." if few else ""
+    return [name for name in algorithms if name not in few], words
 
 
 def _normalised(found: Results, env: str, algorithm: str) -> np.ndarray:

@@ -2,7 +2,7 @@
 
     python -m experiments.pictures
 
-Writes docs/ENVIRONMENT.gif, the table in docs/environments/README.md, and in README.md what the animations show: the
+Writes docs/ENVIRONMENT.gif, the table in docs/environments/README.md, and in README.md what they show: the
 best team of the zoo; where there is none the scripted plan, or random macro-actions.
 """
 

@@ -81,3 +81,13 @@ def test_a_curve_is_thinned_by_means_that_do_not_reach_across_the_start_of_learn
     assert rows[-1] == [9.0, 18.0, 19.0]
     assert thinned(episodes, returns, most=5)[0] == [0.0, 0.0, 1.0], "nobody had learned anything yet"
     assert len(thinned(episodes, returns, most=50)) == 10
+
+
+def test_an_algorithm_with_results_on_few_tasks_does_not_narrow_the_comparison():
+    cells = {task: {"avf-qmix": {}, "mac-ippo": {}} for task in ("a", "b", "c")}
+    cells["c"]["mac-cen-q"] = {}
+    kept, absent = benchmark_report._compared(benchmark_report.Results(cells, {}, [], []))
+    assert kept == ["avf-qmix", "mac-ippo"]
+    assert absent == "Results on less than half of the tasks, and so not in it: mac-cen-q."
+    cells["b"]["mac-cen-q"] = {}
+    assert benchmark_report._compared(benchmark_report.Results(cells, {}, [], []))[0][-1] == "mac-cen-q"
