@@ -52,7 +52,7 @@ CASES = {
     "papers' size": Case("avf-qmix", "BoxPushing-10", 8, PAPER, MINGRU, goal=2.0),
     "episodes": Case("avf-qmix", "Warehouse-D", 8, EPISODES, MINGRU, goal=2.5),
     "episodes, ToMacVF": Case("tomacvf-qmix", "Warehouse-D", 8, EPISODES, MINGRU, goal=2.0),
-    "evaluation": Case("avf-qmix", "BoxPushing-10", 1, WINDOWS, MINGRU, iterations=250, goal=5.0),
+    "evaluation": Case("avf-qmix", "BoxPushing-10", 8, WINDOWS, MINGRU, iterations=250, goal=5.0),
 }
 
 
@@ -111,8 +111,8 @@ def table(report: dict[str, Any]) -> str:
         "# Against version 0.1.0",
         "",
         "Command: `python -m benchmarks.paired OLD`. Updates per second, summed over eight members (evaluation: "
-        "evaluations of 32 episodes per second of one member that solves the task). Medians, and the median of the "
-        f"ratios taken pair by pair with their range. Machine: {about['cpu']}, {about['cores']} cores.",
+        "times a second that members that solve the task are evaluated over 32 episodes each). Medians, and the "
+        f"median of the ratios taken pair by pair with their range. Machine: {about['cpu']}, {about['cores']} cores.",
         "",
         "| case | old | new | new / old | goal |",
         "|---|---|---|---|---|",
