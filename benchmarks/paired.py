@@ -111,8 +111,9 @@ def table(report: dict[str, Any]) -> str:
         "# Against version 0.1.0",
         "",
         "Command: `python -m benchmarks.paired OLD`. Updates per second, summed over eight members (evaluation: "
-        "times a second that members that solve the task are evaluated over 32 episodes each). Medians, and the "
-        f"median of the ratios taken pair by pair with their range. Machine: {about['cpu']}, {about['cores']} cores.",
+        "times a second that members that solve the task are evaluated over 32 episodes each). Medians, and "
+        "the median of the ratios, taken pair by pair, with their range. "
+        f"Machine: {about['cpu']}, {about['cores']} cores.",
         "",
         "| case | old | new | new / old | goal |",
         "|---|---|---|---|---|",
