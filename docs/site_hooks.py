@@ -99,6 +99,6 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return link[0]  # a page, or a mistake that the build reports
         if files.get_file_from_path(f"{path}/README.md"):
             return f"[{text}]({target.rstrip('/')}/README.md{fragment or ''})"
-        return f"[{text}]({config.repo_url}/blob/{BRANCH}/{path})" if config.repo_url else text
+        return f"[{text}]({config.repo_url}/blob/{BRANCH}/{path}{fragment or ''})" if config.repo_url else text
 
     return "".join(part if FENCED.match(part) else LINK.sub(mended, part) for part in FENCED.split(markdown))

@@ -184,11 +184,11 @@ def _find(env_id: Any) -> EnvironmentSpec:
         why = f"{_SIZES[sized[1]]}, not {sized[2]}"
         raise ValueError(f"unknown environment {env_id!r}: {why}; `jaxmac list --envs` shows ids")
     near = _nearest(str(env_id), list_ids())
-    where = "`jaxmac list --envs` and envs.list_ids() list all, those of plugins with --plugin MODULE"
+    where = "`jaxmac list --envs` shows all, and with --plugin MODULE those of a plugin"
     raise ValueError(f"unknown environment {env_id!r}{near}; {where}")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     by_lower_case = {k.lower(): k for k in known}
     close = [by_lower_case[k] for k in difflib.get_close_matches(name.lower(), by_lower_case, n=3, cutoff=0.5)]
-    return f", did you mean {' or '.join(close)}?" if close else ""
+    return f" (did you mean {' or '.join(close)}?)" if close else ""

@@ -33,6 +33,8 @@ def command_convert(arguments: Sequence[str]) -> int:
     if len(outs) > 1:
         raise ValueError("--out is given twice; give it once")
     path = _writable(outs[0]) if outs else None
+    if not words:
+        raise ValueError("jaxmac convert macromarl needs flags, such as --alg=MacDecQ --env_id=OSD-D-v7 (--help)")
     from jaxmac.cli.macromarl import from_macromarl
 
     settings, notes = from_macromarl(words)

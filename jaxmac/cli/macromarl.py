@@ -30,7 +30,7 @@ ENVIRONMENTS = {
     "Overcooked-v1": ("Overcooked", "-primitive"),
 }
 WITHOUT_EQUIVALENT = {  # flag -> why it is left out
-    "lstm": "the recurrent layer is a GRU here, or one of your own (CONTRIBUTING.md, a new memory)",
+    "lstm": "the recurrent layer is a GRU here, or one of your own (docs/extending.md, a new memory)",
     "rnn_layer_num": "networks have one recurrent layer here",
     "optim": "the optimiser is Adam here",
     "huber_l": "the loss is the mean squared error here",
@@ -61,6 +61,11 @@ WITHOUT_EQUIVALENT = {  # flag -> why it is left out
     "save_ckpt": "checkpoints are always written here",
     "device": "JAX chooses the device; --devices and JAX_PLATFORMS change it",
 }
+LOWEST = {  # flag -> the lowest value that makes sense, where another setting's name would be a riddle or hide it
+    **dict.fromkeys(("total_epi", "n_env", "train_freq", "eval_freq", "eval_num_epi", "batch_size"), 1),
+    **dict.fromkeys(("replay_buffer_size", "trace_len", "target_update_freq", "c_target_update_freq"), 1),
+    **dict.fromkeys(("seed", "n_step_TD"), 0),
+}
 
 
 class Converted(NamedTuple):
@@ -81,6 +86,7 @@ def from_macromarl(words: Sequence[str]) -> Converted:
     """
     program, words = program_and_words(words)
     flags, notes = Flags(program, words), list[str]()
+    _check_lowest(flags)
     algorithm, part_of_name = ALGORITHMS[flags["alg"]][1:]
     env_id, options = _environment(flags, notes)
     try:
@@ -91,7 +97,10 @@ def from_macromarl(words: Sequence[str]) -> Converted:
         notes.append(f"{flags.spelled('n_agent')}: {env_id} has {env.num_agents} agents, as in MacroMARL")
     translate = _value_based if program == VALUE_BASED else _policy_gradient
     values = translate(flags, notes, env, algorithm) | part_of_name
-    configure(algorithm, "reference", env, values)
+    try:
+        configure(algorithm, "reference", env, values)
+    except ValueError as error:
+        raise ValueError(f"{error} (a setting of jaxmac that these flags become)") from None
     settings = {"algorithm": algorithm, "env": env_id, "env_options": options, "preset": "reference"}
     settings |= _run(flags, notes) | values
     unread = [
@@ -100,16 +109,23 @@ def from_macromarl(words: Sequence[str]) -> Converted:
     return Converted(settings, notes + unread)
 
 
+def _check_lowest(flags: Flags) -> None:
+    """Raise ValueError for a number that was given and is too low; this reads no flag."""
+    for name, lowest in LOWEST.items():
+        if (value := flags.given.get(name)) is not None and value < lowest:
+            raise ValueError(f"{flags.spelled(name)} is out of range; allowed: >= {lowest}")
+
+
 def _run(flags: Flags, notes: list[str]) -> dict[str, Any]:
     """Seeds, episodes and the run directory."""
     run_id = str(flags["run_id"])
-    if not run_id.isdigit():
+    if not run_id.isdecimal():
         if run_id and not run_id.startswith("$"):
-            raise ValueError(f"--run_id is {run_id!r}, but must be an integer")
+            raise ValueError(f"--run_id is {run_id!r}, but must be an integer of at least 0")
         notes.append(
             f"--run_id={run_id}: a loop over runs is one run with several seeds here; --seeds 20 trains 20"
         )
-    seed = flags["seed"] or (int(run_id) if run_id.isdigit() else 0)
+    seed = flags["seed"] or (int(run_id) if run_id.isdecimal() else 0)
     values = {"seeds": [seed], "episodes": flags["total_epi"]}
     return values | ({"out": f"runs/{flags['save_dir']}"} if flags.given.get("save_dir") else {})
 
@@ -157,11 +173,11 @@ def _value_based(flags: Flags, notes: list[str], env: Environment, algorithm: st
     values |= {"target_steps": flags["target_update_freq"] * flags["n_env"]}
     values |= _exploration(flags, notes, env) | {"recurrent_exploration": flags["h_explore"]}
     values |= {"grad_clip": flags["g_clip_max_norm"] if flags["g_clip_norm"] else 0.0}
-    two = "ddrqn" in algorithm
-    layer, decode = _two_widths(flags, "dec_mlp_layer_size" if two else "mlp_layer_size")
+    two_networks = "ddrqn" in algorithm
+    layer, decode = _two_widths(flags, "dec_mlp_layer_size" if two_networks else "mlp_layer_size")
     values |= {"layer_size": layer, "decode_size": decode}
-    values |= {"hidden_size": flags["dec_rnn_h_size" if two else "rnn_h_size"]}
-    if two:
+    values |= {"hidden_size": flags["dec_rnn_h_size" if two_networks else "rnn_h_size"]}
+    if two_networks:
         values |= {"centralised_hidden_size": flags["cen_rnn_h_size"]}
         if flags["cen_mlp_layer_size"] != [layer, decode]:
             spelled = flags.spelled("cen_mlp_layer_size")

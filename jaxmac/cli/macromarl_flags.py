@@ -76,14 +76,20 @@ class Flags:
         self.defaults = DEFAULTS[program]
         known, unknown = _parser(self.defaults).parse_known_args(list(words))
         if unknown:
-            flags = ["--" + name for name in self.defaults]
-            raise ValueError(f"{program} has no {unknown[0]}; {nearest(unknown[0].partition('=')[0], flags)}")
+            raise ValueError(self._unknown(program, unknown[0]))
         self.given: dict[str, Any] = vars(known)
         self._read: set[str] = set()
         for name, value in self.given.items():
             if isinstance(value, str) and "--" in value:
                 start, _, rest = value.partition("--")
                 raise ValueError(f"--{name} is {value!r}: put a space between {start!r} and --{rest}")
+
+    def _unknown(self, program: str, word: str) -> str:
+        """The message about a word that the program does not read."""
+        if not word.startswith("--"):
+            return f"{program}: {word!r} belongs to no flag; flags begin with --, and their values come next"
+        near = nearest(word.partition("=")[0], ["--" + name for name in self.defaults])
+        return f"{program} has no {word}; {near}"
 
     def __getitem__(self, name: str) -> Any:
         self._read.add(name)

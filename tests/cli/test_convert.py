@@ -211,12 +211,20 @@ def test_only_its_own_files_are_replaced(tmp_path, monkeypatch, capsys):
         ("pg_based_main.py --alg=MacDecQ", "belongs to value_based_main.py"),
         ("main.py --alg=MacDecQ", "value_based_main.py"),
         ("--l_rate=fast", "--l_rate: invalid float value"),
-        ("--l_rate=7", "learning_rate=7.0 is out of range"),
+        ("--l_rate=7", "learning_rate=7.0 is out of range; allowed: > 0 and <= 1 (a setting of jaxmac that these"),
         ("--env_id=BP-MA-v0 --grid_dim 6 8", "grids are square"),
         ("--env_id=Overcooked-MA-v1 --grid_dim 6 6", "size is 6"),
         ("--mlp_layer_size 32", "two numbers"),
+        ("--sample_epi 1", "value_based_main.py: '1' belongs to no flag"),
+        ("--total_epi=0", "--total_epi=0 is out of range; allowed: >= 1"),
+        ("--seed=-1", "--seed=-1 is out of range; allowed: >= 0"),
+        ("--n_env=0", "--n_env=0 is out of range"),
+        ("--replay_buffer_size=-5 --sample_epi", "--replay_buffer_size=-5 is out of range"),
+        ("--alg=MacIAC --c_target_update_freq=-4", "--c_target_update_freq=-4 is out of range"),
+        ("", "needs flags, such as --alg=MacDecQ"),
         ("--alg=MacIAISC --c_mlp_layer_size 32 64", "twice the same"),
         ("--run_id=first", "must be an integer"),
+        ("--run_id=\u00b2", "must be an integer"),  # a digit that int() does not read
     ],
 )
 def test_what_is_refused(line, says, capsys):

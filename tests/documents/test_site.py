@@ -66,6 +66,7 @@ def hooks():
         ("[a](../../envs)", "[a](https://host/name/blob/main/envs)", "a"),
         ("[`b`](../../jaxmac/mixers/qmix.py)", "[`b`](https://host/name/blob/main/jaxmac/mixers/qmix.py)", "`b`"),
         ("[a](../specifications)", "[a](../specifications/README.md)", "[a](../specifications/README.md)"),
+        ("[a](../../setup.py#L3)", "[a](https://host/name/blob/main/setup.py#L3)", "a"),
         ("[a](missing.md)", "[a](missing.md)", "[a](missing.md)"),
         ("[a](https://elsewhere/x)", "[a](https://elsewhere/x)", "[a](https://elsewhere/x)"),
         ("```text\n[a](../../envs)\n```", "```text\n[a](../../envs)\n```", "```text\n[a](../../envs)\n```"),
