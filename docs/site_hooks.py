@@ -37,6 +37,7 @@ OUTPUTS = """{%- extends 'markdown/index.md.j2' -%}
 {% endblock data_text %}
 """
 FENCED = re.compile(r"(^(?:```|~~~).*?^(?:```|~~~)$)", re.DOTALL | re.MULTILINE)
+NAME = re.compile(r"<code>(?=([^<\n]{1,28})</code>)")  # short enough to move to the next line as a whole
 LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?![a-z]+:|#)([^()\s#]+)(#[^()\s]*)?\)")
 
 
@@ -102,3 +103,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"[{text}]({config.repo_url}/blob/{BRANCH}/{path}{fragment or ''})" if config.repo_url else text
 
     return "".join(part if FENCED.match(part) else LINK.sub(mended, part) for part in FENCED.split(markdown))
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Names, flags and other short pieces of code are not broken at their dashes (docs/site.css)."""
+    return NAME.sub('<code class="whole">', html)

@@ -184,7 +184,7 @@ def _find(env_id: Any) -> EnvironmentSpec:
         why = f"{_SIZES[sized[1]]}, not {sized[2]}"
         raise ValueError(f"unknown environment {env_id!r}: {why}; `jaxmac list --envs` shows ids")
     near = _nearest(str(env_id), list_ids())
-    where = "`jaxmac list --envs` shows all, and with --plugin MODULE those of a plugin"
+    where = "`jaxmac list --envs` and jaxmac.list_environments() list all, those of plugins with --plugin MODULE"
     raise ValueError(f"unknown environment {env_id!r}{near}; {where}")
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.markup import escape
 
 from jaxmac import envs
 from jaxmac.cli.parsing import documented, given_env_options, make_arguments_class, parse, peek, refuse_given
 from jaxmac.cli.render import POLICIES
+from jaxmac.cli.tables import print_line, print_table
 from jaxmac.record.policy import BASELINES
 
 
@@ -44,7 +44,7 @@ def _eval_class(env_id: str | None) -> type:
 def command_eval(arguments: Sequence[str]) -> int:
     """Print a table, or JSON, with returns, success and length of each member."""
     from jaxmac.evaluation.episodes import evaluate, evaluate_policy
-    from jaxmac.export.zoo import policy_by_name
+    from jaxmac.export.zoo import policy_by_name, policy_title
 
     env_id = peek(arguments, "--env", "") or _trained_on(arguments)
     given = parse("eval", _eval_class(env_id), arguments)
@@ -62,7 +62,7 @@ def command_eval(arguments: Sequence[str]) -> int:
         env = envs.make(given.env, **options)
         policy = policy_by_name(name, env)
         row = evaluate_policy(env, policy, given.episodes, given.seed, gamma=given.gamma, epsilon=given.epsilon)
-        rows = [{"policy": name, **row}]
+        rows = [{"policy": policy_title(name, env), **row}]
     else:
         raise ValueError("give a run directory or an environment (--env ID)")
     print(json.dumps(_nan_to_none(rows))) if given.json else _print_tables(rows, given.durations)
@@ -102,35 +102,32 @@ def _nan_to_none(value: Any) -> Any:
 
 def _print_tables(rows: list[dict[str, Any]], durations: bool) -> None:
     """Print one line per row, and the durations of macro-actions if asked for."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
     names = list(rows[0])
     labels = names[: names.index("episodes")]  # member, seed and swept values, or the policy
     estimates = ("return [95 %]", "std", "discounted", "success", "length")
-    table = Table(*labels, *estimates, title=f"{rows[0]['episodes']} episodes each")
+    cells = []
     for row in rows:
         mean = f"{row['mean']:.2f} [{_cell(row['low'])}, {_cell(row['high'])}]"
         others = (row[name] for name in ("std", "discounted_mean", "success", "length"))
-        table.add_row(*(str(row[name]) for name in labels), escape(mean), *map(_cell, others))
-    console.print(table)
+        cells.append([*(str(row[name]) for name in labels), mean, *map(_cell, others)])
+    print_line(f"{rows[0]['episodes']} episodes each")
+    print_table([*labels, *estimates], cells)
     for row in rows if durations else []:
-        _print_durations(console, ", ".join(f"{name} {row[name]}" for name in labels), row["durations"])
+        print_line()
+        _print_durations(", ".join(f"{name} {row[name]}" for name in labels), row["durations"])
 
 
-def _print_durations(console: Any, title: str, durations: list[dict[str, Any]]) -> None:
+def _print_durations(title: str, durations: list[dict[str, Any]]) -> None:
     """Print how often and how long every macro-action ran that was chosen at all."""
-    from rich.table import Table
-
-    table = Table("agent", "macro-action", "ended", "mean", "cut off", "steps: count", title=title)
+    cells = []
     for agent, actions in enumerate(durations):
         for name, runs in actions.items():
             if runs["completed"] or runs["unfinished"]:
                 counts = ", ".join(f"{steps}: {count}" for steps, count in runs["histogram"].items())
-                cells = (runs["completed"], runs["mean"], runs["unfinished"])
-                table.add_row(str(agent), name, *map(_cell, cells), counts)
-    console.print(table)
+                numbers = (runs["completed"], runs["mean"], runs["unfinished"])
+                cells.append([str(agent), name, *map(_cell, numbers), counts])
+    print_line(title)
+    print_table(["agent", "macro-action", "ended", "mean", "cut off", "steps: count"], cells)
 
 
 def _cell(value: Any) -> str:

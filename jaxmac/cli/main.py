@@ -25,8 +25,8 @@ USAGE = """usage: jaxmac COMMAND ...
   train                train several seeds (and swept values) together   [--config FILE, --like RUN, --dry-run]
   convert macromarl    settings of a MacroMARL run, as a file for train --config
   resume RUN           continue a run that was stopped, bit for bit as if it had not been
-  eval RUN             play fresh episodes, returns with intervals   [--env ID --policy scripted|random]
-  render RUN           animate an episode of a learned policy   [--env ID --policy scripted|random]
+  eval RUN             play fresh episodes, returns with intervals   [--env ID --policy zoo|scripted|random]
+  render RUN           animate an episode of a learned policy   [--env ID --policy zoo|scripted|random]
   plot RUN [RUN ...]   plot learning curves   [--out x.html: a page that compares the runs]
   export RUN           write a learned policy as files that run on NumPy alone
   bench                measure the throughput of environments and of training

@@ -18,8 +18,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import tyro
 
 from jaxmac import envs
-from jaxmac.cli.words import option_types, spell_switches, wrong_value
-from jaxmac.errors import nearest
+from jaxmac.cli.words import option_types, spell_switches, unknown_word, wrong_value
 
 PLUGIN_HELP = "Like every command it also takes --plugin MODULE (repeatable): a module that registers parts."
 
@@ -66,8 +65,7 @@ def parse(
         raise ValueError(f"{wrong} {hint}") from None
     if unknown:
         word = unknown[0].partition("=")[0] if unknown[0].startswith("--") else unknown[0]
-        close = nearest(word, sorted(kinds))
-        raise ValueError(explain(word) or f"unknown option {word!r} of `jaxmac {command}`; {close}")
+        raise ValueError(explain(word) or unknown_word(command, word, arguments, kinds))
     return parsed
 
 

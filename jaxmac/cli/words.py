@@ -8,6 +8,9 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from jaxmac.envs.arguments import describe
+from jaxmac.errors import nearest
+
+FEW = 12  # names that an error may list where none is near
 
 
 def option_types(arguments_class: Any, prefix: str = "--") -> dict[str, Any]:
@@ -48,6 +51,20 @@ def spell_switches(arguments: Sequence[str], kinds: Mapping[str, Any]) -> list[s
         else:
             spelled.append(word)
     return spelled
+
+
+def unknown_word(command: str, word: str, arguments: Sequence[str], kinds: Mapping[str, Any]) -> str:
+    """What is wrong with a word that no option of a command takes: an unknown option, or a value without one."""
+    if not word.startswith("-"):
+        place = list(arguments).index(word) if word in arguments else 0
+        flag = flag_of(arguments[place - 1]) if place else ""
+        if _is_switch(kinds.get(flag)):
+            return f"{flag} is {word!r}, but must be {describe(bool)} (`jaxmac {command} --help`)"
+        return f"{word!r} belongs to no option of `jaxmac {command}`; `jaxmac {command} --help` lists them"
+    close = nearest(word, sorted(kinds))
+    if close.startswith("known:") and len(kinds) > FEW:
+        close = f"`jaxmac {command} --help` lists those it has"
+    return f"unknown option {word!r} of `jaxmac {command}`; {close}"
 
 
 def _switch_value(text: str, kind: Any) -> str | None:

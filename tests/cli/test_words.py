@@ -83,6 +83,20 @@ def test_a_name_of_another_library_leads_to_ours(flag, meant, nothing_compiles, 
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--double-q", "maybe"], "--double-q is 'maybe', but must be True or False (`jaxmac train --help`)"),
+        (["--no-double-q", "maybe"], "'maybe' belongs to no option of `jaxmac train`; `jaxmac train --help` lists"),
+        (["avf-qmix"], "'avf-qmix' belongs to no option of `jaxmac train`"),
+        (["--zzz"], "unknown option '--zzz' of `jaxmac train`; `jaxmac train --help` lists those it has"),
+    ],
+)
+def test_a_word_that_nothing_takes_is_told_without_a_list_of_all_options(words, says, nothing_compiles, capsys):
+    error = refused(capsys, "train", *words)
+    assert says in error and len(error) < 140
+
+
 def test_an_actor_critic_has_two_learning_rates(nothing_compiles, capsys):
     error = refused(capsys, "train", "--algorithm", "mac-iac", "--lr", "3")
     assert "did you mean --actor-learning-rate or --critic-learning-rate?" in error
