@@ -19,6 +19,7 @@ import tyro
 
 from jaxmac import envs
 from jaxmac.cli.words import option_types, spell_switches, unknown_word, wrong_value
+from jaxmac.errors import nearest
 
 PLUGIN_HELP = "Like every command it also takes --plugin MODULE (repeatable): a module that registers parts."
 
