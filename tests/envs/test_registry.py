@@ -170,7 +170,11 @@ def test_loaders_run_before_an_id_is_unknown_and_before_ids_are_listed(monkeypat
     [
         ("BoxPushing-11", {}, ["BoxPushing-11", "even", "4 to 30", "11"]),
         ("BoxPushing-32-primitive", {}, ["even", "4 to 30", "32"]),
-        ("boxpushing-12", {}, ["boxpushing-12", "did you mean BoxPushing-12", "`jaxmac list --envs`", "list_environments()"]),
+        (
+            "boxpushing-12",
+            {},
+            ["boxpushing-12", "did you mean BoxPushing-12", "`jaxmac list --envs`", "list_environments()"],
+        ),
         ("Nonsense", {}, ["Nonsense", "`jaxmac list --envs`", "--plugin MODULE"]),
         (["BoxPushing-10"], {}, ["unknown environment ['BoxPushing-10']"]),
         ("BoxPushing-10", {"penaltie": 1.0}, ["penaltie", "did you mean penalty", "small_box_reward"]),
