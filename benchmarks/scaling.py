@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 import jaxmac
-from jaxmac.analysis.style import grid, label_axes
+from jaxmac.analysis.style import grid, label_axes, number
 from jaxmac.bench.machine import machine
 from jaxmac.bench.timing import timed
 from jaxmac.runs.directory import versions
@@ -127,6 +127,8 @@ def exponent(rows: Sequence[dict[str, Any]]) -> float:
 
 def draw(axes: Sequence[dict[str, Any]], path: Path) -> None:
     """A panel for each quantity: milliseconds of an iteration, both axes logarithmic."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
     figure, panels = grid(len(axes), 3.6)
     for panel, axis in zip(panels, axes, strict=True):
         values, seconds = ([row[name] for row in axis["rows"]] for name in ("value", "seconds"))
@@ -135,6 +137,9 @@ def draw(axes: Sequence[dict[str, Any]], path: Path) -> None:
         panel.loglog(values, 1e3 * np.asarray(seconds), marker="o")
         panel.set_xticks(values, [str(value) for value in values])
         panel.set_xticks([], minor=True)
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter(lambda value, _: number(value))
+        panel.yaxis.set_minor_locator(NullLocator())
     figure.savefig(path, dpi=110)
 
 
@@ -153,8 +158,8 @@ def table(report: dict[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     for axis in report["axes"]:
-        times = ", ".join(f"{row['value']}: {1e3 * row['seconds']:.3g}" for row in axis["rows"])
-        sizes = [f"{row['bytes_per_member'] / 1e6:.3g}" for row in axis["rows"]]
+        times = ", ".join(f"{row['value']}: {number(1e3 * row['seconds'], 3)}" for row in axis["rows"])
+        sizes = [number(row["bytes_per_member"] / 1e6, 3) for row in axis["rows"]]
         size = sizes[0] if len(set(sizes)) == 1 else f"{sizes[0]} to {sizes[-1]}"
         lines.append(f"| {axis['name']} | {axis['env']} | {axis['exponent']:g} | {times} | {size} |")
     return "\n".join(lines) + "\n"

@@ -100,7 +100,7 @@ def test_a_config_that_is_none(run, text, message):
         ({"env": "CaptureTarget-2", "env_options": {}}, "/config.json: env_sizes are "),
         (
             {"env_options": {"horizn": 20}},
-            "/config.json: BoxPushing-4 has no option 'horizn', did you",
+            "/config.json: BoxPushing-4 has no option 'horizn' (did you mean horizon?)",
         ),
         ({"env_options": {}}, "env_settings.horizon is 20, but BoxPushing-4 with these env_options has 100"),
         ({"env_options": [1]}, "env_options is [1], but must be a valid dictionary"),

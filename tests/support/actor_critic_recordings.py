@@ -23,7 +23,7 @@ def small(kind, **overrides):
     values = {"layer_size": 8, "hidden_size": 6, "critic_layer_size": 8, "critic_hidden_size": 6, "gamma": 0.9}
     values |= {"actor_learning_rate": 0.01, "critic_learning_rate": 0.02, "close_on_terminal": False}
     values |= {"critic_decode_size": 0} if overrides.get("critic") == "history" else {}
-    config = configure(kind, "tuned", Recorded(), values | {"num_envs": 3} | overrides)
+    config = configure(kind, "reference", Recorded(), values | {"num_envs": 3} | overrides)
     return actor_critic.make_networks(Recorded(), config, kind), hyper_of(config)
 
 

@@ -1,8 +1,8 @@
-"""Presets `tuned` of the value-based algorithms in jaxmac 0.1.0, with which its curves were recorded."""
+"""Presets `tuned` of jaxmac 0.1.0, with which its curves were recorded."""
 
 from functools import partial
 
-from jaxmac.algorithms import ALGORITHMS, presets
+from jaxmac.algorithms import ALGORITHMS, actor_critic_config, presets
 from jaxmac.algorithms.mac_q_config import CONFIGS
 from jaxmac.algorithms.presets.tomacvf import MIXER
 
@@ -20,6 +20,10 @@ def install(monkeypatch):
     for kind in CONFIGS:  # baselines are registered once, with the preset that was there
         spec = ALGORITHMS[kind]
         tuned = {"tuned": partial(mac_q, kind=kind)}
+        monkeypatch.setitem(ALGORITHMS._parts, kind, spec._replace(presets={**spec.presets, **tuned}))
+    for kind in actor_critic_config.CONFIGS:
+        spec = ALGORITHMS[kind]
+        tuned = {"tuned": partial(actor_critic, kind=kind)}
         monkeypatch.setitem(ALGORITHMS._parts, kind, spec._replace(presets={**spec.presets, **tuned}))
 
 
@@ -59,3 +63,8 @@ def mac_q(env, kind):
     values |= {"target_steps": 0, "sampling": "tournament", "trajectory": 25, "trajectory_unit": "steps"}
     values |= {"grad_clip": 10.0, "close_on_terminal": True, "recurrent_exploration": True}
     return values | ({"hidden_size": 64} if kind == "mac-cen-q" else {})
+
+
+def actor_critic(env, kind):
+    values = presets.actor_critic.reference(env, kind)
+    return values | {"num_envs": 32, "target_episodes": 64, "epsilon_episodes": 2000.0, "close_on_terminal": True}
