@@ -82,6 +82,12 @@ SWEEPS = {
     ),
     "ippo_capture_target_10": Sweep("mac-ippo", "CaptureTarget-10", 60_000, FOUR, CAPTURE, CAPTURE_RATES),
     "mappo_capture_target_10": Sweep("mac-mappo", "CaptureTarget-10", 60_000, FOUR, CAPTURE, CAPTURE_RATES),
+    **{
+        f"{kind}_capture_target_10_fresh": Sweep(
+            f"mac-{kind}", "CaptureTarget-10", 60_000, range(300, 310), {"actor_gain": 1.0}, {}
+        )
+        for kind in ("ippo", "mappo")
+    },
     "warehouse_d1_uniform": Sweep("avf-qmix", "Warehouse-D1", 8000, EIGHT, UNIFORM, D1),
     "warehouse_d1_tournament": Sweep(
         "avf-qmix",
