@@ -71,7 +71,7 @@ def main() -> None:
     said = (
         f"*Learned teams of the [zoo](experiments/zoo/README.md), unless it says otherwise. {'; '.join(captions)}.*"
     )
-    replaced(DOCS.parent / "README.md", CAPTION, textwrap.fill(said, 120))
+    replaced(DOCS.parent / "README.md", CAPTION, textwrap.fill(said, 120, break_on_hyphens=False))
 
 
 if __name__ == "__main__":
