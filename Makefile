@@ -19,8 +19,8 @@ $(READY): requirements.lock pyproject.toml setup.py
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-train: $(READY) ## eight seeds of AVF-QPLEX learn Box Pushing: curve and animation in runs/box_pushing_10
-	$(BIN)/jaxmac train --algorithm avf-qplex --env BoxPushing-10 --preset tuned --seeds 8 --episodes 5000 --out runs/box_pushing_10 --overwrite
+train: $(READY) ## eight seeds of AVF-VDN learn Box Pushing: curve and animation in runs/box_pushing_10
+	$(BIN)/jaxmac train --algorithm avf-vdn --env BoxPushing-10 --preset tuned --seeds 8 --episodes 5000 --out runs/box_pushing_10 --overwrite
 
 test: $(READY) ## the suite without the slow learning tests
 	$(BIN)/python -m pytest $(PARALLEL)
