@@ -1,0 +1,41 @@
+"""The zoo keeps the best team of a task, and of every algorithm on three tasks; nothing is trained here."""
+
+import json
+
+import pytest
+
+from experiments import make_zoo
+
+
+@pytest.fixture
+def add(tmp_path, monkeypatch):
+    """Adds a team that earns `earned`; returns the algorithms that the index has then, the best first."""
+    monkeypatch.setattr(make_zoo, "ZOO", tmp_path)
+
+    def add(env, algorithm, earned):
+        monkeypatch.setattr(make_zoo, "evaluated", lambda *given: earned)
+        (tmp_path / "draft").mkdir()
+        (tmp_path / "draft/policy.json").write_text("{}")
+        config = {"env": env, "env_options": {}, "algorithm": algorithm, "episodes": 10, "preset": "tuned"}
+        make_zoo.keep(tmp_path / "draft", config | {"hyperparameters": {"max_rows": 80}}, seed=7)
+        index = json.loads((tmp_path / "index.json").read_text())
+        folders = {tmp_path / team["folder"] for teams in index.values() for team in teams}
+        assert {path.parent for path in tmp_path.rglob("policy.json")} == folders, "files and index belong together"
+        return [(team["algorithm"], team["return"]) for team in index[env]]
+
+    return add
+
+
+def test_a_task_keeps_its_best_team(add, tmp_path):
+    assert add("Warehouse-S", "avf-vdn", 250.0) == [("avf-vdn", 250.0)]
+    assert add("Warehouse-S", "avf-qmix", 240.0) == [("avf-vdn", 250.0)]
+    assert add("Warehouse-S", "avf-qmix", 259.0) == [("avf-qmix", 259.0)]
+    command = json.loads((tmp_path / "index.json").read_text())["Warehouse-S"][0]["command"]
+    assert command.endswith("--preset tuned --max-rows 80 --seeds 7, --episodes 10")
+
+
+def test_three_tasks_keep_every_algorithm(add):
+    add("Warehouse-D", "avf-vdn", 500.0)
+    add("Warehouse-D", "mac-ippo", 510.0)
+    assert add("Warehouse-D", "avf-vdn", 490.0) == [("mac-ippo", 510.0), ("avf-vdn", 500.0)]
+    assert add("Warehouse-D", "avf-vdn", 533.0) == [("avf-vdn", 533.0), ("mac-ippo", 510.0)]
