@@ -4,6 +4,7 @@ Arguments: algorithm, environment, members, settings (JSON), iterations before a
 """
 
 import json
+import os
 import sys
 
 try:  # today's places, then those of 0.1.0
@@ -17,7 +18,7 @@ import jaxmac
 
 algorithm, env_id, members, settings, iterations = sys.argv[1:]
 if hasattr(jaxmac, "use_cpu_devices"):
-    jaxmac.use_cpu_devices(2)
+    jaxmac.use_cpu_devices(os.cpu_count() or 1)
 training.SIZES["case"] = json.loads(settings)
 training.EARLY |= (
     {"replay_episodes": 1024} if iterations == "0" else {"learning_starts": 2048, "replay_episodes": 2500}

@@ -3,8 +3,9 @@
     python -m benchmarks.scaling            # some minutes; --quick: two points of each, to see that it runs
     python -m benchmarks.scaling --draw     # figure and table from the stored measurements
 
-Writes benchmarks/results/scaling-BACKEND.{json,png,md}. The exponent of a quantity is the slope of log(seconds)
-over log(quantity), by least squares over its larger half, where fixed costs matter less: 1 is proportional.
+Writes benchmarks/results/scaling-BACKEND.{json,png,md}, quick ones to files of their own. The exponent of a
+quantity is the slope of log(seconds) over log(quantity), by least squares over its larger half, where fixed costs
+matter less: 1 is proportional.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder to write to (default: %(default)s)")
     given = parser.parse_args(words)
     given.out.mkdir(parents=True, exist_ok=True)
-    stem = given.out / f"scaling-{jax.default_backend()}"
+    stem = given.out / f"scaling-{jax.default_backend()}{'-quick' if given.quick else ''}"
     if not given.draw:
         with without_compilation_cache():
             found = [measured(axis, axis.values[: 2 if given.quick else None]) for axis in AXES]

@@ -59,7 +59,7 @@ def write(environments: Sequence[str], algorithms: Sequence[str]) -> None:
     if not found.cells:
         return
     panels = [_panel(found, env) for env in found.cells]
-    learning_curves(panels, FOLDER / "curves.png", window=1)
+    learning_curves(panels, window=1).savefig(FOLDER / "curves.png", dpi=90)
     text = [HEAD, "![Learning curves](../experiments/results/benchmark/curves.png)\n", *_across(found)]
     text += [_task(found, env) for env in found.cells]
     if found.failed:

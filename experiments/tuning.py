@@ -72,6 +72,22 @@ SWEEPS = {
         for kind in ("mac-iaicc", "mac-iac", "mac-niacc", "mac-cac")
     },
     "iaicc_warehouse_d_5_rows": Sweep("mac-iaicc", "Warehouse-D", 8000, FOUR, ACTOR_CRITIC | {"n_step": 5}, RATES),
+    "iaicc_box_pushing_10": Sweep(
+        "mac-iaicc",
+        "BoxPushing-10",
+        5000,
+        FOUR,
+        ACTOR_CRITIC | {"n_step": 20, "critic": "state"},
+        {**RATES, "actor_learning_rate": [3e-4, 1e-3], "entropy_weight": [0.0, 0.05, 0.2]},
+    ),
+    "ippo_box_pushing_10": Sweep(
+        "mac-ippo",
+        "BoxPushing-10",
+        5000,
+        FOUR,
+        {"actor_gain": 1.0},
+        {"actor_learning_rate": [3e-4, 1e-3], "entropy_weight": [0.02, 0.1, 0.3], "gae_lambda": [0.95, 1.0]},
+    ),
     "mappo_warehouse_d": Sweep(
         "mac-mappo",
         "Warehouse-D",

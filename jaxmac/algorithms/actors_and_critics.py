@@ -161,7 +161,7 @@ def action_counts(networks: Networks) -> tuple[int, ...]:
 
 
 def with_small_outputs(actors: Any, gain: Array | float) -> Any:
-    """Parameters of actors, with the weights of their outputs times `gain` (Yu et al., 2022, table of gains).
+    """Parameters of actors, with the weights of their outputs times `gain` (`gain` of Yu et al., 2022).
 
     With outputs of any size a first policy may hold on to one macro-action, and never meet a reward.
     """

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jaxmac.algorithms.presets.recipe import recipe
+from jaxmac.algorithms.presets.recipe import of_networks_and_rewards
 from jaxmac.envs.environment import Environment
 
 Row = tuple[float, float, int, int, int]
-SHARED = ("memory", "layer_norm", "gamma", "reward_scale", "eval_every", "eval_episodes")  # with the recipe
 MACRO = ("mac-iac", "mac-cac", "mac-niacc", "mac-iaicc")
 
 BOX_PUSHING: dict[int, tuple[Row, Row, Row, Row]] = {
@@ -97,11 +96,10 @@ def _wide_critic(kind: str, layer: int, decode: int) -> dict[str, Any]:
 def tuned(env: Environment, kind: str) -> dict[str, Any]:
     """The networks, discount and reward scale of the value-based recipe, small batches and fast critics.
 
-    Widths and critics' inputs stay the reference's. The rates are those that served Warehouse-D best: slower actors
-    are still at 400 where these have 500, faster ones settle early (experiments/README.md).
+    Widths and critics' inputs stay the reference's. The rates are those that served Warehouse-D best; slower
+    and faster actors ended lower (experiments/README.md).
     """
-    shared = {name: value for name, value in recipe(env).items() if name in SHARED}
     rates = {"actor_learning_rate": 1e-3, "critic_learning_rate": 3e-3, "entropy_weight": 0.02}
     batches = {"num_envs": 8, "target_episodes": 32, "n_step": min(20, env.horizon), "close_on_terminal": True}
     exploration = {"epsilon_end": 0.02, "epsilon_episodes": 3000.0}
-    return reference(env, kind) | shared | rates | batches | exploration
+    return reference(env, kind) | of_networks_and_rewards(env) | rates | batches | exploration

@@ -1,13 +1,12 @@
-"""The preset of Mac-IPPO and Mac-MAPPO: `tuned`, one for all environments but what two families need instead."""
+"""The preset of Mac-IPPO and Mac-MAPPO: `tuned`, one for all environments but what three families need instead."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from jaxmac.algorithms.presets.recipe import recipe
+from jaxmac.algorithms.presets.recipe import of_networks_and_rewards
 from jaxmac.envs.environment import Environment
 
-SHARED = ("memory", "layer_norm", "gamma", "reward_scale", "eval_every", "eval_episodes")
 # First outputs of usual size, with which these two families were measured (actor_gain is 0.01 elsewhere).
 WAREHOUSE = {"actor_gain": 1.0}
 # A salad is earned step by step, so the policy may become sharp sooner, and faster.
@@ -30,10 +29,9 @@ def tuned(env: Environment, kind: str) -> dict[str, Any]:
     470, where two of eight stayed with .02; of ten fresh seeds three stayed all the same (experiments/README.md).
     """
     del kind
-    values = {name: value for name, value in recipe(env).items() if name in SHARED}
     schedule = {"learning_rate_decay": 0.1, "learning_rate_episodes": 20_000.0, "actor_learning_rate": 3e-4}
     exploration = {"entropy_weight": 0.05, "entropy_weight_end": 0.001, "entropy_episodes": 10_000.0}
-    values |= schedule | exploration | {"num_envs": 32, "epochs": 5, "minibatches": 2}
+    values = of_networks_and_rewards(env) | schedule | exploration | {"num_envs": 32, "epochs": 5, "minibatches": 2}
     family = env.name.partition("-")[0]
     return values | {
         "Overcooked": OVERCOOKED,

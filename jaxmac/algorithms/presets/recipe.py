@@ -49,6 +49,12 @@ def recipe(env: Environment) -> dict[str, Any]:
     }.get(family, lambda *_: {})(env, variant)
 
 
+def of_networks_and_rewards(env: Environment) -> dict[str, Any]:
+    """The part of the recipe that policy gradients share: networks, discount, reward scale, and evaluations."""
+    names = ("memory", "layer_norm", "gamma", "reward_scale", "eval_every", "eval_episodes")
+    return {name: value for name, value in recipe(env).items() if name in names}
+
+
 def box_pushing(env: Environment, variant: str) -> dict[str, Any]:
     """A random policy rarely pushes the big box, and uniform replay keeps to the small ones for good.
 
