@@ -70,6 +70,9 @@ def main(words: Sequence[str] | None = None) -> int:
             found = [measured(axis, axis.values[: 2 if given.quick else None]) for axis in AXES]
         report = {"machine": machine(), "versions": versions(), "base": BASE, "axes": found}
         stem.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    if not stem.with_suffix(".json").exists():
+        print(f"{stem}.json is missing: measure first, without --draw", file=sys.stderr)
+        return 2
     report = json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
     draw(report["axes"], stem.with_suffix(".png"))
     stem.with_suffix(".md").write_text(table(report), encoding="utf-8")

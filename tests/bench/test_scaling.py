@@ -32,6 +32,11 @@ def test_page_and_figure_are_made_of_the_stored_measurements(tmp_path):
     assert (tmp_path / "scaling-cpu.png").stat().st_size > 1000
 
 
+def test_nothing_to_draw_is_told_in_a_line(tmp_path, capsys):
+    assert scaling.main(["--draw", "--out", str(tmp_path)]) == 2
+    assert "scaling-cpu.json is missing: measure first" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_every_axis_runs_at_its_smallest_value():
     for axis in scaling.AXES:
