@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmac.config import check_settings, settings_of
+from jaxmac.config import check_settings, setting, settings_of
 from jaxmac.errors import first_line, nearest
 from jaxmac.hyper import Hyper
 from jaxmac.registry import Registry
@@ -44,6 +44,11 @@ class MixerSpec(NamedTuple):
 
 
 MIXERS: Registry[MixerSpec] = Registry("mixer")
+
+
+def weight_floor() -> Any:
+    """The setting that bounds dQ_tot/dQ_i from below (docs/specifications/mixers.md, section 5)."""
+    return setting(0.0, "least weight of each utility in the joint value (0: as in the papers)", low=0.0)
 
 
 def register_mixer(name: str, module: type[nn.Module], *, dueling: str = "none", reads_state: bool = True) -> None:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxmac.config import setting
-from jaxmac.mixers.base import MixerInputs, register_mixer
+from jaxmac.mixers.base import MixerInputs, register_mixer, weight_floor
 from jaxmac.networks.choice import take_chosen
 from jaxmac.networks.layers import MLP, Linear
 
@@ -22,12 +22,13 @@ class QMIX(nn.Module):
     `mixing_embed` is the mixing width E; `hypernet_layers` (1 or more) and `hypernet_embed` shape the networks
     that produce W1 and w2. The absolute values make dQ_tot/dQ_i >= 0. With `value_state` only that many leading
     entries of the mixer state produce w2 and v; `b1_abs` uses |b1| (both: docs/specifications/tomacvf.md, section
-    4).
+    4). With `weight_floor` > 0, that many times the sum of the utilities is added (section 5).
     """
 
     mixing_embed: int = setting(32, "width of the mixing network's hidden layer", low=1)
     hypernet_layers: int = setting(2, "layers of the hypernetworks that produce its weights", low=1, high=2)
     hypernet_embed: int = setting(32, "hidden width of the hypernetworks", low=1)
+    weight_floor: float = weight_floor()
     b1_abs: bool = setting(False, "take the absolute value of the first bias, as ToMacVF does")
     value_state: int | None = None
     factorised: ClassVar[bool] = True
@@ -46,7 +47,8 @@ class QMIX(nn.Module):
         w2 = jnp.abs(MLP(self.mixing_embed, *shape, name="w2")(mixer_state))
         v = MLP(1, self.mixing_embed, name="v")(mixer_state)[..., 0]
         mixed = nn.elu(jnp.einsum("...n,...ne->...e", q, w1) + b1)
-        return jnp.sum(mixed * w2, axis=-1) + v
+        joint = jnp.sum(mixed * w2, axis=-1) + v
+        return joint + self.weight_floor * jnp.sum(q, axis=-1) if self.weight_floor else joint
 
 
 register_mixer("qmix", QMIX)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxmac.config import setting
-from jaxmac.mixers.base import MixerInputs, register_mixer
+from jaxmac.mixers.base import MixerInputs, register_mixer, weight_floor
 from jaxmac.networks.choice import feasible_max, is_action, take_chosen
 from jaxmac.networks.layers import MLP, StackedMLP
 
@@ -37,13 +37,14 @@ class QPLEX(nn.Module):
     V_i is the maximum of Q_i over the agent's feasible set (section 5). `v_over_feasible=False` takes it over
     `available` even while a macro-action is running, which breaks the conditional IGM and serves as a comparison.
     `weighted_head=False` sets w = 1 and b = 0, `is_minus_one=False` drops the "- 1", and `kernels` is the number of
-    terms in lambda.
+    terms in lambda. `weight_floor` is added to w (section 5).
     """
 
     kernels: int = setting(4, "number of attention heads in the advantage weights", low=1)
     hypernet_embed: int = setting(32, "hidden width of the hypernetworks that weight the utilities", low=1)
     advantage_layers: int = setting(2, "layers of the networks that weight the advantages", low=1, high=3)
     advantage_embed: int = setting(32, "hidden width of the networks that weight the advantages", low=1)
+    weight_floor: float = weight_floor()
     v_over_feasible: bool = setting(
         True, "V is the maximum over the feasible set; False: over all available ones, which breaks conditional IGM"
     )
@@ -81,7 +82,8 @@ class QPLEX(nn.Module):
         q = take_chosen(q_all, chosen)
         weight, bias = jnp.ones_like(q), jnp.zeros_like(q)
         if self.weighted_head:
-            weight = jnp.abs(MLP(agents, self.hypernet_embed, name="weight")(mixer_state)) + POSITIVE
+            weight = jnp.abs(MLP(agents, self.hypernet_embed, name="weight")(mixer_state))
+            weight = weight + POSITIVE + self.weight_floor
             bias = MLP(agents, self.hypernet_embed, name="bias")(mixer_state)
         advantage = jax.lax.stop_gradient(weight * (q - value))
         return Terms(weight, weight * q + bias, advantage, self._importance(q_all, chosen, mixer_state))

@@ -21,15 +21,13 @@ from jaxmac.runs.exact import json_text
 
 LARGEST_SEED = 2**31 - 1
 MOST_MEMBERS = 10**6  # of one run
-# Settings that runs of format 1 do not have, with the value that stands for what those runs did. A setting that the
-# library gets later has a line here; for nothing else that is missing there is a value.
-NEW_IN_FORMAT_3 = {  # what runs did before
-    "td_lambda": 0.0,
-    "layer_norm": False,
-    "normalise_state": False,
-    "eval_epsilon": 0.0,
+# Settings that came with a format, with the value that stands for what runs of older formats did. A setting that
+# the library gets later has an entry here; for nothing else that is missing there is a value.
+NEW_IN_FORMAT: dict[int, dict[str, Any]] = {
+    2: {"memory": "gru", "b1_abs": False},
+    3: {"td_lambda": 0.0, "layer_norm": False, "normalise_state": False, "eval_epsilon": 0.0},
+    4: {"weight_floor": 0.0, "actor_gain": 1.0},
 }
-NEW_IN_FORMAT_2 = {"memory": "gru", "b1_abs": False}
 
 
 class MemberSpec(NamedTuple):
@@ -147,8 +145,7 @@ def restore_members(saved: Mapping[str, Any]) -> list[MemberSpec]:
     for combination in itertools.product(*saved["sweep"].values()):
         swept = dict(zip(saved["sweep"], combination, strict=True))
         values = _still_settings(saved["algorithm"], saved, swept)
-        settings = (NEW_IN_FORMAT_2 if saved["format"] < 2 else {}) | saved["settings"]
-        settings = (NEW_IN_FORMAT_3 if saved["format"] < 3 else {}) | settings
+        settings = _newer_settings(saved["format"]) | saved["settings"]
         config = build_config(saved["algorithm"], settings, values, "config.json")
         for name in settings_of(type(config)):
             if name not in settings:
@@ -158,6 +155,12 @@ def restore_members(saved: Mapping[str, Any]) -> list[MemberSpec]:
         if type(value) is not type(saved["settings"].get(name)):
             raise ValueError(f"hyperparameters has {name}={value!r}, but settings {saved['settings'].get(name)!r}")
     return members
+
+
+def _newer_settings(number: int) -> dict[str, Any]:
+    """The settings that runs of format `number` did without."""
+    newer = (values for format_number, values in NEW_IN_FORMAT.items() if format_number > number)
+    return {name: value for values in newer for name, value in values.items()}
 
 
 def refuse_unless_restorable(saved: Mapping[str, Any], specs: Sequence[MemberSpec]) -> None:

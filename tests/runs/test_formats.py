@@ -11,6 +11,7 @@ from support.commands import refused
 from support.made_runs import made
 
 import jaxmac
+from jaxmac.errors import RunDirectoryError
 from jaxmac.runs.formats import RunNote, upgraded
 
 
@@ -61,6 +62,17 @@ def test_runs_of_format_2_open_without_what_is_newer_although_the_preset_has_it_
         "eval_epsilon": 0.0,
     }
     assert before.memory == today.memory  # format 2 has it
+
+
+def test_runs_of_format_3_open_without_a_floor_of_the_mixers_weights(tmp_path):
+    made(tmp_path / "run", "avf-qmix", "BoxPushing-4")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["settings"].pop("weight_floor") > 0  # the preset has one today
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"format": 3}))
+    assert jaxmac.load(tmp_path / "run").specs[0].config.weight_floor == 0
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RunDirectoryError, match="settings lacks weight_floor"):
+        jaxmac.load(tmp_path / "run")
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ MIXERS = {
         "hypernet_layers": (2, 1),
         "hypernet_embed": (2,),
         "b1_abs": (False, True),
+        "weight_floor": (0.0, 0.4),
     },
     "qplex": {
         "kernels": (2, 1),
@@ -31,6 +32,7 @@ MIXERS = {
         "advantage_layers": (2, 1, 3),
         "advantage_embed": (2,),
         "v_over_feasible": (True, False),
+        "weight_floor": (0.0, 0.4),
     },
     "qtran": {"critic_embed": (3,), "critic_layers": (3, 2), "opt_weight": (0.7,), "nopt_weight": (0.4,)},
 }

@@ -50,9 +50,10 @@ def vdn(params, row, settings):
 
 
 def qmix(params, row, settings):
-    """Section 2; of a state with encoded histories only the plain part reaches w2 and v (tomacvf.md, section 4).
+    """Section 2, `weight_floor` of section 5.
 
-    The first bias may be made non-negative, but not in ToMacVF without attention (tomacvf.md, section 8).
+    Of a state with encoded histories only the plain part reaches w2 and v (tomacvf.md, section 4). The first
+    bias may be made non-negative, but not in ToMacVF without attention (tomacvf.md, section 8).
     """
     params = params["params"]
     weight = np.abs(perceptron(params["w1"], row.state))
@@ -63,14 +64,18 @@ def qmix(params, row, settings):
     for agent, utility in enumerate(chosen_utilities(row)):
         hidden = hidden + utility * weight[agent * width : (agent + 1) * width]
     second = np.abs(perceptron(params["w2"], row.plain_state))
-    return np.sum(elu(hidden) * second) + perceptron(params["v"], row.plain_state)[0]
+    joint = np.sum(elu(hidden) * second) + perceptron(params["v"], row.plain_state)[0]
+    return joint + settings.weight_floor * vdn(params, row, settings)
 
 
 def qplex(params, row, settings):
-    """Section 3 with V over the feasible set (section 5): sum of w Q + b, then (lambda - 1) of the advantages."""
+    """Section 3 with section 5 (V over the feasible set, `weight_floor`).
+
+    It is the sum of w Q + b and of (lambda - 1) times the advantages.
+    """
     params, kernels, state = params["params"], settings.kernels, row.state
     actions = row.utilities[0].shape[0]
-    weight = np.abs(perceptron(params["weight"], state)) + POSITIVE
+    weight = np.abs(perceptron(params["weight"], state)) + POSITIVE + settings.weight_floor
     bias = perceptron(params["bias"], state)
     choice = np.concatenate([state, *(one_hot(chosen, actions) for chosen in row.chosen)])
     key = np.abs(stacked_perceptron(params["key"], state, kernels)) + POSITIVE
