@@ -107,7 +107,8 @@ def train_cell(cell: Cell, seeds: Sequence[int], episodes: int | None = None) ->
     """Train a cell, or go on with it, and return what is stored of it.
 
     `failed` holds the reason why there is no result. Otherwise: `curve`, rows of training episodes and the return
-    of each seed; `final`, the mean of each seed's last ten evaluations; settings, minutes and versions.
+    of each seed; `final` and `final_discounted`, the mean of each seed's last ten evaluations; settings, minutes,
+    versions.
     """
     task = TASKS[cell.env]
     about: dict[str, Any] = {"env": cell.env, "algorithm": cell.algorithm, "seeds": [*seeds]}
@@ -122,6 +123,7 @@ def train_cell(cell: Cell, seeds: Sequence[int], episodes: int | None = None) ->
     return about | {
         "curve": thinned(result.metrics["episodes"][:, 0], result.metrics["eval_return"], start),
         "final": final_returns(result.metrics["eval_return"]).tolist(),
+        "final_discounted": final_returns(result.metrics["eval_discounted_return"]).tolist(),
         "minutes": round(float(result.metrics["wall_seconds"][-1].max()) / 60, 2),
         "settings": result.config["settings"] | result.config["hyperparameters"],
         "backend": result.config["backend"],

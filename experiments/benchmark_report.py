@@ -26,7 +26,9 @@ HEAD = """# Benchmark
 Every algorithm on every task with preset `tuned`, the same number of episodes for all on a task, and ten seeds
 (300 to 309) that nothing was tuned on. A seed's result is the mean of its last ten greedy evaluations. Intervals
 are 95 % bootstrap intervals over seeds. "Solved" is the number of seeds at the return named under the task's
-heading. Minutes are those of all seeds together, without compiling.
+heading. Returns are undiscounted; the column "discounted" has the mean of the discounted ones, from the first
+timestep, which the papers' figures show (gamma is the algorithm's own). Minutes are those of all
+seeds together, without compiling.
 
     python -m experiments.benchmark             # trains the cells that are missing, then writes this page
     python -m experiments.benchmark --report    # writes this page from the stored cells
@@ -127,8 +129,8 @@ def _task(found: Results, env: str) -> str:
         f"{episodes:,.0f} episodes; solved from {threshold:g}; best known {best['best']:.{digits}f}, random play "
         f"{best['random']:.{digits}f}.",
         "",
-        "| algorithm | mean [interval] | solved | median | worst seed | minutes | on |",
-        "|---|---|---|---|---|---|---|",
+        "| algorithm | mean [interval] | solved | median | worst seed | discounted | minutes | on |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     rows = sorted(found.cells[env].items(), key=lambda item: -np.mean(item[1]["final"]))
     for algorithm, cell in rows:
@@ -137,6 +139,7 @@ def _task(found: Results, env: str) -> str:
         lines.append(
             f"| {algorithm} | {mean} [{low}, {high}] | {(final >= threshold).sum()} of {len(final)} "
             f"| {np.median(final):.{digits}f} | {final.min():.{digits}f} "
+            f"| {np.mean(cell['final_discounted']):.{digits}f} "
             f"| {cell['minutes']:.1f} | {cell['backend']} |"
         )
     return "\n".join(lines) + "\n"

@@ -27,6 +27,7 @@ def fake(cell, seeds, episodes):
     returns = np.linspace(0, 1, 250)[:, None] * (80.0 + 10 * np.arange(len(seeds)))
     episodes = np.linspace(0, episodes, 250)[:, None].repeat(len(seeds), 1)
     metrics = {"episodes": episodes, "eval_return": returns, "wall_seconds": np.full_like(returns, 90.0)}
+    metrics["eval_discounted_return"] = returns / 2
     config = {"settings": {}, "hyperparameters": {"gamma": 0.98}, "backend": "cpu"}
     return SimpleNamespace(metrics=metrics, config=config)
 
@@ -50,6 +51,8 @@ def test_cells_are_trained_once_and_the_page_tells_them(folder, monkeypatch):
     page = (folder / "benchmark.md").read_text()
     row = next(line for line in page.splitlines() if line.startswith("| avf-vdn | 8"))
     assert "of 3 |" in row and "| 1.5 | cpu |" in row
+    mean, discounted = (float(row.split("|")[i].split()[0]) for i in (2, 6))
+    assert discounted == pytest.approx(mean / 2, abs=0.1)
     assert "Warehouse-D, mac-iaicc: the loss of member 3 is not finite\n" in page and "long story" not in page
     assert "- Warehouse-S: avf-qmix" in page, "what was not run is named"
     assert "result: BoxPushing-10." in page, "statistics are over the tasks that all algorithms have"
