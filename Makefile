@@ -50,7 +50,8 @@ $(SITE_READY): docs/requirements.lock $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -r docs/requirements.lock
 	touch $@
 
-release: $(READY) ## a wheel and a source distribution in dist/, checked as the package index checks them
+release: export JAXMAC_REPOSITORY = $(REPOSITORY)
+release: $(READY) ## wheel and source distribution in dist/, checked; REPOSITORY=https://... makes the page's links absolute
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -c requirements.lock -e ".[release]"
 	rm -rf dist build/lib build/bdist.*
 	$(BIN)/python -m build --no-isolation

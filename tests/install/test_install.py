@@ -1,5 +1,7 @@
 """What a wheel, a source distribution and an editable install put on a user's machine: one package, jaxmac."""
 
+import importlib.util
+import re
 import subprocess
 import sys
 import tarfile
@@ -101,3 +103,21 @@ def test_an_installed_package_trains(kind, tree, desk, tmp_path):
     assert "avf-qplex" in run("python", "-m", "jaxmac", "list")
     run("jaxmac", "train", *SMALL, "--episodes", "8", "--out", "run")
     assert (desk / "run" / "metrics.csv").exists()
+
+
+def test_links_of_the_page_lead_to_the_repository():
+    spec = importlib.util.spec_from_file_location("setup_script", ROOT / "setup.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    page = "![a](docs/a.gif) [b](docs/b.md#c) [![d](d.png)](e.md) [f](https://f.org/g) [h](#i) [j](mailto:k@l.m)"
+    at = "https://host/owner/jaxmac"
+    assert script.with_absolute_links(page, at + "/") == (
+        f"![a]({at}/raw/HEAD/docs/a.gif) [b]({at}/blob/HEAD/docs/b.md#c) "
+        f"[![d]({at}/raw/HEAD/d.png)]({at}/blob/HEAD/e.md) "
+        "[f](https://f.org/g) [h](#i) [j](mailto:k@l.m)"
+    )
+    page = script.with_absolute_links((ROOT / "README.md").read_text(), at)
+    links = re.findall(r"\]\(([^)\s]+)\)", page)
+    assert links and all(link.startswith(("https://", "#")) for link in links)
+    paths = [link.split("/HEAD/")[1].split("#")[0] for link in links if link.startswith(at)]
+    assert paths and all((ROOT / path).exists() for path in paths)
