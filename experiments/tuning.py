@@ -40,7 +40,10 @@ class Sweep(NamedTuple):
 
 
 # Settings that a preset has by now are given all the same, so that a sweep stays what it was.
-MINGRU: dict[str, Any] = {"memory": "mingru"}
+NO_FLOOR: dict[str, Any] = {"weight_floor": 0.0}
+MINGRU = NO_FLOOR | {"memory": "mingru"}
+GRU = NO_FLOOR | {"memory": "gru"}
+NORMALISED = {"weight_floor": 0.5, "normalise_state": True}
 ACTOR_CRITIC = {
     **{"memory": "mingru", "layer_norm": True, "gamma": 0.98, "reward_scale": 0.1, "close_on_terminal": True},
     **{"epsilon_end": 0.02, "epsilon_episodes": 3000.0, "target_episodes": 32, "num_envs": 8, "eval_every": 200},
@@ -114,7 +117,7 @@ SWEEPS = {
         {"td_lambda": [0.9, 0.95], "epsilon_episodes": [4000.0, 6500.0]},
     ),
     "qplex_box_pushing_10": Sweep("avf-qplex", "BoxPushing-10", 5000, EIGHT, MINGRU, QPLEX),
-    "qplex_box_pushing_10_gru": Sweep("avf-qplex", "BoxPushing-10", 5000, SIXTEEN, {"memory": "gru"}, {}),
+    "qplex_box_pushing_10_gru": Sweep("avf-qplex", "BoxPushing-10", 5000, SIXTEEN, GRU, {}),
     "qplex_box_pushing_10_no_double_q": Sweep(
         "avf-qplex", "BoxPushing-10", 5000, SIXTEEN, MINGRU | {"double_q": False}, {}
     ),
@@ -122,12 +125,39 @@ SWEEPS = {
         "avf-qplex", "BoxPushing-10", 5000, SIXTEEN, MINGRU | {"normalise_state": True}, {"td_lambda": [0.7, 0.3]}
     ),
     **{
-        f"{mixer}_box_pushing_10_gru_fresh": Sweep(
-            f"avf-{mixer}", "BoxPushing-10", 5000, FRESH, {"memory": "gru"}, {}
-        )
+        f"{mixer}_box_pushing_10_gru_fresh": Sweep(f"avf-{mixer}", "BoxPushing-10", 5000, FRESH, GRU, {})
         for mixer in ("qmix", "qplex")
     },
-    "box_pushing_14_memory": Sweep("avf-qmix", "BoxPushing-14", 5000, SIXTEEN, {}, {"memory": ["mingru", "gru"]}),
+    "box_pushing_14_memory": Sweep(
+        "avf-qmix", "BoxPushing-14", 5000, SIXTEEN, NO_FLOOR, {"memory": ["mingru", "gru"]}
+    ),
+    "qplex_box_pushing_10_exploration": Sweep(
+        "avf-qplex",
+        "BoxPushing-10",
+        5000,
+        EIGHT,
+        MINGRU,
+        {"epsilon_episodes": [1500.0, 3000.0, 4500.0], "learning_rate": [1e-3, 5e-4]},
+    ),
+    "qplex_box_pushing_10_clipping": Sweep(
+        "avf-qplex", "BoxPushing-10", 5000, range(1004, 1008), MINGRU, {"grad_clip": [1.0, 0.1]}
+    ),
+    "qplex_box_pushing_10_floor": Sweep(
+        "avf-qplex", "BoxPushing-10", 5000, EIGHT, {}, {"weight_floor": [0.1, 0.5]}
+    ),
+    "qplex_box_pushing_10_floor_normalised": Sweep("avf-qplex", "BoxPushing-10", 5000, EIGHT, NORMALISED, {}),
+    "qmix_box_pushing_6_floor_normalised": Sweep("avf-qmix", "BoxPushing-6", 5000, EIGHT, NORMALISED, {}),
+    **{
+        f"{mixer}_box_pushing_{size}_floor": Sweep(
+            f"avf-{mixer}", f"BoxPushing-{size}", episodes, seeds, {"weight_floor": 0.5}, {}
+        )
+        for mixer, size, episodes, seeds in (
+            ("qmix", 10, 5000, range(1008, 1016)),
+            ("qmix", 12, 5000, EIGHT),
+            ("qplex", 14, 5000, EIGHT),
+            ("qplex", 30, 10_000, EIGHT),
+        )
+    },
     **{
         f"overcooked_{which}_windows": Sweep(
             "avf-qmix", f"Overcooked-{which.upper()}", 60_000, FRESH, {"max_rows": 80}, {}
