@@ -76,6 +76,7 @@ def main() -> None:
         written.append(run(f"tasks/{slug(env_id)}", title, jobs, given, task.threshold, known))
     if any(written):
         (RESULTS / "tasks" / "summary.md").write_text(table())
+        print("python -m experiments.readme_table puts the results into the README")
 
 
 def table() -> str:
@@ -101,7 +102,7 @@ def table() -> str:
 
 def _rows(env_id: str, content: dict[str, Any]) -> list[str]:
     digits = 2 if content["threshold"] < 1 else 1
-    best = f"{_best_known(env_id, content['anchors']):.{digits}f}"
+    best = f"{best_known(env_id, content['anchors']):.{digits}f}"
     lines = []
     for row in content["rows"]:
         interval = f"{row['mean']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
@@ -113,7 +114,7 @@ def _rows(env_id: str, content: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _best_known(env_id: str, anchors: dict[str, float]) -> float:
+def best_known(env_id: str, anchors: dict[str, float]) -> float:
     """The optimum, else the best plan known, else the return of the script (Capture Target: always move)."""
     env = jaxmac.make(env_id, **TASKS[env_id].options)
     known = (env.optimal_return, getattr(env, "best_known_return", None), anchors.get("scripted play"))
