@@ -7,12 +7,40 @@ maximised: mixing weights that depend on it break the individual-global-max prop
 
 from __future__ import annotations
 
+import itertools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxmac.networks.layers import StackedLinear, symmetric_uniform
+
+CAUSAL_BLOCKS = 4
+
+
+def causal_attention(
+    query: Float[Array, "batch time heads features"],
+    key: Float[Array, "batch time heads features"],
+    value: Float[Array, "batch time heads features"],
+) -> Float[Array, "batch time heads features"]:
+    """Scaled dot-product attention of each timestep to itself and those before it.
+
+    On a CPU the queries come in a few blocks, and the keys after a block, which are masked for all of it, are left
+    out. That is faster than `jax.nn.dot_product_attention` (benchmarks/README.md) and equal up to rounding.
+    """
+    if jax.default_backend() != "cpu":
+        return jax.nn.dot_product_attention(query, key, value, is_causal=True)
+    batch, time, heads, features = query.shape
+    query, key, value = (x.swapaxes(1, 2).reshape(batch * heads, time, features) for x in (query, key, value))
+    query = query / jnp.sqrt(jnp.float32(features)).astype(query.dtype)
+    edges = [time * block // CAUSAL_BLOCKS for block in range(CAUSAL_BLOCKS + 1)]
+    blocks = []
+    for first, end in itertools.pairwise(edges):
+        score = jnp.einsum("btf,bsf->bts", query[:, first:end], key[:, :end])
+        is_past = jnp.arange(first, end)[:, None] >= jnp.arange(end)
+        blocks.append(nn.softmax(jnp.where(is_past, score, -jnp.inf)) @ value[:, :end])
+    return jnp.concatenate(blocks, axis=1).reshape(batch, heads, time, features).swapaxes(1, 2)
 
 
 class AgentContext(nn.Module):
@@ -55,7 +83,7 @@ class AgentContext(nn.Module):
         """Causal self-attention of each agent over its own past and present."""
         time, batch, agents, width = x.shape
         sequences = jnp.moveaxis(x, 0, 2).reshape(batch * agents, time, width)
-        out = jax.nn.dot_product_attention(*self._heads("over_time", sequences), is_causal=True)
+        out = causal_attention(*self._heads("over_time", sequences))
         return jnp.moveaxis(out.reshape(batch, agents, time, width), 2, 0)
 
     def _across_agents(self, x: Float[Array, "*rows agents w"]) -> Float[Array, "*rows agents w"]:

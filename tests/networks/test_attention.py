@@ -1,11 +1,13 @@
 """Temporal encodings, and the attention that conditions the mixer."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmac.networks.attention import AgentContext
+from jaxmac.networks.attention import AgentContext, causal_attention
 from jaxmac.networks.temporal import temporal_encoding
 
 TIME, BATCH, AGENTS, INPUTS = 6, 3, 3, 5
@@ -103,3 +105,17 @@ def test_padded_inputs_do_not_shrink_an_agents_initial_weights():
     params = AgentContext((10, 40), width=64).init(jax.random.key(0), tokens)["params"]
     largest = np.abs(params["encode_0"]["kernel"]).max(axis=(1, 2))
     np.testing.assert_allclose(largest, [10**-0.5, 40**-0.5], rtol=0.05)
+
+
+@pytest.mark.parametrize("time", [1, 3, 4, 11])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_causal_attention_is_that_of_jax(time, heads):
+    inputs = jax.random.normal(jax.random.key(time), (3, 2, time, heads, 5))
+
+    def summed(attention):
+        return lambda x: jnp.sum(jnp.sin(attention(*x)))
+
+    library = partial(jax.nn.dot_product_attention, is_causal=True)
+    np.testing.assert_allclose(causal_attention(*inputs), library(*inputs), rtol=1e-5, atol=1e-6)
+    ours, theirs = (jax.grad(summed(attention))(inputs) for attention in (causal_attention, library))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
