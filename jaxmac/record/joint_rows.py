@@ -73,16 +73,16 @@ def _macro_state(
     episode: Episode, mode: str, last: Array, started: Array, next_start: Array, ended: Array
 ) -> tuple[Array, Array]:
     """Macro-state before and after each row, `[rows, mixer]` (docs/specifications/avf.md, section 2)."""
+    if mode == "joint":  # the macro-state after a row is that before the next one
+        states = episode.state[jnp.concatenate([started[:1], next_start])].reshape(last.shape[0] + 1, -1)
+        return states[:-1], states[1:]
     if mode == "real":
         return episode.state[last], episode.state[last + 1]
     if mode == "start":  # the state at the row's first step
         return episode.state[jnp.max(started, axis=-1)], episode.state[last + 1]
-    if mode == "terminated":
-        agent = jnp.argmax(jnp.where(ended, started, -1), axis=-1)[:, None]
-        started = jnp.take_along_axis(started, agent, -1)
-        next_start = jnp.take_along_axis(next_start, agent, -1)
-    rows = last.shape[0]
-    return episode.state[started].reshape(rows, -1), episode.state[next_start].reshape(rows, -1)
+    agent = jnp.argmax(jnp.where(ended, started, -1), axis=-1)[:, None]  # of those, the last to decide
+    before, after = (jnp.take_along_axis(x, agent, -1)[:, 0] for x in (started, next_start))
+    return episode.state[before], episode.state[after]
 
 
 def mac_jert(

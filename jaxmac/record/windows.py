@@ -27,8 +27,12 @@ def accumulate_reward(
     """
     steps = jnp.arange(reward.shape[0], dtype=jnp.int32)
     discounted = reward * jnp.power(jnp.asarray(discount, jnp.float32), (steps - started).astype(jnp.float32))
-    inside = (steps[None] >= started[last][:, None]) & (steps[None] <= last[:, None])
-    return jnp.sum(jnp.where(inside, discounted, 0.0), axis=-1)
+
+    def joined(before: tuple[Array, Array], after: tuple[Array, Array]) -> tuple[Array, Array]:
+        """Sums of two neighbouring stretches, and whether a segment starts in them: then the sum is since there."""
+        return jnp.where(after[1], after[0], before[0] + after[0]), before[1] | after[1]
+
+    return jax.lax.associative_scan(joined, (discounted, started == steps))[0][last]
 
 
 def row_duration(last: Array, first: Array) -> Array:
@@ -44,10 +48,10 @@ def pack(keep: Bool[Array, "time"], size: int) -> tuple[Int[Array, "size"], Bool
     """
     order = jnp.cumsum(keep, dtype=jnp.int32)
     dropped = jnp.maximum(order[-1] - size, 0)
-    wanted = dropped + 1 + jnp.arange(size, dtype=jnp.int32)
-    index = jnp.sum(order[None] < wanted[:, None], axis=-1, dtype=jnp.int32)
-    valid = wanted <= order[-1]
-    return jnp.where(valid, index, 0), valid, dropped
+    place = order - 1 - dropped
+    place = jnp.where(keep & (place >= 0), place, size)  # beyond the end: nowhere
+    index = jnp.zeros(size, jnp.int32).at[place].set(jnp.arange(keep.shape[0], dtype=jnp.int32), mode="drop")
+    return index, jnp.arange(size, dtype=jnp.int32) < order[-1] - dropped, dropped
 
 
 def joint_row_steps(marks: Marks) -> Bool[Array, "time"]:
