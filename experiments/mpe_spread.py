@@ -24,7 +24,6 @@ CHANGES = {
     "VDN": {},
     "state as it comes": {"normalise_state": False},
     "JaxMARL's": JAXMARL,
-    "JaxMARL's, state as it comes": JAXMARL | {"normalise_state": False},
 }
 
 
