@@ -38,7 +38,7 @@ def causal_attention(
     blocks = []
     for first, end in itertools.pairwise(edges):
         score = jnp.einsum("btf,bsf->bts", query[:, first:end], key[:, :end])
-        is_past = jnp.arange(first, end)[:, None] >= jnp.arange(end)
+        is_past = jnp.arange(first, end)[None, :, None] >= jnp.arange(end)[None, None]
         blocks.append(nn.softmax(jnp.where(is_past, score, -jnp.inf)) @ value[:, :end])
     return jnp.concatenate(blocks, axis=1).reshape(batch, heads, time, features).swapaxes(1, 2)
 
