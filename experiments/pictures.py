@@ -11,6 +11,7 @@ from pathlib import Path
 
 from experiments.common import slug
 from jaxmac import animate, envs, random_policy, scripted_policy
+from jaxmac.envs import Environment
 from jaxmac.export.zoo import policy_by_name, policy_title, zoo_index
 from jaxmac.record.policy import Policy
 
@@ -30,14 +31,15 @@ def replaced(page: Path, mark: str, content: str) -> None:
     page.write_text(f"{before}<!-- {mark} -->\n\n{content}\n\n<!-- /{mark} -->{after}")
 
 
-def shown_policy(env_id: str) -> tuple[Policy, str]:
-    """The policy that an animation shows, and what it is in words."""
+def shown(env_id: str) -> tuple[Environment, Policy, str]:
+    """The environment and the policy of an animation, and what the policy is in words."""
+    if teams := zoo_index().get(env_id):
+        env = envs.make(env_id, **teams[0]["env_options"])
+        return env, policy_by_name("zoo", env), policy_title("zoo", env)
     env = envs.make(env_id)
-    if env_id in zoo_index():
-        return policy_by_name("zoo", env), policy_title("zoo", env)
     if env.script() is None:
-        return random_policy(), "random macro-actions"
-    return scripted_policy(env), "the best known plan, not learned"
+        return env, random_policy(), "random macro-actions"
+    return env, scripted_policy(env), "the best known plan, not learned"
 
 
 def table() -> str:
@@ -61,9 +63,9 @@ def main() -> None:
     replaced(DOCS / "environments" / "README.md", TABLE, table())
     captions = []
     for env_id in SHOWN:
-        policy, words = shown_policy(env_id)
+        env, policy, words = shown(env_id)
         captions.append(f"{env_id}: {words}")
-        path = animate(envs.make(env_id), policy, path=DOCS / f"{slug(env_id)}.gif")
+        path = animate(env, policy, path=DOCS / f"{slug(env_id)}.gif")
         size = path.stat().st_size
         print(f"{path.name}: {size:,} bytes")
         if size > LARGEST:

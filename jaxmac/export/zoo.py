@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
+from jaxmac.envs import make
 from jaxmac.envs.environment import Environment
 from jaxmac.errors import nearest
 from jaxmac.export.loading import load_policy
 from jaxmac.record.policy import BASELINES, Policy, baseline_policy
+from jaxmac.runs.formats import RunNote
 
 ZOO = Path(__file__).parents[2] / "experiments" / "zoo"  # of a checkout; a wheel does not hold it
 NAMES = (*BASELINES, "zoo", "zoo:ALGORITHM")
@@ -23,6 +26,8 @@ def policy_by_name(name: str, env: Environment) -> Policy:
             a folder that `export_policy` wrote.
         env: the environment to act in.
 
+    A team of the zoo that was trained with other options of the environment comes with a `RunNote` that names them.
+
     Raises:
         ValueError: the name is unknown, there is no such team, or it was trained for other agents.
     """
@@ -31,10 +36,22 @@ def policy_by_name(name: str, env: Environment) -> Policy:
     kind, _, algorithm = name.partition(":")
     if kind == "zoo":
         entry = zoo_entry(env, algorithm)
-        return load_policy(ZOO / entry["folder"], env)
+        policy = load_policy(ZOO / entry["folder"], env)
+        _note_other_options(env, entry)
+        return policy
     if Path(name).is_dir():
         return load_policy(name, env)
     raise ValueError(f"unknown policy {name!r}; {nearest(name, NAMES)}")
+
+
+def _note_other_options(env: Environment, entry: dict[str, Any]) -> None:
+    trained = make(entry["env"], **entry["env_options"]).options
+    others = [f"{name}={value}" for name, value in trained.items() if env.options.get(name) != value]
+    if others:
+        flags = "".join(f" --env-options.{name} {value}" for name, value in entry["env_options"].items())
+        given = f":{flags} gives its task" if flags else ""
+        note = f"the zoo's team for {env.name} was trained with {', '.join(others)}{given}"
+        warnings.warn(note, RunNote, stacklevel=3)
 
 
 def policy_title(name: str, env: Environment) -> str:

@@ -1,6 +1,7 @@
 """Every team of the zoo earns what the index says; what is asked for by name is found or refused in one line."""
 
 import json
+import warnings
 
 import pytest
 
@@ -10,6 +11,7 @@ from experiments.make_zoo import EPISODES
 from jaxmac.cli.main import main
 from jaxmac.export import policy_by_name, zoo
 from jaxmac.export.zoo import zoo_index
+from jaxmac.runs.formats import RunNote
 
 TEAMS = [team for teams in zoo_index().values() for team in teams]
 QUICK = {"BoxPushing-14"}
@@ -90,3 +92,11 @@ def test_a_better_team_replaces_a_worse_one_only(tmp_path, monkeypatch):
     monkeypatch.setattr(make_zoo, "evaluated", lambda *_: first["return"] + 1)
     assert make_zoo.add(tmp_path / "run")["return"] == first["return"] + 1
     assert not (tmp_path / "zoo/draft").exists()
+
+
+def test_a_team_under_other_options_comes_with_a_note():
+    with pytest.warns(RunNote, match="team for BoxPushing-14 was trained with horizon=100$"):
+        policy_by_name("zoo", jaxmac.make("BoxPushing-14", horizon=200))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RunNote)
+        policy_by_name("zoo", jaxmac.make("BoxPushing-14"))
