@@ -30,13 +30,15 @@ ROWS = 6  # listed of each episode
 def main() -> None:
     """Train, play, write the table."""
     given = arguments(__doc__, (1000, 1006))
+    episodes = given.episodes or EPISODES
     lines = [
         f"# The mixer's weights, {ALGORITHM} on {ENVIRONMENT}",
         "",
         "Command: `python -m experiments.mixer_weights`",
         "",
-        f"The first joint rows of a greedy episode after {EPISODES:,} episodes of training: the observations and "
-        "macro-actions of both agents, the weight of each utility in the joint value, this value and its target.",
+        f"The first joint rows of a greedy episode after {episodes:,} episodes of training: the observations and "
+        "macro-actions of both agents, the weight of each utility in the joint value, this value and its target "
+        "(both discounted and in units of ten points of return).",
         "",
     ]
     for label, settings in (("weight_floor=0", {"weight_floor": 0.0}), ("tuned", {})):
@@ -44,7 +46,7 @@ def main() -> None:
             ALGORITHM,
             ENVIRONMENT,
             seeds=given.seeds,
-            episodes=given.episodes or EPISODES,
+            episodes=episodes,
             out=f"runs/experiments/mixer_weights/{label}",
             overwrite=True,
             **settings,

@@ -5,7 +5,8 @@
 On one-step actions AVF-QMIX is QMIX. The return is the mean over the three agents of an episode of 25 steps; 8,000
 episodes are 200,000 environment steps. "as it comes" gives the mixer the state without normalising it. "JaxMARL's"
 are the hyperparameters of its QMIX on MPE (docs/specifications/mixers.md, section 2, and its own configuration),
-with one-step targets, a GRU and no layer normalisation; only the normalised state is ours.
+with one-step targets, a GRU and no layer normalisation. The normalised state, Adam instead of RAdam, hypernetworks
+of width 32 and the initial weights are ours.
 Results: experiments/results/mpe_spread. Needs `pip install 'jaxmac[adapters]'`.
 """
 

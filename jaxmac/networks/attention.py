@@ -27,7 +27,7 @@ def causal_attention(
     """Scaled dot-product attention of each timestep to itself and those before it.
 
     On a CPU the queries come in a few blocks, and the keys after a block, which are masked for all of it, are left
-    out. That is faster than `jax.nn.dot_product_attention` (benchmarks/README.md) and equal up to rounding.
+    out. That is faster there than `jax.nn.dot_product_attention`, and equal up to rounding.
     """
     if jax.default_backend() != "cpu":
         return jax.nn.dot_product_attention(query, key, value, is_causal=True)

@@ -72,7 +72,7 @@ class Versions(_Strict):
 
 
 class RunConfig(_Strict):
-    """config.json of a run of format 2 or 3, which differ in their checkpoints only."""
+    """config.json of a run of formats 2 to 4, which differ in checkpoints and settings (jaxmac.runs.formats)."""
 
     format: Literal[2, 3, 4]
     status: Literal["running", "finished", "interrupted", "failed", "non-finite loss"]

@@ -100,3 +100,10 @@ def test_a_team_under_other_options_comes_with_a_note():
     with warnings.catch_warnings():
         warnings.simplefilter("error", RunNote)
         policy_by_name("zoo", jaxmac.make("BoxPushing-14"))
+
+
+def test_the_note_has_the_flags_that_give_a_team_its_task(monkeypatch):
+    entry = {**zoo_index()["Warehouse-T"][0], "env_options": {"preset": "neurips22"}}
+    monkeypatch.setattr(zoo, "zoo_index", lambda: {"Warehouse-T": [entry]})
+    with pytest.warns(RunNote, match=r"with horizon=250: --env-options.preset neurips22 gives its task$"):
+        policy_by_name("zoo", jaxmac.make("Warehouse-T"))

@@ -51,6 +51,8 @@ def test_the_wheel_holds_the_tree_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         (top_level,) = [archive.read(name).decode() for name in names if name.endswith("/top_level.txt")]
+        (metadata,) = [archive.read(name).decode() for name in names if name.endswith("/METADATA")]
+    assert (ROOT / "README.md").read_text().strip() in metadata
     assert top_level.split() == ["jaxmac"]
     packaged = {name for name in names if ".dist-info/" not in name}
     assert packaged == files_of_the_tree()

@@ -193,7 +193,7 @@ def test_pack_keeps_the_last_entries_and_counts_the_dropped():
 def test_a_row_cap_is_the_same_as_a_window_that_starts_later():
     capped, full = cut(figure2(), size=3), cut(figure2())
     assert capped.last_step.tolist() == [5, 6, 9]
-    for name in ("reward", "duration", "mixer_state", "start", "macro_action"):
+    for name in ("reward", "duration", "mixer_state", "next_mixer_state", "start", "macro_action"):
         np.testing.assert_array_equal(getattr(capped, name), getattr(full, name)[2:5])
     assert capped.advance[0].all()
     assert int(capped.dropped) == 2
