@@ -86,7 +86,7 @@ def test_every_setting_is_one_line_with_its_group(capsys):
     assert groups[0] == "algorithm" and "target" in groups and groups[-2:] == ["mixer qplex", "sampler tournament"]
     start = lines.index("mixer qplex")
     assert {line.split()[0] for line in lines[start + 1 : lines.index("sampler tournament")]} == {
-        *("kernels", "advantage_embed", "advantage_layers", "hypernet_embed", "v_over_feasible"),
+        *("kernels", "advantage_embed", "advantage_layers", "hypernet_embed", "v_over_feasible", "weight_floor"),
     }
     assert lines.index("target") < next(i for i, line in enumerate(lines) if line.startswith("  td_lambda"))
 
