@@ -20,64 +20,36 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxmac.algorithms.base import Algorithm, Progress, network_options
+from jaxmac.algorithms.base import Algorithm, Progress
 from jaxmac.algorithms.mac_q_config import MacQConfig
+from jaxmac.algorithms.mac_q_networks import (
+    Networks,
+    behaviour,
+    best_joint,
+    evaluation,
+    make_networks,
+)
 from jaxmac.algorithms.optimiser import init_optimiser
 from jaxmac.algorithms.targets import lambda_target, target_rows
 from jaxmac.algorithms.value_based import (
     LearnerState,
-    agent_networks,
     collection,
     descend,
     episode_errors,
-    explored,
     hysteretic,
     update_target,
-    utility_policy,
     weighted_mean_square,
     window_options,
 )
-from jaxmac.envs.environment import Environment, TimeStep
+from jaxmac.envs.environment import Environment
 from jaxmac.hyper import Hyper
-from jaxmac.networks.agent import PolicyNetworks, make_agent_networks
-from jaxmac.networks.choice import conditional_argmax, masked_argmax, take_chosen
-from jaxmac.networks.joint import joint_of
+from jaxmac.networks.choice import conditional_argmax, take_chosen
 from jaxmac.record.buckets import at_needed_length
 from jaxmac.record.episode import Episode
 from jaxmac.record.joint_rows import TIME_MAJOR, JointRows, joint_rows
 from jaxmac.record.own_rows import OWN_TIME_MAJOR, OwnRows, own_rows
-from jaxmac.record.policy import Policy
 from jaxmac.record.replay import Sample
 from jaxmac.record.windows import trajectory_of
-
-
-class Networks(NamedTuple):
-    """The networks of one algorithm, with the environment and the (static) config that they are built for."""
-
-    env: Environment
-    config: Any
-    agents: Any  # AgentNetworks; None: mac-cen-q
-    centralised: Any  # AgentNetworks; None, as `joint`: mac-dec-q
-    joint: Any  # Joint
-
-
-def make_networks(env: Environment, config: Any, kind: str) -> Networks:
-    """The networks of the algorithm `kind`.
-
-    Raises ValueError, in one line, for `exploration_switch` without `centralised_exploration` or for too many joint
-    macro-actions.
-    """
-    if kind == "mac-dec-ddrqn" and config.exploration_switch and not config.centralised_exploration:
-        raise ValueError("exploration_switch=True needs centralised_exploration=True")
-    agents = None if kind == "mac-cen-q" else agent_networks(env, config)
-    if kind == "mac-dec-q":
-        return Networks(env, config, agents, None, None)
-    joint = joint_of(env.num_actions, env.obs_sizes)
-    options = network_options(config)
-    if agents is not None:
-        options["hidden_size"] = config.centralised_hidden_size
-    centralised = make_agent_networks([sum(env.obs_sizes)], [joint.size], **options)
-    return Networks(env, config, agents, centralised, joint)
 
 
 def make(env: Environment, config: MacQConfig, kind: str) -> Algorithm:
@@ -260,7 +232,7 @@ def joint_loss(
     """
     online, future = (_joint_q(networks, p["centralised"], rows) for p in (params, target))
     chooser = online[1:] if networks.config.double_q else future[1:]
-    value = take_chosen(future[1:], _best_joint(networks, chooser, rows))
+    value = take_chosen(future[1:], best_joint(networks, chooser, rows))
     transitions = target_rows(hyper, rows.reward, rows.duration, rows.terminal, rows.mask)
     taken = take_chosen(online[:-1], networks.joint.index(rows.macro_action))
     error = lambda_target(transitions, value, hyper.td_lambda) - taken
@@ -270,7 +242,7 @@ def joint_loss(
 
 def joint_choice(networks: Networks, params: Any, rows: JointRows) -> Int[Array, "rows batch"]:
     """The centralised network's (conditional) best joint macro-action after every joint row."""
-    return _best_joint(networks, _joint_q(networks, params, rows)[1:], rows)
+    return best_joint(networks, _joint_q(networks, params, rows)[1:], rows)
 
 
 def _joint_q(networks: Networks, params: Any, rows: JointRows) -> Float[Array, "entries batch joint"]:
@@ -279,61 +251,3 @@ def _joint_q(networks: Networks, params: Any, rows: JointRows) -> Float[Array, "
     advance = jnp.ones((*obs.shape[:2], 1), bool)
     outputs = networks.centralised.apply(params, hidden, obs, advance.astype(jnp.int32), advance)[1]
     return outputs.q[..., 0, :]
-
-
-def _best_joint(networks: Networks, q: Array, rows: JointRows) -> Int[Array, "rows batch"]:
-    choosing = rows.ended if networks.config.conditional else jnp.ones_like(rows.ended)
-    return masked_argmax(q, networks.joint.allowed(rows.next_avail, choosing, rows.macro_action))
-
-
-def joint_policy(networks: Networks, params: Any, recurrent: bool) -> Policy:
-    """Centralised epsilon-greedy policy: the best joint macro-action given the macro-actions still running.
-
-    It decides whenever at least one agent must choose, and one random draw decides for all agents whether they
-    explore (section 4). Without `recurrent` every decision starts from the initial hidden state.
-    """
-
-    def act(key: Array, hidden: Array, ts: TimeStep, epsilon: Array) -> tuple[Array, Array]:
-        deciding = jnp.any(ts.ended, axis=-1, keepdims=True)
-        obs = networks.joint.observation(ts.macro_obs)[None, :, None]
-        last_action = deciding[None].astype(jnp.int32)
-        moved, outputs = networks.centralised.apply(params, hidden, obs, last_action, deciding[None])
-        allowed = networks.joint.allowed(ts.avail, ts.ended, ts.macro_action)
-        best = masked_argmax(outputs.q[0, :, 0], allowed)
-        choice = explored(key, networks.joint.split(best), ts, epsilon, coins=1)
-        return moved if recurrent else hidden, choice
-
-    policy_networks = PolicyNetworks(networks.centralised, params, joint=networks.joint) if recurrent else None
-    return Policy(networks.centralised.initial_hidden, act, networks=policy_networks)
-
-
-def behaviour(networks: Networks, params: dict[str, Any], stream: str) -> Policy:
-    """The policy that collects the experience of `stream` (section 4)."""
-    config, recurrent = networks.config, networks.config.recurrent_exploration
-    if networks.agents is None or stream == "centralised":
-        return joint_policy(networks, params["centralised"], recurrent)
-    own = utility_policy(networks.agents, params["agents"], recurrent)
-    if networks.centralised is None or stream != "main" or not config.centralised_exploration:
-        return own
-    joint = joint_policy(networks, params["centralised"], recurrent)
-    return switched(own, joint) if config.exploration_switch else joint
-
-
-def switched(often: Policy, seldom: Policy) -> Policy:
-    """At every step `seldom` with probability epsilon, else `often` without exploration."""
-
-    def act(key: Array, carry: Any, ts: TimeStep, epsilon: Array) -> tuple[Any, Array]:
-        coin_key, first_key, second_key = jax.random.split(key, 3)
-        first, usual = often.act(first_key, carry[0], ts, jnp.zeros_like(epsilon))
-        second, rare = seldom.act(second_key, carry[1], ts, epsilon)
-        coin = jax.random.uniform(coin_key, epsilon.shape, jnp.float32) < epsilon
-        return (first, second), jnp.where(coin[:, None], rare, usual)
-
-    return Policy(lambda batch: (often.initial_carry(batch), seldom.initial_carry(batch)), act)
-
-
-def evaluation(networks: Networks, params: dict[str, Any]) -> Policy:
-    """The recurrent greedy policy of the decentralised networks, or of the centralised one if alone (section 7)."""
-    if networks.agents is None:
-        return joint_policy(networks, params["centralised"], recurrent=True)
-    return utility_policy(networks.agents, params["agents"])
