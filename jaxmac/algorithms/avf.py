@@ -146,18 +146,22 @@ def loss(
     hyper: Hyper,
     progress: Progress,
     weight: Float[Array, "batch"],
+    whole: JointRows | None = None,
 ) -> tuple[Float[Array, ""], Float[Array, "batch"]]:
     """The loss of a batch and the mean absolute error of each episode.
 
     The loss is the mean square of the (hysteretic) temporal-difference errors over the rows plus the mixer's
-    auxiliary loss (docs/specifications/avf.md, section 4).
+    auxiliary loss (docs/specifications/avf.md, section 4). If `rows` are a microbatch of the rows `whole`, it is
+    their share of it.
     """
+    counted = rows.mask if whole is None else whole.mask
     online = utilities_of(networks, params, rows)
     now = jax.tree.map(lambda x: x[:-1], online)
     mixer_state = mixer_states(networks, params, rows)[0]
     situation = rows.avail, rows.start, rows.macro_action, mixer_state
     inputs = mixer_inputs(networks, now, rows.macro_action, *situation)
     error = td_target(networks, state, online, rows, hyper) - joint_value(networks, params, hyper, inputs)
-    square = weighted_mean_square(hysteretic(error, networks.config, hyper, progress), rows.mask, weight)
-    auxiliary = auxiliary_loss(networks, params, hyper, inputs, rows.mask, weight)
+    scaled = hysteretic(error, networks.config, hyper, progress)
+    square = weighted_mean_square(scaled, rows.mask, weight, whole=counted)
+    auxiliary = auxiliary_loss(networks, params, hyper, inputs, rows.mask, weight, counted)
     return square + auxiliary, episode_errors(error, rows.mask)

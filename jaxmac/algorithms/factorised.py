@@ -28,6 +28,7 @@ from jaxmac.networks.agent import AgentNetworks, Utilities
 from jaxmac.networks.attention import AgentContext
 from jaxmac.networks.choice import feasible_set
 from jaxmac.record.buckets import at_needed_length
+from jaxmac.record.microbatches import summed_over
 from jaxmac.record.policy import Policy
 from jaxmac.record.replay import Sample
 
@@ -132,17 +133,24 @@ def auxiliary_loss(
     inputs: MixerInputs,
     mask: Bool[Array, "rows batch"],
     weight: Float[Array, "batch"],
+    whole: Bool[Array, "rows episodes"],
 ) -> Float[Array, ""] | float:
-    """The mixer's auxiliary loss, a mean over the rows in `mask` weighted by episode; 0 if the mixer has none."""
+    """The mixer's auxiliary loss, a mean over the rows in `mask` weighted by episode; 0 if the mixer has none.
+
+    The rows in `whole` are counted, the mask of the whole batch.
+    """
     mixer = with_traced(networks.mixer, hyper)
     if not hasattr(mixer, "auxiliary"):
         return 0.0
     rows = auxiliary_losses(mixer, params["mixer"], inputs)
-    return jnp.sum(weight[None] * jnp.where(mask, rows, 0.0)) / jnp.maximum(jnp.sum(mask), 1)
+    return jnp.sum(weight[None] * jnp.where(mask, rows, 0.0)) / jnp.maximum(jnp.sum(whole), 1)
 
 
 Loss = Callable[..., tuple[Array, Array]]
-"""(params, state, rows, hyper, progress, weight [batch]) -> (loss, errors of the episodes [batch])."""
+"""(params, state, rows, hyper, progress, weight [batch], whole) -> (loss, errors of the episodes [batch]).
+
+`rows` may be a microbatch of the rows `whole`: then the losses of all microbatches add up to that of the batch.
+"""
 
 
 def make_algorithm(
@@ -161,9 +169,16 @@ def make_algorithm(
         sample = samples["main"]
         rows = rows_of(sample, hyper, key)
         differentiate = jax.value_and_grad(loss, has_aux=True)
-        (value, errors), gradient = at_needed_length(
-            lambda rows: differentiate(state.params, state, rows, hyper, progress, sample.weight), rows
-        )
+
+        def learn_from(whole: Any) -> tuple[Any, Array]:
+            def part(rows: Any, weight: Array) -> tuple[Any, Array]:
+                (value, errors), gradient = differentiate(state.params, state, rows, hyper, progress, weight, whole)
+                return (value, gradient), errors
+
+            size = whole.mask.shape[0] * env.num_agents * config.hidden_size
+            return summed_over(part, (whole, sample.weight), size, (jnp.float32(0), state.params))
+
+        (value, gradient), errors = at_needed_length(learn_from, rows)
         state = descend(state, gradient, config, hyper, progress)
         state = update_target(state, config, hyper, progress, env.horizon)
         dropped = jnp.sum(rows.dropped) if hasattr(rows, "dropped") else 0

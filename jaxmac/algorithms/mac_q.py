@@ -47,6 +47,7 @@ from jaxmac.networks.choice import conditional_argmax, take_chosen
 from jaxmac.record.buckets import at_needed_length
 from jaxmac.record.episode import Episode
 from jaxmac.record.joint_rows import TIME_MAJOR, JointRows, joint_rows
+from jaxmac.record.microbatches import summed_over
 from jaxmac.record.own_rows import OWN_TIME_MAJOR, OwnRows, own_rows
 from jaxmac.record.replay import Sample
 from jaxmac.record.windows import trajectory_of
@@ -133,14 +134,10 @@ def learn(
     """
     metrics: dict[str, Array] = {"dropped_rows": jnp.zeros((), jnp.int32)}
     errors: list[Array] = []
-    choice = None
     if networks.centralised is not None:
-        alone = networks.agents is None  # hysteresis in MacCen-Q only (section 5.3)
-        differentiate = jax.value_and_grad(joint_loss, argnums=1, has_aux=True)
-        arguments = first.joint, hyper, progress, first.weight, alone
-        (loss, error), gradient = differentiate(networks, state.params, state.target, *arguments)
+        (loss, gradient), error = centralised_gradient(networks, state, first, hyper, progress)
         has_rows = jnp.any(first.joint.mask)[None]
-        state = _descend(networks, state, "centralised", gradient["centralised"], has_rows, hyper, progress)
+        state = _descend(networks, state, "centralised", gradient, has_rows, hyper, progress)
         metrics["centralised_loss"] = loss
         metrics["dropped_rows"] += jnp.sum(first.joint.dropped)
         errors.append(error)
@@ -148,21 +145,59 @@ def learn(
         own = second.own
         if networks.centralised is not None:
             own = own._replace(mask=own.mask & (own.closing >= 0))
-            best = joint_choice(networks, state.params["centralised"], second.joint)
-            choice = jnp.take_along_axis(networks.joint.split(best), own.closing, axis=0)
-
-        def total(params: Any) -> tuple[Array, tuple[Array, Array]]:
-            target = state.target["agents"]
-            each, error = own_losses(networks, params, target, own, choice, hyper, progress, second.weight)
-            return jnp.sum(each), (each, error)
-
-        gradient, (losses, error) = jax.grad(total, has_aux=True)(state.params["agents"])
+        (loss, gradient), error = agents_gradient(networks, state, second._replace(own=own), hyper, progress)
         has_rows = jnp.any(own.mask, axis=(0, 1))
         state = _descend(networks, state, "agents", gradient, has_rows, hyper, progress)
-        metrics["agent_losses"] = jnp.sum(losses)
+        metrics["agent_losses"] = loss
         metrics["dropped_rows"] += jnp.sum(own.dropped)
         errors.append(error)
     return update_target(state, networks.config, hyper, progress, networks.env.horizon), metrics, errors
+
+
+Gradient = tuple[tuple[Array, Any], Array]  # ((loss, gradient), mean absolute error of each episode)
+
+
+def centralised_gradient(
+    networks: Networks, state: LearnerState, batch: Batch, hyper: Hyper, progress: Progress
+) -> Gradient:
+    """Loss and gradient of the centralised network; hysteresis in MacCen-Q only (section 5.3)."""
+    alone = networks.agents is None
+    differentiate = jax.value_and_grad(joint_loss, argnums=1, has_aux=True)
+
+    def part(joint: JointRows, weight: Array) -> Gradient:
+        given = joint, hyper, progress, weight, alone, batch.joint
+        (loss, error), gradient = differentiate(networks, state.params, state.target, *given)
+        return (loss, gradient["centralised"]), error
+
+    hidden = networks.config.hidden_size if alone else networks.config.centralised_hidden_size
+    width = max(hidden, networks.joint.size)
+    size, like = batch.joint.mask.shape[0] * width, (jnp.float32(0), state.params["centralised"])
+    return summed_over(part, (batch.joint, batch.weight), size, like)
+
+
+def agents_gradient(
+    networks: Networks, state: LearnerState, batch: Batch, hyper: Hyper, progress: Progress
+) -> Gradient:
+    """Sum of the losses of the decentralised networks, and its gradient (sections 5.1 and 5.3)."""
+
+    def part(own: OwnRows, weight: Array, *joint: JointRows) -> Gradient:
+        choice = None
+        if joint:
+            best = joint_choice(networks, state.params["centralised"], joint[0])
+            choice = jnp.take_along_axis(networks.joint.split(best), own.closing, axis=0)
+
+        def total(params: Any) -> tuple[Array, Array]:
+            given = own, choice, hyper, progress, weight, batch.own
+            each, error = own_losses(networks, params, state.target["agents"], *given)
+            return jnp.sum(each), error
+
+        (loss, error), gradient = jax.value_and_grad(total, has_aux=True)(state.params["agents"])
+        return (loss, gradient), error
+
+    rows, _, agents = batch.own.mask.shape
+    joint = () if networks.centralised is None else (batch.joint,)
+    size, like = rows * agents * networks.config.hidden_size, (jnp.float32(0), state.params["agents"])
+    return summed_over(part, (batch.own, batch.weight, *joint), size, like)
 
 
 def _descend(
@@ -192,11 +227,13 @@ def own_losses(
     hyper: Hyper,
     progress: Progress,
     weight: Float[Array, "batch"],
+    whole: OwnRows,
 ) -> tuple[Float[Array, "agents"], Float[Array, "batch"]]:
     """Mean squared (hysteretic) error of each agent over its own rows (sections 5.1 and 5.3).
 
-    `choice` are the macro-actions whose target values are bootstrapped; None: each agent's own greedy ones. Returns
-    the loss of each agent and the mean absolute error of each episode.
+    `choice` are the macro-actions whose target values are bootstrapped; None: each agent's own greedy ones. `whole`
+    are the rows of the whole batch, whose number the mean is over. Returns the loss of each agent and the mean
+    absolute error of each episode.
     """
     online, future = (_own_q(networks, p, rows) for p in (params, target))
     if choice is None:
@@ -207,7 +244,8 @@ def own_losses(
         online[:-1], rows.macro_action
     )
     square = hysteretic(error, networks.config, hyper, progress)
-    return weighted_mean_square(square, rows.mask, weight, axis=(0, 1)), episode_errors(error, rows.mask)
+    loss = weighted_mean_square(square, rows.mask, weight, axis=(0, 1), whole=whole.mask)
+    return loss, episode_errors(error, rows.mask)
 
 
 def _own_q(networks: Networks, params: Any, rows: OwnRows) -> Float[Array, "entries batch agents actions"]:
@@ -225,10 +263,12 @@ def joint_loss(
     progress: Progress,
     weight: Float[Array, "batch"],
     is_hysteretic: bool,
+    whole: JointRows,
 ) -> tuple[Float[Array, ""], Float[Array, "batch"]]:
     """Mean squared error of the centralised network over joint rows (section 5.2).
 
-    Returns the loss and the mean absolute error of each episode.
+    `whole` are the rows of the whole batch, whose number the mean is over. Returns the loss and the mean absolute
+    error of each episode.
     """
     online, future = (_joint_q(networks, p["centralised"], rows) for p in (params, target))
     chooser = online[1:] if networks.config.double_q else future[1:]
@@ -237,7 +277,7 @@ def joint_loss(
     taken = take_chosen(online[:-1], networks.joint.index(rows.macro_action))
     error = lambda_target(transitions, value, hyper.td_lambda) - taken
     scaled = hysteretic(error, networks.config, hyper, progress) if is_hysteretic else error
-    return weighted_mean_square(scaled, rows.mask, weight), episode_errors(error, rows.mask)
+    return weighted_mean_square(scaled, rows.mask, weight, whole=whole.mask), episode_errors(error, rows.mask)
 
 
 def joint_choice(networks: Networks, params: Any, rows: JointRows) -> Int[Array, "rows batch"]:

@@ -234,12 +234,15 @@ def loss(
     hyper: Hyper,
     progress: Progress,
     weight: Float[Array, "batch"],
+    whole: JointSteps | None = None,
 ) -> tuple[Float[Array, ""], Float[Array, "batch"]]:
     """The weighted sum of micro- and macro-TD loss, plus the mixer's auxiliary loss.
 
     Source: equations 13 and 14 of the paper; docs/specifications/tomacvf.md, section 5. Returns the loss and the
-    mean absolute micro-TD error of each episode `[batch]`.
+    mean absolute micro-TD error of each episode `[batch]`. If `steps` are a microbatch of the steps `whole`, the
+    loss is their share of it.
     """
+    counted = steps if whole is None else whole
     utilities, mixer_state = outputs_of(networks, params, steps)
     future = target_values(networks, state, utilities, steps, hyper)
     now = jax.tree.map(lambda x: x[:-1], utilities)
@@ -247,12 +250,13 @@ def loss(
     inputs = mixer_inputs(networks, now, steps.macro_action, *situation)
     micro, macro = errors(steps, joint_value(networks, params, hyper, inputs), future, hyper)
 
-    def mean_square(error: Array, mask: Array) -> Array:
-        return weighted_mean_square(hysteretic(error, networks.config, hyper, progress), mask, weight)
+    def mean_square(error: Array, mask: Array, counted: Array) -> Array:
+        scaled = hysteretic(error, networks.config, hyper, progress)
+        return weighted_mean_square(scaled, mask, weight, whole=counted)
 
-    total = hyper.micro_weight * mean_square(micro, steps.mask)
-    total = total + hyper.macro_weight * mean_square(macro, steps.ended)
-    total = total + auxiliary_loss(networks, params, hyper, inputs, steps.mask, weight)
+    total = hyper.micro_weight * mean_square(micro, steps.mask, counted.mask)
+    total = total + hyper.macro_weight * mean_square(macro, steps.ended, counted.ended)
+    total = total + auxiliary_loss(networks, params, hyper, inputs, steps.mask, weight, counted.mask)
     return total, episode_errors(micro, steps.mask)
 
 

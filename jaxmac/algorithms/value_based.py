@@ -260,14 +260,16 @@ def weighted_mean_square(
     mask: Bool[Array, "rows batch *rest"],
     weight: Float[Array, "batch"],
     axis: tuple[int, ...] | None = None,
+    whole: Bool[Array, "rows episodes *rest"] | None = None,
 ) -> Float[Array, "..."]:
     """The sum over `mask` of weight * error^2, divided by the number of rows in `mask`; 0 if there are none.
 
-    `weight` is the weight of each episode of the batch; `axis` are the axes of the sum (None: all).
+    `weight` is the weight of each episode of the batch; `axis` are the axes of the sum (None: all). For a
+    microbatch `whole` is the mask of the whole batch, whose rows are counted instead.
     """
     weight = weight.reshape(-1, *(1,) * (error.ndim - 2))[None]
     square = jnp.sum(weight * jnp.where(mask, error, 0.0) ** 2, axis=axis)
-    return square / jnp.maximum(jnp.sum(mask, axis=axis), 1)
+    return square / jnp.maximum(jnp.sum(mask if whole is None else whole, axis=axis), 1)
 
 
 def episode_errors(error: Float[Array, "rows batch *rest"], mask: Bool[Array, "rows batch *rest"]) -> Array:

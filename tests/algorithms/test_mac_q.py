@@ -50,7 +50,7 @@ def own_part(update):
         choice = jnp.take_along_axis(parts.joint.split(best), own.closing, axis=0)
 
     def each(params):
-        return mac_q.own_losses(parts, params, state.target["agents"], own, choice, hyper, NOW, weight)[0]
+        return mac_q.own_losses(parts, params, state.target["agents"], own, choice, hyper, NOW, weight, own)[0]
 
     return each
 
@@ -75,7 +75,7 @@ def test_gradients_are_the_recorded_ones(update):
     if parts.centralised is not None:
         beta = parts.agents is None
         gradient = jax.jit(
-            jax.grad(lambda p: mac_q.joint_loss(parts, p, state.target, joint, hyper, NOW, weight, beta)[0])
+            jax.grad(lambda p: mac_q.joint_loss(parts, p, state.target, joint, hyper, NOW, weight, beta, joint)[0])
         )(state.params)["centralised"]
         chex.assert_trees_all_close(gradient, found["grad"]["centralised"], atol=2e-6, rtol=0)
 

@@ -1,0 +1,70 @@
+"""Gradients of a large batch as sums over microbatches, whose activations stay in a core's cache.
+
+The layers of an update are wide and shallow: where the activations of a batch exceed the cache, every elementwise
+operation waits for memory. The results differ from those of the whole batch by rounding only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+CACHED = 80_000  # numbers of one layer's activations that are still in the cache when the next layer reads them
+FEWEST = 4  # episodes: below that an operation costs more than its numbers do
+
+
+def microbatches(episodes: int, size: int) -> int:
+    """How many equal parts a batch of `episodes` is divided into, if a layer has `size` numbers per episode.
+
+    On an accelerator it is 1: its work is to be wide.
+    """
+    if jax.default_backend() != "cpu":
+        return 1
+    divisors = [parts for parts in range(1, episodes // FEWEST + 1) if episodes % parts == 0]
+    fitting = [parts for parts in divisors if episodes // parts * size <= CACHED]
+    return min(fitting, default=max(divisors, default=1))
+
+
+def divided(rows: Any, parts: int) -> Any:
+    """Time-major `rows` `[rows, batch, ...]`, a NamedTuple, as `[parts, rows, batch / parts, ...]`.
+
+    `dropped` and a bare array have no rows: `[batch, ...]` becomes `[parts, batch / parts, ...]`.
+    """
+    if not hasattr(rows, "_fields"):
+        return rows.reshape(parts, -1, *rows.shape[1:])
+
+    def split(x: Any) -> Any:
+        return jnp.moveaxis(x.reshape(x.shape[0], parts, -1, *x.shape[2:]), 1, 0)
+
+    fields = {name: divided(x, parts) if name == "dropped" else split(x) for name, x in rows._asdict().items()}
+    return type(rows)(**fields)
+
+
+def summed_over(
+    function: Callable[..., tuple[Any, Any]], batches: tuple[Any, ...], size: int, like: Any
+) -> tuple[Any, Any]:
+    """`function(*batches)`, from microbatches if a layer has `size` numbers per episode.
+
+    Args:
+        function: returns `(total, each)`: what is a sum over the episodes, such as a gradient, and what each
+            episode has `[batch, ...]`. Both are trees of arrays.
+        batches: time-major rows, or arrays with an entry for each episode, all of as many episodes; see `divided`.
+            The first one has rows.
+        size: numbers of the widest layer's activations per episode.
+        like: arrays of the shapes and types of `total`.
+    """
+    episodes = batches[0].mask.shape[1]
+    parts = microbatches(episodes, size)
+    if parts == 1:
+        return function(*batches)
+    stacked = tuple(divided(batch, parts) for batch in batches)
+
+    def add(total: Any, part: tuple[Any, ...]) -> tuple[Any, Any]:
+        more, each = function(*part)
+        return jax.tree.map(jnp.add, total, more), each
+
+    total, each = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, like), stacked)
+    return total, jax.tree.map(lambda x: x.reshape(episodes, *x.shape[2:]), each)
