@@ -3,11 +3,13 @@
     python -m experiments.what_made_the_difference --env Warehouse-D
     python -m experiments.what_made_the_difference --only          # draw the stored metrics anew
 
-Results: experiments/results/what_made_the_difference/ENVIRONMENT.
+Results: experiments/results/what_made_the_difference/ENVIRONMENT; finals.png there shows where every seed ends.
 """
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import jaxmac
@@ -15,6 +17,7 @@ from experiments.baselines import anchors
 from experiments.common import RESULTS, Job, arguments, run, slug
 from experiments.tasks import TASKS
 from jaxmac.algorithms.registry import configure
+from jaxmac.analysis import interval_figure
 
 NAME = "what_made_the_difference"
 ENVIRONMENTS = ("Warehouse-D", "BoxPushing-20", "Overcooked-A", "CaptureTarget-10")
@@ -54,7 +57,21 @@ def main() -> None:
             for label, values in changes(env_id).items()
         ]
         title = f"{env_id}, AVF-QMIX: one change from preset tuned"
-        run(f"{NAME}/{slug(env_id)}", title, jobs, given, task.threshold, anchors(jaxmac.make(env_id)))
+        draw_finals(run(f"{NAME}/{slug(env_id)}", title, jobs, given, task.threshold, anchors(jaxmac.make(env_id))))
+
+
+def draw_finals(folder: Path) -> None:
+    """Draw the final returns of all changes, finals.png, from the summary in `folder`."""
+    content = json.loads((folder / "summary.json").read_text())
+    rows = content["rows"]
+    best = rows[0]["optimum"]
+    figure = interval_figure(
+        {row["label"]: row["finals"] for row in rows},
+        content["title"],
+        "mean return of the last ten evaluations",
+        {"solved from": content["threshold"]} | ({} if best is None else {"optimum": best}),
+    )
+    figure.savefig(folder / "finals.png", dpi=150)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Nothing here reads run directories: `jaxmac.runs` does, and `jaxmac.evaluation` 
 
 from jaxmac.analysis.animation import Animation, animate
 from jaxmac.analysis.curves import Panel, learning_curve, learning_curves
+from jaxmac.analysis.intervals import interval_figure
 from jaxmac.analysis.profiles import profile_figure
 from jaxmac.analysis.random_play import random_return
 from jaxmac.analysis.returns import Curve, final_returns, interval, smooth, solved_at, summary_table
@@ -17,6 +18,7 @@ __all__ = [
     "animate",
     "final_returns",
     "interval",
+    "interval_figure",
     "learning_curve",
     "learning_curves",
     "profile_figure",

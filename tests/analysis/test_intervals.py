@@ -1,0 +1,60 @@
+"""Final returns of several runs side by side."""
+
+import numpy as np
+import pytest
+
+from jaxmac import analysis
+
+FINALS = {
+    "first": np.array([1.0, 2.0, 6.0]),
+    "two seeds": np.array([4.0, 6.0]),
+    "$diverged": np.array([1.0, np.nan, 3.0, 5.0]),
+    "all diverged": np.array([np.nan]),
+}
+
+
+@pytest.fixture(scope="module")
+def axes():
+    return analysis.interval_figure(FINALS, "title", levels={"optimum": 7.0}).axes[0]
+
+
+def drawn(axes, row, marker):
+    """The values of a row that are drawn with a marker."""
+    lines = [line for line in axes.lines if line.get_marker() == marker]
+    return [line.get_xdata().tolist() for line in lines if line.get_ydata().tolist()[:1] == [row]]
+
+
+def test_rows_are_named_from_top_to_bottom_with_their_seeds(axes):
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == [
+        "first (3 seeds)",
+        "two seeds (2 seeds)",
+        "$diverged (3 finite of 4 seeds)",
+        "all diverged (0 finite of 1 seed)",
+    ]
+    bottom, top = axes.get_ylim()
+    assert bottom > top
+
+
+def test_every_finite_seed_and_the_mean_are_drawn(axes):
+    assert drawn(axes, 0, "|") == [[1.0, 2.0, 6.0]]
+    assert drawn(axes, 2, "|") == [[1.0, 3.0, 5.0]]
+    assert drawn(axes, 0, "o") == [[3.0]]
+    assert drawn(axes, 2, "o") == [[3.0]]
+    assert drawn(axes, 3, "o") == []
+
+
+def test_three_seeds_have_the_interval_of_the_tables_and_two_none(axes):
+    spans = {line.get_ydata()[0]: list(line.get_xdata()) for line in axes.lines if line.get_linewidth() == 2.5}
+    assert sorted(spans) == [0, 2]
+    np.testing.assert_allclose(spans[0], [float(x) for x in analysis.interval(FINALS["first"])[1:]])
+
+
+def test_levels_are_vertical_lines_with_their_names(axes):
+    assert [list(line.get_xdata()) for line in axes.lines if line.get_linestyle() == "--"] == [[7.0, 7.0]]
+    assert [text.get_text() for text in axes.texts] == ["optimum 7"]
+
+
+def test_there_has_to_be_something_to_draw():
+    with pytest.raises(ValueError, match="finals is empty"):
+        analysis.interval_figure({})
