@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,13 @@ from jaxtyping import Float
 
 from jaxmac.analysis.profiles import seeds
 from jaxmac.analysis.returns import interval
-from jaxmac.analysis.style import COLOURS, FEWEST_FOR_A_BAND, INK, SMALL, number
+from jaxmac.analysis.style import COLOURS, FEWEST_FOR_A_BAND, INK, LINE, SMALL, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROW = 0.32  # inches for each label
+CHARACTERS = 6  # of a label in one line, per inch of the figure's width: then it takes half of it
 
 
 def interval_figure(
@@ -45,7 +47,9 @@ def interval_figure(
 
     if not finals:
         raise ValueError("finals is empty: there is nothing to draw")
-    figure = NotebookFigure(figsize=(width, 1.4 + ROW * len(finals)), layout="constrained")
+    names = [textwrap.fill(_named(*item), int(CHARACTERS * width)) for item in finals.items()]
+    lines = max(name.count("\n") + 1 for name in names)
+    figure = NotebookFigure(figsize=(width, 1.4 + (ROW + LINE * (lines - 1)) * len(finals)), layout="constrained")
     axes = figure.add_subplot()
     for row, values in enumerate(finals.values()):
         finite = np.asarray(values, float)[np.isfinite(values)]
@@ -60,10 +64,12 @@ def interval_figure(
         above = {"xytext": (0, 3), "textcoords": "offset points", "xycoords": ("data", "axes fraction")}
         text = f"{label} {number(level)}"
         axes.annotate(text, (level, 1), **above, color=INK, fontsize=SMALL, ha="center", parse_math=False)
-    axes.set_yticks(range(len(finals)), [_named(*item) for item in finals.items()], parse_math=False)
+    axes.set_yticks(range(len(finals)), names, parse_math=False)
     axes.set_ylim(len(finals) - 0.4, -0.6)
     axes.set_title(title, parse_math=False, pad=16)
-    axes.set_xlabel(f"{unit}\nStrokes: seeds. Dot: their mean. Line: its 95\N{NO-BREAK SPACE}% bootstrap interval.")
+    axes.set_xlabel(unit)
+    words = "Strokes: seeds. Dot: their mean. Line: its 95\N{NO-BREAK SPACE}% bootstrap interval."
+    figure.supxlabel(words, fontsize=SMALL)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params("y", length=0)
     axes.grid(axis="x", color="0.9")

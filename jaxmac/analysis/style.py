@@ -18,6 +18,7 @@ DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)))  # the next one each time the colours
 BEST, OTHER = "--", ":"  # dashes of levels: the best return, other policies
 INK = "0.25"  # of what is no data: levels, marks and their labels
 SMALL = 8  # points
+LINE = 0.17  # inches for a further line of a label
 DECADE = 0.5  # height of a decade on the logarithmic part of an axis, as a share of the bound's
 BAND = 0.2  # opacity of an interval
 FEWEST_FOR_A_BAND = 3  # seeds; two of them have no interval worth drawing
@@ -64,6 +65,8 @@ def legend(figure: Figure, caption: str) -> None:
         for line, label in zip(*axes.get_legend_handles_labels(), strict=True):
             lines.setdefault(label, line)
     width = figure.get_figwidth()
+    lines = {textwrap.fill(label, max(20, int(11.5 * width) - 6)): line for label, line in lines.items()}
+    figure.set_figheight(figure.get_figheight() + LINE * sum(label.count("\n") for label in lines))
     columns = max(1, min(3, len(lines), int(11.5 * width) // (max(map(len, lines), default=0) + 6)))
     drawn = figure.legend(
         list(lines.values()),

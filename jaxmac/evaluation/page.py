@@ -27,7 +27,7 @@ a { color: inherit; }
 figure { margin: 1rem 0; min-width: 0; } figcaption { font-size: 0.9rem; }
 figure svg { width: 100%; height: auto; } figure img { max-width: 100%; height: auto; }
 svg text { fill: currentColor; }
-.row { display: flex; flex-wrap: wrap; gap: 0 1.5rem; } .row figure { flex: 1 1 24rem; }
+.row { display: flex; flex-wrap: wrap; gap: 0 1.5rem; } .row figure { flex: 1 1 24rem; max-width: 38rem; }
 .table { overflow-x: auto; max-width: 100%; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { border: 1px solid var(--line); padding: 0.25rem 0.6rem; text-align: left; vertical-align: top; }

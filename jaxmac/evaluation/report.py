@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from jaxmac.analysis.curves import SMOOTHED, learning_curves
+from jaxmac.analysis.intervals import interval_figure
 from jaxmac.analysis.profiles import profile_figure
 from jaxmac.evaluation.comparison import ALL_TASKS, SUFFIXES, compare, gather, panels, run_names, scores_by_task
 from jaxmac.evaluation.page import PAGE, SORT, glossary, percent, table
@@ -57,6 +58,9 @@ def html_report(
             curves = learning_curves([by_task[task]._replace(title="")], None, smooth, x, WIDTH, labels)
             figures.append(_figure(curves, f"c{number}", f"Learning curves on {task}: evaluation return"))
         unit = "share of the best known return" if task == ALL_TASKS else "final return"
+        if task != ALL_TASKS:
+            ends = interval_figure({label: tasks[0] for label, tasks in found.items()}, unit=unit, width=WIDTH)
+            figures.append(_figure(ends, f"i{number}", f"Final returns on {task}"))
         profile = profile_figure(found, labels, unit=unit, width=WIDTH)
         figures.append(_figure(profile, f"p{number}", f"Performance profile on {task}"))
         parts += [f"<h2>{escape(task)}</h2>", f'<div class="row">{"".join(figures)}</div>']

@@ -164,6 +164,19 @@ def test_a_label_has_one_colour_and_one_place_in_the_legend():
     assert colours == [[COLOURS[2]], [COLOURS[1], COLOURS[2]]]
 
 
+def test_a_long_label_is_wrapped_and_takes_no_room_from_the_axes():
+    long = "avf-qmix, memory=mingru, td_lambda=0.7, train_freq=400, trajectory_unit=steps"
+    short, wrapped = (learning_curves([analysis.Panel("", {x: curve()})], width=4.7) for x in ("short", long))
+    assert wrapped.legends[0].get_texts()[0].get_text().replace("\n", " ") == f"{long} (6 seeds)"
+    boxes = []
+    for figure in (short, wrapped):
+        figure.draw_without_rendering()
+        boxes.append(figure.axes[0].get_window_extent())
+        legend = figure.legends[0].get_window_extent()
+        assert legend.x0 >= 0 and legend.x1 <= figure.bbox.x1
+    assert boxes[1].height > 0.9 * boxes[0].height
+
+
 def test_a_failing_policy_is_on_a_logarithmic_part_of_the_axis_that_is_marked():
     episodes, returns = curve()
     bad = np.full((30, 3), -5000.0)

@@ -58,3 +58,13 @@ def test_levels_are_vertical_lines_with_their_names(axes):
 def test_there_has_to_be_something_to_draw():
     with pytest.raises(ValueError, match="finals is empty"):
         analysis.interval_figure({})
+
+
+def test_a_long_label_is_wrapped_and_leaves_room_for_the_axes():
+    figure = analysis.interval_figure(
+        {"avf-qmix, memory=mingru, td_lambda=0.7, train_freq=400": [1.0, 2.0]}, width=4.7
+    )
+    figure.canvas.draw()
+    name = figure.axes[0].get_yticklabels()[0].get_text()
+    assert name.split("\n") == ["avf-qmix, memory=mingru,", "td_lambda=0.7,", "train_freq=400 (2 seeds)"]
+    assert figure.axes[0].get_position().width > 0.4

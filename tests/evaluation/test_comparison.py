@@ -148,7 +148,9 @@ def test_the_page_needs_nothing_else_and_shows_everything(runs, tmp_path):
     )
     assert sum(address.startswith("data:image/gif") for address in page.addresses) == 1
     assert "#000000" not in text and "prefers-color-scheme: dark" in text
-    assert text.count("<svg ") == 5 and text.count('role="img" aria-label=') == 5  # curves and profile, and of all
+    # Curves, final returns and profile of two tasks, and the profile of all.
+    assert text.count("<svg ") == 7 and text.count('role="img" aria-label=') == 7
+    assert text.count('aria-label="Final returns on ') == 2
     cells = {row[0]: row for row in page.rows if row}
     assert cells["gamma"][2] == "0.9"
     drawn = "".join(page.words)
