@@ -12,6 +12,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import jaxmac
 from experiments.baselines import anchors
 from experiments.common import RESULTS, Job, arguments, run, slug
@@ -66,7 +68,7 @@ def draw_finals(folder: Path) -> None:
     rows = content["rows"]
     best = rows[0]["optimum"]
     figure = interval_figure(
-        {row["label"]: row["finals"] for row in rows},
+        {row["label"]: np.asarray(row["finals"]) for row in rows},
         content["title"],
         "mean return of the last ten evaluations",
         {"solved from": content["threshold"]} | ({} if best is None else {"optimum": best}),

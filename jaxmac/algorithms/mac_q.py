@@ -8,7 +8,7 @@ whose sections are cited below.
 One learner with two kinds of networks: decentralised ones, which learn from each agent's own rows (Mac-CERT), and a
 centralised one over joint macro-actions, which learns from joint rows (Mac-JERT). The four algorithms differ in
 which networks they have, in which network chooses the target's macro-actions, and in the policy that collects
-experience.
+experience (`mac_q_networks`).
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def learn(
     return update_target(state, networks.config, hyper, progress, networks.env.horizon), metrics, errors
 
 
-Gradient = tuple[tuple[Array, Any], Array]  # ((loss, gradient), mean absolute error of each episode)
+Gradient = tuple[tuple[Array, Any], Array]  # ((loss [], gradient), mean absolute error of each episode [batch])
 
 
 def centralised_gradient(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROW = 0.32  # inches for each label
+THICK = 2.5  # points, the line of an interval
 CHARACTERS = 6  # of a label in one line, per inch of the figure's width: then it takes half of it
 
 
@@ -47,34 +48,65 @@ def interval_figure(
 
     if not finals:
         raise ValueError("finals is empty: there is nothing to draw")
-    names = [textwrap.fill(_named(*item), int(CHARACTERS * width)) for item in finals.items()]
+    every = {label: np.asarray(values, float) for label, values in finals.items()}
+    names = [
+        textwrap.fill(_named(*item), int(CHARACTERS * width), break_on_hyphens=False) for item in every.items()
+    ]
     lines = max(name.count("\n") + 1 for name in names)
-    figure = NotebookFigure(figsize=(width, 1.4 + (ROW + LINE * (lines - 1)) * len(finals)), layout="constrained")
+    figure = NotebookFigure(figsize=(width, 1.4 + (ROW + LINE * (lines - 1)) * len(every)), layout="constrained")
     axes = figure.add_subplot()
-    for row, values in enumerate(finals.values()):
-        finite = np.asarray(values, float)[np.isfinite(values)]
-        axes.plot(finite, np.full(finite.size, row), "|", color=COLOURS[0], alpha=0.45, markersize=9, zorder=2)
-        if finite.size:
-            mean, low, high = interval(finite)
-            axes.plot(mean, row, "o", color=COLOURS[0], zorder=3)
-            if finite.size >= FEWEST_FOR_A_BAND:
-                axes.plot([low, high], [row, row], color=COLOURS[0], linewidth=2.5, zorder=2.5)
-    for label, level in (levels or {}).items():
-        axes.axvline(level, color=INK, linestyle="--", linewidth=1.2, zorder=1.8)
-        above = {"xytext": (0, 3), "textcoords": "offset points", "xycoords": ("data", "axes fraction")}
-        text = f"{label} {number(level)}"
-        axes.annotate(text, (level, 1), **above, color=INK, fontsize=SMALL, ha="center", parse_math=False)
-    axes.set_yticks(range(len(finals)), names, parse_math=False)
-    axes.set_ylim(len(finals) - 0.4, -0.6)
-    axes.set_title(title, parse_math=False, pad=16)
+    for row, values in enumerate(every.values()):
+        _draw_row(axes, row, values[np.isfinite(values)])
+    axes.set_yticks(range(len(every)), names, parse_math=False)
+    axes.set_ylim(len(every) - 0.4, -0.6)
+    beyond = _limit(axes, np.concatenate([*every.values(), np.asarray([*(levels or {}).values()], float)]))
+    _draw_levels(axes, levels or {})
+    axes.set_title(title, parse_math=False, pad=16 * max(1, len(levels or {})))
     axes.set_xlabel(unit)
-    words = "Strokes: seeds. Dot: their mean. Line: its 95\N{NO-BREAK SPACE}% bootstrap interval."
-    figure.supxlabel(words, fontsize=SMALL)
+    figure.supxlabel(_caption(axes) + beyond, fontsize=SMALL)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params("y", length=0)
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
     return figure
+
+
+def _draw_row(axes: Any, row: int, finite: np.ndarray) -> None:
+    """Seeds, mean and interval of one label."""
+    axes.plot(finite, np.full(finite.size, row), "|", color=COLOURS[0], alpha=0.45, markersize=9, zorder=2)
+    if finite.size:
+        mean, low, high = interval(finite)
+        axes.plot(mean, row, "o", color=COLOURS[0], zorder=3)
+        if finite.size >= FEWEST_FOR_A_BAND:
+            axes.plot([low, high], [row, row], color=COLOURS[0], linewidth=THICK, zorder=2.5)
+
+
+def _limit(axes: Any, values: np.ndarray) -> str:
+    """Keep a failing policy from squeezing all others into a corner; returns words for what is left of the axes."""
+    values = values[np.isfinite(values)]
+    if not values.size or values.max() <= 0 or values.min() >= -values.max():
+        return ""
+    bound = -float(values.max())
+    axes.set_xlim(left=bound)
+    count = int((values < bound).sum())
+    return f"\n{count} {'seed is' if count == 1 else 'seeds are'} below {number(bound)}, out of the figure."
+
+
+def _draw_levels(axes: Any, levels: Mapping[str, float]) -> None:
+    """Vertical dashed lines, each named above the axes, a line of text higher than the one before it."""
+    where: Any = ("data", "axes fraction")
+    for place, (label, level) in enumerate(sorted(levels.items(), key=lambda item: item[1])):
+        axes.axvline(level, color=INK, linestyle="--", linewidth=1.2, zorder=1.8)
+        words, offset = f"{label} {number(level)}", (0, 3 + 1.5 * SMALL * place)
+        style: Any = {"color": INK, "fontsize": SMALL, "ha": "center", "parse_math": False}
+        axes.annotate(words, (level, 1), offset, where, "offset points", **style)
+
+
+def _caption(axes: Any) -> str:
+    """What the marks are; an interval only if there is one."""
+    words = "Strokes: seeds. Dot: their mean."
+    drawn = any(line.get_linewidth() == THICK for line in axes.lines)
+    return words + (" Line: its 95\N{NO-BREAK SPACE}% bootstrap interval." if drawn else "")
 
 
 def _named(label: str, values: np.ndarray) -> str:

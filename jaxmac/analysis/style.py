@@ -65,7 +65,8 @@ def legend(figure: Figure, caption: str) -> None:
         for line, label in zip(*axes.get_legend_handles_labels(), strict=True):
             lines.setdefault(label, line)
     width = figure.get_figwidth()
-    lines = {textwrap.fill(label, max(20, int(11.5 * width) - 6)): line for label, line in lines.items()}
+    across = max(20, int(11.5 * width) - 6)
+    lines = {textwrap.fill(label, across, break_on_hyphens=False): line for label, line in lines.items()}
     figure.set_figheight(figure.get_figheight() + LINE * sum(label.count("\n") for label in lines))
     columns = max(1, min(3, len(lines), int(11.5 * width) // (max(map(len, lines), default=0) + 6)))
     drawn = figure.legend(

@@ -1,7 +1,8 @@
 """Gradients of a large batch as sums over microbatches, whose activations stay in a core's cache.
 
 The layers of an update are wide and shallow: where the activations of a batch exceed the cache, every elementwise
-operation waits for memory. The results differ from those of the whole batch by rounding only.
+operation waits for memory. The results differ from those of the whole batch by rounding only. Sizes are those of
+one member: where members share a core under `vmap`, all of them are in the cache at once.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ def divided(rows: Any, parts: int) -> Any:
     `dropped` and a bare array have no rows: `[batch, ...]` becomes `[parts, batch / parts, ...]`.
     """
     if not hasattr(rows, "_fields"):
-        return rows.reshape(parts, -1, *rows.shape[1:])
+        return rows.reshape(parts, rows.shape[0] // parts, *rows.shape[1:])
 
     def split(x: Any) -> Any:
-        return jnp.moveaxis(x.reshape(x.shape[0], parts, -1, *x.shape[2:]), 1, 0)
+        return jnp.moveaxis(x.reshape(x.shape[0], parts, x.shape[1] // parts, *x.shape[2:]), 1, 0)
 
     fields = {name: divided(x, parts) if name == "dropped" else split(x) for name, x in rows._asdict().items()}
     return type(rows)(**fields)
@@ -53,7 +54,7 @@ def summed_over(
             episode has `[batch, ...]`. Both are trees of arrays.
         batches: time-major rows, or arrays with an entry for each episode, all of as many episodes; see `divided`.
             The first one has rows.
-        size: numbers of the widest layer's activations per episode.
+        size: numbers of a hidden layer's activations per episode.
         like: arrays of the shapes and types of `total`.
     """
     episodes = batches[0].mask.shape[1]

@@ -9,6 +9,7 @@ import pytest
 from support.mac_q_recordings import Recorded, small
 
 from jaxmac.algorithms import actor_critic, configure, mac_q
+from jaxmac.algorithms.mac_q_networks import switched
 from jaxmac.algorithms.stochastic_policy import sampled_policy
 from jaxmac.networks.joint import joint_of
 from jaxmac.record.policy import Policy
@@ -115,7 +116,7 @@ def test_the_switch_takes_the_joint_net_with_probability_epsilon():
         Policy(lambda batch: (), lambda key, carry, ts, epsilon, c=c: (carry, jnp.full((*epsilon.shape, 3), c)))
         for c in (1, 0)
     )
-    act = jax.jit(mac_q.switched(often, seldom).act)
+    act = jax.jit(switched(often, seldom).act)
     for epsilon in (0.0, 0.25, 1.0):
         joint = act(jax.random.key(0), ((), ()), None, jnp.full(2000, epsilon))[1]
         assert (joint == joint[:, :1]).all()  # one coin for all

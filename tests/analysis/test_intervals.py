@@ -68,3 +68,23 @@ def test_a_long_label_is_wrapped_and_leaves_room_for_the_axes():
     name = figure.axes[0].get_yticklabels()[0].get_text()
     assert name.split("\n") == ["avf-qmix, memory=mingru,", "td_lambda=0.7,", "train_freq=400 (2 seeds)"]
     assert figure.axes[0].get_position().width > 0.4
+
+
+def test_a_failing_seed_does_not_squeeze_the_others_into_a_corner():
+    finals = {"good": np.array([90.0, 95.0]), "failing": np.array([-5000.0, -4000.0, 80.0])}
+    figure = analysis.interval_figure(finals)
+    assert figure.axes[0].get_xlim()[0] == -95
+    words = figure.get_supxlabel()
+    assert "interval" in words and words.endswith("2 seeds are below \N{MINUS SIGN}95, out of the figure.")
+
+
+def test_the_caption_speaks_of_an_interval_only_if_there_is_one():
+    figure = analysis.interval_figure({"a": np.array([1.0, 2.0])})
+    assert figure.get_supxlabel() == "Strokes: seeds. Dot: their mean."
+
+
+def test_names_of_near_levels_do_not_cover_each_other():
+    figure = analysis.interval_figure({"a": np.array([-50.0, 97.0])}, levels={"solved from": 95.4, "optimum": 97.4})
+    figure.draw_without_rendering()
+    first, second = (text.get_window_extent() for text in figure.axes[0].texts)
+    assert not first.overlaps(second)
