@@ -23,7 +23,7 @@ class SomeRows(NamedTuple):
     dropped: jax.Array  # [batch]
 
 
-ROWS = SomeRows(jnp.arange(24.0).reshape(2, 12), jnp.ones((2, 12, 3), bool), jnp.arange(12))
+ROWS = SomeRows(jnp.arange(24, dtype=jnp.float32).reshape(2, 12), jnp.ones((2, 12, 3), bool), jnp.arange(12))
 
 
 def test_a_batch_is_divided_as_little_as_the_cache_demands():
@@ -55,9 +55,9 @@ def test_episodes_stay_together():
 def test_totals_are_summed_and_what_each_episode_has_is_kept_in_order():
     def function(rows, weight):
         assert rows.value.shape == (2, 4)
-        return {"sum": jnp.sum(rows.value * weight)}, (rows.value[1], rows.dropped)
+        return {"sum": jnp.sum(rows.value * weight[None])}, (rows.value[1], rows.dropped)
 
-    weight = jnp.arange(12.0)
+    weight = jnp.arange(12, dtype=jnp.float32)
     total, each = summed_over(function, (ROWS, weight), CACHED, {"sum": jnp.float32(7)})
     assert total["sum"] == jnp.sum(ROWS.value * weight)
     np.testing.assert_array_equal(each[0], ROWS.value[1])
@@ -92,7 +92,7 @@ def updated(name, env, episodes):
     sizes = {"num_envs": 8, "batch_size": 8, "hidden_size": 8, "hysteresis": 0.3, "hysteresis_end": 0.3}
     config = configure(name, "tuned", env, sizes)
     algorithm, hyper = make_algorithm(name, env, config), hyper_of(config)
-    sample = sample_of(episodes)._replace(weight=jnp.linspace(0.5, 2.0, 8))
+    sample = sample_of(episodes)._replace(weight=jnp.linspace(0.5, 2.0, 8, dtype=jnp.float32))
     state = algorithm.init(jax.random.key(0), hyper)
     return jax.jit(algorithm.update)(state, hyper, dict.fromkeys(algorithm.streams, sample), NOW, jax.random.key(5))
 
