@@ -65,7 +65,7 @@ def summed_over(
 
     def add(total: Any, part: tuple[Any, ...]) -> tuple[Any, Any]:
         more, each = function(*part)
-        return jax.tree.map(jnp.add, total, more), each
+        return jax.tree.map(lambda x, y: x + y.astype(x.dtype), total, more), each
 
     total, each = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, like), stacked)
     return total, jax.tree.map(lambda x: x.reshape(episodes, *x.shape[2:]), each)

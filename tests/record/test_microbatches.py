@@ -59,6 +59,7 @@ def test_totals_are_summed_and_what_each_episode_has_is_kept_in_order():
 
     weight = jnp.arange(12, dtype=jnp.float32)
     total, each = summed_over(function, (ROWS, weight), CACHED, {"sum": jnp.float32(7)})
+    assert total["sum"].dtype == jnp.float32
     assert total["sum"] == jnp.sum(ROWS.value * weight)
     np.testing.assert_array_equal(each[0], ROWS.value[1])
     np.testing.assert_array_equal(each[1], ROWS.dropped)
