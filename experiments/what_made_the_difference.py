@@ -49,6 +49,7 @@ def main() -> None:
     """Train every change of the environments asked for."""
     choices = {"nargs": "+", "choices": ENVIRONMENTS, "default": ENVIRONMENTS, "help": "environments"}
     given = arguments(__doc__, range(200, 208), env=choices)
+    written: list[Path | None] = []
     for env_id in given.env:
         if given.only == [] and not (RESULTS / NAME / slug(env_id)).exists():
             continue
@@ -59,7 +60,10 @@ def main() -> None:
             for label, values in changes(env_id).items()
         ]
         title = f"{env_id}, AVF-QMIX: one change from preset tuned"
-        draw_finals(run(f"{NAME}/{slug(env_id)}", title, jobs, given, task.threshold, anchors(jaxmac.make(env_id))))
+        known = anchors(jaxmac.make(env_id))
+        written.append(run(f"{NAME}/{slug(env_id)}", title, jobs, given, task.threshold, known))
+    for folder in filter(None, written):
+        draw_finals(folder)
 
 
 def draw_finals(folder: Path) -> None:
