@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.samples import sample_of
+from support.samples import sample_of, with_garbage
 
 from jaxmac import envs
 from jaxmac.algorithms import Progress, configure, make_algorithm
@@ -107,12 +107,8 @@ def episodes(env):
     """The shortest of many episodes, with garbage behind their ends."""
     played = jax.jit(lambda key: rollout(env, random_policy(), key, jnp.ones(64)))(jax.random.key(1))
     shortest = jnp.argsort(played.length)[:6]
-    played = jax.tree.map(lambda x: np.array(x[shortest]), played)
-    for name, values in vars(played).items():
-        for episode, length in zip(values, np.asarray(played.length), strict=True):
-            if name != "mask":
-                episode[length + (name in ("obs", "state", "avail", "elapsed")) :] = 77
-    return jax.tree.map(jnp.asarray, played)
+    played = with_garbage(jax.tree.map(lambda x: x[shortest], played))
+    return played
 
 
 def updated(name, env, episodes):
