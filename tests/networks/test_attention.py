@@ -21,8 +21,8 @@ def tokens():
 def encode(tokens, key=1, scale=3.0, **options):
     """With parameters large enough for attention that is far from uniform."""
     module = AgentContext((INPUTS,) * AGENTS, width=8, **options)
-    params = jax.tree.map(lambda x: scale * x, module.init(jax.random.key(key), tokens))
-    return np.asarray(module.apply(params, tokens)), params
+    params = jax.tree.map(lambda x: scale * x, jax.jit(module.init)(jax.random.key(key), tokens))
+    return np.asarray(jax.jit(module.apply)(params, tokens)), params
 
 
 def test_encoding_values():
@@ -116,6 +116,7 @@ def test_causal_attention_is_that_of_jax(time, heads):
         return lambda x: jnp.sum(jnp.sin(attention(*x)))
 
     library = partial(jax.nn.dot_product_attention, is_causal=True)
-    np.testing.assert_allclose(causal_attention(*inputs), library(*inputs), rtol=1e-5, atol=1e-6)
-    ours, theirs = (jax.grad(summed(attention))(inputs) for attention in (causal_attention, library))
+    values = (jax.jit(attention)(*inputs) for attention in (causal_attention, library))
+    np.testing.assert_allclose(*values, rtol=1e-5, atol=1e-6)
+    ours, theirs = (jax.jit(jax.grad(summed(attention)))(inputs) for attention in (causal_attention, library))
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
