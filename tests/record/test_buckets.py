@@ -107,8 +107,7 @@ def episodes(env):
     """The shortest of many episodes, with garbage behind their ends."""
     played = jax.jit(lambda key: rollout(env, random_policy(), key, jnp.ones(64)))(jax.random.key(1))
     shortest = jnp.argsort(played.length)[:6]
-    played = with_garbage(jax.tree.map(lambda x: x[shortest], played))
-    return played
+    return with_garbage(jax.tree.map(lambda x: x[shortest], played))
 
 
 def updated(name, env, episodes):
