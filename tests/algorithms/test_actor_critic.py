@@ -1,6 +1,7 @@
 """Mac-IAC, Mac-CAC, Mac-NIACC, Mac-IAICC against the reference's recorded updates and its worked example."""
 
 import json
+from functools import partial
 
 import chex
 import jax
@@ -49,7 +50,7 @@ def update(request):
     def actor_params(part):
         return recurrent_net(data.__getitem__, [f"{prefix}{part}." for prefix in actors], gru="gru")
 
-    fresh = actor_critic.init(parts, jax.random.key(0), hyper)
+    fresh = jax.jit(partial(actor_critic.init, parts))(jax.random.key(0), hyper)
     state = fresh.replace(
         actors=actor_params("init"),
         critics=recorded_critics(data, prefixes, seen, "init"),
@@ -108,11 +109,14 @@ def example_episode(name):
     return worked_example(told, obs=obs, horizon=8, garbage=50)
 
 
+def stacked(names):
+    return jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *[example_episode(name) for name in names])
+
+
 @pytest.fixture(scope="module")
 def example_rows():
     parts, hyper = small("mac-iaicc")
-    episodes = [example_episode(name) for name in EXAMPLE["order"]]
-    batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *episodes)
+    batch = stacked(EXAMPLE["order"])
     return jax.jit(lambda batch: actor_critic.rows_of(parts, hyper, batch))(batch)
 
 
@@ -170,7 +174,7 @@ def test_the_worked_example_of_joint_rows(example_rows):
 def test_a_cap_leaves_out_own_rows_whose_joint_rows_are_gone():
     parts, hyper = small("mac-iaicc", max_rows=2)
     batch = jax.tree.map(lambda x: x[None], example_episode("A"))
-    rows = actor_critic.rows_of(parts, hyper, batch)
+    rows = jax.jit(lambda batch: actor_critic.rows_of(parts, hyper, batch))(batch)
     assert rows.joint.last_step[:, 0].tolist() == [5, 6]
     # Agent 0's last macro-action is steps 5 and 6; agent 1's, 4 and 5, begins with a joint row that is gone.
     assert rows.own.mask[:, 0].tolist() == [[False, False], [True, False]]
@@ -186,8 +190,8 @@ def test_policies_have_a_floor_and_ignore_padding():
 
 def test_with_epsilon_one_the_actors_do_not_move():
     parts, hyper = small("mac-iac")
-    batch = jax.tree.map(lambda *x: jnp.stack(x), *[example_episode(name) for name in "AB"])
-    state = actor_critic.init(parts, jax.random.key(0), hyper)
+    batch = stacked("AB")
+    state = jax.jit(partial(actor_critic.init, parts))(jax.random.key(0), hyper)
 
     @jax.jit
     def learn(epsilon):
@@ -201,7 +205,8 @@ def test_with_epsilon_one_the_actors_do_not_move():
 def test_the_loss_of_the_actors_by_hand(weight_at_decision, example_rows):
     """All choices equally likely: log pi = -log 3 and the entropy is log 3 everywhere (section 6)."""
     parts, hyper = small("mac-iac", weight_at_decision=weight_at_decision, entropy_weight=0.25)
-    params = jax.tree.map(jnp.zeros_like, actor_critic.init(parts, jax.random.key(0), hyper).actors)
+    drawn = jax.jit(partial(actor_critic.init, parts))(jax.random.key(0), hyper).actors
+    params = jax.tree.map(jnp.zeros_like, drawn)
     advantage = np.random.default_rng(0).normal(size=example_rows.own.mask.shape).astype(np.float32)
     losses = jax.jit(lambda a: actor_critic.actor_losses(parts, params, example_rows, a, hyper, jnp.float32(0.1)))
     expected = []
@@ -222,9 +227,9 @@ def test_a_conditional_choice_is_likelier(example_rows):
 
     def loss(**options):
         parts, hyper = small("mac-cac", **options)
-        params = actor_critic.init(parts, jax.random.key(1), hyper).actors
-        epsilon = jnp.float32(0.1)
-        return actor_critic.actor_losses(parts, params, example_rows, advantage, hyper, epsilon)[0]
+        params = jax.jit(partial(actor_critic.init, parts))(jax.random.key(1), hyper).actors
+        losses = jax.jit(lambda *given: actor_critic.actor_losses(parts, *given, hyper, jnp.float32(0.1)))
+        return losses(params, example_rows, advantage)[0]
 
     assert loss(conditional_log_prob=True) < loss()  # among fewer
 
@@ -238,8 +243,8 @@ def two_updates():
     schedule = {"epsilon_start": 1.0, "epsilon_end": 0.0, "epsilon_episodes": 3.0}
     parts, hyper = small("mac-iac", target_episodes=6, **schedule)
     algorithm = actor_critic.make(Recorded(), parts.config, "mac-iac")
-    batch = jax.tree.map(lambda *x: jnp.stack(x), *[example_episode(name) for name in "ABC"])
-    run, states = jax.jit(algorithm.update), [algorithm.init(jax.random.key(0), hyper)]
+    batch = stacked("ABC")
+    run, states = jax.jit(algorithm.update), [jax.jit(algorithm.init)(jax.random.key(0), hyper)]
     for episodes in (3, 6):
         now = Progress(jnp.int32(0), jnp.int32(episodes), jnp.int32(0))
         state, metrics = run(states[-1], hyper, {"main": sample_of(batch)}, now, jax.random.key(0))

@@ -21,7 +21,7 @@ def build(name, env, **options):
     config = configure(name, "paper", env, {**SMALL, **options})
     hyper = hyper_of(config)
     algorithm = make_algorithm(name, env, config)
-    return algorithm, algorithm.init(jax.random.key(0), hyper), hyper
+    return algorithm, jax.jit(algorithm.init)(jax.random.key(0), hyper), hyper
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,7 @@ def test_the_td_loss_by_hand():
     from jaxmac.networks.agent import make_agent_networks
 
     networks = make_agent_networks((2, 2), (2, 2), hidden_size=8, hidden_layers=1)
+    apply = jax.jit(networks.apply)
     errors = []
     for episode in range(8):
         e = jax.tree.map(lambda x, i=episode: np.asarray(x[i]), batch)
@@ -107,7 +108,7 @@ def test_the_td_loss_by_hand():
         for t in range(4):  # utilities held between decisions
             ended = held if t == 0 else (e.ended[t - 1] | e.terminal[t - 1])[None, None]
             obs = np.asarray(e.obs[t], np.float32)[None, None]
-            hidden, said = networks.apply(
+            hidden, said = apply(
                 state.params["agents"],
                 hidden,
                 jnp.asarray(obs),
@@ -221,9 +222,9 @@ def test_weights_multiply_the_losses_of_an_episodes_rows(name, env, batch):
 def test_running_agents_keep_their_macro_action_whatever_the_policy_says(env):
     """Execution and training agree: the record never shows a change of macro-action without an end."""
     algorithm, state, hyper = build("avf-qmix", env)
-    played = jax.device_get(
-        rollout(env, algorithm.behaviour(state, hyper, "main"), jax.random.key(2), jnp.full(16, 0.5))
-    )
+    policy = algorithm.behaviour(state, hyper, "main")
+    play = jax.jit(lambda key: rollout(env, policy, key, jnp.full(16, 0.5)))
+    played = jax.device_get(play(jax.random.key(2)))
     running = ~played.ended[:, :-1] & played.mask[:, 1:, None]
     same = played.macro_action[:, 1:] == played.macro_action[:, :-1]
     forced = played.macro_action[:, 1:] == 4  # a joint push forces Push

@@ -1,5 +1,7 @@
 """Mac-IPPO and Mac-MAPPO: advantages by hand, a whole update against textbook PPO, padding, sharing, refusals."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -50,7 +52,7 @@ def episodes_with(garbage):
     given = {"obs": obs, "macro_action": macro_action, "horizon": 8, "garbage": garbage}
     whole = make_episode(ended, [1, 2, 3, 4, 5], terminal=True, **given)
     cut = make_episode(unfinished, [1, 2, 3, 4, 5], truncated=True, **given)
-    return jax.tree.map(lambda *x: jnp.stack(x), whole, cut)
+    return jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), whole, cut)
 
 
 def test_advantages_of_an_asynchronous_example_by_hand():
@@ -62,7 +64,7 @@ def test_advantages_of_an_asynchronous_example_by_hand():
     """
     options = {"gamma": 0.5, "gae_lambda": 0.5, "normalise_value": False, "normalise_advantage": False}
     networks, hyper = small("mac-mappo", **options)
-    state = mac_ppo.init(networks, jax.random.key(0), hyper)
+    state = jax.jit(partial(mac_ppo.init, networks))(jax.random.key(0), hyper)
     by_starts = Critics(networks.critics.init, lambda params, macro: 10 * macro[..., 0] + macro[..., 1])
     networks = networks._replace(critics=by_starts)
 
@@ -119,7 +121,7 @@ def textbook_agents(networks, state, kind):
             found = run(networks.critics, params, obs, jnp.zeros(obs.shape[:-1], jnp.int32))
             return jnp.moveaxis(found[:, :, i, 0], 0, 1)
 
-        return textbook_ppo.Agent(logits, value, only(state.actors, i), only(state.critics, i))
+        return textbook_ppo.Agent(jax.jit(logits), jax.jit(value), only(state.actors, i), only(state.critics, i))
 
     return [agent_of(i) for i in range(2)]
 
@@ -131,7 +133,7 @@ def test_a_whole_update_is_that_of_textbook_ppo(kind):
     rates = {"actor_learning_rate": 1e-2, "critic_learning_rate": 1e-2}
     config = configure(kind, "tuned", env, {**sizes, **rates, **TEXTBOOK})
     algorithm, hyper = make_algorithm(kind, env, config), hyper_of(config)
-    state = algorithm.init(jax.random.key(0), hyper)
+    state = jax.jit(algorithm.init)(jax.random.key(0), hyper)
     policy = algorithm.behaviour(state, hyper, "main")
     episodes = jax.jit(lambda key: rollout(env, policy, key, jnp.zeros(4)))(jax.random.key(1))
     assert not episodes.mask.all() and episodes.terminal.any()  # and others go on until the time limit
@@ -153,7 +155,7 @@ def test_a_whole_update_is_that_of_textbook_ppo(kind):
 def updated(kind, episodes, **overrides):
     config = configure(kind, "tuned", Team(), {**PLAIN, **overrides})
     algorithm, hyper = make_algorithm(kind, Team(), config), hyper_of(config)
-    state = algorithm.init(jax.random.key(0), hyper)
+    state = jax.jit(algorithm.init)(jax.random.key(0), hyper)
     now = Progress(jnp.int32(0), jnp.int32(2), jnp.int32(0))
     update = jax.jit(lambda e: algorithm.update(state, hyper, {"main": sample_of(e)}, now, jax.random.key(1)))
     return state, [update(e) for e in episodes]
@@ -195,9 +197,15 @@ def test_a_macro_action_that_was_not_available_is_no_choice():
     networks, hyper = small("mac-ippo")
     episodes = episodes_with(0)
     episodes = episodes.replace(avail=episodes.avail.at[:, 2:, 0, 2].set(False))  # agent 0's second choice
-    decisions = mac_ppo.decisions_of(networks, mac_ppo.rows_of(networks, hyper, episodes))
-    assert decisions.mask[:2, 0, 0].tolist() == [True, True]
-    assert mac_ppo.is_choice(decisions)[:2, 0, 0].tolist() == [True, False]
+
+    @jax.jit
+    def choices(episodes):
+        decisions = mac_ppo.decisions_of(networks, mac_ppo.rows_of(networks, hyper, episodes))
+        return decisions.mask, mac_ppo.is_choice(decisions)
+
+    mask, is_choice = jax.device_get(choices(episodes))
+    assert mask[:2, 0, 0].tolist() == [True, True]
+    assert is_choice[:2, 0, 0].tolist() == [True, False]
 
 
 @pytest.mark.slow
@@ -239,8 +247,8 @@ def test_the_first_policy_is_almost_uniform_with_a_small_gain(share):
     for gain in (1.0, 0.01):
         config = configure("mac-ippo", "tuned", env, {"share_parameters": share, "actor_gain": gain, **SIZES})
         networks = mac_ppo.make_networks(env, config, "mac-ippo")
-        actors = mac_ppo.init(networks, jax.random.key(3), hyper_of(config)).actors
+        actors = jax.jit(partial(mac_ppo.init, networks))(jax.random.key(3), hyper_of(config)).actors
         obs = jax.random.normal(jax.random.key(4), (4, 2, env.num_agents, max(env.obs_sizes)))
-        outputs[gain] = mac_ppo.outputs_over(networks.actors, actors, obs)
+        outputs[gain] = jax.jit(partial(mac_ppo.outputs_over, networks.actors))(actors, obs)
     chex.assert_trees_all_close(outputs[0.01], 0.01 * outputs[1.0], atol=1e-6)
     assert float(jnp.abs(outputs[1.0]).max()) > 0.1

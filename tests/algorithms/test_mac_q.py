@@ -1,3 +1,5 @@
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ from support.mac_q_recordings import (
     SQUEEZE,
     Recorded,
     batch_of,
+    drawn_state,
     recorded_episode,
     recorded_rows,
     recorded_state,
@@ -42,13 +45,18 @@ def update(request):
     return parts, hyper, SQUEEZE[name], found, state, after, losses, cuts
 
 
+def best_joint(parts, params, joint):
+    return jax.jit(partial(mac_q.joint_choice, parts))(params, joint)
+
+
 def own_part(update):
     parts, hyper, _recorded, _found, state, after, _losses, (own, joint, weight) = update
     choice = None
     if parts.centralised is not None:
-        best = mac_q.joint_choice(parts, after.params["centralised"], joint)
+        best = best_joint(parts, after.params["centralised"], joint)
         choice = jnp.take_along_axis(parts.joint.split(best), own.closing, axis=0)
 
+    @jax.jit
     def each(params):
         return mac_q.own_losses(parts, params, state.target["agents"], own, choice, hyper, NOW, weight, own)[0]
 
@@ -97,7 +105,7 @@ def test_conditional_arg_max_is_the_recorded_one(update):
     keys = ("cond_argmax", None) if parts.agents is None else ("argmax_before", "argmax_after_cen_update")
     for key, params in zip(keys, (state.params, after.params), strict=True):
         if key:
-            best = mac_q.joint_choice(parts, params["centralised"], joint)
+            best = best_joint(parts, params["centralised"], joint)
             packed = np.asarray(best).T[np.asarray(joint.mask).T]
             assert packed.tolist() == recorded[key]
     fixed = np.where(np.asarray(joint.ended), -1, np.asarray(joint.macro_action))
@@ -106,14 +114,13 @@ def test_conditional_arg_max_is_the_recorded_one(update):
 
 @pytest.mark.parametrize("index", range(len(SQUEEZE["episodes"])))
 def test_mac_cert_of_the_recorded_squeeze(index):
-    chosen = trajectory_of(
-        jax.random.key(0),
-        recorded_episode(index, horizon=12, garbage=7),
-        trajectory=1,
-        trajectory_unit="episode",
-        close_on_terminal=False,
-    )
-    rows = jax.device_get(own_rows(chosen, 0.9))
+
+    @jax.jit
+    def cut(episode):
+        whole = {"trajectory": 1, "trajectory_unit": "episode", "close_on_terminal": False}
+        return own_rows(trajectory_of(jax.random.key(0), episode, **whole), 0.9)
+
+    rows = jax.device_get(cut(recorded_episode(index, horizon=12, garbage=7)))
     for i in AGENTS:
         expected = SQUEEZE["mac_cert"][i][index]
         assert rows.mask[:, i].tolist() == [True] * len(expected) + [False] * (12 - len(expected))
@@ -153,7 +160,7 @@ def test_each_kind_of_net_learns_from_its_own_stream():
     full = jax.tree.map(lambda x: x[None], recorded_episode(0))
     empty = full.replace(mask=jnp.zeros_like(full.mask))
     batches = {"centralised": sample_of(full), "decentralised": sample_of(empty)}
-    state = algorithm.init(jax.random.key(0), hyper)
+    state = jax.jit(algorithm.init)(jax.random.key(0), hyper)
     after = jax.jit(algorithm.update)(state, hyper, batches, NOW, jax.random.key(0))[0]
     moved = jax.tree.map(lambda a, b: bool((a != b).any()), after.params, state.params)
     assert any(jax.tree.leaves(moved["centralised"])) and not any(jax.tree.leaves(moved["agents"]))
@@ -177,7 +184,7 @@ def test_an_own_row_whose_joint_row_was_capped_away_teaches_nothing():
 def test_a_net_without_rows_stays_as_it_is():
     """Episode 1 alone: agent 1 never ends a macro-action there, so its net takes no step."""
     parts, hyper = small("mac-dec-q")
-    state = mac_q.init(parts, jax.random.key(0), hyper)
+    state = drawn_state(parts, hyper)
     batch = jax.tree.map(lambda x: x[None], recorded_episode(1))
 
     @jax.jit
@@ -198,7 +205,7 @@ def test_a_net_without_rows_stays_as_it_is():
 @pytest.mark.slow
 def test_targets_are_copied_every_so_many_primitive_steps():
     parts, hyper = small("mac-dec-q", target_steps=30, train_freq=10)
-    state = mac_q.init(parts, jax.random.key(0), hyper)
+    state = drawn_state(parts, hyper)
     batch = jax.tree.map(lambda x: x[None], recorded_episode(0))
     cuts = batch_of(parts, hyper, batch)
     copied = []

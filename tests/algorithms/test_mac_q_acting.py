@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.mac_q_recordings import Recorded, small
+from support.mac_q_recordings import Recorded, drawn_state, small
 
 from jaxmac.algorithms import actor_critic, configure, mac_q
 from jaxmac.algorithms.mac_q_networks import switched
@@ -24,6 +24,11 @@ def team_step(**changed):
         "avail": jnp.array([[[1, 1, 0], [1, 1, 1], [1, 1, 0]]], bool),
     }
     return SimpleNamespace(**fields | changed)
+
+
+def act(policy, ts):
+    """The new carry and the choice of a policy that does not explore, at its first step."""
+    return jax.jit(lambda: policy.act(jax.random.key(0), policy.initial_carry(1), ts, jnp.zeros(1)))()
 
 
 def test_joint_numbers_are_row_major():
@@ -54,13 +59,13 @@ def test_a_running_macro_action_that_could_not_start_now_leaves_the_others_their
     ts = team_step(avail=avail[None])
     if kind == "mac-cen-q":
         parts, hyper = small(kind)
-        policy = mac_q.behaviour(parts, mac_q.init(parts, jax.random.key(3), hyper).params, "main")
+        policy = mac_q.behaviour(parts, drawn_state(parts, hyper, seed=3).params, "main")
     else:
         env = Recorded()
         networks = actor_critic.make_networks(env, configure(kind, "reference", env, {}), kind)
-        params = networks.actors.init(jax.random.key(0))
+        params = jax.jit(networks.actors.init)(jax.random.key(0))
         policy = sampled_policy(networks.actors, params, (networks.joint.size,), networks.joint)
-    _, chosen = policy.act(jax.random.key(0), policy.initial_carry(1), ts, jnp.zeros(1))
+    _, chosen = act(policy, ts)
     assert chosen.tolist() == [[1, 2, 1]]
 
 
@@ -72,13 +77,13 @@ def test_too_many_joint_macro_actions_are_refused_with_advice():
 
 def test_the_centralised_policy_chooses_for_who_must_and_explores_together():
     parts, hyper = small("mac-cen-q")
-    params = mac_q.init(parts, jax.random.key(3), hyper).params
+    params = drawn_state(parts, hyper, seed=3).params
     policy = mac_q.behaviour(parts, params, "main")
     ts = team_step()
-    _, greedy = policy.act(jax.random.key(0), policy.initial_carry(1), ts, jnp.zeros(1))
+    _, greedy = act(policy, ts)
     assert greedy[0, 0] == 1
-    act = jax.jit(jax.vmap(lambda key: policy.act(key, policy.initial_carry(1), ts, jnp.full(1, 0.5))[1][0]))
-    moves = np.asarray(act(jax.random.split(jax.random.key(1), 3000)))
+    explore = jax.jit(jax.vmap(lambda key: policy.act(key, policy.initial_carry(1), ts, jnp.full(1, 0.5))[1][0]))
+    moves = np.asarray(explore(jax.random.split(jax.random.key(1), 3000)))
     same = (moves[:, 1:] == np.asarray(greedy)[0, 1:]).all(1).mean()
     assert same == pytest.approx(0.5 + 0.5 / 6, abs=0.04)  # one coin for both, six joint choices
 
@@ -87,12 +92,12 @@ def test_the_centralised_policy_chooses_for_who_must_and_explores_together():
 def test_exploration_without_memory_keeps_the_hidden_state_at_zero(recurrent, moves):
     for kind in ("mac-dec-q", "mac-cen-q"):
         parts, hyper = small(kind, recurrent_exploration=recurrent)
-        params = mac_q.init(parts, jax.random.key(0), hyper).params
+        params = drawn_state(parts, hyper).params
         policy = mac_q.behaviour(parts, params, "main")
-        hidden, _ = policy.act(jax.random.key(0), policy.initial_carry(1), team_step(), jnp.zeros(1))
+        hidden, _ = act(policy, team_step())
         assert bool((hidden != 0).any()) == moves
         judged = mac_q.evaluation(parts, params)  # always recurrent
-        hidden, _ = judged.act(jax.random.key(0), judged.initial_carry(1), team_step(), jnp.zeros(1))
+        hidden, _ = act(judged, team_step())
         assert bool((hidden != 0).any())
 
 
@@ -101,7 +106,7 @@ def test_who_explores_where():
 
     def width(kind, stream, **options):
         parts, hyper = small(kind, centralised_hidden_size=7, **options)
-        carry = mac_q.behaviour(parts, mac_q.init(parts, jax.random.key(0), hyper).params, stream).initial_carry(1)
+        carry = mac_q.behaviour(parts, drawn_state(parts, hyper).params, stream).initial_carry(1)
         return [leaf.shape[-1] for leaf in jax.tree.leaves(carry)]
 
     assert width("parallel-mac-dec-ddrqn", "centralised") == [7]

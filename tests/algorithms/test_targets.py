@@ -1,17 +1,17 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmac.algorithms.targets import (
-    TargetRows,
-    lambda_target,
-    linked_lambda_target,
-    n_step_target,
-    one_step_target,
-    target_rows,
-)
+from jaxmac.algorithms import targets
+from jaxmac.algorithms.targets import TargetRows, target_rows
 from jaxmac.hyper import Hyper
+
+one_step_target, lambda_target = jax.jit(targets.one_step_target), jax.jit(targets.lambda_target)
+linked_lambda_target = jax.jit(targets.linked_lambda_target)
+n_step_target = jax.jit(targets.n_step_target, static_argnums=2)
 
 
 def test_one_step_target():
@@ -61,6 +61,7 @@ def test_lambda_returns_by_hand_with_garbage_in_the_padding(terminal, td_lambda)
     np.testing.assert_allclose(linked, found, rtol=1e-6)
 
 
+@partial(jax.jit, static_argnames=("rows", "batch"))
 def random_rows(key, rows=40, batch=7):
     """Sequences of 0 to `rows` real rows; about half of them end terminal, and NaN is everywhere else."""
     keys = jax.random.split(key, 5)

@@ -129,10 +129,11 @@ def test_the_environment_does_what_its_text_says(workshop):
     envs.check_environment("Corridor-7")
     env = envs.make("Corridor-7", step_reward=-1.0)
     assert envs.make("Corridor-7", **env.options).options == env.options
-    state, ts = env.reset(jax.random.key(0))
+    step = jax.jit(env.step)
+    state, ts = jax.jit(env.reset)(jax.random.key(0))
     total, choices = 0.0, jnp.array([1, 1])
     while not (ts.terminal | ts.truncated):
-        state, ts = env.step(jax.random.key(0), state, choices)
+        state, ts = step(jax.random.key(0), state, choices)
         total += float(ts.reward)
     assert (int(ts.time), total, bool(ts.terminal)) == (3, 10.0 - 3, True)
     assert np.unique(rendering.frame(env, state).reshape(-1, 3), axis=0).shape[0] > 2
@@ -155,8 +156,8 @@ def test_the_memory_stays_where_an_agent_does_not_decide(workshop):
         jnp.float32(rng.normal(size=(5, 2, 3))),
         jnp.array([[1, 1], [0, 1], [0, 0], [1, 0], [1, 1]], bool),
     )
-    params = module.init(jax.random.key(0), jnp.zeros((2, 4)), inputs, advance)
-    hidden, outputs = module.apply(params, jnp.zeros((2, 4)), inputs, advance)
+    params = jax.jit(module.init)(jax.random.key(0), jnp.zeros((2, 4)), inputs, advance)
+    hidden, outputs = jax.jit(module.apply)(params, jnp.zeros((2, 4)), inputs, advance)
     np.testing.assert_array_equal(hidden, outputs[-1])
     for step in range(1, 5):
         stays = (outputs[step] == outputs[step - 1]).all(-1)
@@ -166,9 +167,10 @@ def test_the_memory_stays_where_an_agent_does_not_decide(workshop):
 def test_errors_raise_the_share_of_an_episode_and_weights_correct_for_it(workshop):
     load_plugins(["prioritised"])
     replay = SAMPLERS["prioritised"](priority_exponent=1.0, importance_exponent=1.0)(8, 4, 5)
-    state = replay.add(replay.init(jnp.zeros(())), jnp.arange(8.0))
-    state = replay.feedback(state, jnp.arange(8), jnp.array([0.0] * 7 + [9.0]))
-    drawn = jax.vmap(lambda key: replay.sample(key, state))(jax.random.split(jax.random.key(0), 500))
+    state = jax.jit(lambda: replay.add(replay.init(jnp.zeros(())), jnp.arange(8.0)))()
+    state = jax.jit(replay.feedback)(state, jnp.arange(8), jnp.array([0.0] * 7 + [9.0]))
+    sample = jax.jit(jax.vmap(lambda key: replay.sample(key, state)))
+    drawn = sample(jax.random.split(jax.random.key(0), 500))
     chosen = np.asarray(drawn.episodes).ravel()
     assert (chosen == 7).mean() == pytest.approx(9 / (9 + 8e-3), abs=0.01)
     np.testing.assert_array_equal(drawn.index.ravel(), chosen)

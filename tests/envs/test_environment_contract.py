@@ -89,10 +89,11 @@ class Probe(Environment):
 
 
 def play(env, steps, macro_actions=(0, 2)):
-    state, ts = env.reset(jax.random.key(0))
+    step = jax.jit(env.step)
+    state, ts = jax.jit(env.reset)(jax.random.key(0))
     out = [ts]
     for t in range(steps):
-        state, ts = env.step(jax.random.key(t + 1), state, jnp.array(macro_actions))
+        state, ts = step(jax.random.key(t + 1), state, jnp.array(macro_actions))
         out.append(ts)
     return state, jax.tree.map(lambda *leaves: np.stack(leaves), *out)
 

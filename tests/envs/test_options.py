@@ -25,7 +25,7 @@ WAIT = Option("wait", lambda view: NOOP, lambda view: True)
 def play(env, steps, choices):
     """TimeSteps `[steps + 1, ...]`; `choices(t, ts)` are the macro-actions given."""
     step = jax.jit(env.step)
-    state, ts = env.reset(jax.random.key(0))
+    state, ts = jax.jit(env.reset)(jax.random.key(0))
     out = [ts]
     for t in range(steps):
         state, ts = step(jax.random.key(t + 1), state, jnp.array(choices(t, ts)))

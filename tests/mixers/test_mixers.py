@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
-from support.mixer_recordings import GOLDEN, close, golden_inputs, linear, mlp
+from support.mixer_recordings import GOLDEN, close, golden_inputs, gradient_of, linear, mlp, value_of
 
 from jaxmac.mixers import MIXERS, QMIX, QPLEX, MixerError, MixerInputs, check_mixer, make_mixer
 from jaxmac.mixers.testing import (
@@ -23,7 +23,6 @@ from jaxmac.mixers.testing import (
     igm_gaps,
     quick_jit,
     random_instances,
-    utility_gradient,
 )
 from jaxmac.networks.choice import conditional_argmax, feasible_max, is_action
 
@@ -58,32 +57,41 @@ def qplex_params(layers, grad=""):
     return {"weight": mlp(f"{prefix}hyper_w_final", 2), "bias": mlp(f"{prefix}V", 2), **heads}
 
 
+def terms(mixer, params, inputs):
+    """What a QPLEX joint value is made of."""
+    q_all, chosen, feasible, _, state, *_ = inputs
+    return mixer.apply(params, q_all, chosen, feasible_max(q_all, feasible), state, method="terms")
+
+
+def terms_of(mixer, params, inputs):
+    return jax.device_get(quick_jit(partial(terms, mixer))(params, inputs))
+
+
 @pytest.mark.parametrize("layers", [1, 2])
 def test_qmix_recording(layers):
     mixer = QMIX(mixing_embed=8, hypernet_layers=layers, hypernet_embed=8)
     params, inputs = {"params": qmix_params(layers)}, golden_inputs()
-    close(mixer.apply(params, inputs), GOLDEN[f"qmix{layers}.Qtot"])
-    close(utility_gradient(mixer, params, inputs), GOLDEN[f"qmix{layers}.dQtot_dq"])
+    close(value_of(mixer, params, inputs), GOLDEN[f"qmix{layers}.Qtot"])
+    close(gradient_of(mixer, params, inputs), GOLDEN[f"qmix{layers}.dQtot_dq"])
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_qplex_recording(layers):
     mixer = QPLEX(kernels=4, hypernet_embed=8, advantage_layers=layers, advantage_embed=8)
     params, inputs = {"params": qplex_params(layers)}, golden_inputs()
-    q_all, chosen, feasible, _, state, *_ = inputs
-    terms = mixer.apply(params, q_all, chosen, feasible_max(q_all, feasible), state, method="terms")
-    close(terms.importance, GOLDEN[f"qplex{layers}.lambda"])
-    close(terms.utility.sum(-1), GOLDEN[f"qplex{layers}.V_part"])
-    close(((terms.importance - 1) * terms.advantage).sum(-1), GOLDEN[f"qplex{layers}.A_part"])
-    close(mixer.apply(params, inputs), GOLDEN[f"qplex{layers}.Qtot"])
-    close(utility_gradient(mixer, params, inputs), GOLDEN[f"qplex{layers}.dQtot_dq"])
+    found = terms_of(mixer, params, inputs)
+    close(found.importance, GOLDEN[f"qplex{layers}.lambda"])
+    close(found.utility.sum(-1), GOLDEN[f"qplex{layers}.V_part"])
+    close(((found.importance - 1) * found.advantage).sum(-1), GOLDEN[f"qplex{layers}.A_part"])
+    close(value_of(mixer, params, inputs), GOLDEN[f"qplex{layers}.Qtot"])
+    close(gradient_of(mixer, params, inputs), GOLDEN[f"qplex{layers}.dQtot_dq"])
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_qplex_recorded_parameter_gradients(layers):
     mixer = QPLEX(kernels=4, hypernet_embed=8, advantage_layers=layers, advantage_embed=8)
     params, expected = qplex_params(layers), qplex_params(layers, "grad.")
-    grad = jax.grad(lambda p: mixer.apply({"params": p}, golden_inputs()).sum())(params)
+    grad = quick_jit(jax.grad(lambda p: mixer.apply({"params": p}, golden_inputs()).sum()))(params)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), grad, expected)
 
 
@@ -169,7 +177,7 @@ def test_qmix_never_falls_when_a_utility_rises():
 
 def test_vdn_gradient_is_one():
     mixer = make_mixer("vdn")
-    assert (utility_gradient(mixer, {}, golden_inputs()) == 1).all()
+    assert (gradient_of(mixer, {}, golden_inputs()) == 1).all()
 
 
 @pytest.mark.parametrize("name", [name for name in FACTORISED if name != "vdn"])
@@ -188,18 +196,14 @@ def test_qmix_parameter_gradient_by_finite_difference():
     mixer = QMIX(mixing_embed=8, hypernet_embed=8)
     flat, unravel = ravel_pytree(qmix_params(2))
     value = jax.jit(lambda p: mixer.apply({"params": unravel(p)}, golden_inputs()).sum())
+    gradient = jax.jit(jax.grad(value))
     for seed in range(5):
         direction = jax.random.normal(jax.random.key(seed), flat.shape)
         slope = (value(flat + 1e-3 * direction) - value(flat - 1e-3 * direction)) / 2e-3
-        np.testing.assert_allclose(jax.grad(value)(flat) @ direction, slope, rtol=2e-2, atol=5e-2)
+        np.testing.assert_allclose(gradient(flat) @ direction, slope, rtol=2e-2, atol=5e-2)
 
 
 # --- QPLEX alone -------------------------------------------------------------------------------------------
-
-
-def qplex_terms(mixer, case, joint):
-    q_all, chosen, feasible, _, state, *_ = case.inputs(joint)
-    return mixer.apply(case.params, q_all, chosen, feasible_max(q_all, feasible), state, method="terms")
 
 
 def test_qplex_value_identity():
@@ -210,15 +214,15 @@ def test_qplex_value_identity():
         greedy = conditional_argmax(case.q_all, case.available, case.choosing, case.running)
         other = jnp.where(case.choosing, 0, case.running)  # macro-action 0 is always available
         joint = jnp.stack([greedy, other])
-        terms = qplex_terms(mixer, case, joint)
-        value_part = (terms.utility - terms.advantage).sum(-1)  # sum_i w_i V_i + b_i
-        advantage_part = (terms.importance * terms.advantage).sum(-1)
+        found = terms(mixer, case.params, case.inputs(joint))
+        value_part = (found.utility - found.advantage).sum(-1)  # sum_i w_i V_i + b_i
+        advantage_part = (found.importance * found.advantage).sum(-1)
         q_tot = mixer.apply(case.params, case.inputs(joint))
-        return q_tot, value_part, advantage_part, terms, (other == greedy).all()
+        return q_tot, value_part, advantage_part, found, (other == greedy).all()
 
-    q_tot, value_part, advantage_part, terms, same = for_each(parts, cases)
-    assert terms.weight.min() > 0
-    assert terms.importance.min() > 0
+    q_tot, value_part, advantage_part, found, same = for_each(parts, cases)
+    assert found.weight.min() > 0
+    assert found.importance.min() > 0
     np.testing.assert_allclose(q_tot, value_part + advantage_part, rtol=1e-4, atol=1e-3)
     assert (advantage_part[:, 0] == 0).all()
     assert ((advantage_part[:, 1] < 0) == ~same).all()
@@ -233,7 +237,7 @@ def test_qplex_gradients():
         def value(params, q_all):
             return mixer.apply(params, case._replace(q_all=q_all).inputs(joint[None]))[0]
 
-        weight = qplex_terms(mixer, case, joint[None]).weight[0]
+        weight = terms(mixer, case.params, case.inputs(joint[None])).weight[0]
         return weight, *jax.grad(value, argnums=(0, 1))(case.params, case.q_all)
 
     greedy = conditional_argmax(cases.q_all, cases.available, cases.choosing, cases.running)
@@ -265,8 +269,8 @@ def test_unconditional_v_of_one_who_runs_on_with_nothing_available_is_its_own_ut
     feasible = jnp.where(runs_on[:, None], is_action(inputs.chosen, inputs.q_all.shape[-1]), True)
     inputs = inputs._replace(feasible=feasible, available=jnp.ones_like(feasible) & ~runs_on[:, None])
     params = quick_jit(QPLEX().init)(jax.random.key(0), inputs)
-    literal = QPLEX(v_over_feasible=False).apply(params, inputs)
-    close(literal, QPLEX().apply(params, inputs))
+    literal = value_of(QPLEX(v_over_feasible=False), params, inputs)
+    close(literal, value_of(QPLEX(), params, inputs))
     assert np.abs(literal).max() < 1e3
 
 
@@ -278,7 +282,7 @@ def test_everyone_choosing_is_the_primitive_algorithm():
     greedy = conditional_argmax(cases.q_all, cases.available, cases.choosing, cases.running)
     np.testing.assert_array_equal(greedy, jnp.where(cases.available, cases.q_all, -1e9).argmax(-1))
     ours, theirs = (
-        jax.vmap(lambda case, m=m: m.apply(case.params, case.inputs(case.running[None])))(cases)
+        quick_jit(jax.vmap(lambda case, m=m: m.apply(case.params, case.inputs(case.running[None]))))(cases)
         for m in (mixer, literal)
     )
     np.testing.assert_array_equal(ours, theirs)
@@ -286,20 +290,19 @@ def test_everyone_choosing_is_the_primitive_algorithm():
 
 def test_qplex_options():
     inputs = golden_inputs()
-    q, chosen, feasible, _, state, *_ = inputs
-    value = feasible_max(q, feasible)
+    value = feasible_max(inputs.q_all, inputs.feasible)
     params = quick_jit(QPLEX().init)(jax.random.key(0), inputs)
     plain = QPLEX(weighted_head=False)
-    terms = plain.apply(params, q, chosen, value, state, method="terms")
-    assert (terms.weight == 1).all()
-    close(terms.utility, np.take_along_axis(GOLDEN["q_all"], GOLDEN["action"][..., None], -1)[..., 0])
+    plain_terms = terms_of(plain, params, inputs)
+    assert (plain_terms.weight == 1).all()
+    close(plain_terms.utility, np.take_along_axis(GOLDEN["q_all"], GOLDEN["action"][..., None], -1)[..., 0])
     assert set(jax.eval_shape(plain.init, jax.random.key(0), inputs)["params"]) == {"key", "agents", "action"}
-    terms = QPLEX().apply(params, q, chosen, value, state, method="terms")
-    difference = QPLEX(is_minus_one=False).apply(params, inputs) - QPLEX().apply(params, inputs)
-    close(difference, terms.advantage.sum(-1))
-    close(QPLEX().apply(params, inputs._replace(value=value)), QPLEX().apply(params, inputs))
-    shifted = QPLEX().apply(params, inputs._replace(value=value - 1)) - QPLEX().apply(params, inputs)
-    close(shifted, ((terms.importance - 1) * terms.weight).sum(-1), rtol=1e-4, atol=1e-5)
+    found, joint_value = terms_of(QPLEX(), params, inputs), value_of(QPLEX(), params, inputs)
+    difference = value_of(QPLEX(is_minus_one=False), params, inputs) - joint_value
+    close(difference, found.advantage.sum(-1))
+    close(value_of(QPLEX(), params, inputs._replace(value=value)), joint_value)
+    shifted = value_of(QPLEX(), params, inputs._replace(value=value - 1)) - joint_value
+    close(shifted, ((found.importance - 1) * found.weight).sum(-1), rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="available"):
         QPLEX(v_over_feasible=False).apply(params, inputs)
 

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.mixer_recordings import golden_inputs
+from support.mixer_recordings import golden_inputs, gradient_of, value_of
 
 from jaxmac.mixers import make_mixer
 from jaxmac.mixers.base import init_mixer
-from jaxmac.mixers.testing import check_igm, check_monotone, random_instances, utility_gradient
+from jaxmac.mixers.testing import check_igm, check_monotone, quick_jit, random_instances
 
 FLOOR = 0.4
 
@@ -17,14 +17,15 @@ def params_without_weights(mixer):
     """Parameters under which the hypernetworks put out 0, as where the data ask for negative weights."""
     q_all, _, _, hidden, state, *_ = golden_inputs()
     shape = q_all.shape[-2], q_all.shape[-1], hidden.shape[-1], state.shape[-1]
-    return jax.tree.map(jnp.zeros_like, init_mixer(mixer, jax.random.key(0), *shape))
+    shapes = jax.eval_shape(lambda key: init_mixer(mixer, key, *shape), jax.random.key(0))
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
 
 @pytest.mark.parametrize("name", ["qmix", "qplex"])
 def test_a_utility_without_a_weight_learns_with_a_floor_only(name):
     for floor in (0.0, FLOOR):
         mixer = make_mixer(name, weight_floor=floor)
-        gradient = utility_gradient(mixer, params_without_weights(mixer), golden_inputs())
+        gradient = gradient_of(mixer, params_without_weights(mixer), golden_inputs())
         np.testing.assert_allclose(gradient, floor, atol=1e-6)
 
 
@@ -33,8 +34,9 @@ def test_the_floor_is_added_to_the_weights(name):
     plain, floored = make_mixer(name), make_mixer(name, weight_floor=FLOOR)
     q_all, _, _, hidden, state, *_ = golden_inputs()
     shape = q_all.shape[-2], q_all.shape[-1], hidden.shape[-1], state.shape[-1]
-    params = init_mixer(plain, jax.random.key(1), *shape)
-    added = utility_gradient(floored, params, golden_inputs()) - utility_gradient(plain, params, golden_inputs())
+    params = quick_jit(lambda key: init_mixer(plain, key, *shape))(jax.random.key(1))
+    inputs = golden_inputs()
+    added = gradient_of(floored, params, inputs) - gradient_of(plain, params, inputs)
     np.testing.assert_allclose(added, FLOOR, rtol=1e-4)
 
 
@@ -49,5 +51,5 @@ def test_with_a_floor_greedy_macro_actions_are_still_greedy_together(name, condi
 
 def test_qmix_without_learned_weights_is_vdn():
     mixer = make_mixer("qmix", weight_floor=1.0)
-    values = mixer.apply(params_without_weights(mixer), golden_inputs())
+    values = value_of(mixer, params_without_weights(mixer), golden_inputs())
     np.testing.assert_allclose(values, make_mixer("vdn").apply({}, golden_inputs()), rtol=1e-6)

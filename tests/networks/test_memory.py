@@ -15,15 +15,16 @@ def sequence(request):
     layer, keys = request.param(6), jax.random.split(jax.random.key(0), 4)
     hidden, inputs = jax.random.normal(keys[0], (4, 6)), 2.0 * jax.random.normal(keys[1], (9, 4, 5))
     advance = jax.random.bernoulli(keys[2], 0.6, (9, 4))
-    return layer, layer.init(keys[3], hidden, inputs, advance), hidden, inputs, advance
+    return layer, jax.jit(layer.init)(keys[3], hidden, inputs, advance), hidden, inputs, advance
 
 
 def test_a_sequence_is_the_same_as_its_entries_one_by_one(sequence):
     layer, params, hidden, inputs, advance = sequence
-    last, outputs = layer.apply(params, hidden, inputs, advance)
+    apply = jax.jit(layer.apply)
+    last, outputs = apply(params, hidden, inputs, advance)
     for time in range(len(inputs)):
         before = hidden
-        hidden, out = layer.apply(params, hidden, inputs[time : time + 1], advance[time : time + 1])
+        hidden, out = apply(params, hidden, inputs[time : time + 1], advance[time : time + 1])
         np.testing.assert_allclose(out[0], outputs[time], atol=1e-6)
         np.testing.assert_array_equal(hidden[~advance[time]], before[~advance[time]])
         assert (hidden[advance[time]] != before[advance[time]]).any(axis=-1).all()
@@ -34,20 +35,23 @@ def test_an_associative_scan_gives_the_same_states_and_gradients():
     keys = jax.random.split(jax.random.key(1), 3)
     hidden, kept = jax.random.normal(keys[0], (3, 4)), jax.random.uniform(keys[1], (20, 3, 4))
     added = jax.random.normal(keys[2], (20, 3, 4))
-    found, wanted = memories._associatively(hidden, kept, added), memories._in_order(hidden, kept, added)
+    given, associatively, in_order = (hidden, kept, added), memories._associatively, memories._in_order
+    found, wanted = jax.jit(associatively)(*given), jax.jit(in_order)(*given)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
     def gradient(states):
-        return jax.grad(lambda *given: jnp.sum(states(*given) ** 2), argnums=(0, 1, 2))(hidden, kept, added)
+        return jax.jit(jax.grad(lambda *given: jnp.sum(states(*given) ** 2), argnums=(0, 1, 2)))(*given)
 
-    for mine, theirs in zip(gradient(memories._associatively), gradient(memories._in_order), strict=True):
+    for mine, theirs in zip(gradient(associatively), gradient(in_order), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-4)
 
 
 def test_mingru_by_hand():
     layer, weight, bias = MinGRU(1), jnp.array([[0.5, -1.0]]), jnp.array([0.25, 0.5])
     inputs, advance = jnp.array([[[1.0]], [[2.0]], [[3.0]]]), jnp.array([[True], [False], [True]])
-    _, states = layer.apply({"params": {"weight": weight, "bias": bias}}, jnp.array([[0.1]]), inputs, advance)
+    _, states = jax.jit(layer.apply)(
+        {"params": {"weight": weight, "bias": bias}}, jnp.array([[0.1]]), inputs, advance
+    )
     sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
     first = (1 - sigmoid(0.75)) * 0.1 + sigmoid(0.75) * np.tanh(-0.5)
     third = (1 - sigmoid(1.75)) * first + sigmoid(1.75) * np.tanh(-2.5)

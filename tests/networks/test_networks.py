@@ -18,9 +18,15 @@ def sequence(seed, steps=6, batch=3, sizes=(4, 2)):
     return jnp.asarray(obs), jnp.asarray(last), jnp.asarray(advance)
 
 
+def made(*sizes, **options):
+    """Networks whose functions are compiled whole."""
+    networks = make_agent_networks(*sizes, **options)
+    return networks._replace(init=jax.jit(networks.init), apply=jax.jit(networks.apply))
+
+
 @pytest.fixture(scope="module", params=["none", "centred", "raw"])
 def nets(request):
-    networks = make_agent_networks((4, 2), (3, 5), hidden_size=8, dueling=request.param)
+    networks = made((4, 2), (3, 5), hidden_size=8, dueling=request.param)
     return networks, networks.init(jax.random.key(0))
 
 
@@ -77,7 +83,7 @@ def test_agents_have_their_own_weights(nets):
 
 
 def test_centred_dueling_averages_over_real_actions_only():
-    networks = make_agent_networks((4, 2), (3, 5), hidden_size=8, dueling="centred")
+    networks = made((4, 2), (3, 5), hidden_size=8, dueling="centred")
     params = networks.init(jax.random.key(3))
     _, out = networks.apply(params, networks.initial_hidden(3), *sequence(3))
     np.testing.assert_allclose(out.q[:, :, 0, :3].mean(-1), out.value[:, :, 0], atol=1e-5)
@@ -85,7 +91,7 @@ def test_centred_dueling_averages_over_real_actions_only():
 
 
 def test_padded_agents_start_with_their_real_fans():
-    networks = make_agent_networks((400, 2), (3, 300), hidden_size=64)
+    networks = made((400, 2), (3, 300), hidden_size=64)
     params = networks.init(jax.random.key(4))["params"]
     gain = np.sqrt(2 / (1 + 0.01**2))
     first = np.abs(params["encode_0"]["kernel"]).max((1, 2))
@@ -95,7 +101,7 @@ def test_padded_agents_start_with_their_real_fans():
 
 
 def test_shared_weights_are_one_network_told_apart_by_the_id():
-    networks = make_agent_networks((4, 4), (3, 3), hidden_size=8, share_parameters=True)
+    networks = made((4, 4), (3, 3), hidden_size=8, share_parameters=True)
     params = networks.init(jax.random.key(5))
     assert params["params"]["encode_0"]["kernel"].shape == (4 + 2, 8)
     obs, last, advance = sequence(5, sizes=(4, 4))
@@ -106,7 +112,7 @@ def test_shared_weights_are_one_network_told_apart_by_the_id():
 
 def test_the_last_action_is_an_input_only_as_an_option():
     for option in (False, True):
-        networks = make_agent_networks((4, 2), (3, 5), hidden_size=8, obs_last_action=option)
+        networks = made((4, 2), (3, 5), hidden_size=8, obs_last_action=option)
         params = networks.init(jax.random.key(6))
         obs, last, advance = sequence(6)
         one, other = (

@@ -25,10 +25,10 @@ class SomeRows(NamedTuple):
 
 
 def rows_with(*counts, rows=100):
-    mask = jnp.arange(rows)[:, None] < jnp.asarray(counts)
-    value = jnp.arange(rows, dtype=jnp.float32)[:, None] + jnp.zeros(len(counts))
-    entry = jnp.concatenate([value, value[-1:] + 1])
-    return SomeRows(entry, value, mask, jnp.zeros(len(counts), jnp.int32))
+    mask = np.arange(rows)[:, None] < np.asarray(counts)
+    value = np.arange(rows, dtype=np.float32)[:, None] + np.zeros(len(counts), np.float32)
+    entry = np.concatenate([value, value[-1:] + 1])
+    return jax.tree.map(jnp.asarray, SomeRows(entry, value, mask, np.zeros(len(counts), np.int32)))
 
 
 def computed_length(rows):
@@ -107,14 +107,14 @@ def episodes(env):
     """The shortest of many episodes, with garbage behind their ends."""
     played = jax.jit(lambda key: rollout(env, random_policy(), key, jnp.ones(64)))(jax.random.key(1))
     shortest = jnp.argsort(played.length)[:6]
-    return with_garbage(jax.tree.map(lambda x: x[shortest], played))
+    return with_garbage(jax.tree.map(lambda x: np.asarray(x)[shortest], played))
 
 
 def updated(name, env, episodes):
     sizes = {"num_envs": 6, "hidden_size": 4} | ({} if name in ON_POLICY else {"batch_size": 6})
     config = configure(name, "tuned", env, sizes)
     algorithm, hyper = make_algorithm(name, env, config), hyper_of(config)
-    state = algorithm.init(jax.random.key(0), hyper)
+    state = jax.jit(algorithm.init)(jax.random.key(0), hyper)
     samples = dict.fromkeys(algorithm.streams, sample_of(episodes))
     return jax.jit(algorithm.update)(state, hyper, samples, NOW, jax.random.key(5))
 

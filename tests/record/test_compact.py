@@ -86,7 +86,7 @@ def test_what_was_added_is_sampled_to_the_bit(env_id):
 
     sample = there_and_back(episodes)
     assert sorted(sample.index.tolist()) == list(range(8))
-    assert in_bits(sample.episodes) == in_bits(jax.tree.map(lambda x: x[sample.index], episodes))
+    assert in_bits(sample.episodes) == in_bits(jax.tree.map(lambda x: np.asarray(x)[sample.index], episodes))
     assert type(sample.episodes) is type(episodes)
 
 
@@ -94,19 +94,32 @@ def test_what_was_added_is_sampled_to_the_bit(env_id):
 @pytest.mark.parametrize("version", ["", "-primitive"])
 def test_tori_of_any_size_are_exact(size, version):
     env = envs.make(f"CaptureTarget-2{version}", grid=size)
-    cells = jnp.stack([jnp.arange(size)] * 2, -1)
-    _, ts = jax.vmap(lambda cell: env.initial(cell[None].repeat(2, 0), cell, jnp.array([True, False])))(cells)
-    for values, multiples in ((ts.obs, env.obs_multiples), (ts.state, env.state_multiples)):
-        assert in_bits(multiples.unpack(multiples.pack(values))) == in_bits(values)
+    cells = jnp.asarray(np.stack([np.arange(size)] * 2, -1))
+
+    @jax.jit
+    def there_and_back(cells):
+        _, ts = jax.vmap(lambda cell: env.initial(cell[None].repeat(2, 0), cell, jnp.array([True, False])))(cells)
+        given = (ts.obs, env.obs_multiples), (ts.state, env.state_multiples)
+        return [(values, multiples.unpack(multiples.pack(values))) for values, multiples in given]
+
+    for values, back in there_and_back(cells):
+        assert in_bits(back) == in_bits(values)
     assert env.obs_multiples.dtype == (np.int8 if size <= 63 else np.int16)
 
 
 @pytest.mark.parametrize("size", range(4, 31, 2))
 def test_box_pushing_of_any_size_is_exact(size):
     env = envs.make(f"BoxPushing-{size}")
-    cells = jnp.stack(jnp.meshgrid(jnp.arange(size), jnp.arange(size)), -1).reshape(-1, 1, 2).repeat(2, 1)
-    states = jax.vmap(lambda cell: env.initial(cell, jnp.array([0, 3]))[1].state)(cells)
-    assert in_bits(env.state_multiples.unpack(env.state_multiples.pack(states))) == in_bits(states)
+    cells = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).reshape(-1, 1, 2).repeat(2, 1)
+    cells = jnp.asarray(cells)
+
+    @jax.jit
+    def there_and_back(cells):
+        states = jax.vmap(lambda cell: env.initial(cell, jnp.array([0, 3]))[1].state)(cells)
+        return states, env.state_multiples.unpack(env.state_multiples.pack(states))
+
+    states, back = there_and_back(cells)
+    assert in_bits(back) == in_bits(states)
 
 
 @pytest.mark.parametrize(
@@ -128,8 +141,13 @@ def test_garbage_after_the_end_stays_garbage_there():
     replay = compact_replay(tournament_replay(2, 2), env)
     episodes = jax.jit(lambda key: rollout(env, random_policy(), key, jnp.ones(2)))(jax.random.key(3))
     dirty = episodes.replace(state=episodes.state.at[:, 4:].set(jnp.nan), mask=episodes.mask.at[:, 4:].set(False))
-    storage = replay.add(replay.init(jax.tree.map(lambda x: x[0], dirty)), dirty)
-    sample = replay.sample(jax.random.key(0), storage)
+
+    @jax.jit
+    def there_and_back(dirty):
+        storage = replay.add(replay.init(jax.tree.map(lambda x: x[0], dirty)), dirty)
+        return replay.sample(jax.random.key(0), storage)
+
+    sample = there_and_back(dirty)
     assert in_bits(sample.episodes.state[:, :4]) == in_bits(episodes.state[sample.index, :4])
     assert sample.episodes.length.tolist() == [4, 4]
 
@@ -172,7 +190,8 @@ def test_either_array_alone_can_be_packed():
     env = envs.make("CaptureTarget-2", horizon=5)
     episodes = jax.jit(lambda key: rollout(env, random_policy(), key, jnp.ones(2)))(jax.random.key(0))
     for obs, state in ((env.obs_multiples, None), (None, env.state_multiples)):
-        assert in_bits(packed(episodes, obs, state).unpacked()) == in_bits(episodes)
+        back = jax.jit(lambda e, o=obs, s=state: packed(e, o, s).unpacked())(episodes)
+        assert in_bits(back) == in_bits(episodes)
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ import pytest
 from support.records import make_episode, worked_example
 
 from jaxmac import envs
-from jaxmac.record.joint_steps import mac_sjert
+from jaxmac.record import joint_steps
 from jaxmac.record.policy import random_policy
 from jaxmac.record.rollout import rollout
 from jaxmac.record.windows import accumulate_reward
 
+mac_sjert = jax.jit(joint_steps.mac_sjert, static_argnames=("n_step", "close_on_terminal", "timeout_is_terminal"))
 EXAMPLE = json.loads((Path(__file__).parents[1] / "golden" / "pg_example.json").read_text())
 GAMMA = EXAMPLE["gamma"]
 
@@ -74,9 +75,10 @@ def test_micro_transitions_by_hand():
 
 def test_clocks_and_running_macro_actions_of_a_played_episode():
     env = envs.make("BoxPushing-4", horizon=25)
-    batch = jax.jit(lambda key: rollout(env, random_policy(), key, jnp.ones(6)))(jax.random.key(0))
+    play = jax.jit(lambda key: rollout(env, random_policy(), key, jnp.ones(6)))
+    batch = jax.device_get(play(jax.random.key(0)))
     for index in range(6):
-        episode = jax.tree.map(lambda x, i=index: x[i], batch)
+        episode = jax.tree.map(lambda x, i=index: jnp.asarray(x[i]), batch)
         cut, length = jax.device_get(mac_sjert(episode, discount=0.9)), int(episode.length)
         assert cut.clock[: length + 1].tolist() == list(range(length + 1))
         assert (cut.running[0] == -1).all()
@@ -105,5 +107,5 @@ def test_rewards_of_segments_come_from_the_one_home():
     cut = mac_sjert(episode, discount=GAMMA)
     last = jnp.arange(len(cut.mask))
     for agent in range(2):
-        own = accumulate_reward(episode.reward, cut.started[:, agent], last, GAMMA)
+        own = jax.jit(accumulate_reward)(episode.reward, cut.started[:, agent], last, GAMMA)
         np.testing.assert_array_equal(own, cut.own_reward[:, agent])

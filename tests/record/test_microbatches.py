@@ -43,7 +43,7 @@ def test_an_accelerator_gets_the_whole_batch(monkeypatch):
 
 
 def test_episodes_stay_together():
-    parts = divided(ROWS, 3)
+    parts = jax.device_get(jax.jit(lambda rows: divided(rows, 3))(ROWS))
     assert parts.value.shape == (3, 2, 4) and parts.mask.shape == (3, 2, 4, 3)
     for part in range(3):
         np.testing.assert_array_equal(parts.dropped[part], ROWS.dropped[4 * part : 4 * part + 4])
@@ -58,7 +58,8 @@ def test_totals_are_summed_and_what_each_episode_has_is_kept_in_order():
         return {"sum": jnp.sum(rows.value * weight[None])}, (rows.value[1], rows.dropped)
 
     weight = jnp.arange(12, dtype=jnp.float32)
-    total, each = summed_over(function, (ROWS, weight), CACHED, {"sum": jnp.float32(7)})
+    summed = jax.jit(lambda *given: summed_over(function, given, CACHED, {"sum": jnp.float32(7)}))
+    total, each = summed(ROWS, weight)
     assert total["sum"].dtype == jnp.float32
     assert total["sum"] == jnp.sum(ROWS.value * weight)
     np.testing.assert_array_equal(each[0], ROWS.value[1])
@@ -80,7 +81,7 @@ def episodes(env):
     played = jax.jit(lambda key: rollout(env, random_policy(), key, jnp.ones(64)))(jax.random.key(1))
     by_length = jnp.argsort(played.length)
     chosen = jnp.concatenate([by_length[:4], by_length[-4:]])
-    played = with_garbage(jax.tree.map(lambda x: x[chosen], played))
+    played = with_garbage(jax.tree.map(lambda x: np.asarray(x)[chosen], played))
     assert played.length[3] < played.length[4]
     return played
 
@@ -90,7 +91,7 @@ def updated(name, env, episodes):
     config = configure(name, "tuned", env, sizes)
     algorithm, hyper = make_algorithm(name, env, config), hyper_of(config)
     sample = sample_of(episodes)._replace(weight=jnp.linspace(0.5, 2.0, 8, dtype=jnp.float32))
-    state = algorithm.init(jax.random.key(0), hyper)
+    state = jax.jit(algorithm.init)(jax.random.key(0), hyper)
     return jax.jit(algorithm.update)(state, hyper, dict.fromkeys(algorithm.streams, sample), NOW, jax.random.key(5))
 
 

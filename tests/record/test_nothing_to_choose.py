@@ -21,12 +21,17 @@ def episode(nothing_for, end="truncated", at=3):
     return make_episode(ENDED, [1.0, 2.0, 4.0], avail=avail, horizon=5, garbage=3, **{end: True})
 
 
-def cuts(made):
-    """The flags `terminal` of the joint rows, of the own rows and of the steps."""
+@jax.jit
+def rows_of(made):
     options = {"trajectory": 5, "trajectory_unit": "episode"}
     joint = joint_trajectory(jax.random.key(0), made, discount=0.9, **options)
     own = own_rows(trajectory_of(jax.random.key(0), made, **options), 0.9)
-    steps = mac_sjert(made, discount=0.9, n_step=2)
+    return joint, own, mac_sjert(made, discount=0.9, n_step=2)
+
+
+def cuts(made):
+    """The flags `terminal` of the joint rows, of the own rows and of the steps."""
+    joint, own, steps = jax.device_get(rows_of(made))
     return (
         joint.terminal[joint.mask].tolist(),
         own.terminal[:, 0][own.mask[:, 0]].tolist(),
@@ -58,10 +63,7 @@ def test_a_choice_among_nothing_in_mid_episode_ends_what_can_be_valued():
 
 
 def test_rewards_durations_and_the_rows_themselves_stay_as_they_are():
-    one, other = (
-        joint_trajectory(jax.random.key(0), episode(agents), discount=0.9, trajectory=5, trajectory_unit="episode")
-        for agents in ([0, 1], [])
-    )
+    one, other = (rows_of(episode(agents))[0] for agents in ([0, 1], []))
     for name in set(one._fields) - {"terminal", "next_avail"}:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
     assert jnp.sum(one.mask) == 3

@@ -10,13 +10,19 @@ from jaxmac.record.samplers import _distinct_windows, tournament_replay
 
 def episodes(values):
     """A batch of one-step episodes with these returns."""
-    made = [make_episode([[1, 1]], [value]) for value in values]
-    return jax.tree.map(lambda *x: jnp.stack(x), *made)
+    return batch_of([make_episode([[1, 1]], [value]) for value in values])
+
+
+def batch_of(made):
+    return jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *made)
 
 
 def filled(replay, count):
-    state = replay.init(jax.tree.map(lambda x: x[0], episodes([0])))
-    return replay.add(state, episodes(range(count)))
+    return stored(replay, episodes(range(count)))
+
+
+def stored(replay, batch):
+    return jax.jit(lambda e: replay.add(replay.init(jax.tree.map(lambda x: x[0], e)), e))(batch)
 
 
 def draws(replay, state, times):
@@ -37,7 +43,7 @@ def test_batches_hold_distinct_episodes_uniformly_from_those_stored():
 def test_the_oldest_episodes_make_room():
     replay = tournament_replay(8, 8)
     state = filled(replay, 8)
-    state = replay.add(state, episodes([100, 101, 102]))
+    state = jax.jit(replay.add)(state, episodes([100, 101, 102]))
     assert set(draws(replay, state, 1)[0]) == {3, 4, 5, 6, 7, 100, 101, 102}
     assert int(replay.size(state)) == 8
 
@@ -55,30 +61,29 @@ def test_a_tournament_prefers_good_episodes_for_its_share_only():
 def test_storage_keeps_types_and_values():
     replay = tournament_replay(4, 2)
     state = filled(replay, 4)
-    sample = replay.sample(jax.random.key(1), state)
+    sample = jax.jit(replay.sample)(jax.random.key(1), state)
     batch, original = sample.episodes, episodes(range(4))
     assert sample.window_start is None and sample.weight.tolist() == [1, 1]
     assert batch.macro_action.dtype == original.macro_action.dtype
     assert batch.elapsed.dtype == jnp.int16
     for i in range(2):
-        source = jax.tree.map(lambda x, row=int(batch.reward[i, 0]): x[row], original)
+        source = jax.tree.map(lambda x, row=int(batch.reward[i, 0]): np.asarray(x)[row], original)
         assert sample.index[i] == int(batch.reward[i, 0])
         for name in vars(source):
-            np.testing.assert_array_equal(getattr(source, name), getattr(batch, name)[i], err_msg=name)
+            np.testing.assert_array_equal(getattr(source, name), np.asarray(getattr(batch, name))[i], err_msg=name)
 
 
 def of_lengths(lengths, horizon):
     """Episodes told apart by their first reward."""
     ended = [[[1, 1]] * length for length in lengths]
-    made = [make_episode(e, [k] * len(e), horizon=horizon) for k, e in enumerate(ended)]
-    return jax.tree.map(lambda *x: jnp.stack(x), *made)
+    return batch_of([make_episode(e, [k] * len(e), horizon=horizon) for k, e in enumerate(ended)])
 
 
 def test_windows_are_distinct_and_uniform_over_all_that_are_held():
     lengths, size = (1, 5, 3), 3
     replay = tournament_replay(8, 6, window=size)
     held = of_lengths(lengths, 6)
-    state = replay.add(replay.init(jax.tree.map(lambda x: x[0], held)), held)
+    state = stored(replay, held)
     every = {(k, start) for k, length in enumerate(lengths) for start in range(1 - size, length)}
 
     @jax.jit
@@ -97,16 +102,17 @@ def test_windows_are_distinct_and_uniform_over_all_that_are_held():
 def test_what_is_chosen_by_tournament_begins_anywhere():
     replay = tournament_replay(4, 4, window=3, tournament=8, share=0.5)
     held = of_lengths((2, 6), 6)
-    state = replay.add(replay.init(jax.tree.map(lambda x: x[0], held)), held)
-    batch = jax.vmap(lambda key: replay.sample(key, state))(jax.random.split(jax.random.key(0), 400))
+    state = stored(replay, held)
+    sample = jax.jit(jax.vmap(lambda key: replay.sample(key, state)))
+    batch = sample(jax.random.split(jax.random.key(0), 400))
     assert (batch.episodes.reward[:, :2, 0] == 1).mean() > 0.95  # the longer one pays more
     assert set(np.asarray(batch.window_start[:, :2]).ravel()) == set(range(-2, 6))
 
 
 def test_fresh_episodes_come_back_as_they_were_added():
     replay = fresh_episodes(3)
-    state = replay.add(replay.init(jax.tree.map(lambda x: x[0], episodes([0]))), episodes([5, 6, 7]))
-    state = replay.add(state, episodes([1, 2, 3]))
+    state = stored(replay, episodes([5, 6, 7]))
+    state = jax.jit(replay.add)(state, episodes([1, 2, 3]))
     assert replay.sample(jax.random.key(0), state).episodes.reward[:, 0].tolist() == [1, 2, 3]
 
 

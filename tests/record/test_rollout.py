@@ -27,7 +27,7 @@ def test_the_record_replays_through_the_environment(env, recorded):
     """Stepping the environment by hand with the recorded macro-actions gives the record back."""
     step = jax.jit(env.step)
     for episode in range(4):
-        state, ts = env.reset(jax.random.key(0))
+        state, ts = jax.jit(env.reset)(jax.random.key(0))
         for t in range(int(recorded.length[episode])):
             np.testing.assert_array_equal(recorded.obs[episode, t], ts.obs)
             np.testing.assert_array_equal(recorded.state[episode, t], ts.state)
@@ -91,18 +91,19 @@ def test_no_step_is_computed_once_all_episodes_have_ended_and_the_record_is_that
 def test_held_macro_observations_follow_from_the_marks(env, recorded):
     """What marks derive (observation at the last start) is what the environment holds."""
     episode = jax.tree.map(lambda x: x[0], recorded)
-    marks = mark(episode, close_on_terminal=False)
-    state, ts = env.reset(jax.random.key(0))
+    marks = jax.device_get(jax.jit(partial(mark, close_on_terminal=False))(episode))
+    step = jax.jit(env.step)
+    state, ts = jax.jit(env.reset)(jax.random.key(0))
     for t in range(int(episode.length)):
         for agent in range(2):
             np.testing.assert_array_equal(episode.obs[marks.started[t, agent], agent], ts.macro_obs[agent])
-        state, ts = env.step(jax.random.key(0), state, episode.macro_action[t].astype(np.int32))
+        state, ts = step(jax.random.key(0), state, episode.macro_action[t].astype(np.int32))
 
 
 def test_uniform_available_is_uniform_over_what_is_available():
     avail = jnp.array([[True, False, True, True], [False, True, False, False]])
     keys = jax.random.split(jax.random.key(1), 6000)
-    drawn = np.asarray(jax.vmap(lambda key: uniform_available(key, avail))(keys))
+    drawn = np.asarray(jax.jit(jax.vmap(lambda key: uniform_available(key, avail)))(keys))
     share = np.bincount(drawn[:, 0], minlength=4) / 6000
     np.testing.assert_allclose(share, [1 / 3, 0, 1 / 3, 1 / 3], atol=0.03)
     assert (drawn[:, 1] == 1).all()
@@ -111,7 +112,7 @@ def test_uniform_available_is_uniform_over_what_is_available():
 def test_play_gives_the_states_of_one_episode(env):
     always_push = Policy(lambda batch: (), lambda key, carry, ts, eps: (carry, jnp.full((1, 2), 4)))
     states, steps = play(env, always_push, jax.random.key(0))
-    played = rollout(env, always_push, jax.random.key(0), jnp.zeros(1))
+    played = jax.jit(lambda key: rollout(env, always_push, key, jnp.zeros(1)))(jax.random.key(0))
     assert len(states.time) == int(played.length[0]) + 1
     assert states.time.tolist() == list(range(len(states.time)))
     assert states.episode_return[-1] == pytest.approx(float(played.undiscounted_return[0]))
@@ -136,7 +137,7 @@ def test_no_script_is_an_error_in_words():
 def test_a_scripts_last_choice_repeats_and_only_own_choices_count():
     env = envs.make("BoxPushing-4")
     env.script = lambda: ((5, 6), (0, 6, 7))
-    played = rollout(env, scripted_policy(env), jax.random.key(0), jnp.zeros(1))
+    played = jax.jit(lambda key: rollout(env, scripted_policy(env), key, jnp.zeros(1)))(jax.random.key(0))
     ran, ended = played.macro_action[0], played.ended[0]
     assert ran[:4, 0].tolist() == [5, 6, 6, 6]
     arrived = int(jnp.argmax(ended[:, 1]))

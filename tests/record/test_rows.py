@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -22,10 +23,11 @@ def figure2(horizon=None, garbage=0):
     return make_episode(ended, np.arange(1, 11), horizon=horizon, garbage=garbage)
 
 
-def cut(episode, size=None, **options):
-    marks = mark(episode, close_on_terminal=options.pop("close_on_terminal", True))
+@partial(jax.jit, static_argnames=("size", "close_on_terminal", "macro_state", "reward_scheme"))
+def cut(episode, size=None, close_on_terminal=True, discount=0.9, **options):
+    marks = mark(episode, close_on_terminal=close_on_terminal)
     rows = joint_row_steps(marks)
-    return mac_jert(episode, marks, rows, rows, size or len(rows), discount=options.pop("discount", 0.9), **options)
+    return mac_jert(episode, marks, rows, rows, size or len(rows), discount=discount, **options)
 
 
 def test_avf_figure_2():
@@ -209,33 +211,35 @@ def test_accumulate_reward_by_hand():
 def test_windows_of_the_recorded_window_replay():
     """Every window of 4 raw steps keeps the joint rows the reference's replay keeps."""
     episode = golden_episode(0)
-    rows = joint_row_steps(mark(episode, close_on_terminal=False))
+    rows = jax.jit(lambda e: joint_row_steps(mark(e, close_on_terminal=False)))(episode)
     expected = {tuple(sorted({t for agent in kept for t in agent})) for kept in SQUEEZE["windows_A_trace4"]["kept"]}
     keys = jax.random.split(jax.random.key(0), 300)
-    masks = np.asarray(jax.vmap(lambda key: rows & window(key, rows, episode.length, 4, "steps"))(keys))
+    windows = jax.jit(jax.vmap(lambda key: rows & window(key, rows, episode.length, 4, "steps")))
+    masks = np.asarray(windows(keys))
     assert {tuple(np.flatnonzero(mask)) for mask in masks} == expected
 
 
 def test_window_starts_are_uniform_and_respect_the_real_length():
     rows = jnp.arange(40) < 10  # ten steps taken, every one closes a row
     keys = jax.random.split(jax.random.key(1), 8000)
-    masks = np.asarray(jax.vmap(lambda key: rows & window(key, rows, 10, 4, "steps"))(keys))
+    masks = np.asarray(jax.jit(jax.vmap(lambda key: rows & window(key, rows, 10, 4, "steps")))(keys))
     assert masks.any(1).all()  # none lies outside the episode
     share = masks.mean(0)[:10]
     np.testing.assert_allclose(share, 4 / 13, atol=0.03)  # every step is in 4 of the 13 windows
 
 
 def test_windows_of_joint_rows_count_rows_not_steps():
-    rows = joint_row_steps(mark(figure2(), close_on_terminal=True))
+    rows = jax.jit(lambda e: joint_row_steps(mark(e, close_on_terminal=True)))(figure2())
     keys = jax.random.split(jax.random.key(2), 200)
-    masks = np.asarray(jax.vmap(lambda key: rows & window(key, rows, 10, 2, "rows"))(keys))
+    masks = np.asarray(jax.jit(jax.vmap(lambda key: rows & window(key, rows, 10, 2, "rows")))(keys))
     assert {tuple(np.flatnonzero(mask)) for mask in masks} == {(0,), (0, 3), (3, 5), (5, 6), (6, 9), (9,)}
 
 
 def trajectory(**options):
     episode = figure2(horizon=12)
     keys = jax.random.split(jax.random.key(3), 64)
-    return jax.vmap(lambda key: joint_trajectory(key, episode, discount=0.9, **options), out_axes=TIME_MAJOR)(keys)
+    cut_one = lambda key: joint_trajectory(key, episode, discount=0.9, **options)  # noqa: E731
+    return jax.jit(jax.vmap(cut_one, out_axes=TIME_MAJOR))(keys)
 
 
 def test_a_window_keeps_the_full_reward_of_its_first_row():
@@ -262,7 +266,7 @@ def test_a_cap_with_unrolling_keeps_the_rows_up_to_the_windows_end():
     keys = jax.random.split(jax.random.key(4), 400)
     for options in ({"trajectory": 10, "unroll_episode": True}, {"trajectory": 1, "trajectory_unit": "episode"}):
         cut_one = lambda key, o=options: joint_trajectory(key, episode, discount=0.9, max_rows=12, **o)  # noqa: E731
-        rows = jax.device_get(jax.vmap(cut_one, out_axes=TIME_MAJOR)(keys))
+        rows = jax.device_get(jax.jit(jax.vmap(cut_one, out_axes=TIME_MAJOR))(keys))
         assert rows.mask.any(0).all()  # no window is empty
         assert set(rows.last_step[rows.mask]) == set(range(40))  # and every step is in some
 
@@ -271,8 +275,8 @@ def test_timeout_is_terminal_marks_the_last_row_and_closes_nothing():
     episode = make_episode([[1, 0], [1, 0]], [1, 1], truncated=True)
     options = {"discount": 0.9, "trajectory": 5, "trajectory_unit": "episode"}
     key = jax.random.key(0)
-    plain = joint_trajectory(key, episode, **options)
-    ending = joint_trajectory(key, episode, timeout_is_terminal=True, **options)
+    plain = jax.jit(partial(joint_trajectory, **options))(key, episode)
+    ending = jax.jit(partial(joint_trajectory, timeout_is_terminal=True, **options))(key, episode)
     assert plain.terminal.tolist() == [False, False]
     assert ending.terminal.tolist() == [False, True]
     assert not ending.ended[:, 1].any()

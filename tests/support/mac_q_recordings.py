@@ -1,6 +1,7 @@
 """The recorded batches and networks of the value-based baselines."""
 
 import json
+from functools import partial
 
 import chex
 import jax
@@ -49,6 +50,10 @@ NEUTRAL = {"reward_scale": 1.0, "grad_clip": 0.0, "max_rows": 0, "close_on_termi
 NOW = Progress(jnp.int32(0), jnp.int32(0), jnp.int32(1))
 
 
+def drawn_state(parts, hyper, seed=0):
+    return jax.jit(partial(mac_q.init, parts))(jax.random.key(seed), hyper)
+
+
 def recorded_state(parts, hyper, net):
     with np.load(GOLDEN / "value_based_losses.npz") as file:
 
@@ -61,7 +66,7 @@ def recorded_state(parts, hyper, net):
                 nets["centralised"] = recurrent_net(file.__getitem__, [f"{name}/{kind}/"])
             return nets
 
-        drawn = mac_q.init(parts, jax.random.key(0), hyper)
+        drawn = drawn_state(parts, hyper)
         found = {kind: read(kind) for kind in ("policy", "target", "grad", "after")}
     chex.assert_trees_all_equal_shapes_and_dtypes(jax.device_get(drawn.params), found["policy"])
     return LearnerState(found["policy"], found["target"], drawn.opt_state), found
@@ -69,10 +74,14 @@ def recorded_state(parts, hyper, net):
 
 def recorded_rows(parts, hyper, garbage=0, horizon=8):
     episodes = [recorded_episode(i, horizon, garbage) for i in range(len(SQUEEZE["episodes"]))]
-    batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *episodes)
+    batch = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *episodes)
     return batch_of(parts, hyper, batch)
 
 
 def batch_of(parts, hyper, episodes):
+    @jax.jit
+    def cut(sample):
+        return mac_q.rows_of(parts.config, sample, hyper, jax.random.key(0))
+
     sample = sample_of(episodes)
-    return Batch(*mac_q.rows_of(parts.config, sample, hyper, jax.random.key(0)), sample.weight)
+    return Batch(*cut(sample), sample.weight)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmac.mixers import MixerInputs
+from jaxmac.mixers.testing import quick_jit, utility_gradient
 
 close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "mixers.npz", allow_pickle=False)
@@ -24,3 +25,13 @@ def golden_inputs():
     q_all = jnp.array(GOLDEN["q_all"])
     action, hidden, state = (jnp.array(GOLDEN[name]) for name in ("action", "hidden", "state"))
     return MixerInputs(q_all, action, jnp.ones(q_all.shape, bool), hidden, state)
+
+
+def value_of(mixer, params, inputs):
+    """The joint values of the inputs' rows."""
+    return np.asarray(quick_jit(mixer.apply)(params, inputs))
+
+
+def gradient_of(mixer, params, inputs):
+    """Their derivatives with respect to the utilities of the chosen macro-actions."""
+    return np.asarray(quick_jit(partial(utility_gradient, mixer))(params, inputs))

@@ -39,8 +39,10 @@ class Agent:
 
     def __init__(self, logits, value, actor, critic):
         self.logits, self.value, self.actor, self.critic = logits, value, actor, critic
-        zeros = (jax.tree.map(jnp.zeros_like, x) for x in (actor, actor, critic, critic))
+        zeros = (jax.tree.map(np.zeros_like, x) for x in (actor, actor, critic, critic))
         self.actor_moments, self.critic_moments, self.count = [next(zeros), next(zeros)], [*zeros], 0
+        self.actor_gradient = jax.jit(jax.grad(self.actor_loss))
+        self.critic_gradient = jax.jit(jax.grad(self.critic_loss))
 
     def learn(self, data, settings, orders):
         """Learn from `data`: episodes, avail [B, T, A]; action, reward, terminal [B, T]."""
@@ -53,12 +55,12 @@ class Agent:
             real
         ].std()  # the first iteration's moments are the batch's
         advantage = (advantage - advantage[real].mean()) / advantage[real].std()
-        old = self.log_probs(self.actor, data["episodes"], data["avail"])
+        old = jax.jit(self.log_probs)(self.actor, data["episodes"], data["avail"])
         fixed = {"action": data["action"], "avail": data["avail"], "advantage": advantage}
         fixed |= {"old": chosen(old, data["action"]), "target": target, "old_value": value[:, :-1]}
         fixed = jax.tree.map(jnp.asarray, fixed) | {"episodes": data["episodes"]}
         for order in orders:
-            part = jax.tree.map(lambda x, order=order: x[order], fixed)
+            part = jax.tree.map(lambda x, order=order: np.asarray(x)[order], fixed)
             self.descend(part, settings)
 
     def log_probs(self, params, episodes, avail):
@@ -82,9 +84,9 @@ class Agent:
     def descend(self, part, settings):
         self.count += 1
         given = self.count, settings["learning_rate"], settings["grad_clip"]
-        gradient = jax.jit(jax.grad(self.actor_loss))(self.actor, part, settings)
+        gradient = self.actor_gradient(self.actor, part, settings)
         self.actor, *self.actor_moments = adam(self.actor, gradient, *self.actor_moments, *given)
-        gradient = jax.jit(jax.grad(self.critic_loss))(self.critic, part, settings)
+        gradient = self.critic_gradient(self.critic, part, settings)
         self.critic, *self.critic_moments = adam(self.critic, gradient, *self.critic_moments, *given)
 
 

@@ -55,8 +55,9 @@ def test_vmapped_over_traced_hyperparameters(train, run):
 
 
 def test_its_policy_plays(train):
-    member = train.functions.init(jax.random.key(0), train._hyper(None))
-    played = rollout(train.env, train.policy(member.learner), jax.random.key(1), jnp.zeros(3))
+    member = jax.jit(train.functions.init)(jax.random.key(0), train._hyper(None))
+    policy = train.policy(member.learner)
+    played = jax.jit(lambda key: rollout(train.env, policy, key, jnp.zeros(3)))(jax.random.key(1))
     assert (played.length > 0).all()
 
 
