@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,7 +59,7 @@ def interval_figure(
         _draw_row(axes, row, values[np.isfinite(values)])
     axes.set_yticks(range(len(every)), names, parse_math=False)
     axes.set_ylim(len(every) - 0.4, -0.6)
-    beyond = _limit(axes, np.concatenate([*every.values(), np.asarray([*(levels or {}).values()], float)]))
+    beyond = _limit(axes, np.concatenate([*every.values()]), (levels or {}).values())
     _draw_levels(axes, levels or {})
     axes.set_title(title, parse_math=False, pad=16 * max(1, len(levels or {})))
     axes.set_xlabel(unit)
@@ -81,12 +81,16 @@ def _draw_row(axes: Any, row: int, finite: np.ndarray) -> None:
             axes.plot([low, high], [row, row], color=COLOURS[0], linewidth=THICK, zorder=2.5)
 
 
-def _limit(axes: Any, values: np.ndarray) -> str:
-    """Keep a failing policy from squeezing all others into a corner; returns words for what is left of the axes."""
-    values = values[np.isfinite(values)]
-    if not values.size or values.max() <= 0 or values.min() >= -values.max():
+def _limit(axes: Any, values: np.ndarray, levels: Iterable[float]) -> str:
+    """Keep a failing seed from squeezing all others into a corner; returns words for those left out of the axes.
+
+    The axes hold every level.
+    """
+    values, kept = values[np.isfinite(values)], [level for level in levels if np.isfinite(level)]
+    highest = max([*values, *kept], default=0.0)
+    bound = float(min([-highest, *kept]))
+    if highest <= 0 or not (values < bound).any():
         return ""
-    bound = -float(values.max())
     axes.set_xlim(left=bound)
     count = int((values < bound).sum())
     return f"\n{count} {'seed is' if count == 1 else 'seeds are'} below {number(bound)}, out of the figure."

@@ -88,3 +88,15 @@ def test_names_of_near_levels_do_not_cover_each_other():
     figure.draw_without_rendering()
     first, second = (text.get_window_extent() for text in figure.axes[0].texts)
     assert not first.overlaps(second)
+
+
+@pytest.mark.parametrize(
+    ("seed", "words"),
+    [(-500.0, "1 seed is below \N{MINUS SIGN}300, out of the figure."), (80.0, "Dot: their mean.")],
+)
+def test_a_level_far_below_zero_stays_in_the_figure_and_is_no_seed(seed, words):
+    figure = analysis.interval_figure(
+        {"one": np.array([90.0, seed])}, levels={"random play": -300.0, "best": 100.0}
+    )
+    assert figure.axes[0].get_xlim()[0] <= -300
+    assert figure.get_supxlabel().endswith(words)
