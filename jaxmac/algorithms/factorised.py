@@ -16,6 +16,7 @@ from jaxmac.algorithms.value_based import (
     ValueBasedConfig,
     collection,
     descend,
+    evaluated_params,
     initial_state,
     update_target,
 )
@@ -184,8 +185,12 @@ def make_algorithm(
         dropped = jnp.sum(rows.dropped) if hasattr(rows, "dropped") else 0
         return state, {"loss": value, "dropped_rows": dropped, "errors": {"main": errors}}
 
-    def behaviour(state: LearnerState, hyper: Hyper, stream: str = "main") -> Policy:
+    def behaviour(state: LearnerState, hyper: Hyper, stream: str) -> Policy:
         del hyper, stream
         return policy(state.params["agents"])
 
-    return Algorithm(("main",), init_of, behaviour, behaviour, update, collection(config, env))
+    def evaluation(state: LearnerState, hyper: Hyper) -> Policy:
+        del hyper
+        return policy(evaluated_params(state, config)["agents"])
+
+    return Algorithm(("main",), init_of, behaviour, evaluation, update, collection(config, env))

@@ -67,6 +67,9 @@ class ValueBasedConfig(CommonConfig):
         high=1.0,
         traced=True,
     )
+    eval_target: bool = setting(
+        False, "evaluate, render and export the target networks' policy (with polyak: an average over updates)"
+    )
     double_q: bool = setting(True, "double Q-learning: arg max by the online network, value by the target network")
     explore_fraction: float = setting(
         0.0, "share of the parallel episodes that are random throughout training", low=0.0, high=1.0, traced=True
@@ -168,6 +171,12 @@ def update_target(
     due = now // config.target_episodes > before // config.target_episodes
     first = progress.updates % updates_per_iteration(config, horizon) == 0
     return state.replace(target=jax.lax.cond(due & first, lambda: params, lambda: target))
+
+
+def evaluated_params(state: LearnerState, config: ValueBasedConfig) -> dict[str, Any]:
+    """The parameters, by network, of the policy that is evaluated: the targets' with `eval_target`."""
+    params: dict[str, Any] = state.target if config.eval_target else state.params
+    return params
 
 
 def episodes_before_learning(settings: Mapping[str, Any]) -> int:

@@ -39,7 +39,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("sampling", "replay_episodes", "batch_size", "learning_starts", "train_freq", "trajectory"),
         *("trajectory_unit", "unroll_episode", "max_rows"),
     ),
-    "evaluation": ("eval_every", "eval_episodes", "eval_epsilon"),
+    "evaluation": ("eval_every", "eval_episodes", "eval_epsilon", "eval_target"),
 }
 
 

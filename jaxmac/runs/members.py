@@ -27,6 +27,7 @@ NEW_IN_FORMAT: dict[int, dict[str, Any]] = {
     2: {"memory": "gru", "b1_abs": False},
     3: {"td_lambda": 0.0, "layer_norm": False, "normalise_state": False, "eval_epsilon": 0.0},
     4: {"weight_floor": 0.0, "actor_gain": 1.0},
+    5: {"eval_target": False},
 }
 
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from jaxmac.errors import RunDirectoryError, nearest
 from jaxmac.runs.exact import json_value
 
-FORMAT = 4  # version of the format of run directories
+FORMAT = 5  # version of the format of run directories
 
 
 def _distinct(values: list[Any]) -> list[Any]:
@@ -72,9 +72,9 @@ class Versions(_Strict):
 
 
 class RunConfig(_Strict):
-    """config.json of a run of formats 2 to 4, which differ in checkpoints and settings (jaxmac.runs.formats)."""
+    """config.json of a run of formats 2 to 5, which differ in checkpoints and settings (jaxmac.runs.formats)."""
 
-    format: Literal[2, 3, 4]
+    format: Literal[2, 3, 4, 5]
     status: Literal["running", "finished", "interrupted", "failed", "non-finite loss"]
     algorithm: Word
     env: Word
@@ -107,7 +107,7 @@ class FirstRunConfig(RunConfig):
     plugins: list[Word] = []
 
 
-MODELS: dict[int, type[RunConfig]] = {1: FirstRunConfig, 2: RunConfig, 3: RunConfig, 4: RunConfig}
+MODELS: dict[int, type[RunConfig]] = {1: FirstRunConfig, 2: RunConfig, 3: RunConfig, 4: RunConfig, 5: RunConfig}
 
 
 def config_from(file: Path) -> dict[str, Any]:

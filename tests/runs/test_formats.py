@@ -75,6 +75,14 @@ def test_runs_of_format_3_open_without_a_floor_of_the_mixers_weights(tmp_path):
         jaxmac.load(tmp_path / "run")
 
 
+def test_runs_of_format_4_open_with_the_online_networks_evaluated(tmp_path):
+    made(tmp_path / "run", "avf-vdn", "BoxPushing-4")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["settings"].pop("eval_target")  # the preset has it today
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config | {"format": 4}))
+    assert not jaxmac.load(tmp_path / "run").specs[0].config.eval_target
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::jaxmac.runs.formats.RunNote")
 def test_its_learners_play_and_it_goes_on(run):

@@ -1,0 +1,42 @@
+"""`eval_target`: the policy that is evaluated, rendered and exported has the target networks' parameters."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import envs
+from jaxmac.algorithms import configure, make_algorithm
+from jaxmac.hyper import hyper_of, static_view
+from jaxmac.record.rollout import rollout
+
+ENV = envs.make("BoxPushing-4")
+IDS = ("avf-qmix", "tomacvf-qmix", "mac-dec-q", "mac-cen-q", "mac-dec-ddrqn")
+
+
+@pytest.mark.parametrize("algorithm", IDS)
+def test_the_target_networks_act_in_evaluations_and_nowhere_else(algorithm):
+    configs = [configure(algorithm, "tuned", ENV, {"eval_target": on, "hidden_size": 8}) for on in (False, True)]
+    hyper = hyper_of(configs[0])
+    online, target = (make_algorithm(algorithm, ENV, static_view(config)) for config in configs)
+
+    @jax.jit
+    def played(first_key, second_key):
+        first, second = (online.init(key, hyper) for key in (first_key, second_key))
+        learner = first.replace(target=second.params)
+        policies = (
+            online.evaluation(second, hyper),
+            target.evaluation(learner, hyper),
+            online.evaluation(learner, hyper),
+            target.behaviour(learner, hyper, target.streams[-1]),
+            online.behaviour(first, hyper, online.streams[-1]),
+        )
+        greedy = jnp.zeros(8, jnp.float32)
+        return [rollout(ENV, policy, jax.random.key(2), greedy).macro_action for policy in policies]
+
+    of_target, evaluated, of_online, behaviour, as_before = map(
+        np.asarray, played(jax.random.key(0), jax.random.key(1))
+    )
+    assert not np.array_equal(of_target, of_online)
+    np.testing.assert_array_equal(evaluated, of_target)
+    np.testing.assert_array_equal(behaviour, as_before)
