@@ -28,7 +28,6 @@ from jaxmac.mixers.base import DUELING, Mixer, MixerInputs, auxiliary_losses, in
 from jaxmac.networks.agent import AgentNetworks, Utilities
 from jaxmac.networks.attention import AgentContext
 from jaxmac.networks.choice import feasible_set
-from jaxmac.record.buckets import at_needed_length
 from jaxmac.record.microbatches import summed_over
 from jaxmac.record.policy import Policy
 from jaxmac.record.replay import Sample
@@ -134,7 +133,7 @@ def auxiliary_loss(
     inputs: MixerInputs,
     mask: Bool[Array, "rows batch"],
     weight: Float[Array, "batch"],
-    whole: Bool[Array, "rows episodes"],
+    whole: Bool[Array, "all_rows episodes"],
 ) -> Float[Array, ""] | float:
     """The mixer's auxiliary loss, a mean over the rows in `mask` weighted by episode; 0 if the mixer has none.
 
@@ -171,15 +170,13 @@ def make_algorithm(
         rows = rows_of(sample, hyper, key)
         differentiate = jax.value_and_grad(loss, has_aux=True)
 
-        def learn_from(whole: Any) -> tuple[Any, Array]:
-            def part(rows: Any, weight: Array) -> tuple[Any, Array]:
-                (value, errors), gradient = differentiate(state.params, state, rows, hyper, progress, weight, whole)
-                return (value, gradient), errors
+        def part(some: Any, weight: Array) -> tuple[Any, Array]:
+            (value, errors), gradient = differentiate(state.params, state, some, hyper, progress, weight, rows)
+            return (value, gradient), errors
 
-            size = whole.mask.shape[0] * env.num_agents * config.hidden_size
-            return summed_over(part, (whole, sample.weight), size, (jnp.float32(0), state.params))
-
-        (value, gradient), errors = at_needed_length(learn_from, rows)
+        size = rows.mask.shape[0] * env.num_agents * config.hidden_size
+        like = jnp.float32(0), state.params
+        (value, gradient), errors = summed_over(part, (rows, sample.weight), size, like)
         state = descend(state, gradient, config, hyper, progress)
         state = update_target(state, config, hyper, progress, env.horizon)
         dropped = jnp.sum(rows.dropped) if hasattr(rows, "dropped") else 0

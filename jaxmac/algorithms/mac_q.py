@@ -45,7 +45,6 @@ from jaxmac.algorithms.value_based import (
 from jaxmac.envs.environment import Environment
 from jaxmac.hyper import Hyper
 from jaxmac.networks.choice import conditional_argmax, take_chosen
-from jaxmac.record.buckets import at_needed_length
 from jaxmac.record.episode import Episode
 from jaxmac.record.joint_rows import TIME_MAJOR, JointRows, joint_rows
 from jaxmac.record.microbatches import summed_over
@@ -62,14 +61,8 @@ def make(env: Environment, config: MacQConfig, kind: str) -> Algorithm:
     def update(
         state: LearnerState, hyper: Hyper, samples: dict[str, Sample], progress: Progress, key: Array
     ) -> tuple[LearnerState, dict[str, Any]]:
-        weights = [sample.weight for sample in samples.values()]
-        rows = [part for sample in samples.values() for part in rows_of(config, sample, hyper, key)]
-
-        def learn_from(*rows: Any) -> tuple[LearnerState, dict[str, Array], list[Array]]:
-            first, second = Batch(rows[0], rows[1], weights[0]), Batch(rows[-2], rows[-1], weights[-1])
-            return learn(networks, state, first, second, hyper, progress)
-
-        state, metrics, errors = at_needed_length(learn_from, *rows)
+        batches = [Batch(*rows_of(config, sample, hyper, key), sample.weight) for sample in samples.values()]
+        state, metrics, errors = learn(networks, state, batches[0], batches[-1], hyper, progress)
         loss = sum(metrics[name] for name in ("centralised_loss", "agent_losses") if name in metrics)
         return state, metrics | {"loss": loss, "errors": dict(zip(samples, (errors[0], errors[-1]), strict=False))}
 

@@ -269,7 +269,7 @@ def weighted_mean_square(
     mask: Bool[Array, "rows batch *rest"],
     weight: Float[Array, "batch"],
     axis: tuple[int, ...] | None = None,
-    whole: Bool[Array, "rows episodes *rest"] | None = None,
+    whole: Bool[Array, "all_rows episodes *rest"] | None = None,
 ) -> Float[Array, "..."]:
     """The sum over `mask` of weight * error^2, divided by the number of rows in `mask`; 0 if there are none.
 

@@ -25,10 +25,15 @@ def bucket_lengths(rows: int) -> list[int]:
     return [length for length in shorter if length >= FEWEST] + [rows]
 
 
-def rows_needed(mask: Bool[Array, "rows *rest"]) -> Int[Array, ""]:
-    """How many rows there are up to the last real one."""
-    real = jnp.any(mask, axis=tuple(range(1, mask.ndim)))
-    return jnp.max(jnp.where(real, jnp.arange(1, mask.shape[0] + 1, dtype=jnp.int32), 0))
+def rows_of_each(mask: Bool[Array, "rows batch *rest"]) -> Int[Array, "batch"]:
+    """How many rows each episode has up to its last real one."""
+    real = jnp.any(mask, axis=tuple(range(2, mask.ndim)))
+    return jnp.max(jnp.where(real, jnp.arange(1, mask.shape[0] + 1, dtype=jnp.int32)[:, None], 0), axis=0)
+
+
+def rows_needed(mask: Bool[Array, "rows batch *rest"]) -> Int[Array, ""]:
+    """How many rows there are up to the last real one of all episodes."""
+    return jnp.max(rows_of_each(mask))
 
 
 def first_rows(rows: Any, length: int) -> Any:
@@ -44,16 +49,19 @@ def first_rows(rows: Any, length: int) -> Any:
 def at_needed_length(function: Callable[..., Any], *batches: Any) -> Any:
     """`function(*batches)` for time-major rows of one length, computed without the padding that all of them have.
 
-    `function` returns the same shapes for every length, and padding does not change its results. On an accelerator
-    there is a single length: its work is wide, not long, and each copy of the update is slow to compile.
+    Arrays among `batches` are passed on as they are; the first of `batches` has rows. `function` returns the same
+    shapes for every length, and padding does not change its results. On an accelerator there is a single length:
+    its work is wide, not long, and each copy of the update is slow to compile.
     """
     lengths = bucket_lengths(batches[0].mask.shape[0])
     if len(lengths) == 1 or jax.default_backend() != "cpu":
         return function(*batches)
-    needed = largest_under_vmap(jnp.max(jnp.stack([rows_needed(batch.mask) for batch in batches])))
+    counts = [rows_needed(batch.mask) for batch in batches if hasattr(batch, "mask")]
+    needed = largest_under_vmap(jnp.max(jnp.stack(counts)))
     index = jnp.searchsorted(jnp.asarray(lengths, jnp.int32), needed).astype(jnp.int32)
 
     def cut(length: int, batches: tuple[Any, ...]) -> Any:
-        return function(*(first_rows(batch, length) for batch in batches))
+        shorter = (first_rows(batch, length) if hasattr(batch, "mask") else batch for batch in batches)
+        return function(*shorter)
 
     return jax.lax.switch(index, [partial(cut, length) for length in lengths], batches)

@@ -12,6 +12,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from jaxmac.record.buckets import at_needed_length, rows_of_each
 
 CACHED = 80_000  # numbers of one layer's activations that are still in the cache when the next layer reads them
 FEWEST = 4  # episodes: below that an operation costs more than its numbers do
@@ -44,14 +47,24 @@ def divided(rows: Any, parts: int) -> Any:
     return type(rows)(**fields)
 
 
+def reordered(rows: Any, order: Int[Array, "batch"]) -> Any:
+    """The episodes of time-major `rows` `[rows, batch, ...]`, or of a bare array `[batch, ...]`, in this order."""
+    if not hasattr(rows, "_fields"):
+        return rows[order]
+    fields = {name: x[order] if name == "dropped" else x[:, order] for name, x in rows._asdict().items()}
+    return type(rows)(**fields)
+
+
 def summed_over(
     function: Callable[..., tuple[Any, Any]], batches: tuple[Any, ...], size: int, like: Any
 ) -> tuple[Any, Any]:
     """`function(*batches)`, from microbatches if a layer has `size` numbers per episode.
 
+    Short episodes share a microbatch, and each microbatch is computed at the length that it needs (`buckets`).
+
     Args:
         function: returns `(total, each)`: what is a sum over the episodes, such as a gradient, and what each
-            episode has `[batch, ...]`. Both are trees of arrays.
+            episode has `[batch, ...]`. Both are trees of arrays. Padded rows change neither.
         batches: time-major rows, or arrays with an entry for each episode, all of as many episodes; see `divided`.
             The first one has rows.
         size: numbers of a hidden layer's activations per episode.
@@ -60,12 +73,15 @@ def summed_over(
     episodes = batches[0].mask.shape[1]
     parts = microbatches(episodes, size)
     if parts == 1:
-        return function(*batches)
-    stacked = tuple(divided(batch, parts) for batch in batches)
+        return at_needed_length(function, *batches)
+    counts = [rows_of_each(batch.mask) for batch in batches if hasattr(batch, "mask")]
+    order = jnp.argsort(jnp.max(jnp.stack(counts), axis=0))
+    stacked = tuple(divided(reordered(batch, order), parts) for batch in batches)
 
     def add(total: Any, part: tuple[Any, ...]) -> tuple[Any, Any]:
-        more, each = function(*part)
+        more, each = at_needed_length(function, *part)
         return jax.tree.map(lambda x, y: x + y.astype(x.dtype), total, more), each
 
     total, each = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, like), stacked)
-    return total, jax.tree.map(lambda x: x.reshape(episodes, *x.shape[2:]), each)
+    place = jnp.argsort(order)
+    return total, jax.tree.map(lambda x: x.reshape(episodes, *x.shape[2:])[place], each)

@@ -127,6 +127,6 @@ def test_an_update_from_short_rows_is_that_from_all_rows(name, env, episodes, mo
     monkeypatch.setattr(buckets, "bucket_lengths", lambda rows: lengths.append(rows) or [rows // 2, rows])
     monkeypatch.setattr(jax.lax, "switch", lambda index, branches, operand: branches[0](operand))
     short, short_metrics = updated(name, env, episodes)
-    assert lengths == [16]
+    assert lengths and set(lengths) == {16}
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6, rtol=1e-5), short, whole)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-6, rtol=1e-5), short_metrics, metrics)

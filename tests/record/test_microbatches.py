@@ -66,6 +66,22 @@ def test_totals_are_summed_and_what_each_episode_has_is_kept_in_order():
     np.testing.assert_array_equal(each[1], ROWS.dropped)
 
 
+def test_short_episodes_share_a_microbatch_that_is_computed_at_their_length():
+    counts = jnp.array([100, 7, 59, 100, 8, 60, 1, 99, 31, 30, 61, 40])
+    mask = jnp.arange(100)[:, None, None] < counts[:, None]
+    rows = SomeRows(jnp.zeros((100, 12)) + jnp.arange(12), mask, jnp.arange(12))
+
+    def function(rows, weight):
+        computed = jnp.float32(rows.mask.shape[0])
+        return {"computed": computed, "real": jnp.sum(rows.mask)}, rows.dropped + weight
+
+    like = {"computed": jnp.float32(0), "real": jnp.int32(0)}
+    summed = jax.jit(lambda rows, weight: summed_over(function, (rows, weight), CACHED, like))
+    total, each = summed(rows, jnp.arange(12) * 100)
+    assert total == {"computed": 30 + 60 + 100, "real": counts.sum()}
+    np.testing.assert_array_equal(each, 101 * np.arange(12))
+
+
 REPLAYING = ("avf-qmix", "avf-qtran", "tomacvf-qplex", "mac-dec-q", "mac-cen-q", "mac-dec-ddrqn")
 NOW = Progress(jnp.int32(0), jnp.int32(200), jnp.int32(0))
 
