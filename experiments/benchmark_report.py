@@ -23,11 +23,11 @@ OVER = "avf-qmix"  # the probability of improvement is over this one
 
 HEAD = """# Benchmark
 
-Every algorithm on every task with preset `tuned`, the same number of episodes for all on a task, and ten seeds
-(300 to 309) that nothing was tuned on. A seed's result is the mean of its last ten greedy evaluations. Intervals
-are 95 % bootstrap intervals over seeds. "Solved" is the number of seeds at the return named under the task's
-heading. Returns are undiscounted; the column "discounted" has the mean of the discounted ones, from the first
-timestep, which the papers' figures show (gamma is the algorithm's own). Minutes are those of all
+Every algorithm on every task with preset `tuned`, the same number of episodes for all on a task (rounded up to
+whole iterations), and ten seeds (300 to 309) that nothing was tuned on. A seed's result is the mean of its last ten
+greedy evaluations. Intervals are 95 % bootstrap intervals over seeds. "Solved" is the number of seeds at the return
+named under the task's heading. Returns are undiscounted; the column "discounted" has the mean of the discounted
+ones, from the first timestep, which the papers' figures show (gamma is the algorithm's own). Minutes are those of all
 seeds together, without compiling.
 
     python -m experiments.benchmark             # trains the cells that are missing, then writes this page
@@ -121,7 +121,7 @@ def _task(found: Results, env: str) -> str:
     """Heading and table of a task."""
     threshold, best = TASKS[env].threshold, found.anchors[env]
     digits = 2 if abs(best["best"]) <= 1 else 1
-    episodes = max(cell["curve"].x[-1] for cell in found.cells[env].values())
+    episodes = TASKS[env].episodes
     options = "".join(f", {name}={value}" for name, value in TASKS[env].options.items())
     lines = [
         f"## {env}{options}",

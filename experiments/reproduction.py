@@ -22,6 +22,7 @@ from jaxmac.analysis import interval, statistics
 
 PAGE = RESULTS.parents[1] / "docs" / "reproduction.md"
 LABELS = {algorithm: label for label, algorithm in ALGORITHMS.items()}
+SAME = 0.01  # share of the larger mean: who is no further ahead is not above, however sure it is
 Finals = Callable[[str, str], np.ndarray | None]
 
 HEAD = """# The papers, claim by claim
@@ -32,9 +33,9 @@ of it under preset `tuned`: the mean return over seeds, its 95 % bootstrap inter
 [tasks](../experiments/results/tasks/summary.md) (seeds 200 to 207).
 
 One learner is *above* another on a task where the 95 % interval of the probability that a seed of it ends higher
-lies above one half; they are *level* where it contains one half. A claim holds if the one is above the other in
-every comparison measured, holds in part if in some, and does not hold if in none. Returns are undiscounted, and the
-best return known stands beside a task.
+lies above one half, unless their means differ by less than 1 % of the larger one; otherwise they are *level*. A
+claim holds if the one is above the other in every comparison measured, holds in part if in some, and does not hold if
+in none. Returns are undiscounted, and the best return known stands beside a task.
 
 Three things to keep in mind. `tuned` is not the papers' training: it has lambda-returns over whole episodes, layer
 normalisation and more ([what it adds](algorithms.md#what-tuned-adds-to-the-papers)), for the baselines as well, so
@@ -146,6 +147,9 @@ def judge(claim: Claim, finals: Finals = finals) -> Verdict:
 def _outcome(verdict: Verdict, ours: np.ndarray | None, theirs: np.ndarray | None) -> list[str]:
     if ours is None or theirs is None:
         return verdict.missing
+    means = float(np.mean(ours)), float(np.mean(theirs))
+    if abs(means[0] - means[1]) < SAME * max(map(abs, means)):
+        return verdict.level
     better = statistics.probability_of_improvement([ours], [theirs])
     if better.low > 0.5:
         return verdict.above

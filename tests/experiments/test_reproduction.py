@@ -35,6 +35,12 @@ def test_a_claim_is_judged_by_what_was_measured(results, or_level, word):
     assert reproduction.judge(CLAIM._replace(or_level=or_level), told(**results)).word == word
 
 
+def test_a_difference_of_less_than_one_percent_is_none():
+    surely, hardly = (HIGH[:1] + more + np.arange(8) * 1e-3 for more in (1.0, 0.5))
+    assert reproduction.judge(CLAIM, told(one_a=surely, one_b=HIGH[:1].repeat(8))).above
+    assert reproduction.judge(CLAIM, told(one_a=hardly, one_b=HIGH[:1].repeat(8))).level
+
+
 def test_the_sentence_counts_and_names_the_comparisons():
     verdict = reproduction.judge(CLAIM, told(one_a=LOW, one_b=HIGH))
     assert verdict.sentence == (
