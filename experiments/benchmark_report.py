@@ -24,11 +24,11 @@ OVER = "avf-qmix"  # the probability of improvement is over this one
 HEAD = """# Benchmark
 
 Every algorithm on every task with preset `tuned`, the same number of episodes for all on a task (rounded up to
-whole iterations), and ten seeds (300 to 309) that nothing was tuned on. A seed's result is the mean of its last ten
-greedy evaluations. Intervals are 95 % bootstrap intervals over seeds. "Solved" is the number of seeds at the return
-named under the task's heading. Returns are undiscounted; the column "discounted" has the mean of the discounted
-ones, from the first timestep, which the papers' figures show (gamma is the algorithm's own). Minutes are those of all
-seeds together, without compiling.
+whole iterations), and ten seeds (300 to 309) that nothing was tuned on. A seed's result is the mean of its last
+ten greedy evaluations. Intervals are 95 % bootstrap intervals over seeds. "Solved" is the number of seeds at
+the return named under the task's heading. Returns are undiscounted; the column "discounted" has the mean of the
+discounted ones, from the first timestep, which the papers' figures show (gamma is the algorithm's own). Minutes
+are those of all seeds together, without compiling.
 
     python -m experiments.benchmark             # trains the cells that are missing, then writes this page
     python -m experiments.benchmark --report    # writes this page from the stored cells
