@@ -58,6 +58,8 @@ def made(name, folder, scale=1.2, **more):
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(found.init, jax.random.key(0), hyper)
     learner = jax.tree.map(lambda x: (rng.normal(size=x.shape) * scale).astype(x.dtype), shapes)
+    if hasattr(learner, "params"):  # whichever of the two is evaluated
+        learner = learner.replace(target=learner.params)
     policy = found.evaluation(learner, hyper)
     out = write_policy(policy, env, folder / name, {"algorithm": algorithm, "member": 0, "seed": 0})
     return Made(env, policy, out)
