@@ -10,14 +10,10 @@ import pytest
 from jaxtyping import install_import_hook
 from support import compilation_cache, typechecking
 
-# Before JAX starts. Most of a test's time is compiling small programs: a quarter of it without LLVM's optimisation,
-# with XLA's older emitters of loops, and in one piece instead of one for each core.
-QUICK_COMPILING = (
-    "--xla_backend_optimization_level=0",
-    "--xla_cpu_use_fusion_emitters=false",
-    "--xla_cpu_parallel_codegen_split_count=1",
-)
-os.environ.setdefault("XLA_FLAGS", " ".join(QUICK_COMPILING))
+# Most of a test's time is compiling small programs: a quarter of it without LLVM's optimisation.
+COMPILING = ("--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1")
+# XLA's older emitters of loops take a third of the rest, but never end with some larger programs of the slow tests.
+QUICK_COMPILING = (*COMPILING, "--xla_cpu_use_fusion_emitters=false")
 CACHE = compilation_cache.use()
 
 # With JAX's many small objects the default collects garbage so often that it costs 40 % of the time.
@@ -58,6 +54,8 @@ def golden():
 
 
 def pytest_configure(config):
+    quick = config.option.markexpr == "not slow"
+    os.environ.setdefault("XLA_FLAGS", " ".join(QUICK_COMPILING if quick else COMPILING))  # before JAX starts
     if not hasattr(config, "workerinput"):  # not in the processes that pytest-xdist starts
         compilation_cache.prune(CACHE)
 
