@@ -148,7 +148,7 @@ def plain(env, batch):
         pytest.param({"trajectory_unit": "rows", "unroll_episode": True}, marks=pytest.mark.slow),
         {"share_parameters": True, "obs_last_action": True, "dueling": "none"},
         pytest.param({"dueling": "raw"}, marks=pytest.mark.slow),
-        {"v_over_feasible": False, "double_q": False},
+        pytest.param({"v_over_feasible": False, "double_q": False}, marks=pytest.mark.slow),
         {"timeout_is_terminal": True, "close_on_terminal": False, "hysteresis": 0.2},
     ],
 )
@@ -202,7 +202,8 @@ def test_rows_outside_the_mask_weigh_nothing():
     assert episode_errors(error, mask).tolist() == [2.0]
 
 
-@pytest.mark.parametrize("name", ["avf-qtran", pytest.param("mac-dec-ddrqn", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["avf-qtran", "mac-dec-ddrqn"])
 def test_weights_multiply_the_losses_of_an_episodes_rows(name, env, batch):
     """Twice the weight of every episode is twice the loss; no weight on all but one is that one's loss."""
     algorithm, state, hyper = build(name, env, trajectory_unit="episode", sampling="uniform")

@@ -239,7 +239,7 @@ def test_a_state_critic_needs_a_state():
         mac_ppo.make(Team(0), config, "mac-mappo")
 
 
-@pytest.mark.parametrize("share", [False, True])
+@pytest.mark.parametrize("share", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_first_policy_is_almost_uniform_with_a_small_gain(share):
     """Whatever is observed: outputs of `actor_gain=0.01` are a hundredth of those of 1, other weights are equal."""
     env = envs.make("CaptureTarget-10")

@@ -106,7 +106,9 @@ def test_who_explores_where():
 
     def width(kind, stream, **options):
         parts, hyper = small(kind, centralised_hidden_size=7, **options)
-        carry = mac_q.behaviour(parts, drawn_state(parts, hyper).params, stream).initial_carry(1)
+        carry = jax.eval_shape(
+            lambda: mac_q.behaviour(parts, drawn_state(parts, hyper).params, stream).initial_carry(1)
+        )
         return [leaf.shape[-1] for leaf in jax.tree.leaves(carry)]
 
     assert width("parallel-mac-dec-ddrqn", "centralised") == [7]

@@ -135,15 +135,8 @@ def test_tomacvf_learns_the_asynchronous_probe(algorithm):
     assert (returns == probes.Asynchronous.best).sum() >= 2
 
 
-VALUE_BASED = (
-    slow("mac-dec-q"),
-    slow("mac-cen-q"),
-    slow("mac-dec-ddrqn"),
-    slow("parallel-mac-dec-ddrqn"),
-)
-
-
-@pytest.mark.parametrize("algorithm", VALUE_BASED)
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["mac-dec-q", "mac-cen-q", "mac-dec-ddrqn", "parallel-mac-dec-ddrqn"])
 def test_value_based_baselines_learn_the_asynchronous_probe(algorithm):
     options = {"episodes": 1280, "learning_rate": 5e-3, "epsilon_end": 1.0}
     returns = learn(algorithm, probes.Asynchronous(), target_steps=0, **options).metrics["eval_return"][-1]
@@ -151,8 +144,9 @@ def test_value_based_baselines_learn_the_asynchronous_probe(algorithm):
     assert (returns == probes.Asynchronous.best).sum() >= 2
 
 
-@pytest.mark.parametrize("critic", ["history", slow("state")])
-@pytest.mark.parametrize("algorithm", ["mac-iaicc", slow("mac-cac"), slow("mac-iac"), slow("mac-niacc")])
+@pytest.mark.slow
+@pytest.mark.parametrize("critic", ["history", "state"])
+@pytest.mark.parametrize("algorithm", ["mac-iaicc", "mac-cac", "mac-iac", "mac-niacc"])
 def test_actor_critics_learn_the_additive_game(algorithm, critic):
     small = {"num_envs": 32, "hidden_size": 8, "layer_size": 16, "critic_hidden_size": 8, "critic_layer_size": 16}
     rates = {"actor_learning_rate": 1e-2, "critic_learning_rate": 1e-2, "epsilon_episodes": 1000.0}
@@ -161,8 +155,9 @@ def test_actor_critics_learn_the_additive_game(algorithm, critic):
     assert (result.metrics["eval_return"][-1] > 2.9).all()  # sampled, so not exactly the optimum
 
 
-@pytest.mark.parametrize("env", [slow(probes.Additive), probes.Asynchronous])
-@pytest.mark.parametrize("algorithm", ["mac-mappo", slow("mac-ippo")])
+@pytest.mark.slow
+@pytest.mark.parametrize("env", [probes.Additive, probes.Asynchronous])
+@pytest.mark.parametrize("algorithm", ["mac-mappo", "mac-ippo"])
 def test_ppo_learns_the_additive_game_and_the_asynchronous_probe(algorithm, env):
     small = {"num_envs": 32, "hidden_size": 8, "layer_size": 16, "critic_hidden_size": 8, "critic_layer_size": 16}
     rates = {"actor_learning_rate": 1e-2, "critic_learning_rate": 1e-2}

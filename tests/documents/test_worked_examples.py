@@ -179,6 +179,7 @@ def test_errors_raise_the_share_of_an_episode_and_weights_correct_for_it(worksho
     assert mixed.any() and np.isclose(weights[mixed].min() * 9000, 1, rtol=0.01)
 
 
+@pytest.mark.slow
 def test_the_algorithm_learns(workshop):
     load_plugins(["alone"])
     small = {"num_envs": 16, "batch_size": 32, "learning_starts": 32, "train_freq": 1, "hidden_size": 16}

@@ -77,6 +77,7 @@ def test_a_team_whose_environment_has_changed_is_refused():
         policy_by_name("zoo", jaxmac.make("BoxPushing-14", num_agents=3))
 
 
+@pytest.mark.slow
 def test_a_better_team_replaces_a_worse_one_only(tmp_path, monkeypatch):
     for module in (zoo, make_zoo):
         monkeypatch.setattr(module, "ZOO", tmp_path / "zoo")

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.selection import slow_except
 
 import jaxmac.record.rollout as rollout_module
 from jaxmac import envs
@@ -120,7 +121,7 @@ def test_play_gives_the_states_of_one_episode(env):
 
 
 @pytest.mark.parametrize("suffix", ["", "-primitive"])
-@pytest.mark.parametrize("options", [{}, {"num_agents": 3}, {"preset": "corl19"}])
+@pytest.mark.parametrize("options", slow_except([{}], [{}, {"num_agents": 3}, {"preset": "corl19"}]))
 def test_box_pushings_script_attains_the_optimum(suffix, options):
     for size in (4, 10, 12):
         env = envs.make(f"BoxPushing-{size}{suffix}", **options)

@@ -44,6 +44,7 @@ def strictest():
         yield
 
 
+@pytest.mark.slow
 def test_half_a_run_under_the_options_and_half_without_them_is_the_run_without_them(tmp_path):
     env, settings = Asynchronous(), {**TINY, "seeds": 1, "progress": False, "check_environment": False}
     whole = jaxmac.train("avf-vdn", env, episodes=48, **settings)
