@@ -33,9 +33,10 @@ of it under preset `tuned`: the mean return over seeds, its 95 % bootstrap inter
 [tasks](../experiments/results/tasks/summary.md) (seeds 200 to 207).
 
 One learner is *above* another on a task where the 95 % interval of the probability that a seed of it ends
-higher lies above one half, unless their means differ by less than 1 % of the larger one; otherwise they are
-*level*. A claim holds if the one is above the other in every comparison measured, holds in part if in some, and
-does not hold if in none. Returns are undiscounted, and the best return known stands beside a task.
+higher lies above one half, *below* it where the interval lies below one half; they are *level* where it contains
+one half or their means differ by less than 1 % of the larger one. A claim holds if the one is above the other
+in every comparison measured, holds in part if in some, and does not hold if in none. Returns are undiscounted,
+and the best return known stands beside a task.
 
 Three things to keep in mind. `tuned` is not the papers' training: it has lambda-returns over whole episodes, layer
 normalisation and more ([what it adds](algorithms.md#what-tuned-adds-to-the-papers)), for the baselines as well, so
