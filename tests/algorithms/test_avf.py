@@ -140,15 +140,16 @@ def plain(env, batch):
     return step(*build("avf-qplex", env, **WHOLE), batch)[1]["loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param({"macro_state": "real"}, marks=pytest.mark.slow),
-        pytest.param({"macro_state": "terminated", "reward_scheme": "mean"}, marks=pytest.mark.slow),
-        pytest.param({"trajectory_unit": "rows", "unroll_episode": True}, marks=pytest.mark.slow),
+        {"macro_state": "real"},
+        {"macro_state": "terminated", "reward_scheme": "mean"},
+        {"trajectory_unit": "rows", "unroll_episode": True},
         {"share_parameters": True, "obs_last_action": True, "dueling": "none"},
-        pytest.param({"dueling": "raw"}, marks=pytest.mark.slow),
-        pytest.param({"v_over_feasible": False, "double_q": False}, marks=pytest.mark.slow),
+        {"dueling": "raw"},
+        {"v_over_feasible": False, "double_q": False},
         {"timeout_is_terminal": True, "close_on_terminal": False, "hysteresis": 0.2},
     ],
 )
@@ -172,6 +173,7 @@ def test_exploration_of_the_parallel_episodes_by_episode(env):
         np.testing.assert_allclose(exploration(config, hyper, now), [1, 1, epsilon, epsilon], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_learning_rate_follows_its_schedule(env, batch):
     algorithm, state, hyper = build("avf-vdn", env, learning_rate_decay=0.1, learning_rate_episodes=100.0)
     moved = {}

@@ -11,10 +11,11 @@ from jaxmac.hyper import hyper_of, static_view
 from jaxmac.record.rollout import rollout
 
 ENV = envs.make("BoxPushing-4")
-QUICK, SLOW = ("avf-qmix", "mac-dec-q"), ("tomacvf-qmix", "mac-cen-q", "mac-dec-ddrqn")
+ACTING = ("avf-qmix", "mac-dec-q", "tomacvf-qmix", "mac-cen-q", "mac-dec-ddrqn")
 
 
-@pytest.mark.parametrize("algorithm", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ACTING)
 def test_the_target_networks_act_in_evaluations_and_nowhere_else(algorithm):
     configs = [configure(algorithm, "tuned", ENV, {"eval_target": on, "hidden_size": 8}) for on in (False, True)]
     hyper = hyper_of(configs[0])

@@ -126,7 +126,8 @@ def textbook_agents(networks, state, kind):
     return [agent_of(i) for i in range(2)]
 
 
-@pytest.mark.parametrize("kind", ["mac-mappo", pytest.param("mac-ippo", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["mac-mappo", "mac-ippo"])
 def test_a_whole_update_is_that_of_textbook_ppo(kind):
     env = envs.make("BoxPushing-4-primitive", horizon=8)
     sizes = {**PLAIN, "num_envs": 4, "minibatches": 2, "epochs": 2}
@@ -239,7 +240,8 @@ def test_a_state_critic_needs_a_state():
         mac_ppo.make(Team(0), config, "mac-mappo")
 
 
-@pytest.mark.parametrize("share", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [False, True])
 def test_the_first_policy_is_almost_uniform_with_a_small_gain(share):
     """Whatever is observed: outputs of `actor_gain=0.01` are a hundredth of those of 1, other weights are equal."""
     env = envs.make("CaptureTarget-10")

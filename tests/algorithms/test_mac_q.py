@@ -21,6 +21,7 @@ from support.mac_q_recordings import (
     small,
 )
 from support.samples import sample_of
+from support.selection import slow_except
 
 from jaxmac.algorithms import mac_q
 from jaxmac.record.own_rows import own_rows
@@ -29,7 +30,7 @@ from jaxmac.record.windows import trajectory_of
 CASES = {"mac-dec-q": ("decq", "macdecq"), "mac-cen-q": ("cenq", "maccenq"), "mac-dec-ddrqn": ("dd", "macdecddrqn")}
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=slow_except(["mac-dec-q", "mac-cen-q"], CASES))
 def update(request):
     """Networks, the recorded numbers, our losses and the state after one update."""
     parts, hyper = small(request.param)

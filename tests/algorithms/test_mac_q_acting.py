@@ -88,6 +88,7 @@ def test_the_centralised_policy_chooses_for_who_must_and_explores_together():
     assert same == pytest.approx(0.5 + 0.5 / 6, abs=0.04)  # one coin for both, six joint choices
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("recurrent", "moves"), [(False, False), (True, True)])
 def test_exploration_without_memory_keeps_the_hidden_state_at_zero(recurrent, moves):
     for kind in ("mac-dec-q", "mac-cen-q"):
@@ -101,6 +102,7 @@ def test_exploration_without_memory_keeps_the_hidden_state_at_zero(recurrent, mo
         assert bool((hidden != 0).any())
 
 
+@pytest.mark.slow
 def test_who_explores_where():
     """Parallel: a stream for each kind of net. With centralised exploration: the joint net, or now and then."""
 

@@ -2,6 +2,7 @@
 
 import pytest
 from support.probes import Asynchronous
+from support.selection import slow_except
 
 from jaxmac import envs
 from jaxmac.algorithms import ALGORITHMS, configure, list_algorithms
@@ -17,13 +18,16 @@ CHANGED = {  # settings that a family takes otherwise
 }
 
 
+ONE_OF_EACH_FAMILY = ["avf-qmix", "tomacvf-qmix", "mac-dec-q", "mac-cen-q", "mac-iaicc", "mac-mappo"]
+
+
 @pytest.fixture(scope="module")
 def environments():
     """All that are registered, and an unknown one."""
     return [*map(envs.make, envs.list_ids()), Asynchronous()]
 
 
-@pytest.mark.parametrize("algorithm", list_algorithms())
+@pytest.mark.parametrize("algorithm", slow_except(ONE_OF_EACH_FAMILY, list_algorithms()))
 def test_tuned_configures_on_every_environment(algorithm, environments):
     """Whatever must be in the replay before learning starts fits into it."""
     for env in environments:

@@ -32,11 +32,6 @@ SMALL = {
 }
 
 
-def slow(algorithm):
-    """A parameter for `make test-all` only."""
-    return pytest.param(algorithm, marks=pytest.mark.slow)
-
-
 def learn(algorithm, env, episodes=640, seeds=3, **options):
     values = {**SMALL, "train_freq": env.horizon, **options}
     if algorithm.startswith("tomacvf"):
@@ -44,7 +39,8 @@ def learn(algorithm, env, episodes=640, seeds=3, **options):
     return train(algorithm, env, seeds=seeds, episodes=episodes, progress=False, **values)
 
 
-@pytest.mark.parametrize("algorithm", ["avf-vdn", slow("avf-qmix"), slow("avf-qplex")])
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["avf-vdn", "avf-qmix", "avf-qplex"])
 def test_every_mixer_learns_the_additive_game(algorithm):
     result = learn(algorithm, probes.Additive())
     assert result.metrics["eval_return"][-1].tolist() == [3.0] * 3

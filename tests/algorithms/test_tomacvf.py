@@ -117,6 +117,7 @@ def test_the_losses_by_hand(env, batch):
     assert seen > 50
 
 
+@pytest.mark.slow
 def test_one_step_macro_actions_make_micro_and_macro_coincide():
     env = envs.make("BoxPushing-4-primitive", horizon=15)
     batch = quick(lambda key: rollout(env, random_policy(), key, jnp.ones(8)))(jax.random.key(1))
@@ -216,7 +217,8 @@ def test_only_the_state_reaches_the_second_layer_of_the_mixer(env, batch):
     assert parts.mixer.b1_abs and not parts_of(env, ablation="atpg")[0].mixer.b1_abs
 
 
-@pytest.mark.parametrize("mixer", ["qmix", pytest.param("qtran", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mixer", ["qmix", "qtran"])
 def test_without_both_it_is_avf_on_the_same_rows(mixer, env, batch):
     values = {"trajectory_unit": "episode", "learning_rate": 1e-3, "macro_state": "start"}
     values |= {"hypernet_embed": 64} if mixer == "qmix" else {}

@@ -27,6 +27,7 @@ def report(tmp_path_factory):
     return json.loads(path.read_text())
 
 
+@pytest.mark.slow
 def test_an_episode_that_ends_starts_again_at_once():
     """The same keys by hand: steps go on counting, the state is the scan's first one again."""
     env, steps = jaxmac.make("BoxPushing-4", horizon=15), 60

@@ -90,6 +90,7 @@ def complete_rows(table):
     return rows
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_cleanly_and_keeps_what_there_was(tmp_path, capsys):
     out = tmp_path / "run"
     process, table = started(out)
@@ -172,6 +173,7 @@ def test_bad_commands_and_runs(capsys, tmp_path):
     assert "has format 99" in refused(capsys, "eval", str(tmp_path))
 
 
+@pytest.mark.slow
 def test_render_of_an_environment(capsys, tmp_path):
     out = tmp_path / "episode.gif"
     flags = ["--env-options.horizon", "12", "--out", str(out)]

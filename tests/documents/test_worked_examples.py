@@ -68,6 +68,7 @@ def command_of(section):
     return ["train", *(word for pair in flags.items() for word in pair)]
 
 
+@pytest.mark.slow
 def test_all_examples_train_together(workshop, capsys, monkeypatch):
     """One run with an environment, a mixer, a memory, a sampling rule and a sink from outside."""
     monkeypatch.setattr("jaxmac.cli.train.use_cpu_devices", lambda count: None)
@@ -139,6 +140,7 @@ def test_the_environment_does_what_its_text_says(workshop):
     assert np.unique(rendering.frame(env, state).reshape(-1, 3), axis=0).shape[0] > 2
 
 
+@pytest.mark.slow
 def test_the_mixer_keeps_its_promise_and_would_fail_without_positive_weights(workshop, monkeypatch):
     load_plugins(["weighted_sum"])
     check_mixer("weighted-sum", instances=40)

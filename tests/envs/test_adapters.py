@@ -144,10 +144,8 @@ def test_wrong_environments_are_one_line():
             adapter("BoxPushing-4")
 
 
-@pytest.mark.parametrize(
-    ("name", "size"),
-    [("MPE_simple_spread_v3", 18), pytest.param("overcooked", 520, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "size"), [("MPE_simple_spread_v3", 18), ("overcooked", 520)])
 def test_jaxmarl_s_own_environments_step_for_step(name, size):
     """The same keys and actions through JaxMARL itself."""
     with warnings.catch_warnings():

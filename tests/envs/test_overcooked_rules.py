@@ -222,6 +222,7 @@ def start_macro(env_id, macro, agents, items=None, chops=(0, 0, 0), belief=None,
     return cells_of(state)[0], bool(ts.ended[0]), state, ts
 
 
+@pytest.mark.slow
 def test_chopping_takes_three_steps_even_in_vain():
     env, advance = jitted("Overcooked-A")
     for items in ({TOMATO: KNIFE}, {TOMATO: KNIFE, PLATE1: HELD}):  # with something in hand nothing is chopped
@@ -276,11 +277,13 @@ def test_q1_q3_wrong_beliefs():
     assert (at, ended) == ((2, 3), False)
 
 
+@pytest.mark.slow
 def test_q3_unreachable_ends_at_once():
     at, ended, *_ = start_macro("B", GET + TOMATO, [(1, 2), (1, 4), (5, 2)])
     assert (at, ended) == ((1, 2), True)
 
 
+@pytest.mark.slow
 def test_q5_go_to_counter():
     left = [(3, 2), (1, 4), (5, 2)]
     at, ended, state, _ = start_macro("B", COUNTER, left)

@@ -160,7 +160,8 @@ def in_processes(context):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("context", ["fork", "spawn"])
 def test_environments_in_processes_answer(context):
     """JAX starts with the first reset: a process that is forked after JAX has started in its parent hangs."""
     for seed, state in zip(vector_environment.SEEDS, in_processes(context), strict=True):

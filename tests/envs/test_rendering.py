@@ -75,6 +75,7 @@ def test_every_environment_draws(env_id):
     assert min(image.shape[:2]) > 200 and max(image.shape[:2]) < 1000 and image.std() > 5
 
 
+@pytest.mark.slow
 def test_gif_has_a_frame_per_state_and_is_small(tmp_path):
     env = envs.make("BoxPushing-10")
     states = episode(env, [[2, 1], [5, 3], [6, 6], [0, 2]], 100)

@@ -160,6 +160,7 @@ def test_the_page_needs_nothing_else_and_shows_everything(runs, tmp_path):
     assert finals[0][1] == "4" and finals[0][-1] == "4 of 4" and finals[1][-1].startswith("0 of")
 
 
+@pytest.mark.slow
 def test_plot_writes_what_its_ending_says(runs, tmp_path, capsys):
     paths = [str(run.path) for run in runs]
     heads = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "html": b"<!DOCTYPE html>", "json": b"{"}

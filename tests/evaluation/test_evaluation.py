@@ -104,6 +104,7 @@ def test_success_is_the_big_box_whatever_it_pays():
     assert found["success"] == pytest.approx(1 / 3)
 
 
+@pytest.mark.slow
 def test_any_number_of_episodes_is_played_exactly_in_batches(monkeypatch):
     monkeypatch.setattr(evaluation, "LARGEST_BATCH", 3)
     env = Asynchronous()
@@ -135,7 +136,8 @@ def test_intervals():
     assert 0.92 < np.mean(covered) < 0.98
 
 
-@pytest.mark.parametrize("algorithm", ["mac-cac", pytest.param("mac-iac", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["mac-cac", "mac-iac"])
 def test_an_actor_critic_is_sampled_or_greedy(algorithm):
     env = Asynchronous()
     config = configure(algorithm, "tuned", env, ON_POLICY)
@@ -162,6 +164,7 @@ def test_an_actor_critic_is_sampled_or_greedy(algorithm):
     np.testing.assert_allclose(best(1.0), 0.25, atol=0.08)  # four standard errors
 
 
+@pytest.mark.slow
 def test_every_member_is_evaluated_by_itself(run):
     rows = jaxmac.evaluate(run, 6, seed=1)
     assert [(row["member"], row["seed"], row["gamma"]) for row in rows] == [(0, 0, 0.9), (1, 0, 0.5)]

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from support.commands import refused
 from support.exported import CASES, EPISODES, HORIZON, QUICK, asked, made, recorded, runner_of
-from support.probes import Asynchronous
 from support.registries import registered_only_here
-from support.runs import TINY
+from support.runs import ENV, TINY
 
 import jaxmac
 from jaxmac import envs
@@ -104,7 +103,7 @@ def run(tmp_path_factory):
     """A run of two seeds on disk, on an environment with an id."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jaxmac.envs.registry._TABLE", dict(envs.registry._TABLE))
-        envs.register("Asynchronous", Asynchronous)
+        envs.register("Asynchronous", lambda: ENV)
         out = tmp_path_factory.mktemp("runs") / "run"
         yield jaxmac.train("avf-vdn", "Asynchronous", seeds=2, out=out, episodes=48, progress=False, **TINY)
 
@@ -114,6 +113,7 @@ def exported(run, tmp_path_factory):
     return export_policy(run, 1, tmp_path_factory.mktemp("policies") / "policy")
 
 
+@pytest.mark.slow
 def test_a_run_is_exported_with_where_it_comes_from(run, exported, tmp_path):
     about = json.loads((exported / "agent_1" / "policy.json").read_text())
     wanted = {"algorithm": "avf-vdn", "member": 1, "seed": 1, "agent": 1, "agents": 2, "at_best_evaluation": False}

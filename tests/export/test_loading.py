@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.exported import CASES, QUICK, made
+from support.exported import CASES, made
+from support.selection import slow_except
 
 import jaxmac
 from jaxmac.export.loading import load_policy
@@ -16,9 +17,7 @@ from jaxmac.record.rollout import rollout
 LOADED = [name for name in CASES if not name.startswith("tomacvf") and not name.startswith("parallel")]
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in LOADED]
-)
+@pytest.mark.parametrize("name", slow_except(["avf"], LOADED))
 def test_a_loaded_policy_plays_the_episodes_of_the_exported_one(name, tmp_path):
     env, policy, out = made(name, tmp_path)
     loaded = load_policy(out, env)

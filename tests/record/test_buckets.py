@@ -119,7 +119,8 @@ def updated(name, env, episodes):
     return jax.jit(algorithm.update)(state, hyper, samples, NOW, jax.random.key(5))
 
 
-@pytest.mark.parametrize("name", NAMES[:1] + tuple(pytest.param(x, marks=pytest.mark.slow) for x in NAMES[1:]))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_an_update_from_short_rows_is_that_from_all_rows(name, env, episodes, monkeypatch):
     whole, metrics = updated(name, env, episodes)
     lengths = []

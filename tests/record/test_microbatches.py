@@ -111,9 +111,8 @@ def updated(name, env, episodes):
     return jax.jit(algorithm.update)(state, hyper, dict.fromkeys(algorithm.streams, sample), NOW, jax.random.key(5))
 
 
-@pytest.mark.parametrize(
-    "name", REPLAYING[:1] + tuple(pytest.param(x, marks=pytest.mark.slow) for x in REPLAYING[1:])
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REPLAYING)
 def test_an_update_from_microbatches_is_that_of_the_whole_batch(name, env, episodes, monkeypatch):
     whole, metrics = updated(name, env, episodes)
     divisions = []

@@ -62,7 +62,7 @@ def counting_policy(counter):
     return Policy(policy.initial_carry, act)
 
 
-@pytest.mark.parametrize("members", [None, 3])
+@pytest.mark.parametrize("members", [None, pytest.param(3, marks=pytest.mark.slow)])
 def test_no_step_is_computed_once_all_episodes_have_ended_and_the_record_is_that_of_all_steps(members, monkeypatch):
     env = envs.make("BoxPushing-4", horizon=200)
 

@@ -86,6 +86,7 @@ def finished(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_a_run_that_is_being_written_is_neither_continued_nor_replaced(finished):
     as_if_killed(finished, 9)
     before = {file: file.read_bytes() for file in finished.rglob("*") if file.is_file()}

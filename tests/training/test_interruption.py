@@ -137,6 +137,7 @@ def check_interruptions(straight, tmp_path, seed, count):
     return resumed
 
 
+@pytest.mark.slow
 def test_a_stop_at_any_line_changes_nothing_of_what_follows(straight, tmp_path):
     assert check_interruptions(straight, tmp_path, seed=0, count=2) >= 1
 

@@ -31,6 +31,7 @@ def run():
     return jaxmac.train("avf-qmix", Asynchronous(), seeds=[3, 5], progress=False, **SETTINGS)
 
 
+@pytest.mark.slow
 def test_vmapped_over_keys_it_is_jaxmac_train(train, run):
     keys = jnp.stack([jax.random.key(3), jax.random.key(5)])
     learner, metrics = jax.jit(jax.vmap(train))(keys)
@@ -111,11 +112,8 @@ def test_a_second_run_compiles_nothing():
     assert not compiled
 
 
-def slow(algorithm):
-    return pytest.param(algorithm, marks=pytest.mark.slow)
-
-
-@pytest.mark.parametrize("algorithm", ["mac-iaicc", slow("avf-qplex"), slow("mac-cen-q"), slow("tomacvf-qmix")])
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", ["mac-iaicc", "avf-qplex", "mac-cen-q", "tomacvf-qmix"])
 def test_the_estimate_of_memory_covers_what_xla_needs(algorithm):
     """The compiled functions' arguments, results and scratch, by XLA's own figure."""
     env = Asynchronous()
@@ -132,6 +130,7 @@ def test_scratch_memory_that_is_not_there_is_refused_after_compiling(monkeypatch
         program.compile()
 
 
+@pytest.mark.slow
 def test_batches_of_one_iteration_differ():
     """Every update draws a minibatch of its own, and members draw apart."""
     env = Asynchronous()
@@ -157,6 +156,7 @@ def test_batches_of_one_iteration_differ():
     assert len(set(indices)) > 0.9 * len(indices)
 
 
+@pytest.mark.slow
 def test_the_sampler_hears_of_the_errors_after_every_update():
     """Each sampled episode's error reaches the storage that the next update samples from."""
 

@@ -21,13 +21,8 @@ from jaxmac.runs.members import make_members
 from jaxmac.training.program import Program
 
 
-@pytest.mark.parametrize(
-    "algorithm",
-    [
-        "mac-iaicc",
-        *(pytest.param(a, marks=pytest.mark.slow) for a in FAMILIES if a != "mac-iaicc"),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", FAMILIES)
 def test_restoring_a_snapshot_changes_no_bit_of_what_follows(algorithm):
     values = {name: value for name, value in FAMILIES[algorithm].items() if name != "max_rows"}
     env = Asynchronous()

@@ -37,6 +37,7 @@ def broken(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_the_last_finite_learner_is_kept_and_offered(broken):
     last = checkpoint.saved_iterations(broken, 0)[-1]
     assert last == 3  # 12 episodes; the first update comes after 16
@@ -51,6 +52,7 @@ def test_the_last_finite_learner_is_kept_and_offered(broken):
     assert checkpoint.saved_iterations(broken, 0)[-1] == last
 
 
+@pytest.mark.slow
 def test_a_broken_learner_in_a_checkpoint_is_not_trained_on(broken, tmp_path):
     """As earlier versions wrote it."""
     run = tmp_path / "run"

@@ -29,7 +29,7 @@ def finished(tmp_path_factory):
     """A run of three seeds and two discounts on a registered environment, on disk."""
     out = tmp_path_factory.mktemp("runs") / "run"
     result = jaxmac.train(
-        "avf-qmix",
+        "avf-vdn",
         "BoxPushing-4",
         env_options={"horizon": 12},
         seeds=[3, 1, 5],
@@ -82,6 +82,7 @@ def test_loading_gives_the_same_result_and_policies(finished):
         loaded.policy(6)
 
 
+@pytest.mark.slow
 def test_a_policy_is_animated_to_a_file_or_inline(finished, tmp_path):
     result, _ = finished
     shown = result.render(member=2)
@@ -101,21 +102,22 @@ def test_config_json_holds_what_a_rerun_needs(finished):
 
 
 @pytest.fixture(scope="module")
-def three():
-    return tiny([2, 5, 9])
+def pair():
+    """Two seeds, as in other files of tests: one program serves them all."""
+    return tiny([5, 9])
 
 
-def test_a_seed_gives_the_same_numbers_alone_and_among_others(three):
-    alone, among = tiny([5]), three
+def test_a_seed_gives_the_same_numbers_alone_and_among_others(pair):
+    alone, among = tiny([5]), pair
     for name in ("eval_return", "train_return", "loss", "env_steps"):
         np.testing.assert_allclose(
-            alone.metrics[name][:, 0], among.metrics[name][:, 1], rtol=1e-4, atol=1e-5, err_msg=name
+            alone.metrics[name][:, 0], among.metrics[name][:, 0], rtol=1e-4, atol=1e-5, err_msg=name
         )
-    assert (alone.metrics["loss"][-1, 0] != among.metrics["loss"][-1, [0, 2]]).all()
+    assert alone.metrics["loss"][-1, 0] != among.metrics["loss"][-1, 1]
 
 
-def test_the_chunk_size_changes_nothing_at_all(three):
-    whole, single = three, tiny([2, 5, 9], chunk=1)
+def test_the_chunk_size_changes_nothing_at_all(pair):
+    whole, single = pair, tiny([5, 9], chunk=1)
     for name in whole.metrics:
         if name != "wall_seconds":
             np.testing.assert_array_equal(whole.metrics[name], single.metrics[name], err_msg=name)
@@ -224,6 +226,7 @@ def test_wall_seconds_leave_out_compiling(finished):
     assert (np.diff(result.metrics["wall_seconds"], axis=0) > 0).all()
 
 
+@pytest.mark.slow
 def test_train_return_is_the_mean_over_the_episodes_since_the_last_row():
     result = jaxmac.train(
         "avf-vdn", Constant(), seeds=[0], episodes=24, progress=False, **{**TINY, "train_freq": 1}
