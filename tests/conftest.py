@@ -28,8 +28,8 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 install_import_hook("jaxmac", f"{typechecking.__name__}.checked")
 
 GOLDEN = Path(__file__).parent / "golden"
-# Bytes a process of the suite may hold before it drops its compiled programs, of which later files could use many; it
-# hardly gets there when two share the files.
+# Bytes a process of the suite may hold before it drops its compiled programs, of which later files could use many;
+# it hardly gets there when two share the files.
 MOST_MEMORY = 3 * 2**30
 
 
