@@ -22,10 +22,10 @@ $(READY): requirements.lock pyproject.toml setup.py
 train: $(READY) ## eight seeds of AVF-VDN learn Box Pushing: curve and animation in runs/box_pushing_10
 	$(BIN)/jaxmac train --algorithm avf-vdn --env BoxPushing-10 --preset tuned --seeds 8 --episodes 5000 --out runs/box_pushing_10 --overwrite
 
-test: $(READY) ## the suite without the slow learning tests
+test: $(READY) ## the suite without the slow tests
 	$(BIN)/python -m pytest $(PARALLEL)
 
-test-all: $(READY) ## everything, slow learning tests included
+test-all: $(READY) ## everything, slow tests included
 	$(BIN)/python -m pytest $(PARALLEL) -m "slow or not slow"
 
 bench: $(READY) ## environment and training throughput, written to benchmarks/results
