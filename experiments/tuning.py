@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import jaxmac
-from experiments.common import RESULTS, RUNS
+from experiments.common import RESULTS, RUNS, slug
+from experiments.tasks import TASKS
 from jaxmac.analysis import final_returns
 
 FOLDER = RESULTS / "tuning"
@@ -65,6 +66,7 @@ D1 = {
     "epsilon_episodes": [4000.0, 6500.0],
     "epsilon_end": [0.05, 0.15],
 }
+MEMORIES = {"memory": ["mingru", "gru"]}
 QPLEX = {"learning_rate": [1e-3, 5e-4], "td_lambda": [0.7, 0.5, 0.9], "polyak": [0.99, 0.997]}
 
 SWEEPS = {
@@ -131,6 +133,10 @@ SWEEPS = {
     "box_pushing_14_memory": Sweep(
         "avf-qmix", "BoxPushing-14", 5000, SIXTEEN, NO_FLOOR, {"memory": ["mingru", "gru"]}
     ),
+    **{
+        f"memory_{slug(env_id)}": Sweep("avf-qmix", env_id, TASKS[env_id].episodes, EIGHT, {}, MEMORIES)
+        for env_id in ("BoxPushing-10", "Warehouse-D", "Warehouse-T")
+    },
     "qplex_box_pushing_10_exploration": Sweep(
         "avf-qplex",
         "BoxPushing-10",
