@@ -190,7 +190,8 @@ def check_numbers(env: Environment, played: Played) -> None:
     for name, multiples in (("obs", env.obs_multiples), ("state", env.state_multiples)):
         if multiples is not None:
             values = getattr(played.ts, name)
-            again = np.asarray(multiples.unpack(multiples.pack(jnp.asarray(values))))
+            there_and_back = jax.jit(lambda x, m=multiples: m.unpack(m.pack(x)), compiler_options=QUICK_COMPILE)
+            again = np.asarray(there_and_back(values))
             inexact = again != values
             _demand(env, not inexact.any(), f"{name}_multiples do not give the {name} back {_where(inexact)}")
 

@@ -103,14 +103,17 @@ def random_instances(mixer: nn.Module, agents: int, conditional: bool = True, co
     normal = rng.normal(size=(count, agents * (ACTIONS + HIDDEN) + STATE)).astype(np.float32)
     q_all, hidden, state = np.split(normal, [agents * ACTIONS, agents * (ACTIONS + HIDDEN)], axis=-1)
     q_all, hidden = 2 * q_all.reshape(shape), hidden.reshape(count, agents, HIDDEN)
-    situations = Instance({}, *map(jnp.asarray, (q_all, available, choosing, running, hidden, state)))
+    situations = Instance({}, *map(jax.device_put, (q_all, available, choosing, running, hidden, state)))
 
     def draw(leaf: Any) -> Array:
         bound = 3 / np.sqrt(leaf.shape[-2]) if leaf.ndim > 1 else 1.0  # three times the initial range
-        return jnp.asarray(rng.uniform(-bound, bound, (count, *leaf.shape)).astype(np.float32))
+        return jax.device_put(rng.uniform(-bound, bound, (count, *leaf.shape)).astype(np.float32))
 
-    first = jax.tree.map(lambda x: x[0], situations)
-    shapes = jax.eval_shape(mixer.init, jax.random.key(0), first.inputs(first.running[None]))
+    def initial(key: Array, batch: Instance) -> Any:
+        first = jax.tree.map(lambda x: x[0], batch)
+        return mixer.init(key, first.inputs(first.running[None]))
+
+    shapes = jax.eval_shape(initial, jax.random.key(0), situations)
     return situations._replace(params=jax.tree.map(draw, shapes))
 
 
@@ -128,10 +131,9 @@ def utility_gradient(mixer: nn.Module, params: Any, inputs: MixerInputs) -> Floa
 
 def check_rows(mixer: nn.Module, instances: Instance) -> None:
     """Permuted rows give permuted values, fewer rows the same ones, and leading axes are arbitrary."""
-    params = jax.tree.map(lambda p: p[0], instances.params)
-    rows = jax.vmap(lambda instance: jax.tree.map(lambda x: x[0], instance.inputs(instance.running[None])))(
-        instances._replace(params={})
-    )
+    params = jax.tree.map(lambda p: np.asarray(p)[0], instances.params)
+    inputs = for_each(lambda instance: instance.inputs(instance.running[None]), instances._replace(params={}))
+    rows = jax.tree.map(lambda x: x[:, 0], inputs)
     count = len(instances.running)
     apply = quick_jit(mixer.apply)
     values = np.asarray(apply(params, rows))
@@ -199,8 +201,8 @@ def igm_gaps(mixer: nn.Module, instances: Instance) -> Float[np.ndarray, "instan
         return (values.max() - own) / (1 + jnp.abs(values.max()))
 
     with jax.enable_x64(True):
-        doubled = jax.tree.map(lambda x: x.astype(float) if x.dtype == jnp.float32 else x, instances)
-        return for_each(gap, doubled)
+        arrays = jax.device_get(instances)
+        return for_each(gap, jax.tree.map(lambda x: x.astype(float) if x.dtype == np.float32 else x, arrays))
 
 
 def check_igm(mixer: nn.Module, instances: Instance) -> None:

@@ -107,12 +107,12 @@ def play(env: Environment, policy: Policy, key: Array) -> tuple[EnvState, TimeSt
         return (env_state, ts, carry), (env_state, ts)
 
     @jax.jit
-    def run(key: Array) -> tuple[Any, Any]:
+    def run(key: Array) -> tuple[EnvState, TimeStep]:
         first = env.reset(key)
         _, after = jax.lax.scan(step, (*first, policy.initial_carry(1)), jnp.arange(env.horizon))
-        return first, after
+        return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, after)
 
-    first, after = jax.device_get(run(reset_key))
-    over = after[1].terminal | after[1].truncated
-    steps = int(over.argmax()) + 1 if over.any() else len(over)
-    return jax.tree.map(lambda a, b: jnp.concatenate([jnp.asarray(a)[None], b[:steps]]), first, after)
+    played = jax.device_get(run(reset_key))
+    over = played[1].terminal | played[1].truncated
+    last = int(over.argmax()) if over.any() else env.horizon
+    return jax.device_put(jax.tree.map(lambda x: x[: last + 1], played))

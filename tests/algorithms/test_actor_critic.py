@@ -68,7 +68,7 @@ def update(request):
         after, losses = actor_critic.learn(parts, state, rows, hyper, epsilon)
         return after, losses
 
-    after, losses = run(state, episodes)
+    after, losses = jax.device_get(run(state, episodes))
     expected = {
         "actor_loss": [data[f"{prefix}loss"] for prefix in actors],
         "critic_loss": [data[f"{prefix}loss"] for prefix in prefixes if f"{prefix}loss" in data],
@@ -111,14 +111,14 @@ def example_episode(name):
 
 
 def stacked(names):
-    return jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *[example_episode(name) for name in names])
+    return jax.device_put(jax.tree.map(lambda *x: np.stack(x), *[example_episode(name) for name in names]))
 
 
 @pytest.fixture(scope="module")
 def example_rows():
     parts, hyper = small("mac-iaicc")
     batch = stacked(EXAMPLE["order"])
-    return jax.jit(lambda batch: actor_critic.rows_of(parts, hyper, batch))(batch)
+    return jax.device_get(jax.jit(lambda batch: actor_critic.rows_of(parts, hyper, batch))(batch))
 
 
 def stub_critics(rows):
@@ -129,9 +129,13 @@ def stub_critics(rows):
 
 def check(found, mask, told):
     for e, expected in enumerate(told):
-        real = np.asarray(mask)[:, e]
+        real = mask[:, e]
         assert real.sum() == np.count_nonzero(real[: len(expected)])
         np.testing.assert_allclose(np.asarray(found)[real, e], expected[: real.sum()], rtol=2e-5, atol=2e-6)
+
+
+def target_of(rows, bootstrap, n):
+    return np.asarray(jax.jit(n_step_target, static_argnums=2)(rows, bootstrap, n))
 
 
 @pytest.mark.parametrize("agent", [0, 1])
@@ -140,8 +144,8 @@ def test_the_worked_example_of_own_rows(example_rows, agent):
     own, (online, target) = rows.own, stub_critics(rows)
     mask = own.mask[..., agent]
     assert mask.sum(0).tolist() == told["len"]
-    bootstrap = jnp.take_along_axis(target[1:], own.closing[..., agent], 0)
-    value = jnp.take_along_axis(online[:-1], own.opening[..., agent], 0)
+    bootstrap = np.take_along_axis(target[1:], own.closing[..., agent], 0)
+    value = np.take_along_axis(online[:-1], own.opening[..., agent], 0)
     check(own.reward[..., agent], mask, told["reward"])
     check(own.macro_action[..., agent], mask, told["action"])
     check(0.9 ** own.last_step[..., agent], mask, told["discount_end"])
@@ -150,7 +154,7 @@ def test_the_worked_example_of_own_rows(example_rows, agent):
     check(value, mask, told["V_start"])
     for n, expected in told["G"].items():
         rows_of_agent = (own.reward[..., agent], 0.9 ** own.duration[..., agent], own.terminal[..., agent], mask)
-        returns = n_step_target(TargetRows(*rows_of_agent), bootstrap, int(n))
+        returns = target_of(TargetRows(*rows_of_agent), bootstrap, int(n))
         check(returns, mask, expected)
         check(returns - value, mask, told["adv"][n])
 
@@ -164,10 +168,10 @@ def test_the_worked_example_of_joint_rows(example_rows):
     check(online[:-1], joint.mask, told["V"])
     for n, expected in told["G"].items():
         joint_rows = TargetRows(joint.reward, 0.9**joint.duration, joint.terminal, joint.mask)
-        returns = n_step_target(joint_rows, target[1:], int(n))
+        returns = target_of(joint_rows, target[1:], int(n))
         check(returns, joint.mask, expected)
         for agent in (0, 1):
-            handed = jnp.take_along_axis(returns - online[:-1], rows.own.closing[..., agent], 0)
+            handed = np.take_along_axis(returns - online[:-1], rows.own.closing[..., agent], 0)
             check(handed, rows.own.mask[..., agent], told["adv_agent"][n][agent])
 
 
@@ -207,7 +211,7 @@ def test_the_loss_of_the_actors_by_hand(weight_at_decision, example_rows):
     """All choices equally likely: log pi = -log 3 and the entropy is log 3 everywhere (section 6)."""
     parts, hyper = small("mac-iac", weight_at_decision=weight_at_decision, entropy_weight=0.25)
     drawn = jax.jit(partial(actor_critic.init, parts))(jax.random.key(0), hyper).actors
-    params = jax.tree.map(jnp.zeros_like, drawn)
+    params = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), drawn)
     advantage = np.random.default_rng(0).normal(size=example_rows.own.mask.shape).astype(np.float32)
     losses = jax.jit(lambda a: actor_critic.actor_losses(parts, params, example_rows, a, hyper, jnp.float32(0.1)))
     expected = []
@@ -255,6 +259,7 @@ def two_updates():
 
 
 def differ(one, other):
+    one, other = jax.device_get((one, other))
     return any(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), one, other)))
 
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.probes import Asynchronous
-from support.records import fields_of
+from support.records import spoiled_after_the_end
 from support.samples import sample_of
 
 from jaxmac import envs
@@ -21,7 +21,7 @@ def build(name, env, **options):
     config = configure(name, "paper", env, {**SMALL, **options})
     hyper = hyper_of(config)
     algorithm = make_algorithm(name, env, config)
-    return algorithm, jax.jit(algorithm.init)(jax.random.key(0), hyper), hyper
+    return algorithm, jax.device_get(jax.jit(algorithm.init)(jax.random.key(0), hyper)), hyper
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,8 @@ def batch(env):
 
 
 def step(algorithm, state, hyper, batch, key=5):
-    return jax.jit(algorithm.update)(state, hyper, {"main": sample_of(batch)}, NOW, jax.random.key(key))
+    update = jax.jit(algorithm.update)
+    return jax.device_get(update(state, hyper, {"main": sample_of(batch)}, NOW, jax.random.key(key)))
 
 
 @pytest.mark.parametrize(
@@ -51,27 +52,16 @@ def test_target_moves_by_polyak_and_learns_from_nothing_else(name, env, batch):
         after.params,
         after.target,
     )
-    moved = [
-        float(jnp.abs(a - b).max())
-        for a, b in zip(*map(jax.tree.leaves, (state.params, after.params)), strict=True)
-    ]
+    moved = [np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (state.params, after.params)), strict=True)]
     assert max(moved) == pytest.approx(float(hyper.learning_rate), rel=0.01)  # Adam's first step
 
 
 @pytest.mark.parametrize("normalise", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_garbage_after_the_end_of_an_episode_changes_no_update(env, batch, normalise):
     algorithm, state, hyper = build("avf-qplex", env, normalise_state=normalise)
-    length = batch.length
-    assert (length < 20).any()
-    after_end = jnp.arange(21) > length[:, None]
-    dirty = {}
-    for name, value in fields_of(batch).items():
-        over = after_end if value.shape[1] == 21 else ~batch.mask
-        over = over.reshape(over.shape + (1,) * (value.ndim - 2))
-        junk = jnp.asarray(jnp.nan if value.dtype == jnp.float32 else 1, value.dtype)
-        dirty[name] = value if name == "mask" else jnp.where(over, junk, value)
+    dirty = spoiled_after_the_end(batch)
     clean_state, clean = step(algorithm, state, hyper, batch)
-    dirty_state, other = step(algorithm, state, hyper, batch.replace(**dirty))
+    dirty_state, other = step(algorithm, state, hyper, dirty)
     assert clean["loss"] == other["loss"]
     jax.tree.map(np.testing.assert_array_equal, clean_state.params, dirty_state.params)
 
@@ -80,7 +70,7 @@ def test_terminal_rows_do_not_bootstrap(env, batch):
     """With gamma 0 or all rows terminal the target network cannot matter; otherwise it does."""
     algorithm, state, hyper = build("avf-vdn", env, trajectory_unit="episode")
     other = state.replace(target=jax.tree.map(lambda x: x + 0.5, state.target))
-    one_step = batch.replace(terminal=jnp.ones_like(batch.terminal) & batch.mask)
+    one_step = batch.replace(terminal=batch.mask)
     losses = {
         (label, which): float(step(algorithm, s, hyper, b)[1]["loss"])
         for label, b in (("terminal", one_step), ("plain", batch))
@@ -94,14 +84,15 @@ def test_the_td_loss_by_hand():
     """One agent pair, one row at a time, VDN: the loss equals the formula written out in numpy."""
     env = Asynchronous()
     algorithm, state, hyper = build("avf-vdn", env, trajectory_unit="episode", gamma=0.5)
-    batch = jax.jit(lambda key: rollout(env, random_policy(), key, jnp.ones(8)))(jax.random.key(3))
+    played = jax.jit(lambda key: rollout(env, random_policy(), key, jnp.ones(8)))(jax.random.key(3))
+    batch = jax.device_get(played)
     from jaxmac.networks.agent import make_agent_networks
 
     networks = make_agent_networks((2, 2), (2, 2), hidden_size=8, hidden_layers=1)
     apply = jax.jit(networks.apply)
     errors = []
     for episode in range(8):
-        e = jax.tree.map(lambda x, i=episode: np.asarray(x[i]), batch)
+        e = jax.tree.map(lambda x, i=episode: x[i], batch)
         hidden = networks.initial_hidden(1)
         held = np.ones((1, 1, 2), bool)
         utilities, first = [], 0

@@ -52,7 +52,7 @@ def episodes_with(garbage):
     given = {"obs": obs, "macro_action": macro_action, "horizon": 8, "garbage": garbage}
     whole = make_episode(ended, [1, 2, 3, 4, 5], terminal=True, **given)
     cut = make_episode(unfinished, [1, 2, 3, 4, 5], truncated=True, **given)
-    return jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), whole, cut)
+    return jax.device_put(jax.tree.map(lambda *x: np.stack(x), whole, cut))
 
 
 def test_advantages_of_an_asynchronous_example_by_hand():
@@ -74,7 +74,7 @@ def test_advantages_of_an_asynchronous_example_by_hand():
         rates = mac_ppo.Rates(jnp.float32(1), jnp.float32(0), jnp.float32(0))
         return mac_ppo.estimate(networks, state, rows, hyper, rates)[0]
 
-    batch = run(episodes_with(garbage=50))
+    batch = jax.device_get(run(episodes_with(garbage=50)))
     expected = {
         (0, 0): ([5.40625, -14.75], [0, 21]),
         (0, 1): ([2.828125, 5.3125, -19.0], [0, 1, 24]),
@@ -82,7 +82,7 @@ def test_advantages_of_an_asynchronous_example_by_hand():
         (1, 1): ([3.0234375, 6.09375, -6.5], [0, 1, 24]),
     }
     for (episode, agent), (advantage, value) in expected.items():
-        real = np.asarray(batch.rows.own.mask[:, episode, agent])
+        real = batch.rows.own.mask[:, episode, agent]
         np.testing.assert_allclose(batch.advantage[real, episode, agent], advantage, rtol=1e-6)
         np.testing.assert_allclose(batch.output[real, episode, agent], value, rtol=1e-6)
         np.testing.assert_allclose(batch.target[real, episode, agent], np.add(advantage, value), rtol=1e-6)
@@ -174,7 +174,7 @@ def updated(kind, episodes, **overrides):
 def test_padding_changes_nothing(kind, options):
     before, (plain, garbage) = updated(kind, [episodes_with(0), episodes_with(1e3)], **options)
     jax.tree.map(np.testing.assert_array_equal, plain, garbage)
-    moved = jax.tree.map(lambda x, y: bool((x != y).any()), before.actors, plain[0].actors)
+    moved = jax.tree.map(lambda x, y: bool((np.asarray(x) != y).any()), before.actors, plain[0].actors)
     assert any(jax.tree.leaves(moved)) and np.isfinite(plain[1]["loss"])
 
 
@@ -197,7 +197,9 @@ def test_agents_without_rows_do_not_move():
 def test_a_macro_action_that_was_not_available_is_no_choice():
     networks, hyper = small("mac-ippo")
     episodes = episodes_with(0)
-    episodes = episodes.replace(avail=episodes.avail.at[:, 2:, 0, 2].set(False))  # agent 0's second choice
+    avail = np.array(episodes.avail)
+    avail[:, 2:, 0, 2] = False  # agent 0's second choice
+    episodes = episodes.replace(avail=jax.device_put(avail))
 
     @jax.jit
     def choices(episodes):

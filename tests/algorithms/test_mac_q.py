@@ -42,7 +42,7 @@ def update(request):
     def run(state, cuts):
         return mac_q.learn(parts, state, cuts, cuts, hyper, NOW)[:2]
 
-    after, losses = run(state, cuts)
+    state, (after, losses) = jax.device_get((state, run(state, cuts)))
     return parts, hyper, SQUEEZE[name], found, state, after, losses, cuts
 
 
@@ -193,7 +193,7 @@ def test_a_net_without_rows_stays_as_it_is():
         cuts = batch_of(parts, hyper, batch)
         return mac_q.learn(parts, state, cuts, cuts, hyper, NOW)
 
-    after, losses, _ = learn(state)
+    state, (after, losses, _) = jax.device_get((state, learn(state)))
     moved = jax.tree.map(
         lambda a, b: np.asarray((a != b).any(axis=tuple(range(1, a.ndim)))), after.params, state.params
     )

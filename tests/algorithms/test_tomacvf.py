@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support.records import fields_of
+from support.records import spoiled_after_the_end
 from support.samples import sample_of
 
 from jaxmac import envs
@@ -38,7 +38,7 @@ def build(name, env, **options):
     config = configure(name, "paper", env, {**SMALL, **options})
     hyper = hyper_of(config)
     algorithm = make_algorithm(name, env, config)
-    return algorithm, quick(algorithm.init)(jax.random.key(0), hyper), hyper
+    return algorithm, jax.device_get(quick(algorithm.init)(jax.random.key(0), hyper)), hyper
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,8 @@ def batch(env):
 
 def step(built, batch, now=NOW):
     algorithm, state, hyper = built
-    return quick(algorithm.update)(state, hyper, {"main": sample_of(batch)}, now, jax.random.key(5))
+    updated = quick(algorithm.update)(state, hyper, {"main": sample_of(batch)}, now, jax.random.key(5))
+    return jax.device_get(updated)
 
 
 def parts_of(env, **options):
@@ -74,16 +75,9 @@ def outputs(parts, params, steps):
 @pytest.mark.parametrize("normalise", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_garbage_after_the_end_of_an_episode_changes_no_update(env, batch, normalise):
     built = build("tomacvf-qmix", env, n_step=3, normalise_state=normalise)
-    assert (batch.length < 20).any()
-    after_end = jnp.arange(21) > batch.length[:, None]
-    dirty = {}
-    for name, value in fields_of(batch).items():
-        over = after_end if value.shape[1] == 21 else ~batch.mask
-        over = over.reshape(over.shape + (1,) * (value.ndim - 2))
-        junk = jnp.asarray(jnp.nan if value.dtype == jnp.float32 else 1, value.dtype)
-        dirty[name] = value if name == "mask" else jnp.where(over, junk, value)
+    dirty = spoiled_after_the_end(batch)
     clean_state, clean = step(built, batch)
-    dirty_state, other = step(built, batch.replace(**dirty))
+    dirty_state, other = step(built, dirty)
     assert np.isfinite(clean["loss"]) and clean["loss"] == other["loss"]
     jax.tree.map(np.testing.assert_array_equal, clean_state.params, dirty_state.params)
 
@@ -95,10 +89,10 @@ def test_the_losses_by_hand(env, batch):
     rng = np.random.default_rng(0)
     value, future = rng.normal(size=(20, 8)), rng.normal(size=(21, 8))
     micro, macro = quick(tomacvf.errors)(steps, jnp.float32(value), jnp.float32(future), hyper)
-    steps, micro, macro = jax.device_get((steps, micro, macro))
+    steps, micro, macro, episodes = jax.device_get((steps, micro, macro, batch))
     seen = 0
     for b in range(8):
-        e = jax.tree.map(lambda x, i=b: np.asarray(x[i]), batch)
+        e = jax.tree.map(lambda x, i=b: x[i], episodes)
         length = int(e.mask.sum())
         for t in range(length):
             count = min(3, length - t)
@@ -139,12 +133,13 @@ def test_one_step_macro_actions_make_micro_and_macro_coincide():
 def test_later_steps_change_no_earlier_value(env, batch):
     parts, state, hyper = parts_of(env)
     steps = cut(parts, batch, hyper)
-    later = jnp.arange(21) >= 9
-    spoiled = steps._replace(
-        obs=jnp.where(later[:, None, None, None], 7.0, steps.obs),
-        elapsed=jnp.where(later[:, None, None], 3.0, steps.elapsed),
-        running=jnp.where(later[:, None, None], 1, steps.running),
-    )
+    later = np.arange(21) >= 9
+    changed = {
+        "obs": np.where(later[:, None, None, None], np.float32(7.0), steps.obs),
+        "elapsed": np.where(later[:, None, None], 3, steps.elapsed).astype(steps.elapsed.dtype),
+        "running": np.where(later[:, None, None], 1, steps.running).astype(steps.running.dtype),
+    }
+    spoiled = steps._replace(**changed)
     (q, _, _), seen = outputs(parts, state.params, steps)
     (other_q, _, _), other = outputs(parts, state.params, spoiled)
     np.testing.assert_allclose(other_q[:9], q[:9], atol=1e-6)
@@ -170,17 +165,22 @@ def greedy_gaps(env, batch, leak):
         inputs = MixerInputs(said.q, joint, feasible, said.hidden, told, steps.avail)
         return parts.mixer.apply(params["mixer"], inputs), feasible
 
-    own = conditional_argmax(said.q, steps.avail, steps.choosing, steps.running)
-    best = jnp.full(steps.clock.shape, -jnp.inf)
-    evaluate = quick(values)
+    compiled = quick(values)
+
+    def evaluate(joint):
+        return jax.device_get(compiled(joint))
+
+    own = np.asarray(quick(conditional_argmax)(said.q, steps.avail, steps.choosing, steps.running))
+    mask, choosing, clock = jax.device_get((steps.mask, steps.choosing, steps.clock))
+    best = np.full(clock.shape, -np.inf)
     for pair in itertools.product(range(env.max_actions), repeat=2):
-        joint = jnp.broadcast_to(jnp.array(pair), own.shape)
+        joint = np.broadcast_to(np.array(pair, own.dtype), own.shape)
         value, feasible = evaluate(joint)
-        allowed = jnp.take_along_axis(feasible, joint[..., None], -1)[..., 0].all(-1)
-        best = jnp.where(allowed, jnp.maximum(best, value), best)
-    real = jnp.concatenate([steps.mask[:1], steps.mask])
-    assert (real & ~steps.choosing.all(-1)).any(), "nobody was running on"
-    return np.asarray((best - evaluate(own)[0]) / (1 + jnp.abs(best)))[np.asarray(real)]
+        allowed = np.take_along_axis(feasible, joint[..., None], -1)[..., 0].all(-1)
+        best = np.where(allowed, np.maximum(best, value), best)
+    real = np.concatenate([mask[:1], mask])
+    assert (real & ~choosing.all(-1)).any(), "nobody was running on"
+    return ((best - evaluate(own)[0]) / (1 + np.abs(best)))[real]
 
 
 def test_conditional_igm_by_enumeration(env, batch):
@@ -194,15 +194,17 @@ def test_the_mixer_is_monotone_under_any_context(env, batch):
     parts, state, hyper = parts_of(env)
     steps = cut(parts, batch, hyper)
     said, seen = outputs(parts, state.params, steps)
-    feasible = feasible_set(steps.avail, steps.choosing, steps.running)
-    chosen = conditional_argmax(said.q, steps.avail, steps.choosing, steps.running)
+    before = np.asarray(said.q)
 
     @quick
     def value(q):
+        feasible = feasible_set(steps.avail, steps.choosing, steps.running)
+        chosen = conditional_argmax(before, steps.avail, steps.choosing, steps.running)
         return parts.mixer.apply(state.params["mixer"], MixerInputs(q, chosen, feasible, said.hidden, seen))
 
     for agent in range(2):
-        raised = value(said.q.at[:, :, agent].add(0.1)) - value(said.q)
+        lifted = before + np.float32(0.1) * (np.arange(2) == agent)[:, None]
+        raised = np.asarray(value(lifted)) - np.asarray(value(before))
         assert raised.min() >= -1e-5 and raised.max() > 1e-3
 
 
@@ -267,11 +269,15 @@ def test_only_raw_dueling_feeds_the_heads_value_to_the_mixer(learner, dueling, e
     else:
         config = configure("tomacvf-qplex", "paper", env, SMALL | {"ablation": learner, "dueling": dueling})
         networks = tomacvf.make_networks(env, config, "qplex")
-    shape = jnp.zeros((1, 1, 2))
-    said = Utilities(jnp.zeros((1, 1, 2, env.max_actions)), jnp.zeros((1, 1, 2, 8)), shape + 5.0)
-    avail, chosen = jnp.ones((1, 1, 2, env.max_actions), bool), shape.astype(int)
-    inputs = mixer_inputs(networks, said, chosen, avail, shape == 0, chosen, jnp.zeros((1, 1, 3)))
-    assert inputs.value is (said.value if dueling == "raw" else None)
+    shape = np.zeros((1, 1, 2), np.float32)
+    said = Utilities(*jax.device_put((np.zeros((1, 1, 2, env.max_actions)), np.zeros((1, 1, 2, 8)), shape + 5)))
+    avail, chosen = np.ones((1, 1, 2, env.max_actions), bool), shape.astype(int)
+
+    def handed_on(said):
+        inputs = mixer_inputs(networks, said, chosen, avail, shape == 0, chosen, np.zeros((1, 1, 3)))
+        assert inputs.value is (said.value if dueling == "raw" else None)
+
+    jax.eval_shape(handed_on, said)
     assert networks.agents.layout.network.dueling == ("centred" if dueling == "auto" else dueling)
 
 
@@ -296,11 +302,11 @@ def test_the_context_learns_unless_it_is_cut_off(env, batch):
 def test_targets_are_copied_when_their_period_of_episodes_is_over(env):
     config = configure("tomacvf-qmix", "paper", env, {**SMALL, "target_episodes": 20, "train_freq": 40})
     hyper, state = Hyper(polyak=jnp.float32(0.5)), LearnerState({"w": jnp.ones(())}, {"w": jnp.zeros(())}, None)
-    copied = []
+    copied, updated = [], jax.jit(lambda now: update_target(state, config, hyper, now, env.horizon).target["w"])
     for episodes in range(8, 88, 8):  # after iterations of eight episodes, four updates each
         for update in range(4):
             now = Progress(jnp.int32(0), jnp.int32(episodes), jnp.int32(4 * episodes // 8 + update))
-            copied.append(float(update_target(state, config, hyper, now, env.horizon).target["w"]))
+            copied.append(float(updated(now)))
     per_iteration = np.array(copied).reshape(-1, 4)
     assert (per_iteration[:, 1:] == 0).all()
     assert per_iteration[:, 0].tolist() == [0, 0, 1, 0, 1, 0, 0, 1, 0, 1]  # 24, 40, 64 and 80 pass a multiple of 20

@@ -48,10 +48,11 @@ class Foreign(MultiAgentEnv):
 
 
 def played(env, choices, steps):
-    state, ts = env.reset(jax.random.key(0))
+    step = jax.jit(env.step)
+    state, ts = jax.jit(env.reset)(jax.random.key(0))
     out = [ts]
     for t in range(steps):
-        state, ts = env.step(jax.random.key(t), state, jnp.array(choices))
+        state, ts = step(jax.random.key(t), state, np.array(choices))
         out.append(ts)
     return jax.tree.map(lambda *leaves: np.stack(leaves), *out)
 
@@ -190,7 +191,8 @@ def test_as_jaxmarl_the_same_episode_and_who_may_choose(macro_line):
     assert {a: s.n for a, s in theirs.action_spaces.items()} == {"agent_0": 3, "agent_1": 2}
     assert {a: s.shape for a, s in theirs.observation_spaces.items()} == {"agent_0": (1,), "agent_1": (2,)}
     assert theirs.agent_classes == {"agents": theirs.agents} and theirs.name == macro_line.name
-    (obs, state), (own, ts) = theirs.reset(jax.random.key(0)), macro_line.reset(jax.random.key(0))
+    step, step_env = jax.jit(macro_line.step), jax.jit(theirs.step_env)
+    (obs, state), (own, ts) = (jax.jit(env.reset)(jax.random.key(0)) for env in (theirs, macro_line))
     for t in range(3):
         shown = {agent: x.tolist() for agent, x in obs.items()}
         assert shown["agent_0"] == ts.macro_obs[0, :1].tolist() and shown["agent_1"] == ts.macro_obs[1].tolist()
@@ -200,8 +202,8 @@ def test_as_jaxmarl_the_same_episode_and_who_may_choose(macro_line):
         started = t == 0
         assert allowed["agent_0"] == [True, started or t == 2, started or t == 2]
         assert allowed["agent_1"] == [True, started or t == 2, False]
-        own, ts = macro_line.step(jax.random.key(t), own, jnp.array([0, 0]))
-        obs, state, rewards, dones, info = theirs.step_env(
+        own, ts = step(jax.random.key(t), own, np.array([0, 0]))
+        obs, state, rewards, dones, info = step_env(
             jax.random.key(t), state, {"agent_0": 0 if t != 1 else 2, "agent_1": 0}
         )
         assert rewards == {"agent_0": ts.reward, "agent_1": ts.reward} and not any(dones.values())

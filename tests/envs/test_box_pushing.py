@@ -65,17 +65,17 @@ def test_replays_the_reference(name, golden):
 @functools.cache
 def jitted(env_id, **options):
     env = envs.make(env_id, **options)
+    env.reset, env.begin = jax.jit(env.reset), jax.jit(env.begin)
     return env, jax.jit(lambda *args: env.advance(*args, ()))
 
 
 def place(env, robots, rows=None, waypoints=None, ended=None):
     """State with robots given as (column, row, heading), all free to choose unless `ended` says otherwise."""
-    x, y, heading = jnp.array(robots, jnp.int32).T
+    x, y, heading = np.array(robots, np.int32).T
     half = env.size // 2
-    waypoints = jnp.array(waypoints or [-1] * len(robots), jnp.int32)
-    physics = Physics(
-        Robots(x, y, heading, waypoints, jnp.zeros(len(robots), bool)), jnp.array(rows or [half] * 3, jnp.int32)
-    )
+    waypoints = np.array(waypoints or [-1] * len(robots), np.int32)
+    joint, rows = np.zeros(len(robots), bool), np.array(rows or [half] * 3, np.int32)
+    physics = jax.device_put(Physics(Robots(x, y, heading, waypoints, joint), rows))
     state, _ = env.begin(physics)
     return state if ended is None else state.replace(ended=jnp.array(ended))
 

@@ -151,7 +151,7 @@ def random_play(env_id):
         noise = sample(jax.random.split(key, batch))
         state, ts = one(state, actions, noise)
         rows.append((state, ts, actions, noise))
-    return env, one, rows
+    return env, one, jax.device_get(rows)
 
 
 both = pytest.mark.parametrize("env_id", ["CaptureTarget-3", "CaptureTarget-3-primitive"])
@@ -187,7 +187,7 @@ def test_parallel_environments_and_agents_can_be_permuted(env_id):
         jax.tree.map(lambda got, want: np.testing.assert_array_equal(got, want[order]), state, after)  # noqa: B023
 
         def turn(tree):  # agents 0, 1, 2 become 1, 2, 0
-            return jax.tree.map(lambda leaf: jnp.roll(leaf, -1, axis=1) if leaf.shape[1:2] == (3,) else leaf, tree)
+            return jax.tree.map(lambda leaf: np.roll(leaf, -1, axis=1) if leaf.shape[1:2] == (3,) else leaf, tree)
 
         state, _ = one(*turn((before, actions, noise)))
         jax.tree.map(np.testing.assert_array_equal, state, turn(after))

@@ -42,7 +42,7 @@ def test_replays_the_reference(name, golden):
     np.testing.assert_array_equal(ts.state[rows], data["state"][rows])
     np.testing.assert_allclose(ts.reward[:, 1:][steps], data["reward"][steps], atol=1e-5)
     np.testing.assert_allclose(ts.macro_obs[rows], data["obs"][rows], atol=1e-6)
-    believed = jax.vmap(jax.vmap(env.believed))(states.physics)
+    believed = np.asarray(jax.jit(jax.vmap(jax.vmap(env.believed)))(states.physics))
     np.testing.assert_allclose(believed[rows], data["belief"][rows], atol=1e-6)
     check_invariants(env, states, ts, rows)
 

@@ -144,7 +144,7 @@ def play(env_id, **options):
         for i in np.flatnonzero(ts.ended):
             made[i] += 1
         joint = [row[min(max(k - 1, 0), len(row) - 1)] for row, k in zip(script, made, strict=True)]
-        state, ts = advance(state, jnp.array(joint))
+        state, ts = advance(state, np.array(joint))
     assert env.success(state.physics)
     return float(state.episode_return), int(state.time)
 

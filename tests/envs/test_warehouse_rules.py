@@ -209,7 +209,7 @@ def test_what_robots_see_of_staged_tools(suffix):
             obs = env.observe(situation(env, [place, 0], staged=staged).physics)[0, -2:]
             assert obs.tolist() == list(bits if seen else (0, 0))
     outside = situation(env, [None, 0], staged=(1,)).physics
-    outside = outside.replace(mobiles=outside.mobiles.replace(x=jnp.array([3.6, 6.0])))
+    outside = outside.replace(mobiles=outside.mobiles.replace(x=jax.device_put(np.float32([3.6, 6.0]))))
     assert env.observe(outside)[0, -2:].tolist() == [0, 0]
 
 

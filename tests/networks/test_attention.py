@@ -15,14 +15,26 @@ TIME, BATCH, AGENTS, INPUTS = 6, 3, 3, 5
 
 @pytest.fixture(scope="module")
 def tokens():
-    return jax.random.normal(jax.random.key(0), (TIME, BATCH, AGENTS, INPUTS))
+    return np.random.default_rng(0).normal(size=(TIME, BATCH, AGENTS, INPUTS)).astype(np.float32)
 
 
-def encode(tokens, key=1, scale=3.0, **options):
+def apply(params, tokens, agents=AGENTS, **options):
+    module = AgentContext((INPUTS,) * agents, width=8, **options)
+    return np.asarray(jax.jit(module.apply)(params, tokens))
+
+
+def encode(tokens, agents=AGENTS, scale=3.0, **options):
     """With parameters large enough for attention that is far from uniform."""
-    module = AgentContext((INPUTS,) * AGENTS, width=8, **options)
-    params = jax.tree.map(lambda x: scale * x, jax.jit(module.init)(jax.random.key(key), tokens))
-    return np.asarray(jax.jit(module.apply)(params, tokens)), params
+    module = AgentContext((INPUTS,) * agents, width=8, **options)
+    drawn = jax.device_get(jax.jit(module.init)(jax.random.key(1), tokens))
+    params = jax.tree.map(lambda x: scale * x, drawn)
+    return apply(params, tokens, agents, **options), params
+
+
+def raised(tokens, index, by):
+    tokens = tokens.copy()
+    tokens[index] += by
+    return tokens
 
 
 def test_encoding_values():
@@ -31,33 +43,32 @@ def test_encoding_values():
         1: (0.841471, 0.540302, 0.099833, 0.995004, 0.01, 0.99995, 0.001, 1),
         5: (-0.958924, 0.283662, 0.479426, 0.877583, 0.049979, 0.99875, 0.005, 0.999988),
     }
+    encoding = jax.jit(partial(temporal_encoding, size=8))
     for steps, values in known.items():
-        np.testing.assert_allclose(temporal_encoding(jnp.float32(steps), 8), values, atol=1e-6)
+        np.testing.assert_allclose(encoding(np.float32(steps)), values, atol=1e-6)
     with pytest.raises(ValueError, match="encoding_size=7: must be even"):
         temporal_encoding(jnp.zeros(3), 7)
 
 
 def test_later_tokens_change_nothing_before_them(tokens):
     before, params = encode(tokens)
-    spoiled = tokens.at[4:].add(10.0)
-    after = AgentContext((INPUTS,) * AGENTS, width=8).apply(params, spoiled)
+    after = apply(params, raised(tokens, np.s_[4:], 10.0))
     np.testing.assert_allclose(after[:4], before[:4], atol=1e-6)
     assert (np.abs(after[4:] - before[4:]).max(axis=(1, 2, 3)) > 0.05).all()
 
 
 def test_earlier_tokens_and_the_other_agents_do_matter(tokens):
     before, params = encode(tokens, threshold=0.0)
-    module = AgentContext((INPUTS,) * AGENTS, width=8, threshold=0.0)
-    earlier = module.apply(params, tokens.at[1].add(2.0))
+    earlier = apply(params, raised(tokens, 1, 2.0), threshold=0.0)
     assert np.abs(earlier[5] - before[5]).max() > 1e-3
-    own = np.asarray(module.apply(params, tokens.at[:, :, 0].add(2.0)))
+    own = apply(params, raised(tokens, np.s_[:, :, 0], 2.0), threshold=0.0)
     assert np.abs(own - before)[:, :, 1:].max() > 1e-2
 
 
 def test_by_hand_for_one_entry(tokens):
     """The whole module written out with loops for the last entry of the first episode."""
     out, params = encode(tokens, threshold=0.3)
-    p = jax.tree.map(np.asarray, params["params"])
+    p = params["params"]
     x = np.maximum(np.einsum("tni,nio->tno", tokens[:, 0], p["encode_0"]["kernel"]) + p["encode_0"]["bias"], 0)
     x = np.maximum(np.einsum("tni,nio->tno", x, p["encode_1"]["kernel"]) + p["encode_1"]["bias"], 0)
     past = np.zeros((AGENTS, 8))
@@ -82,27 +93,25 @@ def test_a_threshold_above_one_leaves_nothing(tokens):
 
 def test_the_cut_is_at_the_threshold_and_has_no_gradient(tokens):
     one = tokens[:, :, :2]
-    module = AgentContext((INPUTS,) * 2, width=8, threshold=0.0)
-    params = jax.tree.map(lambda x: 3 * x, module.init(jax.random.key(2), one))
-    full = module.apply(params, one)
-    cut = AgentContext((INPUTS,) * 2, width=8, threshold=0.5).apply(params, one)
+    full, params = encode(one, agents=2, threshold=0.0)
+    cut = apply(params, one, agents=2, threshold=0.5)
     # With two agents each looks at one other: it is either kept as it is or gone.
-    kept = (np.asarray(cut) != 0).any(-1)
+    kept = (cut != 0).any(-1)
     assert kept.any() and not kept.all()
     np.testing.assert_array_equal(cut, np.where(kept[..., None], full, 0))
-    renormalised = AgentContext((INPUTS,) * 2, width=8, threshold=0.0, renormalise=True).apply(params, one)
+    renormalised = apply(params, one, agents=2, threshold=0.0, renormalise=True)
     assert np.abs(renormalised - full).max() > 1e-2
 
 
 def test_several_heads_attend_apart(tokens):
     single, params = encode(tokens)
-    double = AgentContext((INPUTS,) * AGENTS, width=8, heads=2).apply(params, tokens)
+    double = apply(params, tokens, heads=2)
     assert double.shape == single.shape and np.abs(double - single).max() > 1e-3
 
 
 def test_padded_inputs_do_not_shrink_an_agents_initial_weights():
-    tokens = jnp.zeros((1, 1, 2, 40))
-    params = AgentContext((10, 40), width=64).init(jax.random.key(0), tokens)["params"]
+    tokens = np.zeros((1, 1, 2, 40), np.float32)
+    params = jax.jit(AgentContext((10, 40), width=64).init)(jax.random.key(0), tokens)["params"]
     largest = np.abs(params["encode_0"]["kernel"]).max(axis=(1, 2))
     np.testing.assert_allclose(largest, [10**-0.5, 40**-0.5], rtol=0.05)
 
@@ -110,13 +119,17 @@ def test_padded_inputs_do_not_shrink_an_agents_initial_weights():
 @pytest.mark.parametrize("time", [1, 3, 4, 11])
 @pytest.mark.parametrize("heads", [1, 2])
 def test_causal_attention_is_that_of_jax(time, heads):
-    inputs = jax.random.normal(jax.random.key(time), (3, 2, time, heads, 5))
+    inputs = np.random.default_rng(time).normal(size=(3, 2, time, heads, 5)).astype(np.float32)
 
-    def summed(attention):
-        return lambda x: jnp.sum(jnp.sin(attention(*x)))
+    def value_and_gradient(attention):
+        def summed(x):
+            out = attention(*x)
+            return jnp.sum(jnp.sin(out)), out
+
+        (_, out), gradient = jax.jit(jax.value_and_grad(summed, has_aux=True))(inputs)
+        return out, gradient
 
     library = partial(jax.nn.dot_product_attention, is_causal=True)
-    values = (jax.jit(attention)(*inputs) for attention in (causal_attention, library))
-    np.testing.assert_allclose(*values, rtol=1e-5, atol=1e-6)
-    ours, theirs = (jax.jit(jax.grad(summed(attention)))(inputs) for attention in (causal_attention, library))
-    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    (ours, our_gradient), (theirs, their_gradient) = map(value_and_gradient, (causal_attention, library))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(our_gradient, their_gradient, rtol=1e-4, atol=1e-6)

@@ -12,19 +12,19 @@ from jaxmac.networks.memory import GRU, MinGRU
 @pytest.fixture(scope="module", params=[GRU, MinGRU])
 def sequence(request):
     """(layer, parameters, hidden states, inputs, advance) of 9 entries and 4 sequences."""
-    layer, keys = request.param(6), jax.random.split(jax.random.key(0), 4)
-    hidden, inputs = jax.random.normal(keys[0], (4, 6)), 2.0 * jax.random.normal(keys[1], (9, 4, 5))
-    advance = jax.random.bernoulli(keys[2], 0.6, (9, 4))
-    return layer, jax.jit(layer.init)(keys[3], hidden, inputs, advance), hidden, inputs, advance
+    layer, rng = request.param(6), np.random.default_rng(0)
+    hidden, inputs = (rng.normal(size=shape).astype(np.float32) for shape in ((4, 6), (9, 4, 5)))
+    inputs, advance = 2 * inputs, rng.random((9, 4)) < 0.6
+    return layer, jax.jit(layer.init)(jax.random.key(0), hidden, inputs, advance), hidden, inputs, advance
 
 
 def test_a_sequence_is_the_same_as_its_entries_one_by_one(sequence):
     layer, params, hidden, inputs, advance = sequence
     apply = jax.jit(layer.apply)
-    last, outputs = apply(params, hidden, inputs, advance)
+    last, outputs = jax.device_get(apply(params, hidden, inputs, advance))
     for time in range(len(inputs)):
         before = hidden
-        hidden, out = apply(params, hidden, inputs[time : time + 1], advance[time : time + 1])
+        hidden, out = jax.device_get(apply(params, hidden, inputs[time : time + 1], advance[time : time + 1]))
         np.testing.assert_allclose(out[0], outputs[time], atol=1e-6)
         np.testing.assert_array_equal(hidden[~advance[time]], before[~advance[time]])
         assert (hidden[advance[time]] != before[advance[time]]).any(axis=-1).all()

@@ -15,7 +15,7 @@ def sequence(seed, steps=6, batch=3, sizes=(4, 2)):
     advance = rng.random((steps, batch, len(sizes))) < 0.5
     advance[0] = True
     last = rng.integers(-1, 2, (steps, batch, len(sizes)))
-    return jnp.asarray(obs), jnp.asarray(last), jnp.asarray(advance)
+    return jax.device_put((obs, last, advance))
 
 
 def made(*sizes, **options):

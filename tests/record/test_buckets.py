@@ -28,7 +28,7 @@ def rows_with(*counts, rows=100):
     mask = np.arange(rows)[:, None] < np.asarray(counts)
     value = np.arange(rows, dtype=np.float32)[:, None] + np.zeros(len(counts), np.float32)
     entry = np.concatenate([value, value[-1:] + 1])
-    return jax.tree.map(jnp.asarray, SomeRows(entry, value, mask, np.zeros(len(counts), np.int32)))
+    return jax.device_put(SomeRows(entry, value, mask, np.zeros(len(counts), np.int32)))
 
 
 def computed_length(rows):

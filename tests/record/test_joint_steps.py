@@ -78,7 +78,7 @@ def test_clocks_and_running_macro_actions_of_a_played_episode():
     play = jax.jit(lambda key: rollout(env, random_policy(), key, jnp.ones(6)))
     batch = jax.device_get(play(jax.random.key(0)))
     for index in range(6):
-        episode = jax.tree.map(lambda x, i=index: jnp.asarray(x[i]), batch)
+        episode = jax.tree.map(lambda x, i=index: jax.device_put(x[i]), batch)
         cut, length = jax.device_get(mac_sjert(episode, discount=0.9)), int(episode.length)
         assert cut.clock[: length + 1].tolist() == list(range(length + 1))
         assert (cut.running[0] == -1).all()

@@ -14,7 +14,7 @@ def episodes(values):
 
 
 def batch_of(made):
-    return jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *made)
+    return jax.device_put(jax.tree.map(lambda *x: np.stack(x), *made))
 
 
 def filled(replay, count):

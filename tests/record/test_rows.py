@@ -24,17 +24,21 @@ def figure2(horizon=None, garbage=0):
 
 
 @partial(jax.jit, static_argnames=("size", "close_on_terminal", "macro_state", "reward_scheme"))
-def cut(episode, size=None, close_on_terminal=True, discount=0.9, **options):
+def compiled_cut(episode, size=None, close_on_terminal=True, discount=0.9, **options):
     marks = mark(episode, close_on_terminal=close_on_terminal)
     rows = joint_row_steps(marks)
     return mac_jert(episode, marks, rows, rows, size or len(rows), discount=discount, **options)
 
 
+def cut(episode, **options):
+    return jax.device_get(compiled_cut(episode, **options))
+
+
 def test_avf_figure_2():
-    rows = jax.device_get(cut(figure2()))
+    rows = cut(figure2())
     count = len(FIG2)
     assert rows.mask.tolist() == [True] * count + [False] * (10 - count)
-    real = jax.device_get(cut(figure2(), macro_state="real"))
+    real = cut(figure2(), macro_state="real")
     for k, row in enumerate(FIG2):
         assert rows.last_step[k] == row["t"]
         assert rows.obs[k, :, 0].tolist() == row["o"]
@@ -50,7 +54,7 @@ def test_avf_figure_2():
 
 
 def test_joint_durations_sum_to_the_steps_covered():
-    rows = jax.device_get(cut(figure2()))
+    rows = cut(figure2())
     covered = np.cumsum(rows.duration[rows.mask])
     assert covered.tolist() == (rows.last_step[rows.mask] + 1).tolist()
 
@@ -65,7 +69,7 @@ def joined(obs):
 
 @pytest.mark.parametrize("index", range(len(SQUEEZE["episodes"])))
 def test_mac_jert_of_the_recorded_squeeze(index):
-    rows = jax.device_get(cut(golden_episode(index, horizon=12, garbage=7), close_on_terminal=False))
+    rows = cut(golden_episode(index, horizon=12, garbage=7), close_on_terminal=False)
     expected = SQUEEZE["mac_jert"][index]
     assert rows.mask.sum() == len(expected)
     for k, row in enumerate(expected):
@@ -153,9 +157,9 @@ def test_terminated_macro_state_takes_the_latest_start_then_the_lowest_index():
 def test_real_and_joint_agree_when_every_macro_action_lasts_one_step():
     episode = make_episode(np.ones((4, 2)), [1, 2, 3, 4])
     joint, real = cut(episode), cut(episode, macro_state="real")
-    np.testing.assert_array_equal(joint.mixer_state, jnp.tile(real.mixer_state, 2))
-    np.testing.assert_array_equal(joint.next_mixer_state, jnp.tile(real.next_mixer_state, 2))
-    np.testing.assert_array_equal(joint.reward, jnp.array([1.0, 2, 3, 4]))
+    np.testing.assert_array_equal(joint.mixer_state, np.tile(real.mixer_state, 2))
+    np.testing.assert_array_equal(joint.next_mixer_state, np.tile(real.next_mixer_state, 2))
+    np.testing.assert_array_equal(joint.reward, [1.0, 2, 3, 4])
 
 
 @pytest.mark.parametrize("mode", MACRO_STATES)
@@ -167,7 +171,7 @@ def test_garbage_in_the_padding_changes_nothing(mode, scheme):
         with np.errstate(invalid="ignore"):
             dirty = cut(golden_episode(0, horizon=12, garbage=garbage), size=6, **options)
         for name in ("ended", "start", "reward", "duration", "terminal", "mixer_state", "next_mixer_state"):
-            keep = np.asarray(clean.mask)
+            keep = clean.mask
             np.testing.assert_array_equal(
                 getattr(clean, name)[keep], getattr(dirty, name)[keep], err_msg=f"{name}, {garbage}"
             )
@@ -184,12 +188,13 @@ def test_returns_ignore_padding():
 
 
 def test_pack_keeps_the_last_entries_and_counts_the_dropped():
-    keep = jnp.array([1, 0, 1, 1, 0, 1], bool)
-    index, valid, dropped = pack(keep, 2)
+    packed = jax.jit(pack, static_argnums=1)
+    keep = np.array([1, 0, 1, 1, 0, 1], bool)
+    index, valid, dropped = jax.device_get(packed(keep, 2))
     assert (index.tolist(), valid.tolist(), int(dropped)) == ([3, 5], [True, True], 2)
-    index, valid, dropped = pack(keep, 5)
+    index, valid, dropped = jax.device_get(packed(keep, 5))
     assert (index[:4].tolist(), valid.tolist(), int(dropped)) == ([0, 2, 3, 5], [True] * 4 + [False], 0)
-    assert pack(jnp.zeros(4, bool), 3)[1].tolist() == [False] * 3
+    assert packed(np.zeros(4, bool), 3)[1].tolist() == [False] * 3
 
 
 def test_a_row_cap_is_the_same_as_a_window_that_starts_later():
@@ -202,10 +207,11 @@ def test_a_row_cap_is_the_same_as_a_window_that_starts_later():
 
 
 def test_accumulate_reward_by_hand():
-    reward = jnp.array([1.0, -1, 2, 0, 3])
-    started, last = jnp.array([0, 0, 0, 3, 3]), jnp.array([2, 4, 3])
-    np.testing.assert_allclose(accumulate_reward(reward, started, last, 0.9), [1 - 0.9 + 1.62, 2.7, 0], rtol=1e-6)
-    np.testing.assert_allclose(accumulate_reward(reward, started, last, 0.0), [1, 0, 0])
+    reward = np.array([1.0, -1, 2, 0, 3], np.float32)
+    started, last = np.array([0, 0, 0, 3, 3]), np.array([2, 4, 3])
+    sums = jax.jit(accumulate_reward)
+    np.testing.assert_allclose(sums(reward, started, last, 0.9), [1 - 0.9 + 1.62, 2.7, 0], rtol=1e-6)
+    np.testing.assert_allclose(sums(reward, started, last, 0.0), [1, 0, 0])
 
 
 def test_windows_of_the_recorded_window_replay():

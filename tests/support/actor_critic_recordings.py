@@ -47,8 +47,8 @@ def recorded_episodes(data, garbage):
             truncated=not over,
         )
         state = np.concatenate([data["state"][e, :length], data["nstate"][e, length - 1 : length]])
-        made.append(padded(episode.replace(state=jnp.asarray(state)), 8, garbage))
-    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *made)
+        made.append(padded(episode.replace(state=jax.device_put(state)), 8, garbage))
+    return jax.device_put(jax.tree.map(lambda *leaves: np.stack(leaves), *made))
 
 
 def padded(episode, horizon, garbage):
@@ -58,7 +58,7 @@ def padded(episode, horizon, garbage):
     def fill(x):
         room = [(0, horizon - length), *[(0, 0)] * (x.ndim - 1)]
         junk = garbage if x.dtype == jnp.float32 else 1
-        return jnp.asarray(np.pad(np.asarray(x), room, constant_values=np.asarray(junk, x.dtype)))
+        return jax.device_put(np.pad(np.asarray(x), room, constant_values=np.asarray(junk, x.dtype)))
 
     return jax.tree.map(fill, episode).replace(mask=jnp.arange(horizon) < length)
 

@@ -59,10 +59,10 @@ def random_state(algorithm_id, team, options, seed):
     def draw(path, leaf):
         # Large weights of the agents make their inputs decide what is best; mixers stay well-conditioned.
         scale = 1.2 if path[0].key == "agents" and "bias" not in path[-1].key else 0.5
-        return jnp.asarray(rng.normal(scale=scale, size=leaf.shape), leaf.dtype)
+        return jax.device_put(rng.normal(scale=scale, size=leaf.shape).astype(leaf.dtype))
 
     params, target = (jax.tree_util.tree_map_with_path(draw, state.params) for _ in range(2))
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), state.opt_state)
+    zeros = jax.device_put(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), state.opt_state))
     return state.replace(params=params, target=target, opt_state=zeros)
 
 

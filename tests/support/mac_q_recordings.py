@@ -74,7 +74,7 @@ def recorded_state(parts, hyper, net):
 
 def recorded_rows(parts, hyper, garbage=0, horizon=8):
     episodes = [recorded_episode(i, horizon, garbage) for i in range(len(SQUEEZE["episodes"]))]
-    batch = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *episodes)
+    batch = jax.device_put(jax.tree.map(lambda *leaves: np.stack(leaves), *episodes))
     return batch_of(parts, hyper, batch)
 
 

@@ -1,7 +1,7 @@
 from functools import partial
 from pathlib import Path
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from jaxmac.mixers import MixerInputs
@@ -22,9 +22,8 @@ def mlp(prefix, layers):
 
 
 def golden_inputs():
-    q_all = jnp.array(GOLDEN["q_all"])
-    action, hidden, state = (jnp.array(GOLDEN[name]) for name in ("action", "hidden", "state"))
-    return MixerInputs(q_all, action, jnp.ones(q_all.shape, bool), hidden, state)
+    q_all, action, hidden, state = (GOLDEN[name] for name in ("q_all", "action", "hidden", "state"))
+    return MixerInputs(*jax.device_put((q_all, action, np.ones(q_all.shape, bool), hidden, state)))
 
 
 def value_of(mixer, params, inputs):

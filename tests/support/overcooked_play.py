@@ -46,6 +46,7 @@ def spread(tree):
 def jitted(env_id, **options):
     """The environment, and its step on one state."""
     env, _, step = stepper(env_id, **options)
+    env.reset, env.success = jax.jit(env.reset), jax.jit(env.success)
 
     def one(state, joint):
         batch = step(spread(state), spread(np.int32(joint)))

@@ -1,6 +1,6 @@
 """Random stored episodes of a made-up team: consistent records, partial availability, garbage behind their end."""
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from jaxmac.envs.environment import Environment
@@ -24,7 +24,7 @@ def random_batch(seed, team, count):
     rng = np.random.default_rng(seed)
     lengths = [team.horizon, 2, *rng.integers(1, team.horizon + 1, count)][:count]
     episodes = [random_episode(rng, team, length, index) for index, length in enumerate(lengths)]
-    return Episode(**{name: jnp.asarray(np.stack([e[name] for e in episodes])) for name in episodes[0]})
+    return Episode(**jax.device_put({name: np.stack([e[name] for e in episodes]) for name in episodes[0]}))
 
 
 def random_episode(rng, team, length, index):

@@ -1,6 +1,6 @@
 """Hand-made episodes for tests: raw records from termination flags, with distinguishable observations."""
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from jaxmac.record.episode import Episode
@@ -53,12 +53,27 @@ def make_episode(
             fill = garbage if np.issubdtype(value.dtype, np.floating) or np.isfinite(garbage) else -1
             padding = np.full((size - len(value), *value.shape[1:]), fill).astype(value.dtype)
             fields[name] = np.concatenate([value, np.zeros_like(padding) if name == "mask" else padding])
-    return Episode(**{name: jnp.asarray(value) for name, value in fields.items()})
+    return Episode(**jax.device_put(fields))
 
 
 def fields_of(batch):
     """Name -> array of everything an Episode (or a batch of them) holds."""
     return {name: value for name, value in vars(batch).items() if value is not None}
+
+
+def spoiled_after_the_end(batch):
+    """A batch of episodes with garbage wherever they have ended, which some of them must have before the limit."""
+    batch = jax.device_get(batch)
+    assert not batch.mask.all()
+    dirty = {}
+    for name, value in fields_of(batch).items():
+        first = np.ones(
+            (len(value), value.shape[1] - batch.mask.shape[1]), bool
+        )  # what is reached has an entry more
+        real = np.concatenate([first, batch.mask], axis=1).reshape(value.shape[:2] + (1,) * (value.ndim - 2))
+        junk = np.array(np.nan if value.dtype == np.float32 else 1, value.dtype)
+        dirty[name] = value if name == "mask" else np.where(real, value, junk)
+    return jax.device_put(batch.replace(**dirty))
 
 
 def worked_example(told, **fields):

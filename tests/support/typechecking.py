@@ -64,11 +64,11 @@ def _shapes_of(kind):
 
 def _check_fields(where, value):
     """Raise a TypeError for the first array in `value`, a record or a tree of records, that does not fit."""
-    import jax.numpy as jnp
+    import jax
 
     for name, hint in _shapes_of(type(value)).items():
         field = getattr(value, name)
-        if _is_array(field) and not isinstance(jnp.asarray(field), hint):
+        if _is_array(field) and not isinstance(jax.device_put(field), hint):
             raise TypeError(f"{where}.{name} is {field.dtype}{list(field.shape)}, not {hint}")
     if hasattr(value, "_flax_dataclass"):
         parts = {name: getattr(value, name) for name in value.__dataclass_fields__}
@@ -99,12 +99,15 @@ def _has_array(hint):
 
 
 def _as_jax(value):
-    """JAX takes arrays of NumPy and numbers wherever it takes its own, and `jnp.asarray` lists of them as well."""
+    """JAX takes arrays of NumPy and numbers wherever it takes its own, and `jnp.asarray` lists of them as well.
+
+    (`device_put` does what `asarray` does without a program to compile for each shape.)
+    """
     import jax
-    import jax.numpy as jnp
 
     def convert(part):
-        return jnp.asarray(part) if _are_numbers(part) or isinstance(part, np.ndarray | np.generic) else part
+        takes = _are_numbers(part) or isinstance(part, np.ndarray | np.generic)
+        return jax.device_put(np.asarray(part)) if takes else part
 
     return jax.tree.map(convert, value, is_leaf=_are_numbers)
 

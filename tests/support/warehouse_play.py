@@ -34,7 +34,7 @@ def player(env, keep=lambda state, ts: (state, ts)):
         return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), keep(state, ts), rest)
 
     run = jax.jit(jax.vmap(episode))
-    return lambda actions: jax.device_get(run(jnp.array(actions)))
+    return lambda actions: jax.device_get(run(np.array(actions)))
 
 
 @functools.cache
@@ -44,8 +44,9 @@ def jitted(env_id, **options):
 
 
 def compiled(env):
-    """The environment and its `advance`; its `begin` is compiled too."""
-    env.begin = jax.jit(env.begin)
+    """The environment and its `advance`; what else the tests call of it is compiled too."""
+    for name in ("reset", "begin", "observe", "global_state", "success", "initial_physics"):
+        setattr(env, name, jax.jit(getattr(env, name)))
     return env, jax.jit(lambda *args: env.advance(*args, ()))
 
 
@@ -59,31 +60,34 @@ def situation(env, at, timer=None, basket=None, staged=(), running=None, **human
     x, y = np.array([spots[i][env.go_to_tool_room if a is None else a] for i, a in enumerate(at)], np.float32).T
     counts = [[list(tools).count(k) for k in range(env.num_tools)] for tools in basket or [()] * len(at)]
     mobiles = physics.mobiles.replace(
-        x=jnp.array(x),
-        y=jnp.array(y),
-        place=jnp.array([-1 if a is None else a for a in at]),
-        timer=jnp.array(timer or [0] * len(at)),
-        basket=jnp.array(counts),
+        x=array(x),
+        y=array(y),
+        place=array([-1 if a is None else a for a in at]),
+        timer=array(timer or [0] * len(at)),
+        basket=array(counts),
     )
-    staging = jnp.array([*staged, -1, -1][:2])
-    found = jnp.array(
-        [sum(counts[i][k] for i in range(len(at))) + list(staged).count(k) for k in range(env.num_tools)]
-    )
+    staging = array([*staged, -1, -1][:2])
+    found = array([sum(counts[i][k] for i in range(len(at))) + list(staged).count(k) for k in range(env.num_tools)])
     manipulator = physics.manipulator.replace(staged=staging, found=found)
-    people = physics.humans.replace(**{name: jnp.array(value) for name, value in humans.items()})
+    people = physics.humans.replace(**{name: array(value) for name, value in humans.items()})
     state, _ = env.begin(physics.replace(mobiles=mobiles, manipulator=manipulator, humans=people))
     for agent, action in (running or {}).items():
-        state = state.replace(
-            ended=state.ended.at[agent].set(False), macro_action=state.macro_action.at[agent].set(action)
-        )
+        others = np.arange(env.num_agents) != agent
+        chosen = np.where(others, state.macro_action, action)
+        state = state.replace(ended=array(state.ended & others), macro_action=array(chosen))
     return state
+
+
+def array(values):
+    """As `jnp.array`, without a program to compile for each shape."""
+    return jax.device_put(np.asarray(values))
 
 
 def steps(advance, state, *joints):
     """State, last TimeStep and all rewards after these joint choices."""
     rewards = []
     for joint in joints:
-        state, ts = advance(state, jnp.array(joint))
+        state, ts = advance(state, np.array(joint))
         rewards.append(float(ts.reward))
     return state, ts, rewards
 
@@ -93,7 +97,7 @@ def duration(advance, state, agent, action, others, until=lambda state, ts, agen
     for step in range(1, 60):
         joint = list(others)
         joint[agent] = action
-        state, ts = advance(state, jnp.array(joint))
+        state, ts = advance(state, np.array(joint))
         if until(state, ts, agent):
             return step
     raise AssertionError("it never ended")
