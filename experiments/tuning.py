@@ -101,6 +101,14 @@ SWEEPS = {
         {"actor_gain": 1.0},
         {"actor_learning_rate": [3e-4, 5e-4, 1e-3], "entropy_weight": [0.01, 0.02, 0.05]},
     ),
+    "mappo_warehouse_d_exploration": Sweep(
+        "mac-mappo",
+        "Warehouse-D",
+        8000,
+        range(1008, 1016),
+        {},
+        {"actor_gain": [0.01, 1.0], "entropy_weight": [0.05, 0.1], "gae_lambda": [0.95, 1.0]},
+    ),
     "ippo_capture_target_10": Sweep("mac-ippo", "CaptureTarget-10", 60_000, FOUR, CAPTURE, CAPTURE_RATES),
     "mappo_capture_target_10": Sweep("mac-mappo", "CaptureTarget-10", 60_000, FOUR, CAPTURE, CAPTURE_RATES),
     **{
