@@ -22,14 +22,8 @@ from jaxmac.networks.choice import conditional_argmax, feasible_set
 from jaxmac.record.policy import random_policy
 from jaxmac.record.rollout import rollout
 
-SMALL = {
-    "batch_size": 8,
-    "hidden_size": 8,
-    "layer_size": 8,
-    "hidden_layers": 1,
-    "attention_width": 8,
-    "num_envs": 8,
-}
+SMALL = {"batch_size": 8, "hidden_size": 8, "layer_size": 8}
+SMALL |= {"hidden_layers": 1, "attention_width": 8, "num_envs": 8}
 NOW = Progress(jnp.int32(0), jnp.int32(200), jnp.int32(0))
 quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 

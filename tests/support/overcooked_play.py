@@ -34,7 +34,8 @@ def stepper(env_id, **options):
             primitive, _, _ = env.primitive_actions(state.physics, running)
         return *env.advance(state, joint, ()), primitive
 
-    start = jax.device_get(jax.jit(env.reset)(jax.random.key(0)))
+    env.reset, env.success = jax.jit(env.reset), jax.jit(env.success)
+    start = jax.device_get(env.reset(jax.random.key(0)))
     return env, start, jax.jit(jax.vmap(step))
 
 
@@ -46,7 +47,6 @@ def spread(tree):
 def jitted(env_id, **options):
     """The environment, and its step on one state."""
     env, _, step = stepper(env_id, **options)
-    env.reset, env.success = jax.jit(env.reset), jax.jit(env.success)
 
     def one(state, joint):
         batch = step(spread(state), spread(np.int32(joint)))
