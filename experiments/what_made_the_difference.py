@@ -27,13 +27,22 @@ LAMBDAS = (0.0, 0.5, 0.8, 0.95, 1.0)
 
 
 def changes(env_id: str) -> dict[str, dict[str, Any]]:
-    """The changes of an environment by label; those that its `tuned` does not differ from are left out."""
+    """The changes of an environment by label; those that its `tuned` does not differ from are left out.
+
+    Where `tuned` has a GRU, all but the row `tuned` have a minGRU, so that the tables of all tasks compare.
+    """
     tuned = configure("avf-qmix", "tuned", jaxmac.make(env_id), {})
-    found: dict[str, dict[str, Any]] = {"tuned": {}}
+    if tuned.memory == "mingru":
+        return {"tuned": {}, "GRU": {"memory": "gru"}} | _single_changes(tuned)
+    small = {"memory": "mingru"}
+    return {"tuned": {}, "minGRU": small} | {label: small | one for label, one in _single_changes(tuned).items()}
+
+
+def _single_changes(tuned: Any) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
     found |= {f"lambda {value:g}": {"td_lambda": value} for value in LAMBDAS if value != tuned.td_lambda}
     found |= {
         "no layer norm": {"layer_norm": False},
-        "GRU": {"memory": "gru"},
         "windows of 25 steps": {"trajectory_unit": "steps", "trajectory": 25, "max_rows": 0},
         "half the updates": {"train_freq": 2 * tuned.train_freq},
         "twice the updates": {"train_freq": max(1, tuned.train_freq // 2)},
@@ -59,7 +68,8 @@ def main() -> None:
             Job(label, "avf-qmix", env_id, task.episodes, settings=values)
             for label, values in changes(env_id).items()
         ]
-        title = f"{env_id}, AVF-QMIX: one change from preset tuned"
+        with_memory = "" if "GRU" in changes(env_id) else " with a minGRU"
+        title = f"{env_id}, AVF-QMIX: one change from preset tuned{with_memory}"
         known = anchors(jaxmac.make(env_id))
         written.append(run(f"{NAME}/{slug(env_id)}", title, jobs, given, task.threshold, known))
     for folder in filter(None, written):
