@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxmac.envs.environment import Environment, TimeStep
-from jaxmac.export.description import RECURRENT, ExportedNetwork, act_function
+from jaxmac.export.description import MEANING, RECURRENT, ExportedNetwork, act_function
 from jaxmac.networks.agent import UtilityNetwork
 from jaxmac.record.policy import Policy, uniform_available
 
@@ -28,8 +28,7 @@ def load_policy(folder: str | os.PathLike, env: Environment) -> Policy:
         env: the environment to act in; its agents have the observations and macro-actions of the exported ones.
 
     Raises:
-        ValueError: `folder` holds no exported policy, one for other agents than those of `env`, or one that acts at
-            every primitive step (ToMacVF), which only the exported files themselves can run.
+        ValueError: `folder` holds no exported policy, or one for other agents than those of `env`.
     """
     networks = [read_network(path) for path in sorted(Path(folder).glob("*/policy.json"))]
     if not networks:
@@ -72,8 +71,6 @@ def read_network(path: Path) -> ExportedNetwork:
 def _check(folder: Path, about: dict[str, Any], env: Environment) -> None:
     """Raise ValueError unless an agent of `env` has the observation and macro-actions of the exported one."""
     trained_on = about["environment"]["id"]
-    if about["when"] == "every_step":
-        raise ValueError(f"{folder} acts at every primitive step: run it with its run_policy.py")
     sizes = sum(env.obs_sizes) if about["team"] else env.obs_sizes[about["agent"]]
     names = env.action_names if about["team"] else env.action_names[about["agent"]]
     wanted = about["agents"], about["arguments"]["observation"]["shape"], about["macro_actions"]
@@ -85,7 +82,7 @@ def _check(folder: Path, about: dict[str, Any], env: Environment) -> None:
 
 def _policy(networks: list[ExportedNetwork], env: Environment) -> Policy:
     """The team that consists of these networks, or of the only one, which decides for all."""
-    team = networks[0].description["team"]
+    team, when = networks[0].description["team"], networks[0].description["when"]
     acts = [jax.vmap(act_function(network)) for network in networks]
 
     def initial_carry(batch: int) -> list[Float[Array, "batch h"]]:
@@ -95,12 +92,12 @@ def _policy(networks: list[ExportedNetwork], env: Environment) -> Policy:
         key: Array, carry: list[Array], timestep: TimeStep, epsilon: Float[Array, "batch"]
     ) -> tuple[list[Array], Int[Array, "batch agents"]]:
         chosen, hidden = [], []
-        must_choose = timestep.ended
+        advances = jnp.ones_like(timestep.ended) if when == "every_step" else timestep.ended
         for network, function, before in zip(networks, acts, carry, strict=True):
             agent = network.description["agent"]
-            given = _arguments(timestep, env, agent)
+            given = _arguments(timestep, env, network.description)
             choice, after, _ = function(before, *(given[name] for name in network.description["arguments"]))
-            asked = must_choose.any(1) if team else must_choose[:, agent]
+            asked = advances.any(1) if team else advances[:, agent]
             hidden.append(jnp.where(asked[:, None], after, before))
             chosen.append(choice)
         greedy = chosen[0] if team else jnp.stack(chosen, axis=1)
@@ -111,9 +108,11 @@ def _policy(networks: list[ExportedNetwork], env: Environment) -> Policy:
     return Policy(initial_carry, act)
 
 
-def _arguments(timestep: TimeStep, env: Environment, agent: int | None) -> dict[str, Array]:
-    """What an exported policy may ask for, each `[batch, ...]`: that of one agent, or of the whole team (None)."""
-    obs = timestep.macro_obs.astype(jnp.float32)
+def _arguments(timestep: TimeStep, env: Environment, about: dict[str, Any]) -> dict[str, Array]:
+    """What an exported policy may ask for, each `[batch, ...]`: that of one agent, or of the whole team."""
+    agent = about["agent"]
+    fresh = about["arguments"]["observation"]["meaning"] == MEANING["observation"]["fresh"]
+    obs = (timestep.obs if fresh else timestep.macro_obs).astype(jnp.float32)
     if agent is None:
         observations = [obs[:, index, :size] for index, size in enumerate(env.obs_sizes)]
         return {
@@ -126,4 +125,6 @@ def _arguments(timestep: TimeStep, env: Environment, agent: int | None) -> dict[
         "observation": obs[:, agent, : env.obs_sizes[agent]],
         "available": timestep.avail[:, agent, : env.num_actions[agent]],
         "last_macro_action": timestep.macro_action[:, agent],
+        "time": timestep.time.astype(jnp.float32),
+        "elapsed": timestep.elapsed[:, agent].astype(jnp.float32),
     }

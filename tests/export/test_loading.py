@@ -14,12 +14,13 @@ import jaxmac
 from jaxmac.export.loading import load_policy
 from jaxmac.record.rollout import rollout
 
-LOADED = [name for name in CASES if not name.startswith("tomacvf") and not name.startswith("parallel")]
+LOADED = [name for name in CASES if not name.startswith("parallel")]
+SCALE = {"tomacvf-shared": 0.5}  # of the parameters drawn: with larger ones it repeats one macro-action
 
 
-@pytest.mark.parametrize("name", slow_except(["avf"], LOADED))
+@pytest.mark.parametrize("name", slow_except(["avf", "tomacvf-stale"], LOADED))
 def test_a_loaded_policy_plays_the_episodes_of_the_exported_one(name, tmp_path):
-    env, policy, out = made(name, tmp_path)
+    env, policy, out = made(name, tmp_path, SCALE.get(name, 1.2))
     loaded = load_policy(out, env)
     greedy = policy._replace(act=policy.act_greedily or policy.act)
     episodes = [
@@ -56,5 +57,3 @@ def test_what_is_no_policy_for_this_environment_is_refused(tmp_path):
     (out / "agent_0/policy.json").write_text(json.dumps(about))
     with pytest.raises(ValueError, match=r"macro-actions .*fly"):
         load_policy(out, env)
-    with pytest.raises(ValueError, match="at every primitive step"):
-        load_policy(made("tomacvf", tmp_path).out, env)
