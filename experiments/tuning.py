@@ -117,6 +117,10 @@ SWEEPS = {
         )
         for kind in ("ippo", "mappo")
     },
+    **{
+        f"{kind}_warehouse_d_fresh": Sweep(f"mac-{kind}", "Warehouse-D", 8000, range(200, 208), {}, {})
+        for kind in ("ippo", "mappo")
+    },
     "warehouse_d1_uniform": Sweep("avf-qmix", "Warehouse-D1", 8000, EIGHT, UNIFORM, D1),
     "warehouse_d1_tournament": Sweep(
         "avf-qmix",
