@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import jaxmac
 from experiments.baselines import anchors
 from experiments.common import RESULTS, slug
 from experiments.tasks import TASKS
+from jaxmac.algorithms.registry import configure
 from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis import Curve, Panel, interval, learning_curves, profile_figure, statistics
 
@@ -34,7 +36,8 @@ are those of all seeds together, without compiling.
     python -m experiments.benchmark --report    # writes this page from the stored cells
 
 Curves and settings of each cell: [experiments/results/benchmark](../experiments/results/benchmark). A point of a
-curve is one evaluation, or the mean of neighbouring ones where there were more than 100.
+curve is one evaluation, or the mean of neighbouring ones where there were more than 100. Where `tuned` has changed
+since a cell was trained, a line under the table says so.
 """
 
 ACROSS = """## Across tasks
@@ -142,7 +145,35 @@ def _task(found: Results, env: str) -> str:
             f"| {np.mean(cell['final_discounted']):.{digits}f} "
             f"| {cell['minutes']:.1f} | {cell['backend']} |"
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + _earlier(env, found.cells[env])) + "\n"
+
+
+def _earlier(env: str, cells: Mapping[str, dict[str, Any]]) -> list[str]:
+    """A sentence about the cells that were trained with other values than `tuned` has now; nothing without any."""
+    names: dict[str, list[str]] = {}
+    for algorithm, cell in cells.items():
+        changed = changes_since(env, algorithm, cell["settings"])
+        if changed:
+            words = ", ".join(f"{name}={before}, now {now}" for name, (before, now) in changed.items())
+            names.setdefault(words, []).append(algorithm)
+    if not names:
+        return []
+    each = "; ".join(f"{', '.join(algorithms)} ({words})" for words, algorithms in names.items())
+    return ["", f"Trained before a change of `tuned`: {each}."]
+
+
+def changes_since(env_id: str, algorithm: str, stored: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Settings of a cell that differ from those of `tuned` now: name -> (stored value, value now).
+
+    A setting that the cell was trained without, because it is newer, counts with its default.
+    """
+    config = configure(algorithm, "tuned", jaxmac.make(env_id, **TASKS[env_id].options), {})
+    found: dict[str, tuple[Any, Any]] = {}
+    for field in fields(config):
+        before, now = stored.get(field.name, field.default), getattr(config, field.name)
+        if before != now:
+            found[field.name] = before, now
+    return found
 
 
 def _across(found: Results) -> list[str]:

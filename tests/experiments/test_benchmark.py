@@ -1,5 +1,6 @@
 """The benchmark: which cells are trained, what is kept of them, and the page; nothing is trained here."""
 
+import dataclasses
 import sys
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 import jaxmac
 from experiments import benchmark, benchmark_report
 from experiments.benchmark import Cell, is_wanted, thinned, train_cell
+from jaxmac.algorithms import configure
 
 
 @pytest.fixture
@@ -63,6 +65,19 @@ def test_cells_are_trained_once_and_the_page_tells_them(folder, monkeypatch):
     assert trained[6:] == [Cell("Warehouse-D", "mac-iaicc")]
     run(monkeypatch, *words, "--report", "--count", "4")
     assert len(trained) == 7
+
+
+def test_the_page_names_what_tuned_has_changed_since_a_cell_was_trained():
+    config = configure("avf-qmix", "tuned", jaxmac.make("Warehouse-D"), {})
+    settings = dataclasses.asdict(config)
+    assert benchmark_report.changes_since("Warehouse-D", "avf-qmix", settings) == {}
+    before = {name: value for name, value in settings.items() if name != "layer_norm"} | {"gamma": 0.5}
+    changed = benchmark_report.changes_since("Warehouse-D", "avf-qmix", before)
+    assert changed == {"layer_norm": (False, True), "gamma": (0.5, config.gamma)}
+    cells = {name: {"settings": settings | {"gamma": 0.5}} for name in ("avf-qmix", "avf-vdn")}
+    (_, line) = benchmark_report._earlier("Warehouse-D", cells)
+    assert line.endswith(f"avf-qmix, avf-vdn (gamma=0.5, now {config.gamma}).")
+    assert benchmark_report._earlier("Warehouse-D", {"avf-qmix": {"settings": settings}}) == []
 
 
 def test_a_cell_is_trained_anew_for_more_seeds_only():
