@@ -26,7 +26,7 @@ def tuned(env: Environment, kind: str) -> dict[str, Any]:
     """MAPPO's common settings with the networks, discount and reward scale of the value-based recipe.
 
     On Warehouse-D an entropy bonus of .05 kept Mac-MAPPO with all eight tuning seeds from settling on plans worth
-    470, where two of eight stayed with .02; of ten fresh seeds three stayed all the same (experiments/README.md).
+    470, where two of eight stayed with .02; of 18 fresh seeds two stayed all the same (experiments/README.md).
     """
     del kind
     schedule = {"learning_rate_decay": 0.1, "learning_rate_episodes": 20_000.0, "actor_learning_rate": 3e-4}
