@@ -137,8 +137,8 @@ def warehouse(env: Environment, variant: str) -> dict[str, Any]:
     """Longer tasks explore for longer, and those with more to plan ahead learn from longer returns.
 
     D1 has many plans that are almost as good as the best; with a mild tournament for the best episodes, as on
-    Overcooked, 15 of 16 tuning seeds got past them (lambda .9 and .95), with uniform replay 8 of 16. On D a GRU ends at the
-    optimum with each of eight tuning seeds, a minGRU with five; on T both end at the same.
+    Overcooked, 15 of 16 tuning seeds got past them (lambda .9 and .95), with uniform replay 8 of 16. On D a GRU
+    ends at the optimum with each of eight tuning seeds, a minGRU with five; on T both end at the same.
     """
     del env
     episodes = {"T": 12_000.0, "T1": 12_000.0, "Q": 24_000.0}.get(variant, 8000.0)
