@@ -34,13 +34,15 @@ def changes(env_id: str) -> dict[str, dict[str, Any]]:
     tuned = configure("avf-qmix", "tuned", jaxmac.make(env_id), {})
     if tuned.memory == "mingru":
         return {"tuned": {}, "GRU": {"memory": "gru"}} | _single_changes(tuned)
-    small = {"memory": "mingru"}
-    return {"tuned": {}, "minGRU": small} | {label: small | one for label, one in _single_changes(tuned).items()}
+    base = {"memory": "mingru"}
+    return {"tuned": {}, "minGRU": base} | {
+        label: base | change for label, change in _single_changes(tuned).items()
+    }
 
 
 def _single_changes(tuned: Any) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    found |= {f"lambda {value:g}": {"td_lambda": value} for value in LAMBDAS if value != tuned.td_lambda}
+    found: dict[str, dict[str, Any]]
+    found = {f"lambda {value:g}": {"td_lambda": value} for value in LAMBDAS if value != tuned.td_lambda}
     found |= {
         "no layer norm": {"layer_norm": False},
         "windows of 25 steps": {"trajectory_unit": "steps", "trajectory": 25, "max_rows": 0},
@@ -68,8 +70,8 @@ def main() -> None:
             Job(label, "avf-qmix", env_id, task.episodes, settings=values)
             for label, values in changes(env_id).items()
         ]
-        with_memory = "" if "GRU" in changes(env_id) else " with a minGRU"
-        title = f"{env_id}, AVF-QMIX: one change from preset tuned{with_memory}"
+        base = "row minGRU" if "minGRU" in changes(env_id) else "preset tuned"
+        title = f"{env_id}, AVF-QMIX: one change from {base}"
         known = anchors(jaxmac.make(env_id))
         written.append(run(f"{NAME}/{slug(env_id)}", title, jobs, given, task.threshold, known))
     for folder in filter(None, written):

@@ -111,6 +111,7 @@ def _policy(networks: list[ExportedNetwork], env: Environment) -> Policy:
 def _arguments(timestep: TimeStep, env: Environment, about: dict[str, Any]) -> dict[str, Array]:
     """What an exported policy may ask for, each `[batch, ...]`: that of one agent, or of the whole team."""
     agent = about["agent"]
+    # policy.json says in words only which of the two observations its network was trained with.
     fresh = about["arguments"]["observation"]["meaning"] == MEANING["observation"]["fresh"]
     obs = (timestep.obs if fresh else timestep.macro_obs).astype(jnp.float32)
     if agent is None:

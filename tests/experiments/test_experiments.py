@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import jaxmac
-from experiments import common
+from experiments import common, what_made_the_difference
 from jaxmac.algorithms import configure
 from jaxmac.envs import Environment
 
@@ -14,6 +14,7 @@ ARGUMENTS = {"figures": ["tomacvf-6"]}  # those that an experiment cannot do wit
 NO_JOBS = {"tuning", "common", "baselines", "benchmark", "benchmark_report", "make_zoo", "pictures", "random_play"}
 NO_JOBS |= {"claims", "papers_claims", "reproduction", "readme_table", "mixer_weights", "failing_evaluations"}
 NAMES = sorted(path.stem for path in common.RESULTS.parent.glob("*.py") if path.stem not in ("__init__", *NO_JOBS))
+GRUS = {("Warehouse-D", "tuned"), ("BoxPushing-20", "GRU")}
 
 
 @pytest.fixture
@@ -50,3 +51,11 @@ def test_every_job_can_be_configured(name, jobs):
 @pytest.mark.parametrize("name", sorted(NO_JOBS))
 def test_the_others_can_be_imported(name):
     assert importlib.import_module(f"experiments.{name}").__doc__
+
+
+def test_changes_are_made_with_a_mingru_also_where_tuned_has_a_gru():
+    for env_id in ("Warehouse-D", "BoxPushing-20"):
+        for label, settings in what_made_the_difference.changes(env_id).items():
+            memory = configure("avf-qmix", "tuned", jaxmac.make(env_id), settings).memory
+            assert memory == ("gru" if (env_id, label) in GRUS else "mingru"), f"{env_id}, {label}"
+    assert {"tuned", "minGRU", "lambda 0"} < set(what_made_the_difference.changes("Warehouse-D"))
