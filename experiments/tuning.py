@@ -147,7 +147,7 @@ SWEEPS = {
     ),
     **{
         f"memory_{slug(env_id)}": Sweep("avf-qmix", env_id, TASKS[env_id].episodes, EIGHT, {}, MEMORIES)
-        for env_id in ("BoxPushing-10", "Warehouse-D", "Warehouse-T")
+        for env_id in ("BoxPushing-10", "Warehouse-D", "Warehouse-D1", "Warehouse-T")
     },
     "memory_warehouse_d1_vdn": Sweep("avf-vdn", "Warehouse-D1", 8000, EIGHT, {}, MEMORIES),
     "memory_warehouse_d_mappo": Sweep("mac-mappo", "Warehouse-D", 8000, range(1008, 1016), {}, MEMORIES),
