@@ -96,7 +96,7 @@ def write_policy(
             folder.mkdir()
             text = json.dumps({**common, **network.description}, indent=2, default=_to_json)
             (folder / "policy.json").write_text(text + "\n", encoding="utf-8")
-            np.savez(folder / "weights.npz", **weights_of(network))  # type: ignore[arg-type]
+            np.savez_compressed(folder / "weights.npz", **weights_of(network))  # type: ignore[arg-type]
             (folder / "policy.jax_export").write_bytes(serialise(network))
             shutil.copyfile(RUNNER, folder / "run_policy.py")
     return out
