@@ -6,14 +6,17 @@
 
 A cell is an algorithm on a task. It is stored in results/benchmark/TASK/ALGORITHM.{csv,json} once it is trained; a
 stopped one goes on from its checkpoint. A cell that failed, or that its algorithm cannot hold, is stored with the
-reason and left alone unless --retry is given.
+reason and left alone unless --retry is given; so is one whose process was killed again and again without progress.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,11 +24,13 @@ import numpy as np
 
 import jaxmac
 from experiments import benchmark_report
-from experiments.common import RUNS, arguments, slug
+from experiments.common import RUNS, slug
 from experiments.tasks import TASKS
 from jaxmac.algorithms.registry import configure, make_algorithm
 from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis import final_returns
+from jaxmac.runs.checkpoint import saved_iterations
+from jaxmac.training.resume import BROKEN
 
 # The most telling ones first, in both lists.
 ALGORITHMS = (
@@ -54,8 +59,8 @@ ENVIRONMENTS = (
     "Overcooked-B",
     "Overcooked-C",
 )
-FIRST_SEED = 300
 EVALUATIONS = 100  # kept of a curve, about; each the mean of its neighbours
+MOST_KILLS = 3  # of a cell's process, without an evaluation in between, before the cell counts as failed
 
 
 class Cell(NamedTuple):
@@ -77,46 +82,66 @@ class Cell(NamedTuple):
 
 def main() -> None:
     """Train the missing cells of the algorithms and tasks asked for, then write the report."""
-    given = arguments(
-        __doc__,
-        [],
-        env={"nargs": "+", "choices": ENVIRONMENTS, "default": ENVIRONMENTS, "help": "tasks"},
-        algorithm={"nargs": "+", "choices": ALGORITHMS, "default": ALGORITHMS, "help": "algorithms"},
-        count={"type": int, "default": 10, "help": f"number of seeds, from {FIRST_SEED} on (default: 10)"},
-        retry={"action": "store_true", "help": "train cells anew that failed"},
-        report={"action": "store_true", "help": "train nothing"},
-    )
-    seeds = given.seeds or range(FIRST_SEED, FIRST_SEED + given.count)
+    given = _arguments()
     cells = [Cell(env, algorithm) for env in given.env for algorithm in given.algorithm]
     for cell in () if given.report else cells:
-        if is_wanted(cell.stored(), seeds, given.retry):
-            write(cell, train_cell(cell, seeds, given.episodes))
+        seeds, stored = seeds_of(cell, given.seeds), cell.stored()
+        if is_wanted(cell, stored, seeds, given.retry):
+            write(cell, train_cell(cell, seeds, anew=stored is not None and "failed" in stored))
     benchmark_report.write(ENVIRONMENTS, ALGORITHMS)
 
 
-def is_wanted(stored: dict[str, Any] | None, seeds: Sequence[int], retry: bool) -> bool:
-    """Whether a cell has to be trained: it is missing, has other seeds, or failed and is to be retried."""
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    tasks = "tasks (default: all)"
+    parser.add_argument("--env", nargs="+", choices=ENVIRONMENTS, default=ENVIRONMENTS, metavar="TASK", help=tasks)
+    parser.add_argument(
+        "--algorithm", nargs="+", choices=ALGORITHMS, default=ALGORITHMS, metavar="NAME", help="default: all"
+    )
+    parser.add_argument("--seeds", type=int, default=10, metavar="N", help="how many seeds (default: 10)")
+    parser.add_argument("--retry", action="store_true", help="train failed cells anew, from the start")
+    parser.add_argument("--report", action="store_true", help="train nothing")
+    parser.add_argument("--devices", type=int, default=os.cpu_count() or 1, help="virtual CPU devices")
+    given = parser.parse_args()
+    if given.seeds < 1:
+        parser.error(f"--seeds {given.seeds} is not a number of seeds; allowed: 1 or more")
+    jaxmac.use_cpu_devices(given.devices)
+    return given
+
+
+def seeds_of(cell: Cell, count: int) -> list[int]:
+    """The first `count` seeds of a cell: from 300 on, or after those that its preset was chosen with."""
+    first = benchmark_report.OTHER_SEEDS.get((cell.env, cell.algorithm), benchmark_report.FIRST_SEED)
+    return [*range(first, first + count)]
+
+
+def is_wanted(cell: Cell, stored: dict[str, Any] | None, seeds: Sequence[int], retry: bool) -> bool:
+    """Whether a cell has to be trained: it is missing, has fewer seeds, or failed and is to be retried.
+
+    A result of more seeds is never replaced by one of fewer.
+    """
     if stored is None:
         return True
     if "failed" in stored:
         return retry
-    return bool(set(seeds) - set(stored["seeds"]))
+    episodes = TASKS[cell.env].episodes
+    return stored.get("episodes", episodes) != episodes or not set(seeds) <= set(stored["seeds"])
 
 
-def train_cell(cell: Cell, seeds: Sequence[int], episodes: int | None = None) -> dict[str, Any]:
-    """Train a cell, or go on with it, and return what is stored of it.
+def train_cell(cell: Cell, seeds: list[int], anew: bool = False) -> dict[str, Any]:
+    """Train a cell, or go on with it unless it is to be trained `anew`, and return what is stored of it.
 
     `failed` holds the reason why there is no result. Otherwise: `curve`, rows of training episodes and the return
     of each seed; `final` and `final_discounted`, the mean of each seed's last ten evaluations; settings, minutes,
     versions.
     """
     task = TASKS[cell.env]
-    about: dict[str, Any] = {"env": cell.env, "algorithm": cell.algorithm, "seeds": [*seeds]}
-    about |= {"env_options": task.options, "jaxmac": jaxmac.__version__}
+    about: dict[str, Any] = {"env": cell.env, "algorithm": cell.algorithm, "seeds": seeds}
+    about |= {"episodes": task.episodes, "env_options": task.options, "jaxmac": jaxmac.__version__}
     try:
         env = jaxmac.make(cell.env, **task.options)
         make_algorithm(cell.algorithm, env, configure(cell.algorithm, "tuned", env, {}))
-        result = _train_or_go_on(cell, about["seeds"], episodes or task.episodes)
+        result = _train_or_go_on(cell, seeds, anew)
     except (ValueError, MemoryError, RuntimeError) as error:
         return about | {"failed": " ".join(str(error).split("\n")[0].split())}
     start = episodes_before_learning(result.config["settings"])
@@ -130,14 +155,36 @@ def train_cell(cell: Cell, seeds: Sequence[int], episodes: int | None = None) ->
     }
 
 
-def _train_or_go_on(cell: Cell, seeds: list[int], episodes: int) -> jaxmac.Result:
-    out = RUNS / "benchmark" / slug(cell.env) / cell.algorithm
-    if (out / "config.json").exists():
-        run = jaxmac.load(out)
-        if run.config["seeds"] == seeds and run.config["episodes"] == episodes:
-            return run if run.config["status"] == "finished" else jaxmac.resume(out)
-    options = {"preset": "tuned", "env_options": TASKS[cell.env].options, "out": out, "overwrite": True}
-    return jaxmac.train(cell.algorithm, cell.env, seeds=seeds, episodes=episodes, **options)
+def _train_or_go_on(cell: Cell, seeds: list[int], anew: bool) -> jaxmac.Result:
+    out, task = RUNS / "benchmark" / slug(cell.env) / cell.algorithm, TASKS[cell.env]
+    with counted_kills(out, anew):
+        if not anew and saved_iterations(out, 0):
+            run = jaxmac.load(out)
+            status, same = run.config["status"], {"seeds": seeds, "episodes": task.episodes}
+            if status != BROKEN and same.items() <= run.config.items():
+                return run if status == "finished" else jaxmac.resume(out)
+        options = {"preset": "tuned", "env_options": task.options, "out": out, "overwrite": True}
+        return jaxmac.train(cell.algorithm, cell.env, seeds=seeds, episodes=task.episodes, **options)
+
+
+@contextmanager
+def counted_kills(out: Path, forget: bool = False) -> Iterator[None]:
+    """Count, in a file beside the run directory `out`, the processes that end within without being able to say so.
+
+    Raises RuntimeError after `MOST_KILLS` of them between which the run had no further evaluation.
+    """
+    file, metrics = out.with_name(f"{out.name}.kills"), out / "metrics.csv"
+    size = metrics.stat().st_size if metrics.exists() else 0
+    kills, size_then = map(int, file.read_text().split()) if file.exists() else (0, size)
+    kills = kills if size == size_then and not forget else 0
+    if kills >= MOST_KILLS:
+        raise RuntimeError(f"its process was killed {kills} times without progress, perhaps for memory")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"{kills + 1} {size}\n")
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def thinned(

@@ -22,6 +22,9 @@ from jaxmac.analysis import Curve, Panel, interval, learning_curves, profile_fig
 FOLDER = RESULTS / "benchmark"
 PAGE = RESULTS.parents[1] / "docs" / "benchmark.md"
 OVER = "avf-qmix"  # the probability of improvement is over this one
+FIRST_SEED = 300
+# First seeds of the cells for which 300 to 309 had a part in choosing `actor_gain` (see experiments.tuning).
+OTHER_SEEDS = {("CaptureTarget-10", "mac-ippo"): 310, ("CaptureTarget-10", "mac-mappo"): 310}
 
 HEAD = """# Benchmark
 

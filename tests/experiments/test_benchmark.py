@@ -9,8 +9,11 @@ import pytest
 
 import jaxmac
 from experiments import benchmark, benchmark_report
-from experiments.benchmark import Cell, is_wanted, thinned, train_cell
+from experiments.benchmark import MOST_KILLS, Cell, counted_kills, is_wanted, seeds_of, thinned, train_cell
+from experiments.tasks import TASKS
+from experiments.tuning import SWEEPS
 from jaxmac.algorithms import configure
+from jaxmac.training.resume import BROKEN
 
 
 @pytest.fixture
@@ -22,12 +25,12 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def fake(cell, seeds, episodes):
+def fake(cell, seeds):
     """As if trained: the seeds end at 80, 90, ..., and mac-iaicc on Warehouse-D stops half way."""
     if cell == Cell("Warehouse-D", "mac-iaicc"):
         raise RuntimeError("the loss of member 3 is not finite\nlong story")
     returns = np.linspace(0, 1, 250)[:, None] * (80.0 + 10 * np.arange(len(seeds)))
-    episodes = np.linspace(0, episodes, 250)[:, None].repeat(len(seeds), 1)
+    episodes = np.linspace(0, 5000, 250)[:, None].repeat(len(seeds), 1)
     metrics = {"episodes": episodes, "eval_return": returns, "wall_seconds": np.full_like(returns, 90.0)}
     metrics["eval_discounted_return"] = returns / 2
     config = {"settings": {}, "hyperparameters": {"gamma": 0.98}, "backend": "cpu"}
@@ -42,13 +45,14 @@ def run(monkeypatch, *words):
 def test_cells_are_trained_once_and_the_page_tells_them(folder, monkeypatch):
     trained = []
 
-    def train(cell, seeds, episodes):
+    def train(cell, seeds, anew):
+        assert anew == (cell in trained), "a failed cell is not continued"
         trained.append(cell)
-        return fake(cell, seeds, episodes)
+        return fake(cell, seeds)
 
     monkeypatch.setattr(benchmark, "_train_or_go_on", train)
     words = ["--env", "Warehouse-D", "BoxPushing-10", "--algorithm", "avf-qmix", "mac-iaicc", "avf-vdn"]
-    run(monkeypatch, *words, "--count", "3")
+    run(monkeypatch, *words, "--seeds", "3")
     assert len(trained) == 6
     page = (folder / "benchmark.md").read_text()
     row = next(line for line in page.splitlines() if line.startswith("| avf-vdn | 8"))
@@ -59,11 +63,11 @@ def test_cells_are_trained_once_and_the_page_tells_them(folder, monkeypatch):
     assert "- Warehouse-S: avf-qmix" in page, "what was not run is named"
     assert "result: BoxPushing-10." in page, "statistics are over the tasks that all algorithms have"
     assert (folder / "benchmark/curves.png").stat().st_size > 5000
-    run(monkeypatch, *words, "--count", "3")
+    run(monkeypatch, *words, "--seeds", "3")
     assert len(trained) == 6, "neither finished nor failed cells are trained again"
-    run(monkeypatch, *words, "--count", "3", "--retry")
+    run(monkeypatch, *words, "--seeds", "3", "--retry")
     assert trained[6:] == [Cell("Warehouse-D", "mac-iaicc")]
-    run(monkeypatch, *words, "--report", "--count", "4")
+    run(monkeypatch, *words, "--report", "--seeds", "4")
     assert len(trained) == 7
 
 
@@ -80,10 +84,68 @@ def test_the_page_names_what_tuned_has_changed_since_a_cell_was_trained():
     assert benchmark_report._earlier("Warehouse-D", {"avf-qmix": {"settings": settings}}) == []
 
 
-def test_a_cell_is_trained_anew_for_more_seeds_only():
-    assert is_wanted(None, [300], retry=False)
-    assert is_wanted({"seeds": [300]}, [300, 301], retry=False)
-    assert not is_wanted({"seeds": [300, 301]}, [300], retry=True)
+def test_a_cell_is_trained_anew_for_more_seeds_or_other_episodes_only():
+    cell, episodes = Cell("Warehouse-D", "avf-qmix"), TASKS["Warehouse-D"].episodes
+    assert is_wanted(cell, None, [300], retry=False)
+    assert is_wanted(cell, {"seeds": [300]}, [300, 301], retry=False)
+    assert not is_wanted(cell, {"seeds": [300, 301], "episodes": episodes}, [300], retry=True)
+    assert is_wanted(cell, {"seeds": [300, 301], "episodes": episodes - 1}, [300], retry=False)
+
+
+def test_a_cell_has_seeds_that_its_preset_was_not_chosen_with():
+    assert seeds_of(Cell("CaptureTarget-10", "avf-qmix"), 2) == [300, 301]
+    chosen_with = SWEEPS["ippo_capture_target_10_fresh"].seeds
+    assert not set(seeds_of(Cell("CaptureTarget-10", "mac-ippo"), 10)) & set(chosen_with)
+
+
+def test_no_seeds_at_all_are_refused(folder, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "--seeds", "0")
+    assert "--seeds 0 is not a number of seeds; allowed: 1 or more" in capsys.readouterr().err
+
+
+@pytest.fixture
+def calls(tmp_path, monkeypatch):
+    """What `_train_or_go_on` asks jaxmac for, in a folder of its own."""
+    made = []
+    monkeypatch.setattr(benchmark, "RUNS", tmp_path)
+    monkeypatch.setattr(jaxmac, "train", lambda *_, **options: made.append(("train", options["overwrite"])))
+    monkeypatch.setattr(jaxmac, "resume", lambda out: made.append(("resume", out.name)))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("files", "status", "seeds", "expected"),
+    [
+        (["config.json"], "running", [300], ("train", True)),  # stopped while it compiled
+        (["config.json", "checkpoint"], "interrupted", [300], ("resume", "avf-vdn")),
+        (["config.json", "checkpoint"], "interrupted", [300, 301], ("train", True)),
+        (["config.json", "checkpoint"], BROKEN, [300], ("train", True)),
+    ],
+)
+def test_a_stopped_cell_goes_on_if_it_can(tmp_path, monkeypatch, calls, files, status, seeds, expected):
+    config = {"seeds": [300], "episodes": TASKS["Warehouse-D"].episodes, "status": status}
+    monkeypatch.setattr(jaxmac, "load", lambda out: SimpleNamespace(config=config))
+    monkeypatch.setattr(benchmark, "saved_iterations", lambda out, group: [5] * ("checkpoint" in files))
+    benchmark._train_or_go_on(Cell("Warehouse-D", "avf-vdn"), seeds, anew=False)
+    benchmark._train_or_go_on(Cell("Warehouse-D", "avf-vdn"), seeds, anew=True)
+    assert calls == [expected, ("train", True)]
+
+
+def test_a_cell_whose_process_is_killed_again_and_again_has_failed(tmp_path, calls):
+    cell = Cell("Warehouse-D", "avf-vdn")
+    out = tmp_path / "benchmark/warehouse_d/avf-vdn"
+    kills = out.with_name("avf-vdn.kills")
+    for _ in range(MOST_KILLS):
+        with counted_kills(out):
+            killed = kills.read_text()
+        kills.write_text(killed)  # a killed process leaves it
+    failed = train_cell(cell, [300])["failed"]
+    assert failed == "its process was killed 3 times without progress, perhaps for memory" and calls == []
+    out.mkdir()
+    (out / "metrics.csv").write_text("an evaluation")
+    benchmark._train_or_go_on(cell, [300], anew=False)
+    assert calls == [("train", True)] and not kills.exists(), "there was progress since"
 
 
 def test_a_joint_action_space_that_is_too_large_is_named(monkeypatch):
