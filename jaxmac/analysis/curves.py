@@ -114,26 +114,33 @@ def learning_curves(
     x: str = "episodes",
     width: float | None = None,
     labels: Sequence[str] = (),
+    compact: bool = False,
 ) -> Figure:
     """Several panels of `learning_curve` side by side, each `width` inches wide (None: as fits a page).
 
     A label has the same colour in all of them; `labels` are those of other figures that have the first colours.
     Where evaluations fall below minus three times the best known return, the axis is logarithmic below minus that
     return, rounded; that part is shaded and says so. All else is linear.
+
+    With `compact`, for many panels on a page: no single seeds, a curve begins where its algorithm starts to learn, and
+    the axis ends a little below the lowest level, where what fails goes on below it.
     """
     check_smooth(window, "window")
     xlabel = X_AXES[check_axis(x)]
-    figure, axes_of = grid(len(panels), width)
+    figure, axes_of = grid(len(panels), (width or 3.6) if compact else width, 3.0 if compact else 4.6)
     labels = list(dict.fromkeys([*labels, *(label for panel in panels for label in panel.curves)]))
     styles = {label: line_style(index) for index, label in enumerate(labels)}
-    drawn_in = [[_Drawn(k, *_checked(k, curve), window) for k, curve in panel.curves.items()] for panel in panels]
+    drawn_in = [
+        [_Drawn(k, *_checked(k, curve), window, compact) for k, curve in panel.curves.items()] for panel in panels
+    ]
     every = [curve for drawn in drawn_in for curve in drawn]
     for axes, panel, drawn in zip(axes_of, panels, drawn_in, strict=True):
         for curve in drawn:
             counts = {other.members for other in every if other.label == curve.label}
             curve.draw(axes, *styles[curve.label], f"{curve.label} ({seeds(*sorted(counts))})")
-        _finish(axes, panel, drawn, x)
-        _mark_starts(axes, [(curve.start, styles[curve.label][0]) for curve in drawn])
+        _finish(axes, panel, drawn, x, compact)
+        if not compact:
+            _mark_starts(axes, [(curve.start, styles[curve.label][0]) for curve in drawn])
         label_axes(axes, panel.title, xlabel, "evaluation return")
     legend(figure, caption(every, window))
     if path is not None:
@@ -144,9 +151,14 @@ def learning_curves(
 class _Drawn:
     """The lines of one label, computed once; what is not a number in `returns` becomes a gap."""
 
-    def __init__(self, label: str, x: np.ndarray, returns: np.ndarray, start: float, window: int):
-        self.label, self.x, self.start, self.window = label, x, start, window
-        self.returns = np.where(np.isfinite(returns), returns, np.nan)
+    def __init__(
+        self, label: str, x: np.ndarray, returns: np.ndarray, start: float, window: int, compact: bool = False
+    ):
+        self.label, self.start, self.window, self.compact = label, start, window, compact
+        if compact:
+            trained = (x if x.ndim == 1 else x.mean(axis=1)) >= start
+            x, returns = x[trained], returns[trained]
+        self.x, self.returns = x, np.where(np.isfinite(returns), returns, np.nan)
         self.mean_x = x if x.ndim == 1 else x.mean(axis=1)
         # Nothing was learned before the first episode, whatever the algorithm.
         untrained = int(((self.mean_x <= 0) | (self.mean_x < start)).sum())
@@ -165,8 +177,8 @@ class _Drawn:
 
     @property
     def has_raw(self) -> bool:
-        """Whether single evaluations are no line that is drawn anyway."""
-        return self.window > 1 or self.has_band
+        """Whether single evaluations are drawn, and no line that is there anyway."""
+        return not self.compact and (self.window > 1 or self.has_band)
 
     def draw(self, axes: Any, colour: str, dash: Any, name: str) -> None:
         """Draw the single evaluations, the band or else the seeds, and the mean, which has a name in the legend."""
@@ -212,7 +224,7 @@ def _checked(label: str, curve: Curve | tuple[np.ndarray, np.ndarray]) -> Curve:
     return Curve(x, returns, start)
 
 
-def _finish(axes: Any, panel: Panel, drawn: Sequence[_Drawn], x: str) -> None:
+def _finish(axes: Any, panel: Panel, drawn: Sequence[_Drawn], x: str, compact: bool) -> None:
     """Limits, tick labels and levels."""
     from matplotlib.ticker import EngFormatter, StrMethodFormatter
 
@@ -226,7 +238,11 @@ def _finish(axes: Any, panel: Panel, drawn: Sequence[_Drawn], x: str) -> None:
     axes.autoscale_view()
     if max(map(abs, axes.get_ylim())) >= 1000:  # with a comma, as the other numbers
         axes.yaxis.set_major_formatter(lambda value, _: number(value))
-    _compress_far_below(axes, panel, drawn)
+    if not compact:
+        _compress_far_below(axes, panel, drawn)
+    elif len(levels) > 1:
+        lowest, highest = min(value for _, value, _ in levels), axes.dataLim.y1
+        axes.set_ylim(lowest - 0.12 * (highest - lowest), highest + 0.08 * (highest - lowest))
     draw_levels(axes, levels)
 
 

@@ -34,14 +34,14 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value:,.{max(digits, len(f'{abs(value):.0f}'))}g}".replace("-", "\N{MINUS SIGN}")
 
 
-def grid(count: int, width: float | None = None) -> tuple[Figure, list[Any]]:
-    """A figure and its `count` axes, at most three in a row, each `width` inches wide (None: as fits a page)."""
+def grid(count: int, width: float | None = None, height: float = 4.6) -> tuple[Figure, list[Any]]:
+    """A figure and its `count` axes, at most three in a row, of these inches (width None: as fits a page)."""
     from jaxmac.analysis.figure import NotebookFigure
 
     columns = min(count, 3)
     rows = -(-count // columns)
     across = (width or (7.5 if columns == 1 else 5.5)) * columns
-    figure = NotebookFigure(figsize=(across, 4.6 * rows), layout="constrained")
+    figure = NotebookFigure(figsize=(across, height * rows), layout="constrained")
     return figure, [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
 
 

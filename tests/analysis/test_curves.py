@@ -203,6 +203,21 @@ def test_an_axis_is_linear_where_nothing_is_far_below_the_best(best):
     assert axes.get_yscale() == "linear" and not axes.patches and "logarithmic" not in "".join(words(axes))
 
 
+def test_a_compact_panel_begins_where_learning_does_and_ends_a_little_below_the_lowest_level():
+    episodes, returns = 100.0 * np.arange(20), np.full((20, 4), 90.0)
+    returns[:5], returns[5:8] = -40.0, -900.0
+    panel = analysis.Panel("BoxPushing-10", {"avf-qmix": analysis.Curve(episodes, returns, 500.0)}, 98.9)
+    panel = panel._replace(anchors={"random play": -7.0})
+    figure = learning_curves([panel], window=1, compact=True)
+    (axes,) = figure.axes
+    (line,) = bold(axes)
+    assert line.get_xdata()[0] == 500 and raw(axes) == []
+    assert axes.get_yscale() == "linear" and -30 < axes.get_ylim()[0] < -7 and 98.9 < axes.get_ylim()[1] < 120
+    assert "Faint" not in caption(figure) and "learning starts" not in words(axes)
+    wide = learning_curves([panel], window=1).axes[0]
+    assert wide.get_ylim()[0] < -900 and bold(wide)[0].get_xdata()[0] == 0 and len(raw(wide)) == 4
+
+
 def test_what_is_not_a_number_is_a_gap():
     episodes, returns = curve(members=3)
     returns[4, 0], returns[20:, 1] = np.nan, np.inf
