@@ -14,7 +14,7 @@ from jaxmac.record.episode import discounted_return
 from jaxmac.record.rollout import rollout
 
 EPISODES, GAMMA = 20_000, 0.9
-COMPARED = 2048  # episodes behind a level that curves are compared with
+COMPARED = 2048  # episodes behind the level of random play that curves are compared with
 
 
 def returns(env: str | Environment, policy: str, episodes: int = EPISODES) -> tuple[float, float]:
@@ -32,8 +32,10 @@ def returns(env: str | Environment, policy: str, episodes: int = EPISODES) -> tu
 
 def anchors(env: Environment) -> dict[str, float]:
     """Returns to compare with: random play, and scripted play where no optimum is proven (undiscounted)."""
-    policies = ("random",) if env.optimal_return else ("random", "scripted")
-    return {f"{policy} play": returns(env, policy, COMPARED)[0] for policy in policies}
+    levels = {"random play": returns(env, "random", COMPARED)[0]}
+    if not env.optimal_return:
+        levels["scripted play"] = returns(env, "scripted", COMPARED if env.best_known_return else EPISODES)[0]
+    return levels
 
 
 def main() -> None:

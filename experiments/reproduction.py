@@ -35,8 +35,8 @@ of it under preset `tuned`: the mean return over seeds, its 95 % bootstrap inter
 One learner is *above* another on a task where the 95 % interval of the probability that a seed of it ends
 higher lies above one half, *below* it where the interval lies below one half; they are *level* where it contains
 one half or their means differ by less than 1 % of the larger one. A claim holds if the one is above the other
-in every comparison measured, holds in part if in some, and does not hold if in none. Returns are undiscounted,
-and the best return known stands beside a task.
+in every comparison measured, holds in part if in some, and does not hold if in none; one about "most" holds if it
+is so in more than half of them. Returns are undiscounted, and the best return known stands beside a task.
 
 Three things to keep in mind. `tuned` is not the papers' training: it has lambda-returns over whole episodes, layer
 normalisation and more ([what it adds](algorithms.md#what-tuned-adds-to-the-papers)), for the baselines as well, so
@@ -85,35 +85,45 @@ class Verdict(NamedTuple):
     below: list[Pair]
     missing: list[Pair]
     or_level: bool = False
+    most: bool = False
+
+    @property
+    def measured(self) -> int:
+        """How many comparisons both results are stored for."""
+        return len(self.above) + len(self.level) + len(self.below)
+
+    @property
+    def agreeing(self) -> int:
+        """How many comparisons came out as the claim has it."""
+        return len(self.above) + len(self.level) * self.or_level
 
     @property
     def word(self) -> str:
         """What is to be said of the claim, in two or three words."""
-        against = self.below if self.or_level else self.level + self.below
-        if not self.above + self.level + self.below:
+        if not self.measured:
             return "Cannot be told"
-        if not against:
+        if self.agreeing == self.measured or (self.most and 2 * self.agreeing > self.measured):
             return "Holds where measured" if self.missing else "Holds"
-        return "Holds in part" if self.above or (self.or_level and self.level) else "Does not hold"
+        return "Holds in part" if self.agreeing and not self.most else "Does not hold"
 
     @property
     def sentence(self) -> str:
         """The word, and how the comparisons came out."""
-        measured = len(self.above) + len(self.level) + len(self.below)
-        if not measured:
+        if not self.measured:
             return f"**{self.word}**: not run yet."
-        parts = [f"above in {len(self.above)} of {measured} comparisons"]
-        parts += [f"level in {len(self.level)}: {listed(self.level)}"] if self.level else []
-        parts += [f"below in {len(self.below)}: {listed(self.below)}"] if self.below else []
+        parts = [f"so in {self.agreeing} of {self.measured} comparisons"]
+        parts += [listed(self.above, "above")] if self.above and self.level + self.below else []
+        parts += [listed(self.level, "level with")] if self.level else []
+        parts += [listed(self.below, "below")] if self.below else []
         missing = f" Not run yet: {len(self.missing)} comparisons." if self.missing else ""
         return f"**{self.word}**: {'; '.join(parts)}.{missing}"
 
 
-def listed(pairs: Sequence[Pair]) -> str:
-    """Comparisons in words, those of the same two learners together."""
+def listed(pairs: Sequence[Pair], outcome: str) -> str:
+    """Comparisons of one outcome in words, those of the same two learners together."""
     tasks: dict[str, list[str]] = {}
     for ours, theirs, task in pairs:
-        tasks.setdefault(f"{name(ours)} and {name(theirs)}", []).append(task)
+        tasks.setdefault(f"{name(ours)} {outcome} {name(theirs)}", []).append(task)
     return ", ".join(f"{two} on {', '.join(on)}" for two, on in tasks.items())
 
 
@@ -136,7 +146,7 @@ def _summary(folder: str) -> dict[str, Any]:
 
 def judge(claim: Claim, finals: Finals = finals) -> Verdict:
     """Compare the learners of a claim on each of its tasks."""
-    verdict = Verdict([], [], [], [], claim.or_level)
+    verdict = Verdict([], [], [], [], claim.or_level, claim.most)
     for task in claim.tasks:
         for ours in claim.above:
             for theirs in claim.below:

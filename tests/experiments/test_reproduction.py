@@ -35,6 +35,14 @@ def test_a_claim_is_judged_by_what_was_measured(results, or_level, word):
     assert reproduction.judge(CLAIM._replace(or_level=or_level), told(**results)).word == word
 
 
+def test_a_claim_about_most_needs_more_than_half():
+    most = CLAIM._replace(most=True, tasks=("one", "two", "three"))
+    above, level = {"one_a": HIGH, "one_b": LOW, "two_a": HIGH, "two_b": LOW}, {"three_a": HIGH, "three_b": HIGH}
+    assert reproduction.judge(most, told(**above, **level)).word == "Holds"
+    half = {"one_a": HIGH, "one_b": LOW, "two_a": HIGH, "two_b": HIGH}
+    assert reproduction.judge(most, told(**half)).word == "Does not hold"
+
+
 def test_a_difference_of_less_than_one_percent_is_none():
     surely, hardly = (HIGH[:1] + more + np.arange(8) * 1e-3 for more in (1.0, 0.5))
     assert reproduction.judge(CLAIM, told(one_a=surely, one_b=HIGH[:1].repeat(8))).above
@@ -44,8 +52,7 @@ def test_a_difference_of_less_than_one_percent_is_none():
 def test_the_sentence_counts_and_names_the_comparisons():
     verdict = reproduction.judge(CLAIM, told(one_a=LOW, one_b=HIGH))
     assert verdict.sentence == (
-        "**Does not hold**: above in 0 of 1 comparisons; below in 1: AVF-QPLEX and AVF-QMIX on one. "
-        "Not run yet: 1 comparisons."
+        "**Does not hold**: so in 0 of 1 comparisons; AVF-QPLEX below AVF-QMIX on one. Not run yet: 1 comparisons."
     )
 
 
