@@ -132,8 +132,8 @@ def train_cell(cell: Cell, seeds: list[int], anew: bool = False) -> dict[str, An
     """Train a cell, or go on with it unless it is to be trained `anew`, and return what is stored of it.
 
     `failed` holds the reason why there is no result. Otherwise: `curve`, rows of training episodes and the return
-    of each seed; `final` and `final_discounted`, the mean of each seed's last ten evaluations; settings, minutes,
-    versions.
+    of each seed; `final` and `final_discounted`, the mean of each seed's last ten evaluations; `greedy`, where
+    these sample macro-actions, each seed's mean return in greedy play at the end; settings, minutes, versions.
     """
     task = TASKS[cell.env]
     about: dict[str, Any] = {"env": cell.env, "algorithm": cell.algorithm, "seeds": seeds}
@@ -145,6 +145,8 @@ def train_cell(cell: Cell, seeds: list[int], anew: bool = False) -> dict[str, An
     except (ValueError, MemoryError, RuntimeError) as error:
         return about | {"failed": " ".join(str(error).split("\n")[0].split())}
     start = episodes_before_learning(result.config["settings"])
+    if result.policy().act_greedily is not None:
+        about["greedy"] = [played["mean"] for played in jaxmac.evaluate(result, greedy=True)]
     return about | {
         "curve": thinned(result.metrics["episodes"][:, 0], result.metrics["eval_return"], start),
         "final": final_returns(result.metrics["eval_return"]).tolist(),
