@@ -18,6 +18,7 @@ from experiments.tasks import TASKS
 from jaxmac.algorithms.registry import configure
 from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis import Curve, Panel, interval, learning_curves, profile_figure, statistics
+from jaxmac.envs import Environment
 
 FOLDER = RESULTS / "benchmark"
 PAGE = RESULTS.parents[1] / "docs" / "benchmark.md"
@@ -179,7 +180,7 @@ def _earlier(env: str, cells: Mapping[str, dict[str, Any]]) -> list[str]:
     """A sentence about the cells that were trained with other values than `tuned` has now; nothing without any."""
     names: dict[str, list[str]] = {}
     for algorithm, cell in cells.items():
-        changed = changes_since(env, algorithm, cell["settings"])
+        changed = changes_since(jaxmac.make(env, **TASKS[env].options), algorithm, cell["settings"])
         if changed:
             words = ", ".join(f"{name}={before}, now {now}" for name, (before, now) in changed.items())
             names.setdefault(words, []).append(algorithm)
@@ -189,12 +190,12 @@ def _earlier(env: str, cells: Mapping[str, dict[str, Any]]) -> list[str]:
     return ["", f"Trained before a change of `tuned`: {each}."]
 
 
-def changes_since(env_id: str, algorithm: str, stored: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Settings of a cell that differ from those of `tuned` now: name -> (stored value, value now).
+def changes_since(env: Environment, algorithm: str, stored: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Settings of a run that differ from those of `tuned` now: name -> (stored value, value now).
 
-    A setting that the cell was trained without, because it is newer, counts with its default.
+    A setting that the run was trained without, because it is newer, counts with its default.
     """
-    config = configure(algorithm, "tuned", jaxmac.make(env_id, **TASKS[env_id].options), {})
+    config = configure(algorithm, "tuned", env, {})
     found: dict[str, tuple[Any, Any]] = {}
     for field in fields(config):
         before, now = stored.get(field.name, field.default), getattr(config, field.name)

@@ -3,8 +3,8 @@
     python -m experiments.make_zoo runs/experiments/tasks/warehouse_d/avf-qmix ...
 
 A team replaces the one of the same task and algorithm if it is better; outside of EVERY_ALGORITHM a task keeps its
-best team only. The return that is stored is the mean of
-EPISODES greedy episodes of seed 0, which a test plays again.
+best team only. The return that is stored is the mean of EPISODES greedy episodes of seed 0, which a test plays
+again.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 
 import jaxmac
+from experiments.benchmark_report import changes_since
 from experiments.common import slug
 from jaxmac.analysis import final_returns
 from jaxmac.export.loading import load_policy
 from jaxmac.export.zoo import ZOO
 
-EPISODES = 64
+EPISODES = 1000  # as many as `jaxmac eval` plays
 EVERY_ALGORITHM = ("Warehouse-D", "Overcooked-A", "BoxPushing-10")
 
 
@@ -106,10 +107,12 @@ def evaluated(folder: Path, env_id: str, options: dict[str, Any]) -> float:
 
 
 def command(config: dict[str, Any], seed: int) -> str:
-    """The command that trains this member with its preset."""
+    """The command that trains this member: its preset, and the settings of its run that `tuned` has no more."""
     options = "".join(f" --env-options.{name.replace('_', '-')} {x}" for name, x in config["env_options"].items())
-    names = f"--env {config['env']}{options} --algorithm {config['algorithm']} --preset {config['preset']}"
-    names += "".join(f" --{name.replace('_', '-')} {x}" for name, x in config["hyperparameters"].items())
+    names = f"--env {config['env']}{options} --algorithm {config['algorithm']} --preset tuned"
+    env = jaxmac.make(config["env"], **config["env_options"])
+    changed = changes_since(env, config["algorithm"], config["settings"] | config["hyperparameters"])
+    names += "".join(f" --{name.replace('_', '-')} {then}" for name, (then, _) in changed.items())
     return f"jaxmac train {names} --seeds {seed}, --episodes {config['episodes']}"
 
 

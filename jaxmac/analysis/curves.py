@@ -122,8 +122,8 @@ def learning_curves(
     Where evaluations fall below minus three times the best known return, the axis is logarithmic below minus that
     return, rounded; that part is shaded and says so. All else is linear.
 
-    With `compact`, for many panels on a page: no single seeds, a curve begins where its algorithm starts to learn, and
-    the axis ends a little below the lowest level, where what fails goes on below it.
+    With `compact`, for many panels on a page: no single seeds, a curve begins where its algorithm starts to learn,
+    and the axis ends a little below the lowest level, where what fails goes on below it.
     """
     check_smooth(window, "window")
     xlabel = X_AXES[check_axis(x)]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".svg", ".pdf")
 INCHES_PER_CHARACTER = 0.075  # of a label, at its size
+HEIGHTS = (-0.6, -0.9)  # of the rewards' values, the first one preferred
 
 
 class Bar(NamedTuple):
@@ -91,8 +92,8 @@ def draw(
         name = action_names[bar.agent][bar.action]
         _draw_bar(axes, bar, name, colours[name], fits=len(name) <= room * (bar.stop - bar.start))
     axes.set_yticks(range(agents), [f"agent {agent}" for agent in range(agents)])
-    axes.set(xlim=(0, steps), ylim=(agents - 0.4, -0.9), xlabel="timestep")
-    _draw_rewards(axes, reward)
+    axes.set(xlim=(0, steps), xlabel="timestep")
+    _draw_rewards(axes, reward, agents - 0.4)
     axes.set_title(f"{title}, return {reward.sum():.4g} in {steps} timesteps", parse_math=False)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(left=False)
@@ -109,20 +110,29 @@ def _draw_bar(axes: Any, bar: Bar, name: str, colour: Any, fits: bool) -> None:
     if fits:
         dark = np.dot(colour[:3], (0.299, 0.587, 0.114)) < 0.55
         middle, shade = bar.start + length / 2, "white" if dark else "black"
-        axes.text(middle, bar.agent, name, ha="center", va="center", fontsize=8, color=shade, parse_math=False)
+        label = axes.text(
+            middle, bar.agent, name, ha="center", va="center", fontsize=8, color=shade, parse_math=False
+        )
+        if bar.unfinished:  # no hatching behind the letters
+            label.set_bbox({"facecolor": colour, "edgecolor": "none", "pad": 1})
 
 
-def _draw_rewards(axes: Any, reward: np.ndarray) -> None:
-    """Mark the rewards that differ from the most frequent one by a line through the strip and their value."""
+def _draw_rewards(axes: Any, reward: np.ndarray, bottom: float) -> None:
+    """Mark the rewards that differ from the most frequent one by a line down to `bottom`, and write their values.
+
+    A value that would cover the one before it stands higher; where both heights are taken, it is left out.
+    """
     values, counts = np.unique(reward, return_counts=True)
     usual = values[counts.argmax()]
-    last = -float("inf")
+    last = [-float("inf")] * len(HEIGHTS)
     for step in np.flatnonzero(reward != usual):
         end = int(step) + 1  # a reward comes at the end of its step
-        axes.plot([end, end], [-0.5, axes.get_ylim()[0]], color="0.25", linewidth=0.8, linestyle=":", zorder=0)
-        if end - last >= 0.04 * len(reward):  # else it would cover the one before
-            axes.text(end, -0.6, f"{reward[step]:+.4g}", ha="center", fontsize=8, color="0.15")
-            last = end
+        axes.plot([end, end], [-0.5, bottom], color="0.25", linewidth=0.8, linestyle=":", zorder=0)
+        free = [row for row, before in enumerate(last) if end - before >= 0.05 * len(reward)]
+        if free:
+            axes.text(end, HEIGHTS[free[0]], f"{reward[step]:+.4g}", ha="center", fontsize=8, color="0.15")
+            last[free[0]] = end
+    axes.set_ylim(bottom, -0.9 if last[1] < 0 else -1.2)
 
 
 def _patch(name: str, colour: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from jaxmac.envs.environment import Environment, TimeStep
 from jaxmac.export.description import MEANING, RECURRENT, ExportedNetwork, act_function
 from jaxmac.networks.agent import UtilityNetwork
 from jaxmac.record.policy import Policy, uniform_available
+from jaxmac.runs.exact import described
+from jaxmac.runs.formats import RunNote
 
 
 def load_policy(folder: str | os.PathLike, env: Environment) -> Policy:
@@ -27,9 +30,24 @@ def load_policy(folder: str | os.PathLike, env: Environment) -> Policy:
         folder: it holds a folder for each agent, or one for the team.
         env: the environment to act in; its agents have the observations and macro-actions of the exported ones.
 
+    A policy that was trained on another environment, or with other options of it, comes with a `RunNote`.
+
     Raises:
         ValueError: `folder` holds no exported policy, or one for other agents than those of `env`.
     """
+    networks = read_team(folder, env)
+    about = networks[0].description["environment"]
+    options = json.loads(json.dumps(described(env.options)))
+    others = [f"{name}={value}" for name, value in about["options"].items() if options.get(name, value) != value]
+    if about["id"] != env.name or others:
+        with_options = f" with {', '.join(others)}" if others else ""
+        note = f"{folder} was trained on {about['id']}{with_options}; it plays {env.name}"
+        warnings.warn(note, RunNote, stacklevel=2)
+    return team_policy(networks, env)
+
+
+def read_team(folder: str | os.PathLike, env: Environment) -> list[ExportedNetwork]:
+    """The networks of all agents of `env`, or the one of the team, in `folder`; ValueError as for `load_policy`."""
     networks = [read_network(path) for path in sorted(Path(folder).glob("*/policy.json"))]
     if not networks:
         raise ValueError(f"{folder} holds no exported policy: no folder in it has a policy.json")
@@ -40,7 +58,7 @@ def load_policy(folder: str | os.PathLike, env: Environment) -> Policy:
     if found != {None} and found != set(range(env.num_agents)):
         missing = sorted(set(range(env.num_agents)) - found)
         raise ValueError(f"{folder} lacks the policies of agents {missing}")
-    return _policy(networks, env)
+    return networks
 
 
 def read_network(path: Path) -> ExportedNetwork:
@@ -80,7 +98,7 @@ def _check(folder: Path, about: dict[str, Any], env: Environment) -> None:
             raise ValueError(f"{folder} was trained on {trained_on} with {what} {trained}; {env.name} has {here}")
 
 
-def _policy(networks: list[ExportedNetwork], env: Environment) -> Policy:
+def team_policy(networks: list[ExportedNetwork], env: Environment) -> Policy:
     """The team that consists of these networks, or of the only one, which decides for all."""
     team, when = networks[0].description["team"], networks[0].description["when"]
     acts = [jax.vmap(act_function(network)) for network in networks]

@@ -10,7 +10,7 @@ from typing import Any
 from jaxmac.envs import make
 from jaxmac.envs.environment import Environment
 from jaxmac.errors import nearest
-from jaxmac.export.loading import load_policy
+from jaxmac.export.loading import load_policy, read_team, team_policy
 from jaxmac.record.policy import BASELINES, Policy, baseline_policy
 from jaxmac.runs.formats import RunNote
 
@@ -36,9 +36,9 @@ def policy_by_name(name: str, env: Environment) -> Policy:
     kind, _, algorithm = name.partition(":")
     if kind == "zoo":
         entry = zoo_entry(env, algorithm)
-        policy = load_policy(ZOO / entry["folder"], env)
+        networks = read_team(ZOO / entry["folder"], env)
         _note_other_options(env, entry)
-        return policy
+        return team_policy(networks, env)
     if Path(name).is_dir():
         return load_policy(name, env)
     raise ValueError(f"unknown policy {name!r}; {nearest(name, NAMES)}")

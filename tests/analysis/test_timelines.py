@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import jaxmac
-from jaxmac.analysis.timelines import Bar, bars
+from jaxmac.analysis.timelines import HEIGHTS, Bar, bars, draw
 from jaxmac.cli.main import main
 
 
@@ -29,6 +29,18 @@ def test_the_script_of_box_pushing():
     assert [patch.get_width() for patch in axes.patches] == [7, 4, 7, 4]
     assert [text.get_text() for text in axes.texts][-1] == "+99.9"
     assert figure._repr_png_()[:4] == b"\x89PNG"
+
+
+def test_near_rewards_stand_above_each_other_and_letters_are_not_hatched():
+    reward = np.full(100, -1.0)
+    reward[[20, 23, 24, 60]] = 10.0, 20.0, 30.0, 40.0
+    figure = draw([Bar(0, 0, 0, 60, False), Bar(0, 0, 60, 100, True)], reward, (("push",),), "an episode")
+    texts = figure.axes[0].texts
+    at = {text.get_text(): text.get_position() for text in texts if text.get_text().startswith("+")}
+    assert at == {"+10": (21, HEIGHTS[0]), "+20": (24, HEIGHTS[1]), "+40": (61, HEIGHTS[0])}
+    assert figure.axes[0].get_ylim()[1] < HEIGHTS[1]
+    plain, hatched = (text for text in texts if text.get_text() == "push")
+    assert plain.get_bbox_patch() is None and hatched.get_bbox_patch() is not None
 
 
 def test_the_command_line(tmp_path, monkeypatch, capsys):

@@ -76,11 +76,12 @@ def test_cells_are_trained_once_and_the_page_tells_them(folder, monkeypatch):
 
 
 def test_the_page_names_what_tuned_has_changed_since_a_cell_was_trained():
-    config = configure("avf-qmix", "tuned", jaxmac.make("Warehouse-D"), {})
+    env = jaxmac.make("Warehouse-D")
+    config = configure("avf-qmix", "tuned", env, {})
     settings = dataclasses.asdict(config)
-    assert benchmark_report.changes_since("Warehouse-D", "avf-qmix", settings) == {}
+    assert benchmark_report.changes_since(env, "avf-qmix", settings) == {}
     before = {name: value for name, value in settings.items() if name != "layer_norm"} | {"gamma": 0.5}
-    changed = benchmark_report.changes_since("Warehouse-D", "avf-qmix", before)
+    changed = benchmark_report.changes_since(env, "avf-qmix", before)
     assert changed == {"layer_norm": (False, True), "gamma": (0.5, config.gamma)}
     cells = {name: {"settings": settings | {"gamma": 0.5}} for name in ("avf-qmix", "avf-vdn")}
     (_, line) = benchmark_report._earlier("Warehouse-D", cells)

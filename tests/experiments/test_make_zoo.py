@@ -1,10 +1,13 @@
 """The zoo keeps the best team of a task, and of every algorithm on three tasks; nothing is trained here."""
 
+import dataclasses
 import json
 
 import pytest
 
+import jaxmac
 from experiments import make_zoo
+from jaxmac.algorithms import configure
 
 
 @pytest.fixture
@@ -16,8 +19,10 @@ def add(tmp_path, monkeypatch):
         monkeypatch.setattr(make_zoo, "evaluated", lambda *given: earned)
         (tmp_path / "draft").mkdir()
         (tmp_path / "draft/policy.json").write_text("{}")
-        config = {"env": env, "env_options": {}, "algorithm": algorithm, "episodes": 10, "preset": "tuned"}
-        make_zoo.keep(tmp_path / "draft", config | {"hyperparameters": {"max_rows": 80}}, seed=7)
+        config = {"env": env, "env_options": {}, "algorithm": algorithm, "episodes": 10}
+        settings = dataclasses.asdict(configure(algorithm, "tuned", jaxmac.make(env), {}))
+        config |= {"settings": settings | {"layer_norm": False}, "hyperparameters": {"max_rows": 80}}
+        make_zoo.keep(tmp_path / "draft", config, seed=7)
         index = json.loads((tmp_path / "index.json").read_text())
         folders = {tmp_path / team["folder"] for teams in index.values() for team in teams}
         assert {path.parent for path in tmp_path.rglob("policy.json")} == folders, "files and index belong together"
@@ -31,7 +36,7 @@ def test_a_task_keeps_its_best_team(add, tmp_path):
     assert add("Warehouse-S", "avf-qmix", 240.0) == [("avf-vdn", 250.0)]
     assert add("Warehouse-S", "avf-qmix", 259.0) == [("avf-qmix", 259.0)]
     command = json.loads((tmp_path / "index.json").read_text())["Warehouse-S"][0]["command"]
-    assert command.endswith("--preset tuned --max-rows 80 --seeds 7, --episodes 10")
+    assert command.endswith("--preset tuned --layer-norm False --max-rows 80 --seeds 7, --episodes 10")
 
 
 def test_three_tasks_keep_every_algorithm(add):

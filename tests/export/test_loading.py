@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from support.selection import slow_except
 import jaxmac
 from jaxmac.export.loading import load_policy
 from jaxmac.record.rollout import rollout
+from jaxmac.runs.formats import RunNote
 
 LOADED = [name for name in CASES if not name.startswith("parallel")]
 SCALE = {"tomacvf-shared": 0.5}  # of the parameters drawn: with larger ones it repeats one macro-action
@@ -48,6 +50,17 @@ def test_with_epsilon_it_explores(tmp_path):
     ]
     used = [len(np.unique(np.asarray(episode.macro_action)[np.asarray(episode.mask)])) for episode in played]
     assert used[1] == env.max_actions > used[0]
+
+
+def test_a_policy_of_another_environment_comes_with_a_note(tmp_path):
+    env, _, out = made("avf", tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RunNote)
+        load_policy(out, env)
+    with pytest.warns(RunNote, match=r"was trained on BoxPushing-4 with horizon=\d+; it plays BoxPushing-6$"):
+        load_policy(out, jaxmac.make("BoxPushing-6"))
+    with pytest.warns(RunNote, match=r"was trained on BoxPushing-4 with horizon=\d+; it plays BoxPushing-4$"):
+        load_policy(out, jaxmac.make("BoxPushing-4", horizon=77))
 
 
 def test_what_is_no_policy_for_this_environment_is_refused(tmp_path):
