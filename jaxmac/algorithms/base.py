@@ -40,6 +40,9 @@ class Collection(NamedTuple):
 class CommonConfig:
     """Hyperparameters that every algorithm has."""
 
+    def check_together(self) -> None:
+        """Raise a one-line ValueError for values, each of them allowed, that do not go together."""
+
     gamma: float = setting(0.99, "discount factor per primitive step", low=0.0, high=1.0, traced=True)
     epsilon_start: float = setting(1.0, "exploration rate when learning starts", low=0.0, high=1.0, traced=True)
     epsilon_end: float = setting(0.1, "exploration rate at the end of its decay", low=0.0, high=1.0, traced=True)

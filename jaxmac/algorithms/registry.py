@@ -142,12 +142,14 @@ def configure(name: str, preset: str, env: Environment, overrides: Mapping[str, 
     """The checked config of algorithm `name` on `env`: preset values, then `overrides`.
 
     Raises ValueError, in one line, for an unknown algorithm, preset or hyperparameter, a setting of another part,
-    or a value out of range.
+    a value out of range, or values that do not go together.
     """
     spec = ALGORITHMS[name]
     if preset not in spec.presets:
         raise ValueError(f"unknown preset {preset!r} of {name}; {nearest(preset, spec.presets)}")
-    return build_config(name, spec.presets[preset](env), overrides)
+    config = build_config(name, spec.presets[preset](env), overrides)
+    config.check_together()
+    return config
 
 
 def build_config(

@@ -103,6 +103,14 @@ class WindowsConfig(RowsConfig):
     )
     reward_scheme: str = setting("joint", "how the reward of a joint row is accumulated", choices=REWARD_SCHEMES)
 
+    def check_together(self) -> None:
+        """Raise ValueError for lambda-returns over rows whose rewards overlap: the chain would count them twice."""
+        if self.td_lambda > 0 and self.reward_scheme != "joint":  # type: ignore[attr-defined]
+            raise ValueError(
+                f"td_lambda={self.td_lambda:g} chains rows, and with reward_scheme={self.reward_scheme!r} their "  # type: ignore[attr-defined]
+                "rewards overlap; allowed: td_lambda=0, or reward_scheme='joint'"
+            )
+
 
 @dataclass(frozen=True)
 class AgentRowsConfig(WindowsConfig, SharedAgentsConfig, LastActionConfig, ValueBasedConfig):

@@ -233,14 +233,14 @@ def announce(
     largest, program = max(zip(footprints, programs, strict=True), key=lambda pair: pair[0].total)
     processes = f" of {jax.process_count()} processes" if is_distributed() else ""
     console.print(
-        f"{algorithm} on {env.name}: {len(specs)} members, {episodes} episodes each, "
+        f"{algorithm} on {env.name}: {_counted(len(specs), 'member')}, {episodes} episodes each, "
         f"{jax.device_count()} {jax.default_backend()} device(s){processes}, {_size(largest.total)} of memory"
     )
     share = program.share
     refuse_if_too_large(int(largest.total * share), program.padded * share, program.config, largest.replay)
     starts = max(program.first_learning_iteration * program.config.num_envs for program in programs)
     if starts >= episodes:
-        console.print(f"note: nothing is learned before {starts} episodes (learning_starts, batch_size)")
+        console.print(f"note: nothing is learned in the first {starts} episodes (learning_starts, batch_size)")
     if any(_chains_in_windows(spec.config) for spec in specs):
         console.print("note: with td_lambda, returns end at the trajectory's last row (trajectory_unit, max_rows)")
     learners = sum(footprint.learners for footprint in footprints)
@@ -253,6 +253,10 @@ def _chains_in_windows(config: Any) -> bool:
     """Whether a config has lambda-returns over trajectories that are shorter than episodes."""
     is_window = getattr(config, "trajectory_unit", "episode") != "episode" or getattr(config, "max_rows", 0)
     return bool(is_window) and getattr(config, "td_lambda", 0.0) > 0.0
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _size(count: int) -> str:

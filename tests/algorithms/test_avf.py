@@ -136,7 +136,7 @@ def plain(env, batch):
     "options",
     [
         {"macro_state": "real"},
-        {"macro_state": "terminated", "reward_scheme": "mean"},
+        {"macro_state": "terminated", "reward_scheme": "mean", "td_lambda": 0.0},
         {"trajectory_unit": "rows", "unroll_episode": True},
         {"share_parameters": True, "obs_last_action": True, "dueling": "none"},
         {"dueling": "raw"},

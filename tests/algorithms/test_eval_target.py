@@ -1,4 +1,4 @@
-"""`eval_target`: the policy that is evaluated, rendered and exported has the target networks' parameters."""
+"""How the policy that is evaluated is chosen: `eval_target`, whose parameters it has, and `eval_epsilon`."""
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import envs
+import jaxmac
 from jaxmac.algorithms import configure, make_algorithm
 from jaxmac.hyper import hyper_of, static_view
 from jaxmac.record.rollout import rollout
@@ -41,3 +42,14 @@ def test_the_target_networks_act_in_evaluations_and_nowhere_else(algorithm):
     assert not np.array_equal(of_target, of_online)
     np.testing.assert_array_equal(evaluated, of_target)
     np.testing.assert_array_equal(behaviour, as_before)
+
+
+@pytest.mark.slow
+def test_with_an_evaluation_epsilon_of_one_the_evaluation_is_random_play():
+    settings = {"num_envs": 4, "eval_episodes": 512, "hidden_size": 8, "learning_starts": 64, "batch_size": 4}
+    sweep = {"eval_epsilon": [0.0, 1.0]}
+    result = jaxmac.train("avf-vdn", ENV, seeds=[3], sweep=sweep, episodes=4, progress=False, **settings)
+    greedy, random = (result.metrics["eval_return"][:, member] for member in (0, 1))
+    played = jaxmac.evaluate_policy(ENV, jaxmac.random_policy(), 2048)
+    assert abs(greedy - played["mean"]).min() > 1.5, "an untrained policy repeats itself"
+    np.testing.assert_allclose(random, played["mean"], atol=1)

@@ -36,6 +36,19 @@ def test_tuned_configures_on_every_environment(algorithm, environments):
             assert max(config.learning_starts, config.batch_size) <= config.replay_episodes, env.name
 
 
+def test_only_tuned_has_what_the_papers_do_not(environments):
+    """Lambda-returns, layer normalisation and another memory are off in `paper` and `reference`."""
+    seen = set()
+    for algorithm in list_algorithms():
+        for preset in set(ALGORITHMS[algorithm].presets) - {"tuned"}:
+            for env in environments[::7]:
+                config = vars(configure(algorithm, preset, env, {}))
+                found = config.get("td_lambda", 0.0), config.get("layer_norm", False), config.get("memory", "gru")
+                assert found == (0.0, False, "gru"), (algorithm, preset, env.name)
+            seen.add(preset)
+    assert seen == {"paper", "reference"}
+
+
 def test_all_of_the_recipe_reaches_the_config(environments):
     for env in environments:
         values, config = recipe(env), configure("avf-qmix", "tuned", env, {})

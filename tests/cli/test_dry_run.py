@@ -33,6 +33,24 @@ def test_it_shows_the_plan_and_writes_nothing(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+def test_lambda_returns_over_windows_come_with_a_note(capsys):
+    def notes(*arguments):
+        return [line for line in plan(capsys, *arguments) if line.startswith("note: with td_lambda")]
+
+    assert notes("--td-lambda", "0.5", "--trajectory-unit", "episode", "--max-rows", "0") == []
+    windows = ("--trajectory-unit", "steps", "--trajectory", "6")
+    assert notes("--td-lambda", "0", *windows) == []
+    assert notes("--td-lambda", "0.5", *windows) == [
+        "note: with td_lambda, returns end at the trajectory's last row (trajectory_unit, max_rows)"
+    ]
+
+
+def test_lambda_returns_over_rewards_that_overlap_are_refused(capsys):
+    message = refused(capsys, "train", *SMALL, "--reward-scheme", "own", "--td-lambda", "0.5", "--dry-run")
+    assert "td_lambda=0.5 chains rows, and with reward_scheme='own'" in message
+    plan(capsys, "--reward-scheme", "own", "--td-lambda", "0")
+
+
 def test_every_setting_is_there_and_what_differs_is_marked(capsys):
     lines = plan(capsys, "--double-q", "False", "--gamma", "0.98")
     rows = {line[2:].split()[0]: line for line in lines if line[:2] in ("* ", "  ")}
