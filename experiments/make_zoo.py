@@ -32,17 +32,22 @@ def main() -> None:
     """Add the best member of each run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", help="run directories of jaxmac.train")
-    for run in parser.parse_args().runs:
-        entry = add(run)
+    parser.add_argument("--last", action="store_true", help="the last policy, not that of the best evaluation")
+    given = parser.parse_args()
+    for run in given.runs:
+        entry = add(run, best=not given.last)
         print(f"{entry['env']}, {entry['algorithm']}, seed {entry['seed']}: {entry['return']:.4g}")
 
 
-def add(run: Path) -> dict[str, Any]:
-    """Export the best member of `run`, keep the better of it and what is there; returns what is there then."""
+def add(run: Path, best: bool = True) -> dict[str, Any]:
+    """Export the best member of `run`, keep the better of it and what is there; returns what is there then.
+
+    The policy is that of the member's best evaluation, or with `best=False` its last one.
+    """
     result = jaxmac.load(run)
     member = int(np.argmax(final_returns(result.metrics["eval_return"])))
     draft = ZOO / "draft"
-    jaxmac.export_policy(result, member, draft, best=True, overwrite=True)
+    jaxmac.export_policy(result, member, draft, best=best, overwrite=True)
     return keep(draft, result.config, result.members[member]["seed"])
 
 

@@ -3,9 +3,9 @@
     python -m experiments.options_on_mpe --devices 1
 
 Both learn with AVF-QMIX and SETTINGS from the same number of environment steps; without options this is QMIX. The
-settings were tuned with options only: seven were tried on this task and two on a smaller one (seeds 1000 and 1001),
-and `COMMITTED` was added meanwhile. One-step actions ran with two of the other settings only, below random play as
-well. So compare the options with play without learning; how good QMIX can become is not measured here.
+settings were tuned with options only, on version 0.1.0: seven were tried on this task and two on a smaller one
+(seeds 1000 and 1001), and `COMMITTED` was added meanwhile. So compare the options with play without learning; how
+good QMIX can become on one-step actions is in `experiments.mpe_spread`.
 Results: experiments/results/options_on_mpe. Needs `pip install 'jaxmac[adapters]'`.
 """
 

@@ -51,5 +51,5 @@ def test_with_an_evaluation_epsilon_of_one_the_evaluation_is_random_play():
     result = jaxmac.train("avf-vdn", ENV, seeds=[3], sweep=sweep, episodes=4, progress=False, **settings)
     greedy, random = (result.metrics["eval_return"][:, member] for member in (0, 1))
     played = jaxmac.evaluate_policy(ENV, jaxmac.random_policy(), 2048)
-    assert abs(greedy - played["mean"]).min() > 1.5, "an untrained policy repeats itself"
-    np.testing.assert_allclose(random, played["mean"], atol=1)
+    assert greedy.max() < played["mean"] - 2, "an untrained policy repeats itself"
+    assert abs(random.mean() - played["mean"]) < 1.5
