@@ -30,7 +30,8 @@ QUICK = {"BoxPushing-14"}
 )
 def test_a_team_earns_its_recorded_return(team):
     env = jaxmac.make(team["env"], **team["env_options"])
-    played = jaxmac.evaluate_policy(env, policy_by_name(f"zoo:{team['algorithm']}", env), EPISODES, seed=0)
+    episodes = EPISODES if team["env"].startswith("Capture") else 16  # elsewhere greedy play is always the same
+    played = jaxmac.evaluate_policy(env, policy_by_name(f"zoo:{team['algorithm']}", env), episodes, seed=0)
     assert played["mean"] == pytest.approx(team["return"], rel=0.002)
 
 
