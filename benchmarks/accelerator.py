@@ -4,35 +4,34 @@
     python -m benchmarks.accelerator --parts study    # one part of it
     python -m benchmarks.accelerator --anyway         # tiny sizes on any device, to see that it runs
 
-Writes benchmarks/results/accelerator.json with the machine and the versions; parts that are not measured keep what
-the file has. The goals are 100 million steps/s on
-Box Pushing and less than a minute for the study.
+Writes benchmarks/results/accelerator.json with machine, versions and XLA's flags; parts that are not measured keep
+what the file has. The goals are 100 million steps/s on Box Pushing and less than a minute for the study.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
-import jaxmac
+from benchmarks import studies
 from jaxmac.bench.environments import bench_environments
 from jaxmac.bench.machine import machine
 from jaxmac.bench.training import build, throughput
+from jaxmac.runs.directory import versions
 from jaxmac.training.cache import without_compilation_cache
 
 OUT = Path(__file__).parent / "results" / "accelerator.json"
 PARTS = ("environments", "training", "study")
 FAMILIES = ("BoxPushing-10", "Warehouse-D", "CaptureTarget-10", "Overcooked-A")
 PARALLEL = (4096, 16_384, 65_536)
-STUDY = {"algorithm": "avf-qmix", "env": "BoxPushing-10", "seeds": 20, "episodes": 40_000}
-TINY_STUDY = {**STUDY, "seeds": 2, "episodes": 64, "num_envs": 16, "batch_size": 4, "learning_starts": 16}
+TINY_STUDY = {**studies.TWENTY, "seeds": 2, "episodes": 64, "num_envs": 16, "batch_size": 4, "learning_starts": 16}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -49,8 +48,8 @@ def main(words: Sequence[str] | None = None) -> int:
     given.out.parent.mkdir(parents=True, exist_ok=True)
     with without_compilation_cache():
         for part in given.parts:
-            found = {"machine": machine(), "tiny": given.anyway, "found": MEASURE[part](given.anyway)}
-            report[part] = found
+            about = {"machine": machine(), "versions": versions(), "xla_flags": os.environ.get("XLA_FLAGS", "")}
+            report[part] = about | {"tiny": given.anyway, "found": MEASURE[part](given.anyway)}
             given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"written to {given.out}")
     return 0
@@ -74,18 +73,8 @@ def training(tiny: bool) -> list[dict[str, Any]]:
 
 def study(tiny: bool) -> dict[str, Any]:
     """Train as a user would; seconds in all and without compiling, and how many seeds end at the optimum."""
-    settings = TINY_STUDY if tiny else STUDY
-    start = time.perf_counter()
-    result = jaxmac.train(**settings, progress=False)
-    seconds = time.perf_counter() - start
-    final = result.metrics["eval_return"][-1]
-    found = {
-        "settings": settings,
-        "seconds": seconds,
-        "seconds_without_compiling": float(result.metrics["wall_seconds"][-1].max()),
-        "seeds_within_1_of_the_optimum": int((final > result.env.optimal_return - 1).sum()),
-    }
-    print(f"{settings['seeds']} seeds x {settings['episodes']:,} episodes: {seconds:.0f} s")
+    found = studies.study(TINY_STUDY if tiny else studies.TWENTY, margin=1.0)
+    print(studies.line("BoxPushing-10", found))
     return found
 
 

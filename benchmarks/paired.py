@@ -1,13 +1,15 @@
 """This version against an older one on the same machine, case by case, in turn: old, new, old, new, ...
 
-    git worktree add OLD COMMIT                      # the older version
+    git worktree add OLD 7de6d8f                     # the older version: 0.1.0
     python -m benchmarks.paired OLD                  # some twenty minutes on two idle cores
-    python -m benchmarks.paired OLD --case episodes --pairs 5
+    python -m benchmarks.paired OLD --case episodes --pairs 20
 
 Both get the same batches: sizes, members and updates per step are given. Networks are those of each version's
 `tuned`, so the new one has what the recipe adds (minGRU, layer normalisation, lambda-returns), and where it says so
-a GRU as the old one has. Each measurement is a process of its own, with all cores; the ratio is new over old, taken
-pair by pair. Writes benchmarks/results/paired.{json,md}.
+a GRU as the old one has. Each version has a process of its own with all cores, which waits while the other one
+works; both are compiled before anything is timed. A pair is an iteration (or twenty evaluations) of each, one right
+after the other, so that a machine whose speed changes does so for both; the ratio is new over old, pair by pair.
+Writes benchmarks/results/paired.{json,md}.
 """
 
 from __future__ import annotations
@@ -17,14 +19,17 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any, NamedTuple
 
 from jaxmac.bench.machine import machine
 from jaxmac.runs.directory import versions
 
 OUT = Path(__file__).parent / "results" / "paired.json"
+READY = "ready"
 PROBE = Path(__file__).parent / "probe.py"
 
 
@@ -61,7 +66,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("old", type=Path, help="folder of the older version")
     parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES), help="cases (default: all)")
-    parser.add_argument("--pairs", type=int, default=3, help="measurements of each version (default: 3)")
+    parser.add_argument(
+        "--pairs", type=int, default=15, help="measurements of each version, at least 2 (default: 15)"
+    )
     parser.add_argument("--out", type=Path, default=OUT, help="JSON file to write (default: %(default)s)")
     given = parser.parse_args(words)
     if not (given.old / "jaxmac").is_dir():
@@ -69,7 +76,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     report = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {}
     for name in given.case:
-        report[name] = measured(CASES[name], given.old, given.pairs) | {"machine": machine(), **versions()}
+        report[name] = measured(CASES[name], given.old, given.pairs)
         given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         print(line(name, report[name]), flush=True)
     given.out.with_suffix(".md").write_text(table(report), encoding="utf-8")
@@ -78,29 +85,50 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def measured(case: Case, old: Path, pairs: int) -> dict[str, Any]:
     """Rates (per second) of the old and the new version in turn, and the median of their ratios."""
+    about = {"goal": case.goal, "unit": "evaluations/s" if case.iterations else "updates/s", "machine": machine()}
     here, rates = Path(__file__).parents[1], []
-    for _ in range(pairs):
-        rates.append((probe(case, case.settings, old), probe(case, case.settings | case.new, here)))
+    with probe(case, case.settings, old) as before, probe(case, case.settings | case.new, here) as after:
+        for _ in range(pairs):
+            rates.append((before(), after()))
     ratios = [new / before for before, new in rates]
-    about = {"goal": case.goal, "unit": "evaluations/s" if case.iterations else "updates/s"}
-    return about | {"rates": rates, "ratio": statistics.median(ratios), "ratios": ratios}
+    return about | versions() | {"rates": rates, "ratio": statistics.median(ratios), "ratios": ratios}
 
 
-def probe(case: Case, settings: dict[str, Any], folder: Path) -> float:
-    """The rate of one version, measured in a process of its own in its folder."""
+def probe(case: Case, settings: dict[str, Any], folder: Path) -> AbstractContextManager[Callable[[], float]]:
+    """A process of the version in `folder`, ready to measure: a function that gives its rate at each call."""
     words = [case.algorithm, case.env, str(case.members), json.dumps(settings), str(case.iterations)]
-    command = [sys.executable, "-c", PROBE.read_text(encoding="utf-8"), *words]
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if run.returncode:
-        raise RuntimeError(f"{folder}: {run.stderr.strip().splitlines()[-1]}")
-    return float(run.stdout.split()[-1])
+    return asked([sys.executable, "-c", PROBE.read_text(encoding="utf-8"), *words], folder)
+
+
+@contextmanager
+def asked(command: Sequence[str], folder: Path) -> Iterator[Callable[[], float]]:
+    """A function that asks a process for a number: it prints `READY` once, and a number for each line it reads."""
+    with subprocess.Popen(command, cwd=folder, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True) as process:
+        assert process.stdin and process.stdout and process.stderr
+
+        def line() -> str:
+            text = process.stdout.readline()
+            if not text:
+                raise RuntimeError(f"{folder}: {process.stderr.read().strip().splitlines()[-1]}")
+            return text.strip()
+
+        def ask() -> float:
+            process.stdin.write("\n")
+            process.stdin.flush()
+            return float(line())
+
+        while line() != READY:  # libraries print, too
+            pass
+        yield ask
+        process.stdin.close()
 
 
 def line(name: str, found: dict[str, Any]) -> str:
     """A row of the table."""
     old, new = (statistics.median(pair[side] for pair in found["rates"]) for side in (0, 1))
     goal = f"{found['goal']:g}" if found["goal"] else ""
-    spread = f"{min(found['ratios']):.2f} to {max(found['ratios']):.2f}"
+    low, _, high = statistics.quantiles(found["ratios"], n=4, method="inclusive")
+    spread = f"{low:.2f} to {high:.2f}"
     return f"| {name} | {old:,.3g} | {new:,.3g} | {found['ratio']:.2f} ({spread}) | {goal} |"
 
 
@@ -112,7 +140,7 @@ def table(report: dict[str, Any]) -> str:
         "",
         "Command: `python -m benchmarks.paired OLD`. Updates per second, summed over eight members (evaluation: "
         "times a second that members that solve the task are evaluated over 32 episodes each). Medians, and "
-        "the median of the ratios, taken pair by pair, with their range. "
+        "the median of the ratios, taken pair by pair, with the range of their middle half. "
         f"Machine: {about['cpu']}, {about['cores']} cores.",
         "",
         "| case | old | new | new / old | goal |",

@@ -66,9 +66,10 @@ def main(words: Sequence[str] | None = None) -> int:
     given.out.mkdir(parents=True, exist_ok=True)
     stem = given.out / f"scaling-{jax.default_backend()}{'-quick' if given.quick else ''}"
     if not given.draw:
+        about = {"machine": machine(), "versions": versions(), "base": BASE}  # the load before measuring
         with without_compilation_cache():
             found = [measured(axis, axis.values[: 2 if given.quick else None]) for axis in AXES]
-        report = {"machine": machine(), "versions": versions(), "base": BASE, "axes": found}
+        report = about | {"axes": found}
         stem.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if not stem.with_suffix(".json").exists():
         print(f"{stem}.json is missing: measure first, without --draw", file=sys.stderr)

@@ -1,6 +1,7 @@
 """benchmarks/paired.py: medians of ratios pair by pair, the page, and a folder that holds no version."""
 
 import json
+from contextlib import contextmanager
 
 import pytest
 
@@ -14,9 +15,13 @@ def rates(monkeypatch):
     turns = (rate for pair in given for rate in pair)
     asked = []
 
+    @contextmanager
     def probe(case, settings, folder):
-        asked.append((settings.get("memory"), folder.name))
-        return next(turns)
+        def rate():
+            asked.append((settings.get("memory"), folder.name))
+            return next(turns)
+
+        yield rate
 
     monkeypatch.setattr(paired, "probe", probe)
     return asked
@@ -25,11 +30,11 @@ def rates(monkeypatch):
 def test_the_ratio_is_the_median_of_pairs_in_turn(rates, tmp_path):
     (tmp_path / "old" / "jaxmac").mkdir(parents=True)
     out = tmp_path / "paired.json"
-    assert paired.main([str(tmp_path / "old"), "--case", "windows", "--out", str(out)]) == 0
+    assert paired.main([str(tmp_path / "old"), "--case", "windows", "--pairs", "3", "--out", str(out)]) == 0
     assert json.loads(out.read_text())["windows"]["ratio"] == 2.0
     assert [name for name, _ in rates] == [None, "mingru"] * 3
     assert rates[0][1] == "old" != rates[1][1]
-    assert "| windows | 10 | 25 | 2.00 (1.00 to 3.00) | 2.2 |" in (tmp_path / "paired.md").read_text()
+    assert "| windows | 10 | 25 | 2.00 (1.50 to 2.50) | 2.2 |" in (tmp_path / "paired.md").read_text()
 
 
 def test_a_folder_without_jaxmac_is_refused(tmp_path, capsys):
