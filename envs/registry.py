@@ -130,6 +130,11 @@ def module_of(env_id: str) -> str:
     return _find(env_id).module
 
 
+def factory_of(env_id: str) -> Factory:
+    """The class or function that builds an environment. Raises ValueError for an unknown id."""
+    return _find(env_id).factory
+
+
 def description_of(env_id: str) -> str:
     """The docstring of the class or function that builds an environment. Raises ValueError for an unknown id."""
     return inspect.getdoc(underlying(_find(env_id).factory)) or ""

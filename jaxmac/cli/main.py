@@ -37,7 +37,7 @@ Compiled programs are kept in the user's cache directory; --no-compilation-cache
 
 
 NO_CACHE = "--no-compilation-cache"
-COMPILING = ("train", "resume", "eval", "render", "export")
+COMPILING = ("train", "resume", "eval", "render", "plot", "export")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -150,7 +150,7 @@ def _command(words: list[str]) -> int:
 @contextlib.contextmanager
 def _chosen_compilation_cache(name: str, arguments: Sequence[str]) -> Iterator[None]:
     """Keep compiled programs unless NO_CACHE is given; `bench` measures how long compiling takes."""
-    from jaxmac.training.cache import use_compilation_cache, without_compilation_cache
+    from jaxmac.training.cache import trouble_in_a_line, use_compilation_cache, without_compilation_cache
 
     if NO_CACHE in arguments or name == "bench":
         with without_compilation_cache():
@@ -159,7 +159,8 @@ def _chosen_compilation_cache(name: str, arguments: Sequence[str]) -> Iterator[N
     given = {word.partition("=")[0].replace("_", "-") for word in arguments}
     if name in COMPILING and not {"-h", "--help", "--dry-run"} & given:
         use_compilation_cache()
-    yield
+    with trouble_in_a_line():
+        yield
 
 
 def _jax_starts() -> bool:

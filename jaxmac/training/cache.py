@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 import platformdirs
@@ -34,13 +35,15 @@ def use_compilation_cache() -> Path | None:
     """
     if jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache:  # type: ignore[attr-defined]
         return None
-    folder = cache_folder()
+    folder = Path("the user's cache directory")
     try:
+        folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except OSError as error:
-        warnings.warn(f"compiled programs are not kept: {folder}: {error.strerror or error}", RunNote, stacklevel=2)
+    except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home directory
+        reason = getattr(error, "strerror", None) or error
+        warnings.warn(f"compiled programs are not kept: {folder}: {reason}", RunNote, stacklevel=2)
         jax.config.update("jax_enable_compilation_cache", False)  # one note is enough
         return None
     prune(folder)
@@ -65,10 +68,14 @@ def without_compilation_cache() -> Iterator[None]:
 def cache_folder() -> Path:
     """The folder of compiled programs, one for each kind of processor.
 
-    Code compiled for another kind may hold instructions that this one lacks.
+    Code compiled for another kind may hold instructions that this one lacks. Raises RuntimeError for a user without
+    a home directory.
     """
     kind = hashlib.sha256(_processor().encode()).hexdigest()[:12]
-    return platformdirs.user_cache_path("jaxmac", appauthor=False) / "compiled" / kind
+    caches = platformdirs.user_cache_path("jaxmac", appauthor=False)
+    if not caches.is_absolute():
+        raise RuntimeError(f"{caches} is no absolute path")
+    return caches / "compiled" / kind
 
 
 def _processor() -> str:
@@ -103,22 +110,27 @@ def trouble_in_a_line() -> Iterator[None]:
 
     JAX would read a damaged entry again in every process, and never mend it.
     """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    noted = False
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", "Error (reading|writing) persistent compilation cache entry")
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            nonlocal noted
+            found = TROUBLE.fullmatch(str(message))
+            if found is None:
+                usual(message, category, *place, **more)
+                return
+            if found[1] == "reading":
+                forget(Path(jax.config.jax_compilation_cache_dir or os.devnull), found[2])  # type: ignore[attr-defined]
+            if not noted:
+                noted = True
+                verb, reason = {"reading": "read", "writing": "written"}[found[1]], found[3].partition("\n")[0]
+                text = f"a program was compiled anew: the cache of compiled programs could not be {verb} ({reason})"
+                warnings.warn(text, RunNote, stacklevel=2)
+
+        warnings.showwarning = show
         yield
-    trouble = None
-    for warning in caught:
-        found = TROUBLE.fullmatch(str(warning.message))
-        if found is None:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-            continue
-        trouble = trouble or found
-        if found[1] == "reading":
-            forget(Path(jax.config.jax_compilation_cache_dir or os.devnull), found[2])  # type: ignore[attr-defined]
-    if trouble is not None:
-        verb, reason = {"reading": "read", "writing": "written"}[trouble[1]], trouble[3].partition("\n")[0]
-        text = f"a program was compiled anew: the cache of compiled programs could not be {verb} ({reason})"
-        warnings.warn(text, RunNote, stacklevel=3)
 
 
 def forget(folder: Path, program: str) -> None:

@@ -13,6 +13,7 @@ from jax.stages import Wrapped
 
 from jaxmac.algorithms import ALGORITHMS, Algorithm, make_algorithm
 from jaxmac.envs.environment import Environment
+from jaxmac.envs.registry import factory_of
 from jaxmac.hyper import static_view
 from jaxmac.runs.exact import json_text
 from jaxmac.training.compiled import MEMBERS, for_each_member, training_functions
@@ -39,13 +40,14 @@ def member_functions(
 
     Therefore a second run that differs only in seeds and traced hyperparameters does not compile again. The last
     `KEPT_PROGRAMS` are kept; `jax.clear_caches` releases their compiled code. With `env_id` an environment is
-    identified by its id and options; without it, only the same object counts as the same environment.
+    identified by its id, what is registered under it, and its options; without it, only the same object counts as
+    the same environment.
     """
     static = static_view(config)
     same_env = _environment_key(env, env_id)
     devices = None if mesh is None else tuple(mesh.devices.flat)
-    make = ALGORITHMS[algorithm].make
-    key = (algorithm, getattr(make, "func", make), same_env, static, devices, jax.default_backend())
+    make = _function_key(ALGORITHMS[algorithm].make)
+    key = (algorithm, make, same_env, static, devices, jax.default_backend())
     if key not in _programs:
         built = make_algorithm(algorithm, env, config)
         _programs[key] = env, _jitted(env, built, static, mesh)
@@ -56,11 +58,29 @@ def member_functions(
 
 
 def _environment_key(env: Environment, env_id: str | None) -> Hashable:
-    """The same for the same id and options; without an id, or with options beyond JSON, only for one object."""
+    """The same for the same id and options; without an id, or with options beyond JSON, only for one object.
+
+    An id may be registered anew with another factory, as in a notebook that is run again.
+    """
     try:
-        return id(env) if env_id is None else (env_id, json_text(dict(sorted(env.options.items()))))
+        if env_id is not None:
+            return env_id, _function_key(factory_of(env_id)), json_text(dict(sorted(env.options.items())))
     except ValueError:
-        return id(env)
+        pass
+    return id(env)
+
+
+def _function_key(function: Callable) -> Hashable:
+    """The same for the same function, and for the same arguments bound to it with `functools.partial`."""
+    bound: tuple[Any, ...] = ()
+    if isinstance(function, partial):
+        bound = function.args, tuple(sorted(function.keywords.items()))
+        function = function.func
+    try:
+        hash((function, bound))
+    except TypeError:
+        return id(function), repr(bound)
+    return function, bound
 
 
 def _jitted(env: Environment, algorithm: Algorithm, config: Any, mesh: Mesh | None) -> MemberFunctions:

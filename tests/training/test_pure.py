@@ -1,20 +1,25 @@
 """`make_train`: the pure function underneath, alone, vmapped and beside `jaxmac.train`; programs that are kept."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax._src import compiler
 from support.probes import Asynchronous
 from support.registries import registered_only_here
 from support.runs import TINY, without
 
 import jaxmac
 from jaxmac.algorithms import configure
+from jaxmac.envs.registry import register_environment, unregister
 from jaxmac.record import Replay, register_sampler
 from jaxmac.record.rollout import rollout
 from jaxmac.record.samplers import tournament_replay
 from jaxmac.runs.members import make_members
 from jaxmac.training import member_functions as programs
+from jaxmac.training.cache import without_compilation_cache
 from jaxmac.training.program import Program
 
 SETTINGS = {**TINY, "episodes": 40}  # evaluations after 0, 12, 24, 36 and 40 episodes
@@ -104,12 +109,41 @@ def test_runs_that_differ_in_traced_settings_and_seeds_share_their_programs(monk
 
 def test_a_second_run_compiles_nothing():
     env, settings = Asynchronous(), {**TINY, "episodes": 12, "progress": False, "seeds": 2}
-    jaxmac.train("avf-vdn", env, **settings)
-    with jax.log_compiles(), pytest.MonkeyPatch.context() as patch:
-        compiled = []
-        patch.setattr("jax._src.compiler.backend_compile_and_load", lambda *a, **k: compiled.append(a))
-        jaxmac.train("avf-vdn", env, learning_rate=0.5, **{**settings, "seeds": [7, 9]})
-    assert not compiled
+    with without_compilation_cache(), pytest.MonkeyPatch.context() as patch:  # what is read from disk is no memo
+        jaxmac.train("avf-vdn", env, compilation_cache=False, **settings)
+        compiled, compile_and_load = [], compiler.backend_compile_and_load
+
+        def counted(*arguments, **options):
+            compiled.append(arguments)
+            return compile_and_load(*arguments, **options)
+
+        patch.setattr(compiler, "backend_compile_and_load", counted)
+        again = settings | {"seeds": [7, 9], "compilation_cache": False}
+        jaxmac.train("avf-vdn", env, learning_rate=0.5, **again)
+        assert not compiled
+        jaxmac.train("avf-vdn", env, **again | {"hidden_size": 3})
+        assert compiled, "another network is another program"
+
+
+def test_an_id_that_is_registered_anew_is_trained_on_its_new_environment():
+    """As in a notebook: the cell that registers it is run again after a change."""
+
+    class Paying(Asynchronous):
+        def __init__(self, *, reward: float = 1.0):
+            super().__init__()
+            self.reward = reward
+
+    def trained(factory):
+        register_environment("Pays-1", factory)
+        try:
+            return of_members(jaxmac.make("Pays-1"), "Pays-1").functions
+        finally:
+            unregister("Pays-1")
+
+    first = trained(partial(Paying, reward=1.0))
+    assert trained(partial(Paying, reward=1.0)) is first
+    assert trained(partial(Paying, reward=2.0)) is not first
+    assert trained(Asynchronous) is not first
 
 
 @pytest.mark.slow
