@@ -16,7 +16,8 @@ from jaxmac.errors import first_line
 PARTS = {
     "environments": (("env", "parallel", "devices"), ("steps_per_second",)),
     "training": (
-        ("algorithm", "env", "size", "members", "devices"),
+        # The sizes, too: those of a preset may differ between versions.
+        ("algorithm", "env", "size", "members", "devices", "batch_size", "max_rows", "hidden_size"),
         ("updates_per_second", "live_env_steps_per_second"),
     ),
 }
@@ -64,6 +65,20 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
                 yield Change(what, rate, known[identity][rate]["median"], row[rate]["median"])
 
 
+def not_compared(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    """Rows of the second report that the first one has with other sizes only."""
+    names = PARTS["training"][0]
+    usual, sizes = names[:5], names[5:]
+    known = {tuple(row[name] for name in usual): row for row in before.get("training", {"rows": []})["rows"]}
+    for row in after.get("training", {"rows": []})["rows"]:
+        old = known.get(tuple(row[name] for name in usual))
+        changed = [] if old is None else [name for name in sizes if old[name] != row[name]]
+        if changed:
+            what = ", ".join(f"{name} {row[name]}" for name in usual)
+            how = ", ".join(f"{name} {old[name]} before, {row[name]} after" for name in changed)
+            yield f"not compared: {what}, which has {how}"
+
+
 def differences(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     """What else than the code differs between two reports: the machine and the versions."""
     for part, name in ABOUT:
@@ -82,5 +97,7 @@ def print_comparison(before: dict[str, Any], after: dict[str, Any], console: Con
         console.print(table)
     else:
         console.print("the two reports have no measurement in common")
+    for line in not_compared(before, after):
+        console.print(line)
     for line in differences(before, after):
         console.print(line)

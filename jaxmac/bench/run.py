@@ -40,9 +40,9 @@ class BenchArguments:
     env: tuple[str, ...] = DEFAULT_ENVIRONMENTS
     """environment ids, or all; training is measured on the first one"""
     algorithm: tuple[str, ...] = ()
-    """algorithms to measure training with (default: all)"""
+    """algorithms to measure training with, all if none is given"""
     parallel: tuple[int, ...] = ()
-    """numbers of parallel environments (default: 1 to 16,384)"""
+    """numbers of parallel environments, 1 to 16,384 if none is given"""
     quick: bool = False
     """fewer sizes and a single algorithm"""
     out: Path = Path("benchmarks/results")

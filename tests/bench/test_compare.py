@@ -57,6 +57,18 @@ def test_reports_without_anything_in_common_say_so(before):
     assert "no measurement in common" in text.getvalue()
 
 
+def test_rows_of_other_sizes_are_named_and_not_compared():
+    before = read_report(STORED / "bench-training.json")
+    after = copy.deepcopy(before)
+    row = after["training"]["rows"][0]
+    row["max_rows"] += 1
+    same = {change.what for change in changes(before, after)}
+    assert same == {change.what for change in changes(before, before)} - {next(changes(before, before)).what}
+    text = io.StringIO()
+    print_comparison(before, after, Console(file=text, width=300))
+    assert f"max_rows {row['max_rows'] - 1} before, {row['max_rows']} after" in text.getvalue()
+
+
 @pytest.mark.parametrize("name", ["bench-training.json", "bench-environments.json"])
 def test_stored_reports_can_be_compared_with(name):
     assert list(changes(*[read_report(STORED / name)] * 2))
