@@ -10,17 +10,20 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import jaxmac
+from jaxmac.algorithms import configure
 from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis import Curve, Panel, final_returns, learning_curves, random_return, solved_at, summary_table
 from jaxmac.envs import Environment
+from jaxmac.runs.checkpoint import saved_iterations
 from jaxmac.runs.rows import tabulate
+from jaxmac.training.resume import BROKEN
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs") / "experiments"
@@ -69,31 +72,46 @@ def run(
 ) -> Path:
     """Train the jobs one after the other; write results/`name`/{LABEL.csv, curve.png, summary.json, summary.md}.
 
-    A job that is not run again keeps its stored metrics. `anchors` are returns to compare with, by label. Returns
-    the folder.
+    A job that is not run again keeps its stored metrics, and one that was stopped goes on. `anchors` are returns to
+    compare with, by label. Returns the folder.
     """
     folder = RESULTS / name
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [job for job in jobs if given.only is None or job.label in given.only]
     for job in wanted:
         out = RUNS / name / _file(job)
-        jaxmac.train(
-            job.algorithm,
-            job.env,
-            preset=job.preset,
-            seeds=given.seeds,
-            episodes=given.episodes or job.episodes,
-            env_options=job.env_options,
-            out=out,
-            overwrite=True,
-            **job.settings,
-        )
+        train_or_go_on(job, given.seeds, given.episodes or job.episodes, out)
         (folder / f"{_file(job)}.csv").write_text((out / "metrics.csv").read_text())
         (folder / f"{_file(job)}.json").write_text((out / "config.json").read_text())
         report(name, title, jobs, given, threshold, anchors or {})
     if not wanted:
         report(name, title, jobs, given, threshold, anchors or {})
     return folder
+
+
+def train_or_go_on(job: Job, seeds: Sequence[int], episodes: int, out: Path) -> None:
+    """Go on with the run in `out` where this very job was stopped; else train it anew, over what `out` holds."""
+    if is_stopped(job, seeds, episodes, out):
+        jaxmac.resume(out)
+        return
+    options = {"preset": job.preset, "env_options": job.env_options, "out": out, "overwrite": True}
+    jaxmac.train(job.algorithm, job.env, seeds=seeds, episodes=episodes, **options, **job.settings)
+
+
+def is_stopped(job: Job, seeds: Sequence[int], episodes: int, out: Path) -> bool:
+    """Whether `out` holds a checkpoint of this job with these seeds, episodes and settings, and not its end.
+
+    Of an Environment that has no id nobody can say whether it is the same: such a job is trained anew.
+    """
+    if isinstance(job.env, Environment) or not saved_iterations(out, 0):
+        return False
+    stored = jaxmac.load(out).config
+    config = configure(job.algorithm, job.preset, jaxmac.make(job.env, **job.env_options), job.settings)
+    asked = {"algorithm": job.algorithm, "env": job.env, "env_options": job.env_options}
+    asked |= {"seeds": list(seeds), "episodes": episodes}
+    settings = {one.name: getattr(config, one.name) for one in fields(config)}
+    same = asked.items() <= stored.items() and settings == stored["settings"] | stored["hyperparameters"]
+    return same and stored["status"] not in ("finished", BROKEN)
 
 
 def report(

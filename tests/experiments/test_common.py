@@ -1,0 +1,52 @@
+"""Jobs of experiments: one that was stopped goes on, if it is the one asked for."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+import jaxmac
+from experiments.common import Job, train_or_go_on
+
+SIZES = {"num_envs": 2, "batch_size": 2, "hidden_size": 8, "replay_episodes": 4, "eval_every": 1}
+JOB = Job("small", "mac-dec-q", "BoxPushing-6", 8, settings=SIZES)
+OTHER_DISCOUNT = replace(JOB, settings=SIZES | {"gamma": 0.5})
+OTHER_TASK, NO_ID = replace(JOB, env="BoxPushing-8"), replace(JOB, env=jaxmac.make("BoxPushing-6"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The run directory of a finished job."""
+    out = tmp_path_factory.mktemp("jobs") / "small"
+    train_or_go_on(JOB, [1], 8, out)
+    return out
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What jaxmac is asked for."""
+    made = []
+    monkeypatch.setattr(jaxmac, "train", lambda *_, **options: made.append("train"))
+    monkeypatch.setattr(jaxmac, "resume", lambda out: made.append("resume"))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("status", "job", "seeds", "episodes", "expected"),
+    [
+        ("interrupted", JOB, [1], 8, "resume"),
+        ("running", JOB, [1], 8, "resume"),  # killed
+        ("finished", JOB, [1], 8, "train"),
+        ("non-finite loss", JOB, [1], 8, "train"),
+        ("interrupted", JOB, [2], 8, "train"),
+        ("interrupted", JOB, [1], 16, "train"),
+        ("interrupted", OTHER_DISCOUNT, [1], 8, "train"),
+        ("interrupted", OTHER_TASK, [1], 8, "train"),
+        ("interrupted", NO_ID, [1], 8, "train"),
+    ],
+)
+def test_the_same_job_goes_on_where_it_was_stopped(finished, calls, status, job, seeds, episodes, expected):
+    file = finished / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"status": status}))
+    train_or_go_on(job, seeds, episodes, finished)
+    assert calls == [expected]
