@@ -70,7 +70,11 @@ def one_by_one(function: Callable[..., Array], needed: Array, results: Array, *a
 
 
 def in_buffers(function: Callable[..., Array], needed: Array, results: Array, *args: Array) -> Array:
-    """`only_where` for accelerators, where only wide operations are fast; arguments are `[lanes, ...]`."""
+    """`only_where` for accelerators, where only wide operations are fast; arguments are `[lanes, ...]`.
+
+    The number of buffers is counted while it runs. That makes a GPU wait for the host, so that GPUs have a kernel
+    of their own, but not a TPU.
+    """
     lanes = needed.shape[0]
     order = jnp.nonzero(needed, size=-(-lanes // BUFFER) * BUFFER, fill_value=lanes)[0]
 

@@ -5,7 +5,6 @@ import re
 import jax
 import jax.numpy as jnp
 import pytest
-from support.runs import FAMILIES
 
 import jaxmac
 from jaxmac.runs.members import make_members
@@ -29,10 +28,10 @@ def programs(algorithm, env_id):
     yield "evaluate", functions.evaluate.trace(shapes, keys, hyper, number)
 
 
-CASES = [("avf-qmix", env_id) for env_id in ENVIRONMENTS] + [
-    (algorithm, ENVIRONMENTS[index % len(ENVIRONMENTS)])
-    for index, algorithm in enumerate([*FAMILIES, "avf-vdn", "mac-dec-q", "mac-cen-q", "mac-iac", "mac-niacc"])
-]
+# One algorithm on every environment, the others on one each, and each in its turn.
+OTHERS = [name for name in jaxmac.list_algorithms() if name != "avf-qmix"]
+CASES = [("avf-qmix", env_id) for env_id in ENVIRONMENTS]
+CASES += [(algorithm, ENVIRONMENTS[index % len(ENVIRONMENTS)]) for index, algorithm in enumerate(OTHERS)]
 
 
 @pytest.mark.slow
