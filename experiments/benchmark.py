@@ -1,4 +1,4 @@
-"""The benchmark: every algorithm on every task with preset `tuned`, ten seeds that nothing was tuned on.
+"""The benchmark: nine algorithms on thirteen tasks with preset `tuned`, ten seeds that nothing was tuned on.
 
     python -m experiments.benchmark                                       # all cells that are missing
     python -m experiments.benchmark --env Warehouse-D --algorithm avf-qmix mac-ippo

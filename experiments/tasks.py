@@ -89,7 +89,7 @@ def table() -> str:
         "Seeds 200 to 207. A seed's result is the mean of its last ten greedy evaluations; mean over seeds with a "
         "95 % bootstrap interval. Solved: seeds at the threshold or more. Wall time is for all eight seeds, "
         "without compiling, while other work shared the machine (experiments/README.md); where docs/benchmark.md "
-        "names eighteen seeds, it is that of all of them.",
+        "gives the minutes of a cell for 18 seeds, this is the time of those 18.",
         "",
         "| task | solved from | best known | algorithm | solved | mean [interval] | episodes | wall s | on |",
         "|---|---|---|---|---|---|---|---|---|",

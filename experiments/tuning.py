@@ -197,6 +197,9 @@ SWEEPS = {
     ),
 }
 
+ABOUT = """Mean over the seeds named of the last ten evaluations (greedy; actor-critics sample), and the worst seed.
+Seeds 1000 to 1015 are tuning seeds. Sections with the seeds 200 to 309 are comparisons on fresh seeds."""
+
 
 def main() -> None:
     """Run the sweeps asked for and write the table."""
@@ -249,7 +252,7 @@ def store(name: str, result: jaxmac.Result) -> None:
 def table() -> str:
     """All stored sweeps as a page."""
     lines = ["# Tuning", "", "Command: `python -m experiments.tuning`", ""]
-    lines += ["Mean over the tuning seeds of the last ten greedy evaluations, and the worst seed.", ""]
+    lines += [ABOUT, ""]
     for name in SWEEPS:
         if not path_of(name).exists():
             continue

@@ -272,9 +272,10 @@ def step(
 def actor_losses(
     networks: Networks, params: Any, batch: Batch, hyper: Hyper, rates: Rates
 ) -> Float[Array, "networks"]:
-    """Loss of each actor: minus the mean of min(r A, clip(r, 1 - c, 1 + c) A) + entropy bonus over its choices.
+    """Loss of each actor: minus the mean over its choices of min(r A, clip(r, 1 - c, 1 + c) A) + entropy_weight H.
 
-    r = pi(m | h) / pi_old(m | h) among the available macro-actions (Schulman et al., 2017, equations 7 and 9).
+    r = pi(m | h) / pi_old(m | h) among the available macro-actions (Schulman et al., 2017, equations 7 and 9);
+    H is the entropy of pi.
     """
     decisions = decisions_of(networks, batch.rows)
     log_probs, mask = log_probs_of(networks, params, decisions, rates.epsilon), is_choice(decisions)

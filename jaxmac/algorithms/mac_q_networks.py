@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from jaxmac.algorithms.base import network_options
 from jaxmac.algorithms.value_based import agent_networks, explored, utility_policy
@@ -50,8 +50,10 @@ def make_networks(env: Environment, config: Any, kind: str) -> Networks:
     return Networks(env, config, agents, centralised, joint)
 
 
-def best_joint(networks: Networks, q: Array, rows: JointRows) -> Int[Array, "rows batch"]:
-    """The (conditional) best joint macro-action after every row, by the centralised network's values `q`."""
+def best_joint(
+    networks: Networks, q: Float[Array, "rows batch joint"], rows: JointRows
+) -> Int[Array, "rows batch"]:
+    """Index of the (conditional) best joint macro-action after every row, by the central network's values `q`."""
     choosing = rows.ended if networks.config.conditional else jnp.ones_like(rows.ended)
     return masked_argmax(q, networks.joint.allowed(rows.next_avail, choosing, rows.macro_action))
 

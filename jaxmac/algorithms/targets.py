@@ -26,7 +26,15 @@ class TargetRows(NamedTuple):
 
 
 def target_rows(hyper: Hyper, reward: Array, duration: Array, terminal: Array, mask: Array) -> TargetRows:
-    """Rows with scaled rewards and with durations (in primitive steps) turned into discounts."""
+    """Rows with scaled rewards and with durations turned into discounts.
+
+    Args:
+        hyper: the traced hyperparameters; `reward_scale` and `gamma` are read.
+        reward: unscaled, summed and discounted inside the row, `[rows, *batch]`.
+        duration: primitive steps of the row, `[rows, *batch]`.
+        terminal: whether the episode has terminated with the row, `[rows, *batch]`.
+        mask: whether the row is a real one, `[rows, *batch]`.
+    """
     return TargetRows(hyper.reward_scale * reward, hyper.gamma**duration, terminal, mask)
 
 

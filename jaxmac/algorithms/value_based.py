@@ -167,7 +167,11 @@ def updates_per_iteration(config: ValueBasedConfig, horizon: int) -> int:
 def update_target(
     state: LearnerState, config: ValueBasedConfig, hyper: Hyper, progress: Progress, horizon: int
 ) -> LearnerState:
-    """The state with updated targets: Polyak-averaged, or copied every `target_steps` or `target_episodes`."""
+    """The state with updated targets: Polyak-averaged, or copied every `target_steps` or `target_episodes`.
+
+    `target_steps` above 0 goes before `target_episodes` above 0, which goes before `polyak`; `target_steps` are
+    nominal primitive steps, rounded up to whole updates.
+    """
     params, target = state.params, state.target
     if config.target_steps:
         period = math.ceil(config.target_steps / config.train_freq)

@@ -68,8 +68,10 @@ def tournament_replay(
     """A ring buffer of `capacity` episodes, sampled in batches of `batch_size`.
 
     With `tournament` = n, each of the first `round(share * batch_size)` episodes of a batch has the best
-    undiscounted return of n uniformly drawn ones; the others are distinct and uniform. With `window` = n the batch
-    consists of windows of n primitive steps, and the others are distinct and uniform over all stored windows.
+    undiscounted return of n uniformly drawn ones; winners are drawn independently, so that an episode may
+    occur twice. The others are distinct and uniform. No paper of docs/specifications has this rule. With
+    `window` = n the batch consists of windows of n primitive steps, and the others are distinct and uniform over
+    all stored windows.
     """
     storage = flashbax.make_item_buffer(capacity, 1, 1, add_batches=True)
     winners = round(share * batch_size) if tournament else 0
