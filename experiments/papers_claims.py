@@ -15,8 +15,11 @@ PRIMITIVE = ("BoxPushing-10-primitive", "Warehouse-S-primitive", "CaptureTarget-
 ABLATIONS = "BoxPushing-10, ablations"
 FOLDERS = {task: f"primitive/{slug(task)}" for task in PRIMITIVE}
 FOLDERS |= {ABLATIONS: "tomacvf_ablations"}
-FOLDERS |= {f"BoxPushing-10, {mixer.upper()}": f"macro_state_{mixer}" for mixer in ("qmix", "qplex")}
-FOLDERS |= {f"Warehouse-S, {mixer.upper()}": f"macro_state/warehouse_s_{mixer}" for mixer in ("qmix", "qplex")}
+FOLDERS |= {
+    f"{task}, {mixer.upper()}": f"macro_state/{slug(task)}_{mixer}"
+    for task in ("BoxPushing-10", "Warehouse-S")
+    for mixer in ("qmix", "qplex")
+}
 """Folders of experiments/results by task, where their summaries have the learners as labels."""
 STATES = tuple(task for task, folder in FOLDERS.items() if folder.startswith("macro_state"))
 
@@ -113,7 +116,6 @@ FIGURES = (
                 "An environment that only the joint macro-state solves is in tests/algorithms/test_probes.py.",
             ),
         ),
-        remark="BoxPushing-10 with the preset `tuned` of version 0.1.0 (one-step targets over windows).",
     ),
     Figure(
         "AVF, Table 3: primitive actions",
