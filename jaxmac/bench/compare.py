@@ -71,8 +71,8 @@ def not_compared(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]
     usual, sizes = names[:5], names[5:]
     known = {tuple(row[name] for name in usual): row for row in before.get("training", {"rows": []})["rows"]}
     for row in after.get("training", {"rows": []})["rows"]:
-        old = known.get(tuple(row[name] for name in usual))
-        changed = [] if old is None else [name for name in sizes if old[name] != row[name]]
+        old = known.get(tuple(row[name] for name in usual), row)
+        changed = [name for name in sizes if old[name] != row[name]]
         if changed:
             what = ", ".join(f"{name} {row[name]}" for name in usual)
             how = ", ".join(f"{name} {old[name]} before, {row[name]} after" for name in changed)
