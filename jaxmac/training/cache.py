@@ -108,8 +108,11 @@ def _entries(folder: Path) -> Iterator[tuple[float, int, Path]]:
 def trouble_in_a_line() -> Iterator[None]:
     """Inside, what JAX warns of entries that it cannot read or write becomes one note; damaged entries are removed.
 
-    JAX would read a damaged entry again in every process, and never mend it.
+    JAX would read a damaged entry again in every process, and never mend it. Inside another one nothing is added.
     """
+    if hasattr(warnings.showwarning, "mends_entries"):
+        yield
+        return
     noted = False
     with warnings.catch_warnings():
         warnings.filterwarnings("always", "Error (reading|writing) persistent compilation cache entry")
@@ -129,6 +132,7 @@ def trouble_in_a_line() -> Iterator[None]:
                 text = f"a program was compiled anew: the cache of compiled programs could not be {verb} ({reason})"
                 warnings.warn(text, RunNote, stacklevel=2)
 
+        show.mends_entries = True  # type: ignore[attr-defined]
         warnings.showwarning = show
         yield
 
