@@ -21,6 +21,7 @@ from jaxmac.algorithms import configure
 from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis import Curve, Panel, final_returns, learning_curves, random_return, solved_at, summary_table
 from jaxmac.envs import Environment
+from jaxmac.errors import nearest
 from jaxmac.runs.checkpoint import saved_iterations
 from jaxmac.runs.rows import tabulate
 from jaxmac.training.resume import BROKEN
@@ -75,9 +76,14 @@ def run(
     A job that is not run again keeps its stored metrics, and one that was stopped goes on. `anchors` are returns to
     compare with, by label. Returns the folder.
     """
-    folder = RESULTS / name
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, labels = RESULTS / name, [job.label for job in jobs]
+    for label in given.only or ():
+        if label not in labels:
+            print(f"--only {label!r} is no job of {name}; {nearest(label, labels)}", file=sys.stderr)
     wanted = [job for job in jobs if given.only is None or job.label in given.only]
+    if given.only and not wanted:
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
     for job in wanted:
         out = RUNS / name / _file(job)
         train_or_go_on(job, given.seeds, given.episodes or job.episodes, out)

@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 import jaxmac
+from experiments import common
 from experiments.common import Job, train_or_go_on
 
 SIZES = {"num_envs": 2, "batch_size": 2, "hidden_size": 8, "replay_episodes": 4, "eval_every": 1}
@@ -50,3 +52,10 @@ def test_the_same_job_goes_on_where_it_was_stopped(finished, calls, status, job,
     file.write_text(json.dumps(json.loads(file.read_text()) | {"status": status}))
     train_or_go_on(job, seeds, episodes, finished)
     assert calls == [expected]
+
+
+def test_a_label_that_is_no_job_is_named_and_nothing_is_written(tmp_path, monkeypatch, capsys, calls):
+    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    common.run("mine", "title", [JOB], SimpleNamespace(only=["smal"]), threshold=0.0)
+    assert "--only 'smal' is no job of mine; did you mean small" in capsys.readouterr().err
+    assert not calls and not any(tmp_path.iterdir())
