@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,6 +69,16 @@ D1 = {
 }
 MEMORIES = {"memory": ["mingru", "gru"]}
 QPLEX = {"learning_rate": [1e-3, 5e-4], "td_lambda": [0.7, 0.5, 0.9], "polyak": [0.99, 0.997]}
+
+# The schedules and the updates per episode that the recipe has for any environment, in place of Box Pushing's own.
+SCHEDULES = {"learning_rate_episodes": 5000.0, "learning_rate_decay": 0.1, "epsilon_episodes": 2500.0}
+OWN_SCHEDULES = {"learning_rate_episodes": 2500.0, "learning_rate_decay": 0.02, "epsilon_episodes": 1500.0}
+
+
+def box_pushing_updates(size: int) -> dict[str, int]:
+    """Three updates for eight episodes, where Box Pushing had one for each."""
+    return {"train_freq": math.ceil(jaxmac.make(f"BoxPushing-{size}").horizon * 8 / 3)}
+
 
 SWEEPS = {
     **{
@@ -178,6 +189,25 @@ SWEEPS = {
             ("qplex", 30, 10_000, EIGHT),
         )
     },
+    **{
+        f"{mixer}_box_pushing_{size}_common": Sweep(
+            f"avf-{mixer}",
+            f"BoxPushing-{size}",
+            TASKS[f"BoxPushing-{size}"].episodes,
+            seeds,
+            {**SCHEDULES, **box_pushing_updates(size)},
+            {"normalise_state": [False, True]},
+        )
+        for mixer, size, seeds in (
+            ("qmix", 10, SIXTEEN),
+            ("qplex", 10, SIXTEEN),
+            ("qmix", 20, EIGHT),
+            ("qplex", 30, EIGHT),
+        )
+    },
+    "qmix_box_pushing_10_own_schedules": Sweep(
+        "avf-qmix", "BoxPushing-10", 5000, SIXTEEN, {**OWN_SCHEDULES, **box_pushing_updates(10)}, {}
+    ),
     **{
         f"overcooked_{which}_windows": Sweep(
             "avf-qmix", f"Overcooked-{which.upper()}", 60_000, FRESH, {"max_rows": 80}, {}

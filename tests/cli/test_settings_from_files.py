@@ -80,10 +80,10 @@ def test_flags_on_the_line_override_the_file(file, passed):
 
 
 def test_a_value_of_the_preset_for_other_options_is_not_lost(passed):
-    """train_freq is the horizon in the preset: 100 by default, 12 with that option."""
+    """train_freq is 8/3 of the horizon in the preset: 267 of 100 by default, 32 of 12 with that option."""
     horizon = ["--env", "BoxPushing-4", "--env-options.horizon", "12"]
-    assert main(["train", *horizon, "--train-freq", "100"]) == main(["train", *horizon, "--train-freq", "12"]) == 0
-    assert passed[0]["train_freq"] == 100 and "train_freq" not in passed[1]
+    assert main(["train", *horizon, "--train-freq", "267"]) == main(["train", *horizon, "--train-freq", "32"]) == 0
+    assert passed[0]["train_freq"] == 267 and "train_freq" not in passed[1]
 
 
 def test_one_seed_in_a_list_is_that_seed(tmp_path, passed):

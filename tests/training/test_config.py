@@ -146,3 +146,4 @@ def test_the_number_of_updates_follows_the_number_of_episodes(algorithm):
 
     assert configure(algorithm, "tuned", Unknown(), {}).train_freq == 80
     assert configure(algorithm, "tuned", make("Warehouse-D"), {}).train_freq == 400
+    assert configure(algorithm, "tuned", make("BoxPushing-10"), {}).train_freq == 267
