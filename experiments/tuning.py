@@ -205,6 +205,14 @@ SWEEPS = {
             ("qplex", 30, EIGHT),
         )
     },
+    "qmix_box_pushing_14_polyak": Sweep(
+        "avf-qmix",
+        "BoxPushing-14",
+        5000,
+        SIXTEEN,
+        {**SCHEDULES, **box_pushing_updates(14)},
+        {"polyak": [0.99, 0.98, 0.97]},
+    ),
     "qmix_box_pushing_10_own_schedules": Sweep(
         "avf-qmix", "BoxPushing-10", 5000, SIXTEEN, {**OWN_SCHEDULES, **box_pushing_updates(10)}, {}
     ),
