@@ -63,8 +63,8 @@ def box_pushing(env: Environment, variant: str) -> dict[str, Any]:
     in fifteen and QPLEX one in seven, because an agent's weight can end at 0; with it none of 40 tuning seeds was
     lost. The mixer gets the state as it is, which is enough with a floor. The averaged target networks are
     evaluated: some seeds' online ones turned their back on the box in single evaluations long after they had
-    learned to push it. Schedules and updates per episode are those of any environment: with faster schedules and
-    an update for each episode as many seeds solve it, in more than twice the time.
+    learned to push it. Schedules and updates per episode are those of any environment: faster schedules and an
+    update for each episode solved one more of eight seeds on 14x14 and as many elsewhere, in twice the time.
     """
     del variant
     large = getattr(env, "size", 0) >= 20
