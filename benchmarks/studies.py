@@ -1,6 +1,6 @@
 """Whole runs as a user starts them: seconds in all, seconds without compiling, and how many seeds solve the task.
 
-    python -m benchmarks.studies                          # on all cores; some forty minutes on two
+    python -m benchmarks.studies                          # on all cores; some twenty minutes on two
     python -m benchmarks.studies --study Warehouse-D
 
 Nothing is read from a cache of compiled programs. Writes benchmarks/results/studies.json with the machine and the
