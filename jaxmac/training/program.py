@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from jaxmac.hyper import hyper_arrays
 from jaxmac.processes.collective import gather, place
 from jaxmac.runs.members import MemberSpec
 from jaxmac.training.cache import trouble_in_a_line
+from jaxmac.training.compilation import compiled
 from jaxmac.training.member_functions import member_functions, members_mesh
 from jaxmac.training.memory import (
     SLACK,
@@ -115,12 +117,12 @@ class Program:
         if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
             self.reached = self.reached._replace(members=self.functions.init(self.keys, self.hyper))
             return time.perf_counter() - began
-        # Initialisation runs once and its many random draws are slow to compile, so XLA need not optimise it.
-        init = self.functions.init.lower(self.keys, self.hyper).compile({"xla_backend_optimization_level": 0})  # type: ignore[dict-item]
-        members = init(self.keys, self.hyper)
+        members = compiled(self.functions.init.lower(self.keys, self.hyper), once=True)(self.keys, self.hyper)
         arguments = members, self.keys, self.hyper, jnp.int32(0)
-        advance = self.functions.advance.lower(*arguments, jnp.int32(0)).compile()
-        evaluate = self.functions.evaluate.lower(*arguments).compile()
+        with ThreadPoolExecutor(1) as other_thread:  # the two programs are compiled at the same time
+            coming = other_thread.submit(compiled, self.functions.advance.lower(*arguments, jnp.int32(0)))
+            evaluate = compiled(self.functions.evaluate.lower(*arguments))
+            advance = coming.result()
         self.compiled = compiled_bytes(advance, evaluate)
         devices = 1 if self.mesh is None else len(self.mesh.local_devices)
         refuse_if_scratch_is_too_large(self.compiled.scratch * devices, self.padded)
