@@ -205,14 +205,25 @@ SWEEPS = {
             ("qplex", 30, EIGHT),
         )
     },
-    "qmix_box_pushing_14_polyak": Sweep(
-        "avf-qmix",
-        "BoxPushing-14",
-        5000,
-        SIXTEEN,
-        {**SCHEDULES, **box_pushing_updates(14)},
-        {"polyak": [0.99, 0.98, 0.97]},
-    ),
+    **{
+        f"{algorithm}_box_pushing_{size}_lambda": Sweep(
+            algorithm if "-" in algorithm else f"avf-{algorithm}",
+            f"BoxPushing-{size}",
+            TASKS[f"BoxPushing-{size}"].episodes,
+            seeds,
+            {},
+            {"td_lambda": values},
+        )
+        for algorithm, size, seeds, values in (
+            ("qmix", 14, range(1000, 1032), [0.7, 0.5, 0.3]),
+            ("qplex", 14, SIXTEEN, [0.7, 0.3]),
+            ("vdn", 14, SIXTEEN, [0.7, 0.3]),
+            ("tomacvf-qmix", 14, EIGHT, [0.95, 0.9, 0.8]),
+            ("qmix", 10, SIXTEEN, [0.3]),
+            ("qmix", 20, EIGHT, [0.3]),
+            ("qplex", 30, EIGHT, [0.3]),
+        )
+    },
     "qmix_box_pushing_10_own_schedules": Sweep(
         "avf-qmix", "BoxPushing-10", 5000, SIXTEEN, {**OWN_SCHEDULES, **box_pushing_updates(10)}, {}
     ),
