@@ -224,6 +224,9 @@ SWEEPS = {
             ("qplex", 30, EIGHT, [0.3]),
         )
     },
+    "tomacvf-qmix_box_pushing_14_one_step": Sweep(
+        "tomacvf-qmix", "BoxPushing-14", 5000, EIGHT, {"n_step": 1}, {"td_lambda": [0.8, 0.5, 0.3]}
+    ),
     "qmix_box_pushing_10_own_schedules": Sweep(
         "avf-qmix", "BoxPushing-10", 5000, SIXTEEN, {**OWN_SCHEDULES, **box_pushing_updates(10)}, {}
     ),
