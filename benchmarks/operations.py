@@ -105,8 +105,8 @@ def table(found: dict[str, Sequence[Counter[str]]]) -> str:
     lines = [
         "# Operations of an iteration, lowered for a GPU",
         "",
-        "Command: `python -m benchmarks.operations OLD`. Version 0.1.0 / this version; the body of a loop is counted "
-        "once. Not what runs: XLA fuses operations into kernels and unrolls nothing.",
+        "Command: `python -m benchmarks.operations OLD`. Version 0.1.0 / this version; the body of a loop is "
+        "counted once. Not what runs: XLA fuses operations into kernels and unrolls nothing.",
         "",
         f"| case | {' | '.join(COLUMNS)} |",
         "|---" * (len(COLUMNS) + 1) + "|",

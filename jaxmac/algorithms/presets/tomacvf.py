@@ -52,7 +52,13 @@ def _schedule(batch: int, episodes: float, last: float) -> dict[str, Any]:
 
 
 def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
-    """The recipe of all presets `tuned`; lambda counts per primitive step here, not per row."""
+    """The recipe of all presets `tuned`; lambda counts per primitive step here, not per row.
+
+    On Box Pushing, where half of the episodes are random, targets are as short as AVF's: of eight tuning seeds on
+    14x14 all solve it with one step and lambda .3 or .5, six with five steps and .95.
+    """
     del mixer_name
-    values = {name: value for name, value in recipe(env).items() if name != "max_rows"}
-    return values | MIXER | {"td_lambda": 0.95, "n_step": min(5, env.horizon)}
+    values = {name: value for name, value in recipe(env).items() if name != "max_rows"} | MIXER
+    if env.name.startswith("BoxPushing"):
+        return values | {"n_step": 1}
+    return values | {"td_lambda": 0.95, "n_step": min(5, env.horizon)}
