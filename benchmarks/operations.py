@@ -106,7 +106,7 @@ def table(found: dict[str, Sequence[Counter[str]]]) -> str:
         "# Operations of an iteration, lowered for a GPU",
         "",
         "Command: `python -m benchmarks.operations OLD`. Version 0.1.0 / this version; the body of a loop is "
-        "counted once. Not what runs: XLA fuses operations into kernels and unrolls nothing.",
+        "counted once. Not what runs: XLA fuses operations into kernels.",
         "",
         f"| case | {' | '.join(COLUMNS)} |",
         "|---" * (len(COLUMNS) + 1) + "|",
