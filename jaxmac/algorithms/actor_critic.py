@@ -48,6 +48,7 @@ from jaxmac.networks.choice import take_chosen
 from jaxmac.networks.critic import Critics, make_state_critics
 from jaxmac.networks.joint import Joint, joint_of
 from jaxmac.record.buckets import at_needed_length
+from jaxmac.record.own_rows import at_joint_rows
 from jaxmac.record.policy import Policy
 from jaxmac.record.replay import Sample, fresh_episodes
 
@@ -171,7 +172,7 @@ def actor_losses(
     """
     decisions = decisions_of(networks, rows)
     if networks.kind == "mac-niacc":  # the advantage of the joint segment in which the macro-action ended
-        advantage = jnp.take_along_axis(advantage, rows.own.closing, axis=0)
+        advantage = at_joint_rows(advantage, rows.own.closing)
     logits = outputs_over(networks.actors, params, decisions.obs, decisions.last_action)
     log_probs = floored_log_probs(logits, epsilon, action_counts(networks))
     if networks.config.conditional_log_prob:

@@ -20,7 +20,7 @@ from jaxmac.networks.agent import AgentNetworks, make_agent_networks
 from jaxmac.networks.joint import Joint
 from jaxmac.record.episode import Episode
 from jaxmac.record.joint_rows import TIME_MAJOR, JointRows, joint_rows
-from jaxmac.record.own_rows import OWN_TIME_MAJOR, OwnRows, own_rows
+from jaxmac.record.own_rows import OWN_TIME_MAJOR, OwnRows, at_joint_rows, own_rows
 from jaxmac.record.windows import trajectory_of
 
 ALONE = ("mac-iac", "mac-ippo")  # an agent's critic gets the agent's own history
@@ -113,7 +113,7 @@ def values(networks: Networks, params: Any, rows: Rows) -> tuple[Array, Array]:
     if not per_agent:
         return outputs[:-1], outputs[1:]
     # Agent i's critic runs over joint rows; its value is read where an own row of the agent starts and ends.
-    return jnp.take_along_axis(outputs[:-1], own.opening, 0), jnp.take_along_axis(outputs[1:], own.closing, 0)
+    return at_joint_rows(outputs[:-1], own.opening), at_joint_rows(outputs[1:], own.closing)
 
 
 def outputs_over(networks: AgentNetworks, params: Any, obs: Array, last_action: Array | None = None) -> Array:

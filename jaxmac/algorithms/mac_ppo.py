@@ -53,7 +53,7 @@ from jaxmac.networks.critic import Critics, make_state_critics
 from jaxmac.networks.joint import Joint
 from jaxmac.record.buckets import at_needed_length
 from jaxmac.record.joint_rows import TIME_MAJOR
-from jaxmac.record.own_rows import OWN_TIME_MAJOR
+from jaxmac.record.own_rows import OWN_TIME_MAJOR, at_joint_rows
 from jaxmac.record.policy import Policy
 from jaxmac.record.replay import Sample, fresh_episodes
 
@@ -305,7 +305,7 @@ def outputs(networks: Networks, params: Any, rows: Rows) -> tuple[Array, Array]:
     own, joint = rows
 
     def at(macro_state: Array, index: Array) -> Array:
-        inputs = jnp.take_along_axis(macro_state[:, :, None], index[..., None], axis=0)
+        inputs = at_joint_rows(macro_state[:, :, None], index)
         if not networks.config.share_parameters:
             return networks.critics.apply(params, inputs)
         agents = networks.env.num_agents

@@ -48,7 +48,7 @@ from jaxmac.networks.choice import conditional_argmax, take_chosen
 from jaxmac.record.episode import Episode
 from jaxmac.record.joint_rows import TIME_MAJOR, JointRows, joint_rows
 from jaxmac.record.microbatches import summed_over
-from jaxmac.record.own_rows import OWN_TIME_MAJOR, OwnRows, own_rows
+from jaxmac.record.own_rows import OWN_TIME_MAJOR, OwnRows, at_joint_rows, own_rows
 from jaxmac.record.replay import Sample
 from jaxmac.record.windows import trajectory_of
 
@@ -178,7 +178,7 @@ def agents_gradient(
         choice = None
         if joint:
             best = joint_choice(networks, state.params["centralised"], joint[0])
-            choice = jnp.take_along_axis(networks.joint.split(best), own.closing, axis=0)
+            choice = at_joint_rows(networks.joint.split(best), own.closing)
 
         def total(params: Any) -> tuple[Array, Array]:
             given = own, choice, hyper, progress, weight, batch.own

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from jaxmac.record.episode import Episode, Marks
 from jaxmac.record.windows import Trajectory, accumulate_reward, joint_row_steps, pack, row_duration
@@ -100,3 +100,15 @@ def mac_cert(
 def own_rows(chosen: Trajectory, discount: Array | float) -> OwnRows:
     """Each agent's own rows of a trajectory; `discount` per primitive step."""
     return mac_cert(chosen.episode, chosen.marks, chosen.keep, chosen.counted, chosen.size, discount=discount)
+
+
+def at_joint_rows(
+    values: Shaped[Array, "joint_rows batch #agents *rest"], index: Int[Array, "rows batch agents"]
+) -> Shaped[Array, "rows batch agents *rest"]:
+    """What each own row finds in the joint row `index`, the `opening` or `closing` one of `OwnRows`.
+
+    Where a cap dropped that joint row, and in padding, it is that of the first joint row instead: such rows do not
+    count, but a number that is not finite would reach the gradients even so.
+    """
+    index = index.reshape(*index.shape, *(1,) * (values.ndim - index.ndim))
+    return jnp.take_along_axis(values, index, axis=0, mode="clip")

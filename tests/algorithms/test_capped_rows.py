@@ -1,0 +1,67 @@
+"""An update of every on-policy algorithm from episodes of which a cap (`max_rows`) dropped most joint rows.
+
+A slow agent then has fewer rows than the cap, and its padding points at joint rows far before the first one kept.
+"""
+
+import jax
+import numpy as np
+import pytest
+from support.actor_critic_recordings import Recorded
+from support.records import make_episode
+from support.samples import sample_of
+
+from jaxmac.algorithms import Progress, configure, make_algorithm
+from jaxmac.hyper import hyper_of
+
+STEPS, CAP = 24, 4
+SIZES = {"num_envs": 2, "hidden_size": 6, "layer_size": 8, "critic_hidden_size": 6, "critic_layer_size": 8}
+CASES = [
+    ("mac-iac", {}),
+    ("mac-niacc", {}),
+    ("mac-iaicc", {"critic": "history"}),
+    ("mac-iaicc", {"critic": "state"}),
+    ("mac-ippo", {"minibatches": 1}),
+    ("mac-mappo", {"minibatches": 1}),
+    ("mac-mappo", {"minibatches": 1, "critic": "history"}),
+]
+
+
+class Team(Recorded):
+    """Two unequal agents, with the state of the made episodes and time for all of their steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.state_size, self.horizon = 1, STEPS + 4
+
+
+def episodes_with(garbage):
+    """Agent 0 decides at every step, agent 1 twice in all, the second time near the end."""
+    ended = np.ones((STEPS, 2), bool)
+    ended[:, 1] = False
+    ended[STEPS - 3, 1] = ended[STEPS - 1, 1] = True
+    obs = np.random.default_rng(0).normal(size=(STEPS + 1, 2, 3)).astype(np.float32)
+    obs[:, 0, 2] = 0.0  # agent 0 has two entries
+    macro_action = np.ones((STEPS, 2), np.int32)
+    given = {"obs": obs, "macro_action": macro_action, "horizon": STEPS + 4, "garbage": garbage}
+    episode = make_episode(ended, np.arange(STEPS), terminal=True, **given)
+    return jax.device_put(jax.tree.map(lambda x: np.stack([x, x]), episode))
+
+
+@pytest.mark.parametrize(("kind", "options"), CASES)
+def test_an_update_is_finite_and_does_not_depend_on_padding(kind, options):
+    env = Team()
+    config = configure(kind, "tuned", env, {**SIZES, **options, "max_rows": CAP})
+    algorithm, hyper = make_algorithm(kind, env, config), hyper_of(config)
+    state = jax.jit(algorithm.init)(jax.random.key(0), hyper)
+    update = jax.jit(algorithm.update)
+
+    def after(garbage):
+        samples, progress = {"main": sample_of(episodes_with(garbage))}, Progress(*np.int32([0, 16, 0]))
+        return jax.device_get(update(state, hyper, samples, progress, jax.random.key(1)))
+
+    (learned, metrics), (other, _) = after(0), after(50)
+    assert metrics["dropped_rows"] > STEPS and np.isfinite(metrics["loss"])
+    for new, same in zip(jax.tree.leaves(learned), jax.tree.leaves(other), strict=True):
+        assert np.isfinite(new).all()
+        np.testing.assert_array_equal(new, same)
+    assert any(map(np.any, jax.tree.leaves(jax.tree.map(np.not_equal, learned, jax.device_get(state)))))
