@@ -59,6 +59,8 @@ def study(run: dict[str, Any], margin: float, **_: Any) -> dict[str, Any]:
     with without_compilation_cache():
         result = jaxmac.train(**run, progress=False, compilation_cache=False)
     seconds = time.perf_counter() - start
+    if result.status != "finished":  # stopped from the keyboard
+        raise KeyboardInterrupt
     best = result.env.best_known_return if result.env.optimal_return is None else result.env.optimal_return
     return {
         "settings": run,

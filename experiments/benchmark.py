@@ -24,13 +24,11 @@ import numpy as np
 
 import jaxmac
 from experiments import benchmark_report
-from experiments.common import RUNS, slug
+from experiments.common import RUNS, Job, slug, train_anew, train_or_go_on
 from experiments.tasks import TASKS
 from jaxmac.algorithms.registry import configure, make_algorithm
 from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis import final_returns
-from jaxmac.runs.checkpoint import saved_iterations
-from jaxmac.training.resume import BROKEN
 
 # The most telling ones first, in both lists.
 ALGORITHMS = (
@@ -116,7 +114,7 @@ def seeds_of(cell: Cell, count: int) -> list[int]:
 
 
 def is_wanted(cell: Cell, stored: dict[str, Any] | None, seeds: Sequence[int], retry: bool) -> bool:
-    """Whether a cell has to be trained: it is missing, has fewer seeds, or failed and is to be retried.
+    """Whether a cell has to be trained: missing, with fewer seeds, of another task, or failed and to be retried.
 
     A result of more seeds is never replaced by one of fewer.
     """
@@ -124,8 +122,9 @@ def is_wanted(cell: Cell, stored: dict[str, Any] | None, seeds: Sequence[int], r
         return True
     if "failed" in stored:
         return retry
-    episodes = TASKS[cell.env].episodes
-    return stored.get("episodes", episodes) != episodes or not set(seeds) <= set(stored["seeds"])
+    task = {"episodes": TASKS[cell.env].episodes, "env_options": TASKS[cell.env].options}
+    other = any(stored.get(name, value) != value for name, value in task.items())
+    return other or not set(seeds) <= set(stored["seeds"])
 
 
 def train_cell(cell: Cell, seeds: list[int], anew: bool = False) -> dict[str, Any]:
@@ -137,13 +136,13 @@ def train_cell(cell: Cell, seeds: list[int], anew: bool = False) -> dict[str, An
     """
     task = TASKS[cell.env]
     about: dict[str, Any] = {"env": cell.env, "algorithm": cell.algorithm, "seeds": seeds}
-    about |= {"episodes": task.episodes, "env_options": task.options, "jaxmac": jaxmac.__version__}
+    about |= {"episodes": task.episodes, "env_options": task.options}
     try:
         env = jaxmac.make(cell.env, **task.options)
         make_algorithm(cell.algorithm, env, configure(cell.algorithm, "tuned", env, {}))
         result = _train_or_go_on(cell, seeds, anew)
     except (ValueError, MemoryError, RuntimeError) as error:
-        return about | {"failed": " ".join(str(error).split("\n")[0].split())}
+        return about | {"jaxmac": jaxmac.__version__, "failed": " ".join(str(error).split("\n")[0].split())}
     start = episodes_before_learning(result.config["settings"])
     if result.policy().act_greedily is not None:
         about["greedy"] = [played["mean"] for played in jaxmac.evaluate(result, greedy=True)]
@@ -154,35 +153,34 @@ def train_cell(cell: Cell, seeds: list[int], anew: bool = False) -> dict[str, An
         "minutes": round(float(result.metrics["wall_seconds"][-1].max()) / 60, 2),
         "settings": result.config["settings"] | result.config["hyperparameters"],
         "backend": result.config["backend"],
+        "jaxmac": result.config["versions"]["jaxmac"],
     }
 
 
 def _train_or_go_on(cell: Cell, seeds: list[int], anew: bool) -> jaxmac.Result:
     out, task = RUNS / "benchmark" / slug(cell.env) / cell.algorithm, TASKS[cell.env]
     with counted_kills(out, anew):
-        if not anew and saved_iterations(out, 0):
-            run = jaxmac.load(out)
-            status, same = run.config["status"], {"seeds": seeds, "episodes": task.episodes}
-            if status != BROKEN and same.items() <= run.config.items():
-                return run if status == "finished" else jaxmac.resume(out)
-        options = {"preset": "tuned", "env_options": task.options, "out": out, "overwrite": True}
-        return jaxmac.train(cell.algorithm, cell.env, seeds=seeds, episodes=task.episodes, **options)
+        job = Job(cell.algorithm, cell.algorithm, cell.env, task.episodes, env_options=task.options)
+        if anew:
+            return train_anew(job, seeds, task.episodes, out)
+        return train_or_go_on(job, seeds, task.episodes, out, keep_finished=True)
 
 
 @contextmanager
 def counted_kills(out: Path, forget: bool = False) -> Iterator[None]:
     """Count, in a file beside the run directory `out`, the processes that end within without being able to say so.
 
-    Raises RuntimeError after `MOST_KILLS` of them between which the run had no further evaluation.
+    Raises RuntimeError after `MOST_KILLS` of them of which none came further than those before, in evaluations.
     """
     file, metrics = out.with_name(f"{out.name}.kills"), out / "metrics.csv"
-    size = metrics.stat().st_size if metrics.exists() else 0
-    kills, size_then = map(int, file.read_text().split()) if file.exists() else (0, size)
-    kills = kills if size == size_then and not forget else 0
+    rows = metrics.read_bytes().count(b"\n") if metrics.exists() else 0
+    kills, most = map(int, file.read_text().split()) if file.exists() else (0, rows)
+    if rows > most or forget:
+        kills, most = 0, rows
     if kills >= MOST_KILLS:
         raise RuntimeError(f"its process was killed {kills} times without progress, perhaps for memory")
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(f"{kills + 1} {size}\n")
+    file.write_text(f"{kills + 1} {most}\n")
     try:
         yield
     finally:

@@ -95,29 +95,50 @@ def run(
     return folder
 
 
-def train_or_go_on(job: Job, seeds: Sequence[int], episodes: int, out: Path) -> None:
-    """Go on with the run in `out` where this very job was stopped; else train it anew, over what `out` holds."""
-    if is_stopped(job, seeds, episodes, out):
-        jaxmac.resume(out)
-        return
+def train_or_go_on(
+    job: Job, seeds: Sequence[int], episodes: int, out: Path, keep_finished: bool = False
+) -> jaxmac.Result:
+    """Go on with the run in `out` where this very job was stopped; else train it anew, over what `out` holds.
+
+    With `keep_finished` a run of this very job that is finished is not trained again. Raises KeyboardInterrupt as
+    `completed` does.
+    """
+    status = stored_status(job, seeds, episodes, out)
+    if status == "finished" and keep_finished:
+        return jaxmac.load(out)
+    if status in (None, "finished", BROKEN):
+        return train_anew(job, seeds, episodes, out)
+    return completed(jaxmac.resume(out))
+
+
+def train_anew(job: Job, seeds: Sequence[int], episodes: int, out: Path) -> jaxmac.Result:
+    """Train a job over what `out` holds; raises KeyboardInterrupt as `completed` does."""
     options = {"preset": job.preset, "env_options": job.env_options, "out": out, "overwrite": True}
-    jaxmac.train(job.algorithm, job.env, seeds=seeds, episodes=episodes, **options, **job.settings)
+    options |= {"seeds": seeds, "episodes": episodes}
+    return completed(jaxmac.train(job.algorithm, job.env, **options, **job.settings))
 
 
-def is_stopped(job: Job, seeds: Sequence[int], episodes: int, out: Path) -> bool:
-    """Whether `out` holds a checkpoint of this job with these seeds, episodes and settings, and not its end.
+def completed(result: jaxmac.Result) -> jaxmac.Result:
+    """The result of a finished run; raises KeyboardInterrupt for one stopped from the keyboard, which is none."""
+    if result.status != "finished":
+        raise KeyboardInterrupt
+    return result
 
-    Of an Environment that has no id nobody can say whether it is the same: such a job is trained anew.
+
+def stored_status(job: Job, seeds: Sequence[int], episodes: int, out: Path) -> str | None:
+    """The status of the run in `out`; None if it has no checkpoint or differs in task, seeds, episodes or settings.
+
+    Of an Environment that has no id nobody can say whether it is the same: it is None, too.
     """
     if isinstance(job.env, Environment) or not saved_iterations(out, 0):
-        return False
+        return None
     stored = jaxmac.load(out).config
     config = configure(job.algorithm, job.preset, jaxmac.make(job.env, **job.env_options), job.settings)
     asked = {"algorithm": job.algorithm, "env": job.env, "env_options": job.env_options}
     asked |= {"seeds": list(seeds), "episodes": episodes}
     settings = {one.name: getattr(config, one.name) for one in fields(config)}
     same = asked.items() <= stored.items() and settings == stored["settings"] | stored["hyperparameters"]
-    return same and stored["status"] not in ("finished", BROKEN)
+    return stored["status"] if same else None
 
 
 def report(

@@ -42,9 +42,12 @@ def main() -> None:
 def add(run: Path, best: bool = True) -> dict[str, Any]:
     """Export the best member of `run`, keep the better of it and what is there; returns what is there then.
 
-    The policy is that of the member's best evaluation, or with `best=False` its last one.
+    Raises SystemExit for a run that is not finished. The policy is that of the member's best evaluation, or with
+    `best=False` its last one.
     """
     result = jaxmac.load(run)
+    if result.status != "finished":
+        raise SystemExit(f"{run}: its status is {result.status!r}; only finished runs go into the zoo")
     member = int(np.argmax(final_returns(result.metrics["eval_return"])))
     draft = ZOO / "draft"
     jaxmac.export_policy(result, member, draft, best=best, overwrite=True)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxmac
-from experiments.common import RESULTS, arguments
+from experiments.common import RESULTS, arguments, completed
 from jaxmac.algorithms import avf
 from jaxmac.algorithms.factorised import joint_value, mixer_inputs
 from jaxmac.record.replay import Sample
@@ -51,6 +51,7 @@ def main() -> None:
             overwrite=True,
             **settings,
         )
+        completed(result)
         for member, seed in enumerate(given.seeds):
             lines += [f"## {label}, seed {seed}: return {result.metrics['eval_return'][-1][member]:.1f}", ""]
             lines += [*listed(rows_of_an_episode(result, member)), ""]

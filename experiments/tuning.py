@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import jaxmac
-from experiments.common import RESULTS, RUNS, slug
+from experiments.common import RESULTS, RUNS, completed, slug
 from experiments.tasks import TASKS
 from jaxmac.analysis import final_returns
 
@@ -250,7 +250,7 @@ SWEEPS = {
 }
 
 ABOUT = """Mean over the seeds named of the last ten evaluations (greedy; actor-critics sample), and the worst seed.
-Seeds 1000 to 1015 are tuning seeds. Sections with the seeds 200 to 309 are comparisons on fresh seeds."""
+Seeds 1000 to 1031 are tuning seeds. Sections with the seeds 200 to 309 are comparisons on fresh seeds."""
 
 
 def main() -> None:
@@ -273,9 +273,9 @@ def path_of(name: str) -> Path:
 
 
 def trained(name: str) -> jaxmac.Result:
-    """Train a sweep."""
+    """Train a sweep; raises KeyboardInterrupt if it is stopped from the keyboard."""
     one = SWEEPS[name]
-    return jaxmac.train(
+    result = jaxmac.train(
         one.algorithm,
         one.env,
         seeds=list(one.seeds),
@@ -286,6 +286,7 @@ def trained(name: str) -> jaxmac.Result:
         checkpoint_replay=False,
         **one.settings,
     )
+    return completed(result)
 
 
 def store(name: str, result: jaxmac.Result) -> None:

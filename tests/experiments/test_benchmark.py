@@ -13,7 +13,6 @@ from experiments.benchmark import MOST_KILLS, Cell, counted_kills, is_wanted, se
 from experiments.tasks import TASKS
 from experiments.tuning import SWEEPS
 from jaxmac.algorithms import configure
-from jaxmac.training.resume import BROKEN
 
 
 @pytest.fixture
@@ -37,6 +36,7 @@ def fake(cell, seeds):
     metrics = {"episodes": episodes, "eval_return": returns, "wall_seconds": np.full_like(returns, 90.0)}
     metrics["eval_discounted_return"] = returns / 2
     config = {"settings": {}, "hyperparameters": {"gamma": 0.98}, "backend": "cpu"}
+    config["versions"] = {"jaxmac": "0.2.0"}
     policy = SimpleNamespace(act_greedily=None if cell.algorithm.startswith("avf") else "some function")
     return SimpleNamespace(metrics=metrics, config=config, policy=lambda: policy)
 
@@ -89,12 +89,13 @@ def test_the_page_names_what_tuned_has_changed_since_a_cell_was_trained():
     assert benchmark_report._earlier("Warehouse-D", {"avf-qmix": {"settings": settings}}) == []
 
 
-def test_a_cell_is_trained_anew_for_more_seeds_or_other_episodes_only():
+def test_a_cell_is_trained_anew_for_more_seeds_or_another_task_only():
     cell, episodes = Cell("Warehouse-D", "avf-qmix"), TASKS["Warehouse-D"].episodes
     assert is_wanted(cell, None, [300], retry=False)
     assert is_wanted(cell, {"seeds": [300]}, [300, 301], retry=False)
     assert not is_wanted(cell, {"seeds": [300, 301], "episodes": episodes}, [300], retry=True)
     assert is_wanted(cell, {"seeds": [300, 301], "episodes": episodes - 1}, [300], retry=False)
+    assert is_wanted(cell, {"seeds": [300, 301], "env_options": {"horizon": 9}}, [300], retry=False)
 
 
 def test_a_cell_has_seeds_that_its_preset_was_not_chosen_with():
@@ -123,46 +124,40 @@ def test_no_seeds_at_all_are_refused(folder, monkeypatch, capsys):
 
 @pytest.fixture
 def calls(tmp_path, monkeypatch):
-    """What `_train_or_go_on` asks jaxmac for, in a folder of its own."""
+    """The jobs that `_train_or_go_on` trains or goes on with, in a folder of its own."""
     made = []
     monkeypatch.setattr(benchmark, "RUNS", tmp_path)
-    monkeypatch.setattr(jaxmac, "train", lambda *_, **options: made.append(("train", options["overwrite"])))
-    monkeypatch.setattr(jaxmac, "resume", lambda out: made.append(("resume", out.name)))
+    for name, call in (("train_or_go_on", "go on"), ("train_anew", "anew")):
+        monkeypatch.setattr(
+            benchmark, name, lambda job, *_, call=call, **options: made.append((call, job, options))
+        )
     return made
 
 
-@pytest.mark.parametrize(
-    ("files", "status", "seeds", "expected"),
-    [
-        (["config.json"], "running", [300], ("train", True)),  # stopped while it compiled
-        (["config.json", "checkpoint"], "interrupted", [300], ("resume", "avf-vdn")),
-        (["config.json", "checkpoint"], "interrupted", [300, 301], ("train", True)),
-        (["config.json", "checkpoint"], BROKEN, [300], ("train", True)),
-    ],
-)
-def test_a_stopped_cell_goes_on_if_it_can(tmp_path, monkeypatch, calls, files, status, seeds, expected):
-    config = {"seeds": [300], "episodes": TASKS["Warehouse-D"].episodes, "status": status}
-    monkeypatch.setattr(jaxmac, "load", lambda out: SimpleNamespace(config=config))
-    monkeypatch.setattr(benchmark, "saved_iterations", lambda out, group: [5] * ("checkpoint" in files))
-    benchmark._train_or_go_on(Cell("Warehouse-D", "avf-vdn"), seeds, anew=False)
-    benchmark._train_or_go_on(Cell("Warehouse-D", "avf-vdn"), seeds, anew=True)
-    assert calls == [expected, ("train", True)]
+def test_a_failed_cell_is_trained_anew_and_others_go_on(calls):
+    cell = Cell("Warehouse-Q", "avf-vdn")
+    benchmark._train_or_go_on(cell, [300], anew=False)
+    benchmark._train_or_go_on(cell, [300], anew=True)
+    (on, first, options), (anew, second, _) = calls
+    assert (on, options) == ("go on", {"keep_finished": True}) and anew == "anew"
+    assert first == second and first.env_options == TASKS["Warehouse-Q"].options != {}
 
 
 def test_a_cell_whose_process_is_killed_again_and_again_has_failed(tmp_path, calls):
     cell = Cell("Warehouse-D", "avf-vdn")
     out = tmp_path / "benchmark/warehouse_d/avf-vdn"
     kills = out.with_name("avf-vdn.kills")
-    for _ in range(MOST_KILLS):
+    out.mkdir(parents=True)
+    for kill in range(MOST_KILLS):  # always at about the same place
+        (out / "metrics.csv").write_text("head\nfirst\n" + "second\n" * (kill != 1))
         with counted_kills(out):
             killed = kills.read_text()
         kills.write_text(killed)  # a killed process leaves it
     failed = train_cell(cell, [300])["failed"]
     assert failed == "its process was killed 3 times without progress, perhaps for memory" and calls == []
-    out.mkdir()
-    (out / "metrics.csv").write_text("an evaluation")
+    (out / "metrics.csv").write_text("head\nfirst\nsecond\nthird\n")
     benchmark._train_or_go_on(cell, [300], anew=False)
-    assert calls == [("train", True)] and not kills.exists(), "there was progress since"
+    assert len(calls) == 1 and not kills.exists(), "there was progress since"
 
 
 def test_a_joint_action_space_that_is_too_large_is_named(monkeypatch):

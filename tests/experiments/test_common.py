@@ -28,8 +28,9 @@ def finished(tmp_path_factory):
 def calls(monkeypatch):
     """What jaxmac is asked for."""
     made = []
-    monkeypatch.setattr(jaxmac, "train", lambda *_, **options: made.append("train"))
-    monkeypatch.setattr(jaxmac, "resume", lambda out: made.append("resume"))
+    done = SimpleNamespace(status="finished")
+    monkeypatch.setattr(jaxmac, "train", lambda *_, **options: made.append("train") or done)
+    monkeypatch.setattr(jaxmac, "resume", lambda out: made.append("resume") or done)
     return made
 
 
@@ -52,6 +53,24 @@ def test_the_same_job_goes_on_where_it_was_stopped(finished, calls, status, job,
     file.write_text(json.dumps(json.loads(file.read_text()) | {"status": status}))
     train_or_go_on(job, seeds, episodes, finished)
     assert calls == [expected]
+
+
+def test_a_finished_run_of_the_same_job_can_be_kept(finished, calls):
+    file = finished / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"status": "finished"}))
+    assert train_or_go_on(JOB, [1], 8, finished, keep_finished=True).config["seeds"] == [1] and calls == []
+    train_or_go_on(OTHER_DISCOUNT, [1], 8, finished, keep_finished=True)
+    assert calls == ["train"]
+
+
+@pytest.mark.parametrize("status", ["running", "finished"])  # resumed, trained
+def test_a_run_that_is_stopped_from_the_keyboard_is_no_result(finished, monkeypatch, status):
+    file = finished / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"status": status}))
+    for name in ("train", "resume"):
+        monkeypatch.setattr(jaxmac, name, lambda *_, **options: SimpleNamespace(status="interrupted"))
+    with pytest.raises(KeyboardInterrupt):
+        train_or_go_on(JOB, [1], 8, finished)
 
 
 def test_a_label_that_is_no_job_is_named_and_nothing_is_written(tmp_path, monkeypatch, capsys, calls):
