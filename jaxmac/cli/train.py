@@ -180,7 +180,7 @@ def report_result(result: Any, out: Path) -> None:
         print(f"mean of the last ten evaluations{against}: {shown}")
         print(f"metrics {out / 'metrics.csv'}, curve {out / 'curve.png'}")
     if result.status == "finished":
-        best_member = int(np.argmax([value or 0.0 if value else -np.inf for value in final]))
+        best_member = int(np.argmax([-np.inf if value is None else value for value in final]))
         print(f"animation {result.render(best_member, out / 'episode.gif')} (member {best_member})")
 
 

@@ -29,7 +29,9 @@ class QMIX(nn.Module):
     hypernet_layers: int = setting(2, "layers of the hypernetworks that produce its weights", low=1, high=2)
     hypernet_embed: int = setting(32, "hidden width of the hypernetworks", low=1)
     weight_floor: float = weight_floor()
-    b1_abs: bool = setting(False, "take the absolute value of the first bias, as ToMacVF does")
+    b1_abs: bool = setting(
+        False, "take the absolute value of the first bias, as ToMacVF does (its ablations without attention: never)"
+    )
     value_state: int | None = None
     factorised: ClassVar[bool] = True
 

@@ -6,14 +6,16 @@ compiled anew. Here are the folder, its size, and what is done about entries tha
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
 import os
 import platform
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +48,14 @@ def use_compilation_cache() -> Path | None:
         warnings.warn(f"compiled programs are not kept: {folder}: {reason}", RunNote, stacklevel=2)
         jax.config.update("jax_enable_compilation_cache", False)  # one note is enough
         return None
-    prune(folder)
+    with contextlib.suppress(OSError):  # entries of another user, say: the folder grows
+        prune(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     compilation_cache.reset_cache()  # JAX asks for the folder once, when it compiles for the first time
     return folder
 
 
-@contextmanager
+@contextlib.contextmanager
 def without_compilation_cache() -> Iterator[None]:
     """Inside, every program is compiled anew, whatever JAX's options say, and none is kept."""
     before = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
@@ -104,7 +107,7 @@ def _entries(folder: Path) -> Iterator[tuple[float, int, Path]]:
         yield max(found.st_atime, found.st_mtime), found.st_size, path
 
 
-@contextmanager
+@contextlib.contextmanager
 def trouble_in_a_line() -> Iterator[None]:
     """Inside, what JAX warns of entries that it cannot read or write becomes one note; damaged entries are removed.
 
@@ -138,6 +141,24 @@ def trouble_in_a_line() -> Iterator[None]:
 
 
 def forget(folder: Path, program: str) -> None:
-    """Remove the entries of a program."""
+    """Remove the damaged entries of a program; the name is the same for the iterations of every run.
+
+    An entry that another process was still writing, or has removed, is not damaged.
+    """
     for path in folder.glob(f"{program}-*-cache"):
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if not _can_be_unpacked(path.read_bytes()):
+                path.unlink()
+
+
+def _can_be_unpacked(entry: bytes) -> bool:
+    """Whether one of the libraries with which JAX packs entries, those that are installed, can unpack this one."""
+    unpackers: list[Callable[[bytes], bytes]] = [zlib.decompress]
+    with contextlib.suppress(ImportError):
+        unpackers.append(importlib.import_module("zstandard").ZstdDecompressor().decompress)
+    with contextlib.suppress(ImportError):
+        unpackers.append(importlib.import_module("compression.zstd").decompress)
+    for unpack in unpackers:
+        with contextlib.suppress(Exception):
+            return len(unpack(entry)) > 0
+    return False

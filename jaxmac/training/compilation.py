@@ -18,8 +18,10 @@ def compiled(lowered: Lowered, once: bool = False) -> Compiled:
     Most time of training on a CPU goes to matrix products, which are library functions. Other devices keep XLA's
     level, and a level in the environment variable `XLA_FLAGS` goes before that for programs that run often.
     """
+    if jax.default_backend() != "cpu":
+        return lowered.compile()
     if once:
         return lowered.compile({LEVEL: ONCE})  # type: ignore[dict-item]
-    if jax.default_backend() != "cpu" or LEVEL in os.environ.get("XLA_FLAGS", ""):
+    if LEVEL in os.environ.get("XLA_FLAGS", ""):
         return lowered.compile()
     return lowered.compile({LEVEL: OFTEN})  # type: ignore[dict-item]

@@ -38,7 +38,7 @@ class Tally(struct.PyTreeNode):
     episodes: Array  # training episodes, int32
     loss_sum: Array  # losses of the updates
     updates: Array  # gradient updates, int32
-    epsilon: Array  # mean over the parallel episodes of the last iteration
+    epsilon: Array  # mean over the parallel episodes of the last iteration, at the start of the first one
     dropped_rows: Array  # rows that a cap left out, int32; no more than LARGEST_INT
     broken_update: Array  # number of the first update whose loss is not finite; -1: none
 
@@ -148,7 +148,8 @@ def training_functions(
         example = example_episode(env, algorithm.evaluation(learner, hyper))
         storage = {stream: replay.init(example) for stream in algorithm.streams}
         best = jax.tree.map(jnp.copy, learner), jnp.float32(-jnp.inf)
-        return Member(learner, storage, Tally.empty(), *best)
+        first = algorithm.collection.epsilon(hyper, progress_at(algorithm.collection, num_envs, 0))
+        return Member(learner, storage, Tally.empty().replace(epsilon=jnp.mean(first)), *best)
 
     def advance(members: Member, keys: Array, hyper: Hyper, first: Array, last: Array) -> Member:
         def body(iteration: Array, members: Member) -> Member:

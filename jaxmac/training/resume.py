@@ -91,6 +91,7 @@ def resume(
                 for group, (program, start) in enumerate(zip(programs, iterations, strict=True))
             ]
             _note_other_versions(console, config)
+            _note_further_groups(console, iteration, iterations)
             announce(console, config["algorithm"], run.env, run.specs, programs, total, config["checkpoint_replay"])
         config = config | {"episodes": int(total)}
         refuse_differences(
@@ -133,7 +134,8 @@ def _iterations_to_continue(
 ) -> list[int | None]:
     """The iteration of the checkpoint that every group continues from; None for a group without checkpoints.
 
-    With `iteration`, groups that have not come so far continue from their last checkpoint.
+    With `iteration`, groups that have not come so far, and those that no longer have a checkpoint there, continue
+    from their last one.
     """
     saved = [saved_iterations(path, group) for group in range(len(programs))]
     if not any(saved):
@@ -141,26 +143,24 @@ def _iterations_to_continue(
     if iteration is not None and not any(iteration in iterations for iterations in saved):
         known = ", ".join(map(str, sorted(set().union(*saved))))
         raise RunDirectoryError(f"{path} has no checkpoint at iteration {iteration}; it has: {known}")
-    found = [_last_until(iterations, iteration, f"{path}: group {group}") for group, iterations in enumerate(saved)]
+    found = [iteration if iteration in known else max(known, default=None) for known in saved]
     for group, (program, start) in enumerate(zip(programs, found, strict=True)):
         if start is not None and (status == BROKEN or read_counters_at(path, group, start) is None):
             _refuse_broken(path, group, program, start)
     if status == BROKEN and iteration is None:
+        finite = max(start for start in found if start is not None)
         raise RunDirectoryError(
             f"{path} ended with a loss that is not finite, and the same settings lead there again: train with "
-            f"others, or continue all the same from its last finite checkpoint (--from {max(filter(None, found))})"
+            f"others, or continue all the same from its last finite checkpoint (--from {finite})"
         )
     return found
 
 
-def _last_until(iterations: list[int], iteration: int | None, whose: str) -> int | None:
-    """The chosen iteration, or the last one where nothing is chosen or the group has not come so far."""
-    if not iterations or iteration is None or iterations[-1] < iteration:
-        return iterations[-1] if iterations else None
-    if iteration not in iterations:
-        known = ", ".join(map(str, iterations))
-        raise RunDirectoryError(f"{whose} has no checkpoint at iteration {iteration}; it has: {known}")
-    return iteration
+def _note_further_groups(console: Console, iteration: int | None, found: list[int | None]) -> None:
+    for group, start in enumerate(found):
+        if iteration is not None and start is not None and start > iteration:
+            there = f"it has no checkpoint at {iteration}"
+            console.print(f"note: group {group} continues from iteration {start}: {there}")
 
 
 def _refuse_broken(path: Path, group: int, program: Program, iteration: int) -> None:

@@ -20,6 +20,7 @@ from jaxmac.algorithms import Progress, configure, mac_ppo, make_algorithm
 from jaxmac.hyper import hyper_of
 from jaxmac.networks.critic import Critics
 from jaxmac.record.rollout import rollout
+from jaxmac.training.compiled import training_functions
 
 SIZES = {"hidden_size": 6, "layer_size": 8, "critic_hidden_size": 6, "critic_layer_size": 8, "memory": "gru"}
 PLAIN = {**SIZES, "layer_norm": False, "reward_scale": 1.0, "num_envs": 2, "minibatches": 1, "epochs": 2}
@@ -256,3 +257,13 @@ def test_the_first_policy_is_almost_uniform_with_a_small_gain(share):
         outputs[gain] = jax.jit(partial(mac_ppo.outputs_over, networks.actors))(actors, obs)
     chex.assert_trees_all_close(outputs[0.01], 0.01 * outputs[1.0], atol=1e-6)
     assert float(jnp.abs(outputs[1.0]).max()) > 0.1
+
+
+def test_the_exploration_rate_before_the_first_episode_is_that_of_the_first_one():
+    config = configure("mac-ippo", "tuned", Team(), {**PLAIN, "epsilon_start": 0.25, "epsilon_end": 0.0})
+    functions = training_functions(Team(), make_algorithm("mac-ippo", Team(), config), config)
+    example = jax.tree.map(lambda x: x[0], episodes_with(0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jaxmac.training.compiled.example_episode", lambda *_: example)  # this team is never stepped
+        member = jax.jit(functions.init)(jax.random.key(0), hyper_of(config))
+    assert member.tally.epsilon == 0.25

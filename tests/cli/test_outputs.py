@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from support.commands import refused
@@ -9,6 +10,7 @@ from support.made_runs import made
 
 import jaxmac
 from jaxmac.cli.main import main
+from jaxmac.cli.train import report_result
 from jaxmac.runs.outputs import output_file, refuse_owned
 from jaxmac.runs.result import Result
 
@@ -141,3 +143,11 @@ def test_an_animation_that_is_no_gif_is_refused_before_it_is_played(monkeypatch)
         jaxmac.animate(jaxmac.make("BoxPushing-4"), jaxmac.random_policy(), path="x.mp4")
     with pytest.raises(ValueError, match=r"^seed is -1, but must be"):
         jaxmac.animate(jaxmac.make("BoxPushing-4"), jaxmac.random_policy(), seed=-1)
+
+
+@pytest.mark.parametrize(("finals", "best"), [([-5.0, 0.0], 1), ([None, -3.0], 1), ([2.0, 2.0], 0)])
+def test_the_best_member_is_animated(finals, best, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("jaxmac.cli.train._final_returns", lambda result: finals)
+    env = SimpleNamespace(optimal_return=None)
+    report_result(SimpleNamespace(status="finished", env=env, render=lambda member, path: path), tmp_path)
+    assert capsys.readouterr().out.endswith(f"episode.gif (member {best})\n")

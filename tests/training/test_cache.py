@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -91,8 +92,9 @@ def test_the_programs_read_least_lately_go_first(tmp_path):
 
 def test_damaged_entries_are_removed_and_noted_in_one_line_and_other_warnings_stay(unset):
     folder = cache.use_compilation_cache()
-    (folder / "jit_f-123-cache").touch()
-    (folder / "jit_g-123-cache").touch()
+    whole = zlib.compress(b"another program of this name")
+    for name, content in (("f-123", b""), ("f-456", whole), ("f-789", whole[:-1]), ("g-123", b"")):
+        (folder / f"jit_{name}-cache").write_bytes(content)
     with pytest.warns() as caught, cache.trouble_in_a_line():
         warnings.warn(
             "Error reading persistent compilation cache entry for 'jit_f': ValueError: a\nb", stacklevel=1
@@ -102,7 +104,15 @@ def test_damaged_entries_are_removed_and_noted_in_one_line_and_other_warnings_st
     texts = {(warning.category, str(warning.message)) for warning in caught}
     note = "a program was compiled anew: the cache of compiled programs could not be read (ValueError: a)"
     assert texts == {(RunNote, note), (DeprecationWarning, "something else")}
-    assert [path.name for path in folder.iterdir()] == ["jit_g-123-cache"]
+    assert sorted(path.name for path in folder.iterdir()) == ["jit_f-456-cache", "jit_g-123-cache"]
+
+
+def test_old_programs_that_cannot_be_removed_stop_nothing(unset, monkeypatch):
+    def refuse(folder):
+        raise PermissionError("of another user")
+
+    monkeypatch.setattr(cache, "prune", refuse)
+    assert cache.use_compilation_cache() == Path(jax.config.jax_compilation_cache_dir)
 
 
 def command(home, *flags, run="run"):

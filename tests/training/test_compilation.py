@@ -31,6 +31,7 @@ def test_other_devices_keep_the_level_of_xla(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "")
     monkeypatch.setattr(compilation.jax, "default_backend", lambda: "gpu")
     assert compilation.compiled(Recorded()) is None
+    assert compilation.compiled(Recorded(), once=True) is None
 
 
 @pytest.mark.parametrize("program", ["init", "advance", "evaluate"])

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 from support.probes import Additive
 from support.runs import TINY, as_if_killed, tiny
 
@@ -67,17 +68,43 @@ def test_a_broken_learner_in_a_checkpoint_is_not_trained_on(broken, tmp_path):
         jaxmac.resume(run, env=ENV, progress=False)
 
 
+@pytest.fixture
+def saved(monkeypatch):
+    """Makes the checkpoints of two groups: `saved([4, 8], [3])`; all of them are sound."""
+
+    def saved(*iterations):
+        monkeypatch.setattr(resuming, "saved_iterations", lambda path, group: list(iterations[group]))
+        monkeypatch.setattr(resuming, "read_counters_at", lambda *place: {})
+        monkeypatch.setattr(resuming, "_refuse_broken", lambda *place: None)
+
+    return saved
+
+
 @pytest.mark.parametrize(
-    ("iterations", "chosen", "expected"),
-    [([], 5, None), ([], None, None), ([4, 8], None, 8), ([4, 8], 4, 4), ([4, 8], 12, 8), ([4, 8], 8, 8)],
+    ("first", "second", "chosen", "expected"),
+    [
+        ([4, 8], [4, 8], None, [8, 8]),
+        ([4, 8], [4, 8], 4, [4, 4]),
+        ([4, 8], [], 8, [8, None]),
+        ([9, 12], [3, 6], 3, [12, 3]),  # the first has passed 3 long since
+        ([9, 12], [3, 6], 9, [9, 6]),
+    ],
 )
-def test_the_checkpoint_that_a_group_continues_from(iterations, chosen, expected):
-    assert resuming._last_until(iterations, chosen, "run: group 1") == expected
+def test_the_checkpoints_that_groups_continue_from(saved, first, second, chosen, expected):
+    saved(first, second)
+    assert resuming._iterations_to_continue("run", [None, None], chosen, "interrupted") == expected
 
 
-def test_a_group_that_has_passed_the_chosen_checkpoint_is_refused():
-    with pytest.raises(RunDirectoryError, match="run: group 1 has no checkpoint at iteration 6; it has: 4, 8"):
-        resuming._last_until([4, 8], 6, "run: group 1")
+def test_a_group_that_goes_on_from_another_checkpoint_is_named(capsys):
+    resuming._note_further_groups(Console(), 3, [12, 3, None])
+    assert "note: group 0 continues from iteration 12: it has no checkpoint at 3\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("iterations", [[0], [0, 4]])
+def test_a_broken_run_offers_its_last_finite_checkpoint(saved, iterations):
+    saved(iterations)
+    with pytest.raises(RunDirectoryError, match=rf"last finite checkpoint \(--from {iterations[-1]}\)"):
+        resuming._iterations_to_continue("run", [None], None, resuming.BROKEN)
 
 
 @pytest.mark.slow
