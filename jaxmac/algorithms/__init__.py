@@ -76,14 +76,12 @@ def _with_mixer(
     )
 
 
-def _register_baselines(make: Any, presets: ModuleType, configs: Mapping[str, type]) -> None:
+def _register_baselines(makes: Mapping[str, Any], presets: ModuleType, configs: Mapping[str, type]) -> None:
     """Register baselines; the papers ran them with the reference program's settings, so `paper` is `reference`."""
     named = {"tuned": presets.tuned, "reference": presets.reference, "paper": presets.reference}
     for kind, config in configs.items():
         of_kind = {name: partial(preset, kind=kind) for name, preset in named.items()}
-        ALGORITHMS.register(
-            kind, AlgorithmSpec(config, partial(make, kind=kind), of_kind, {}, SUMMARIES[kind]), __name__
-        )
+        ALGORITHMS.register(kind, AlgorithmSpec(config, makes[kind], of_kind, {}, SUMMARIES[kind]), __name__)
 
 
 avf_spec = partial(_with_mixer, avf, avf.AVFConfig, avf_presets, "AVF: value factorization on joint rows")
@@ -97,9 +95,13 @@ tomacvf_spec = partial(
 ALGORITHMS.register_family("avf", MixerFamily(avf_spec, lambda mixer: True))
 # ToMacVF's attention conditions the mixer through its state, so a mixer that reads none (VDN) is left out.
 ALGORITHMS.register_family("tomacvf", MixerFamily(tomacvf_spec, lambda mixer: mixer.reads_state))
-_register_baselines(mac_q.make, mac_q_presets, mac_q_config.CONFIGS)
-_register_baselines(actor_critic.make, actor_critic_presets, actor_critic_config.CONFIGS)
+_makes = {kind: partial(mac_q.make, learners=learners) for kind, learners in mac_q_config.LEARNERS.items()}
+_register_baselines(_makes, mac_q_presets, mac_q_config.CONFIGS)
+_makes = {kind: partial(actor_critic.make, roles=roles) for kind, roles in actor_critic_config.ROLES.items()}
+_register_baselines(_makes, actor_critic_presets, actor_critic_config.CONFIGS)
 for _kind, _config in mac_ppo_config.CONFIGS.items():  # no paper has run them on macro-actions: `tuned` only
     _presets = {"tuned": partial(mac_ppo_presets.tuned, kind=_kind)}
-    _spec = AlgorithmSpec(_config, partial(mac_ppo.make, kind=_kind), _presets, {}, SUMMARIES[_kind])
+    _spec = AlgorithmSpec(
+        _config, partial(mac_ppo.make, roles=mac_ppo_config.ROLES[_kind]), _presets, {}, SUMMARIES[_kind]
+    )
     ALGORITHMS.register(_kind, _spec, __name__)

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from jaxmac.algorithms.actor_critic_config import JointActorCriticConfig
 from jaxmac.algorithms.actors_and_critics import (
     Networks,
+    Roles,
     Rows,
     action_counts,
     check_critic,
@@ -63,8 +64,8 @@ class ActorCriticState(struct.PyTreeNode):
     critic_opt_state: Any
 
 
-def make_networks(env: Environment, config: Any, kind: str) -> Networks:
-    """Actors and critics of the algorithm `kind`.
+def make_networks(env: Environment, config: Any, roles: Roles) -> Networks:
+    """Actors and critics with these roles.
 
     Raises ValueError, in one line, for an `n_step` longer than the horizon, a state critic without a global state,
     or too many joint macro-actions.
@@ -73,25 +74,25 @@ def make_networks(env: Environment, config: Any, kind: str) -> Networks:
         raise ValueError(f"n_step={config.n_step} is longer than the horizon; allowed: <= {env.horizon}")
     check_critic(env, config)
     sizes = Joint(tuple(env.num_actions), tuple(env.obs_sizes))
-    joint = joint_of(env.num_actions, env.obs_sizes) if kind == "mac-cac" else None
+    joint = joint_of(env.num_actions, env.obs_sizes) if roles.joint_actor else None
     observed, actions = ([sum(env.obs_sizes)], [joint.size]) if joint else (env.obs_sizes, env.num_actions)
     actors = make_agent_networks(
         observed, actions, obs_last_action=not joint and config.obs_last_action, **network_options(config)
     )
-    return Networks(env, config, kind, actors, _critics(env, config, kind), joint, sizes)
+    return Networks(env, config, roles, actors, _critics(env, config, roles), joint, sizes)
 
 
-def _critics(env: Environment, config: Any, kind: str) -> AgentNetworks | Critics:
-    count = env.num_agents if kind in ("mac-iac", "mac-iaicc") else 1
+def _critics(env: Environment, config: Any, roles: Roles) -> AgentNetworks | Critics:
+    count = env.num_agents if roles.critic_per_agent else 1
     if config.critic == "state":
         widths = {"layer_size": config.critic_layer_size, "middle_size": config.critic_hidden_size}
         return make_state_critics(count, env.state_size, **widths)
-    return history_critics(config, env.obs_sizes if kind == "mac-iac" else [sum(env.obs_sizes)] * count)
+    return history_critics(config, [sum(env.obs_sizes)] * count if roles.critics_see_team else env.obs_sizes)
 
 
-def make(env: Environment, config: JointActorCriticConfig, kind: str) -> Algorithm:
-    """Build the algorithm `kind` (one of CONFIGS) for `env`; raises ValueError as `make_networks` does."""
-    networks = make_networks(env, config, kind)
+def make(env: Environment, config: JointActorCriticConfig, roles: Roles) -> Algorithm:
+    """Build the algorithm whose actors and critics have these roles; raises ValueError as `make_networks` does."""
+    networks = make_networks(env, config, roles)
 
     def update(
         state: ActorCriticState, hyper: Hyper, samples: dict[str, Sample], progress: Progress, key: Array
@@ -171,7 +172,7 @@ def actor_losses(
     advantage A carries no gradient.
     """
     decisions = decisions_of(networks, rows)
-    if networks.kind == "mac-niacc":  # the advantage of the joint segment in which the macro-action ended
+    if not (networks.roles.critic_per_agent or networks.joint):  # that of the joint row in which the own one ended
         advantage = at_joint_rows(advantage, rows.own.closing)
     logits = outputs_over(networks.actors, params, decisions.obs, decisions.last_action)
     log_probs = floored_log_probs(logits, epsilon, action_counts(networks))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jaxmac.algorithms.actors_and_critics import Roles
 from jaxmac.algorithms.base import CommonConfig, LastActionConfig, RowsConfig
 from jaxmac.config import setting
 
@@ -97,6 +98,12 @@ class ActorCriticConfig(LastActionConfig, JointActorCriticConfig):
     """Hyperparameters of the actor-critics with one actor per agent."""
 
 
+ROLES = {
+    "mac-iac": Roles(critics_see_team=False),
+    "mac-cac": Roles(joint_actor=True, critic_per_agent=False),
+    "mac-niacc": Roles(critic_per_agent=False),
+    "mac-iaicc": Roles(),
+}
 CONFIGS = {
     "mac-iac": ActorCriticConfig,
     "mac-cac": JointActorCriticConfig,

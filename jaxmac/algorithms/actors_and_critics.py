@@ -23,8 +23,13 @@ from jaxmac.record.joint_rows import TIME_MAJOR, JointRows, joint_rows
 from jaxmac.record.own_rows import OWN_TIME_MAJOR, OwnRows, at_joint_rows, own_rows
 from jaxmac.record.windows import trajectory_of
 
-ALONE = ("mac-iac", "mac-ippo")  # an agent's critic gets the agent's own history
-CRITIC_PER_AGENT = (*ALONE, "mac-iaicc", "mac-mappo")  # critics learn from own rows, the others' from joint rows
+
+class Roles(NamedTuple):
+    """Who acts and who judges in an algorithm with actors and critics."""
+
+    joint_actor: bool = False  # one actor chooses for the team and learns from joint rows; else one for each agent
+    critic_per_agent: bool = True  # each learns from its agent's own rows; else there is one, on joint rows
+    critics_see_team: bool = True  # critics get the history of all agents; else each that of its own agent
 
 
 class Networks(NamedTuple):
@@ -32,10 +37,10 @@ class Networks(NamedTuple):
 
     env: Environment
     config: Any
-    kind: str
+    roles: Roles
     actors: AgentNetworks
     critics: Any  # AgentNetworks for histories, Critics for global states
-    joint: Joint | None  # the joint macro-actions of mac-cac's actor
+    joint: Joint | None  # the joint macro-actions of a joint actor
     sizes: Joint  # sizes of the team, for joint observations
 
 
@@ -87,7 +92,7 @@ def rows_of(networks: Networks, hyper: Hyper, episodes: Episode, macro_state: st
 
 def critic_rows(networks: Networks, rows: Rows, hyper: Hyper) -> TargetRows:
     """The rows that critics learn from, `[rows, batch, critics]`: own rows with a critic per agent."""
-    if networks.kind in CRITIC_PER_AGENT:
+    if networks.roles.critic_per_agent:
         own = rows.own
         return target_rows(hyper, own.reward, own.duration, own.terminal, own.mask)
     joint = rows.joint
@@ -98,13 +103,13 @@ def critic_rows(networks: Networks, rows: Rows, hyper: Hyper) -> TargetRows:
 def values(networks: Networks, params: Any, rows: Rows) -> tuple[Array, Array]:
     """The critics' values at the start of every row and after it, each `[rows, batch, critics]` (section 5)."""
     own, joint = rows
-    alone, per_agent = networks.kind in ALONE, networks.kind in CRITIC_PER_AGENT
+    per_agent = networks.roles.critic_per_agent
     if networks.config.critic == "state":
         if per_agent:
             return networks.critics.apply(params, own.state), networks.critics.apply(params, own.next_state)
         at, after = joint.mixer_state[..., None, :], joint.next_mixer_state[..., None, :]
         return networks.critics.apply(params, at), networks.critics.apply(params, after)
-    if alone:
+    if not networks.roles.critics_see_team:
         outputs = outputs_over(networks.critics, params, own.obs)[..., 0]
         return outputs[:-1], outputs[1:]
     obs = networks.sizes.observation(joint.obs)[..., None, :]

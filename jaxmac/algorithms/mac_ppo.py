@@ -23,6 +23,7 @@ from jaxtyping import Array, Bool, Float
 from jaxmac.algorithms.actors_and_critics import (
     Decisions,
     Networks,
+    Roles,
     Rows,
     action_counts,
     check_critic,
@@ -108,8 +109,8 @@ EPISODES = Batch(Rows(OWN_TIME_MAJOR, TIME_MAJOR), 1, 1, 1, 1)  # type: ignore[a
 """The axis of episodes of every field of a `Batch`."""
 
 
-def make_networks(env: Environment, config: PPOConfig, kind: str) -> Networks:
-    """Actors and critics of the algorithm `kind`.
+def make_networks(env: Environment, config: PPOConfig, roles: Roles) -> Networks:
+    """Actors and critics with these roles.
 
     Raises ValueError, in one line, for a state critic without a global state, or a number of episodes that the
     number of minibatches does not divide.
@@ -126,21 +127,23 @@ def make_networks(env: Environment, config: PPOConfig, kind: str) -> Networks:
         **network_options(config),
     )
     sizes = Joint(tuple(env.num_actions), tuple(env.obs_sizes))
-    return Networks(env, config, kind, actors, _critics(env, config, kind), None, sizes)
+    return Networks(env, config, roles, actors, _critics(env, config, roles), None, sizes)
 
 
-def _critics(env: Environment, config: Any, kind: str) -> AgentNetworks | Critics:
+def _critics(env: Environment, config: Any, roles: Roles) -> AgentNetworks | Critics:
     agents, share = env.num_agents, config.share_parameters
     if config.critic == "state":
         inputs = agents * env.state_size + (agents if share else 0)
         widths = {"layer_size": config.critic_layer_size, "middle_size": config.critic_hidden_size}
         return make_state_critics(1 if share else agents, inputs, **widths)
-    return history_critics(config, env.obs_sizes if kind == "mac-ippo" else [sum(env.obs_sizes)] * agents, share)
+    return history_critics(
+        config, [sum(env.obs_sizes)] * agents if roles.critics_see_team else env.obs_sizes, share
+    )
 
 
-def make(env: Environment, config: PPOConfig, kind: str) -> Algorithm:
-    """Build the algorithm `kind` (one of CONFIGS) for `env`; raises ValueError as `make_networks` does."""
-    networks = make_networks(env, config, kind)
+def make(env: Environment, config: PPOConfig, roles: Roles) -> Algorithm:
+    """Build the algorithm whose critics have these roles; raises ValueError as `make_networks` does."""
+    networks = make_networks(env, config, roles)
 
     def update(
         state: PPOState, hyper: Hyper, samples: dict[str, Sample], progress: Progress, key: Array

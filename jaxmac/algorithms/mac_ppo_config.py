@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jaxmac.algorithms.actor_critic_config import CRITICS, HistoryCriticConfig, OnPolicyConfig
+from jaxmac.algorithms.actors_and_critics import Roles
 from jaxmac.algorithms.base import LastActionConfig, SharedAgentsConfig
 from jaxmac.config import setting
 
@@ -105,4 +106,5 @@ class MacMAPPOConfig(PPOConfig):
     )
 
 
+ROLES = {"mac-ippo": Roles(critics_see_team=False), "mac-mappo": Roles()}
 CONFIGS = {"mac-ippo": MacIPPOConfig, "mac-mappo": MacMAPPOConfig}

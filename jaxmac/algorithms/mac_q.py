@@ -23,6 +23,7 @@ from jaxtyping import Array, Float, Int
 from jaxmac.algorithms.base import Algorithm, Progress
 from jaxmac.algorithms.mac_q_config import MacQConfig
 from jaxmac.algorithms.mac_q_networks import (
+    Learners,
     Networks,
     behaviour,
     best_joint,
@@ -53,10 +54,10 @@ from jaxmac.record.replay import Sample
 from jaxmac.record.windows import trajectory_of
 
 
-def make(env: Environment, config: MacQConfig, kind: str) -> Algorithm:
-    """Build the algorithm `kind` (one of CONFIGS) for `env`; raises ValueError as `make_networks` does."""
-    networks = make_networks(env, config, kind)
-    streams = ("centralised", "decentralised") if kind.startswith("parallel") else ("main",)
+def make(env: Environment, config: MacQConfig, learners: Learners) -> Algorithm:
+    """Build the algorithm with these networks; raises ValueError as `make_networks` does."""
+    networks = make_networks(env, config, learners)
+    streams = ("centralised", "decentralised") if learners.own_episodes else ("main",)
 
     def update(
         state: LearnerState, hyper: Hyper, samples: dict[str, Sample], progress: Progress, key: Array

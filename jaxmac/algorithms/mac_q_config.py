@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jaxmac.algorithms.base import LastActionConfig, SharedAgentsConfig
+from jaxmac.algorithms.mac_q_networks import Learners
 from jaxmac.algorithms.value_based import ValueBasedConfig, WindowsConfig
 from jaxmac.config import setting
 from jaxmac.record.replay import SAMPLERS
@@ -65,6 +66,19 @@ class DDRQNConfig(ParallelDDRQNConfig):
         "with centralised_exploration: use the decentralised policy with probability 1 - epsilon at every step",
     )
 
+    def check_together(self) -> None:
+        """Raise ValueError, in one line, for `exploration_switch` without `centralised_exploration`."""
+        super().check_together()
+        if self.exploration_switch and not self.centralised_exploration:
+            raise ValueError("exploration_switch=True needs centralised_exploration=True")
+
+
+LEARNERS = {
+    "mac-dec-q": Learners(centralised=False),
+    "mac-cen-q": Learners(agents=False),
+    "mac-dec-ddrqn": Learners(),
+    "parallel-mac-dec-ddrqn": Learners(own_episodes=True),
+}
 
 CONFIGS: dict[str, type[MacQConfig]] = {
     "mac-dec-q": MacDecQConfig,

@@ -21,26 +21,28 @@ from jaxmac.record.joint_rows import JointRows
 from jaxmac.record.policy import Policy
 
 
+class Learners(NamedTuple):
+    """Which networks an algorithm has, and whose episodes each of them learns from."""
+
+    agents: bool = True  # a decentralised network for each agent
+    centralised: bool = True  # a network over joint macro-actions, which acts if it is alone
+    own_episodes: bool = False  # agents and centralised network learn each from episodes that they have collected
+
+
 class Networks(NamedTuple):
     """The networks of one algorithm, with the environment and the (static) config that they are built for."""
 
     env: Environment
     config: Any
-    agents: Any  # AgentNetworks; None: mac-cen-q
-    centralised: Any  # AgentNetworks; None, as `joint`: mac-dec-q
+    agents: Any  # AgentNetworks, or None
+    centralised: Any  # AgentNetworks; None, as `joint`, without a centralised network
     joint: Any  # Joint
 
 
-def make_networks(env: Environment, config: Any, kind: str) -> Networks:
-    """The networks of the algorithm `kind`.
-
-    Raises ValueError, in one line, for `exploration_switch` without `centralised_exploration` or for too many joint
-    macro-actions.
-    """
-    if kind == "mac-dec-ddrqn" and config.exploration_switch and not config.centralised_exploration:
-        raise ValueError("exploration_switch=True needs centralised_exploration=True")
-    agents = None if kind == "mac-cen-q" else agent_networks(env, config)
-    if kind == "mac-dec-q":
+def make_networks(env: Environment, config: Any, learners: Learners) -> Networks:
+    """The networks of an algorithm; raises ValueError, in one line, for too many joint macro-actions."""
+    agents = agent_networks(env, config) if learners.agents else None
+    if not learners.centralised:
         return Networks(env, config, agents, None, None)
     joint = joint_of(env.num_actions, env.obs_sizes)
     options = network_options(config)

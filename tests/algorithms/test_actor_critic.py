@@ -16,6 +16,7 @@ from support.samples import sample_of
 from support.torch_params import recurrent_net
 
 from jaxmac.algorithms import Progress, actor_critic, configure
+from jaxmac.algorithms.actor_critic_config import ROLES
 from jaxmac.algorithms.targets import TargetRows, n_step_target
 
 EXAMPLE = json.loads((GOLDEN / "pg_example.json").read_text())
@@ -247,7 +248,7 @@ def two_updates():
     """
     schedule = {"epsilon_start": 1.0, "epsilon_end": 0.0, "epsilon_episodes": 3.0}
     parts, hyper = small("mac-iac", target_episodes=6, **schedule)
-    algorithm = actor_critic.make(Recorded(), parts.config, "mac-iac")
+    algorithm = actor_critic.make(Recorded(), parts.config, ROLES["mac-iac"])
     batch = stacked("ABC")
     run, states = jax.jit(algorithm.update), [jax.jit(algorithm.init)(jax.random.key(0), hyper)]
     for episodes in (3, 6):
@@ -295,4 +296,4 @@ def test_a_state_critic_needs_a_state():
 
     config = configure("mac-iaicc", "tuned", Blind(), {"critic": "state"})
     with pytest.raises(ValueError, match="Blind has no global state; allowed: history"):
-        actor_critic.make(Blind(), config, "mac-iaicc")
+        actor_critic.make(Blind(), config, ROLES["mac-iaicc"])

@@ -17,6 +17,7 @@ from support.samples import sample_of
 import jaxmac
 from jaxmac import envs
 from jaxmac.algorithms import Progress, configure, mac_ppo, make_algorithm
+from jaxmac.algorithms.mac_ppo_config import ROLES
 from jaxmac.hyper import hyper_of
 from jaxmac.networks.critic import Critics
 from jaxmac.record.rollout import rollout
@@ -36,7 +37,7 @@ class Team(Recorded):
 
 def small(kind, **overrides):
     config = configure(kind, "tuned", Team(), {**PLAIN, **overrides})
-    return mac_ppo.make_networks(Team(), config, kind), hyper_of(config)
+    return mac_ppo.make_networks(Team(), config, ROLES[kind]), hyper_of(config)
 
 
 def episodes_with(garbage):
@@ -143,7 +144,7 @@ def test_a_whole_update_is_that_of_textbook_ppo(kind):
     after, metrics = jax.jit(algorithm.update)(state, hyper, {"main": sample_of(episodes)}, now, key)
     assert np.isfinite(metrics["loss"])
     orders = [jax.random.permutation(k, 4).reshape(2, 2) for k in jax.random.split(key, 2)]
-    networks = mac_ppo.make_networks(env, config, kind)
+    networks = mac_ppo.make_networks(env, config, ROLES[kind])
     for i, agent in enumerate(textbook_agents(networks, state, kind)):
         data = {"reward": episodes.reward, "terminal": episodes.terminal, "avail": episodes.avail[:, :-1, i]}
         data |= {"action": episodes.macro_action[..., i].astype(jnp.int32), "episodes": episodes}
@@ -240,7 +241,7 @@ def test_refusals(kind, options, message):
 def test_a_state_critic_needs_a_state():
     config = configure("mac-mappo", "tuned", Team(0), PLAIN)
     with pytest.raises(ValueError, match="critic='state': Team has no global state; allowed: history"):
-        mac_ppo.make(Team(0), config, "mac-mappo")
+        mac_ppo.make(Team(0), config, ROLES["mac-mappo"])
 
 
 @pytest.mark.slow
@@ -251,7 +252,7 @@ def test_the_first_policy_is_almost_uniform_with_a_small_gain(share):
     outputs = {}
     for gain in (1.0, 0.01):
         config = configure("mac-ippo", "tuned", env, {"share_parameters": share, "actor_gain": gain, **SIZES})
-        networks = mac_ppo.make_networks(env, config, "mac-ippo")
+        networks = mac_ppo.make_networks(env, config, ROLES["mac-ippo"])
         actors = jax.jit(partial(mac_ppo.init, networks))(jax.random.key(3), hyper_of(config)).actors
         obs = jax.random.normal(jax.random.key(4), (4, 2, env.num_agents, max(env.obs_sizes)))
         outputs[gain] = jax.jit(partial(mac_ppo.outputs_over, networks.actors))(actors, obs)

@@ -9,6 +9,8 @@ import pytest
 from support.mac_q_recordings import Recorded, drawn_state, small
 
 from jaxmac.algorithms import actor_critic, configure, mac_q
+from jaxmac.algorithms.actor_critic_config import ROLES
+from jaxmac.algorithms.mac_q_config import LEARNERS
 from jaxmac.algorithms.mac_q_networks import switched
 from jaxmac.algorithms.stochastic_policy import sampled_policy
 from jaxmac.networks.joint import joint_of
@@ -62,7 +64,7 @@ def test_a_running_macro_action_that_could_not_start_now_leaves_the_others_their
         policy = mac_q.behaviour(parts, drawn_state(parts, hyper, seed=3).params, "main")
     else:
         env = Recorded()
-        networks = actor_critic.make_networks(env, configure(kind, "reference", env, {}), kind)
+        networks = actor_critic.make_networks(env, configure(kind, "reference", env, {}), ROLES[kind])
         params = jax.jit(networks.actors.init)(jax.random.key(0))
         policy = sampled_policy(networks.actors, params, (networks.joint.size,), networks.joint)
     _, chosen = act(policy, ts)
@@ -147,4 +149,4 @@ def test_refusals(kind, options, message):
 def test_windows_need_primitive_steps():
     config = configure("mac-dec-q", "tuned", Recorded(), {"sampling": "windows", "trajectory_unit": "episode"})
     with pytest.raises(ValueError, match="sampling='windows' needs trajectory_unit='steps'"):
-        mac_q.make(Recorded(), config, "mac-dec-q")
+        mac_q.make(Recorded(), config, LEARNERS["mac-dec-q"])

@@ -7,6 +7,7 @@ from support.records import make_episode
 from support.torch_params import recurrent_net, stacked
 
 from jaxmac.algorithms import actor_critic, configure
+from jaxmac.algorithms.actor_critic_config import ROLES
 from jaxmac.envs.environment import Environment
 from jaxmac.hyper import hyper_of
 
@@ -24,7 +25,7 @@ def small(kind, **overrides):
     values |= {"actor_learning_rate": 0.01, "critic_learning_rate": 0.02, "close_on_terminal": False}
     values |= {"critic_decode_size": 0} if overrides.get("critic") == "history" else {}
     config = configure(kind, "reference", Recorded(), values | {"num_envs": 3} | overrides)
-    return actor_critic.make_networks(Recorded(), config, kind), hyper_of(config)
+    return actor_critic.make_networks(Recorded(), config, ROLES[kind]), hyper_of(config)
 
 
 def recorded_episodes(data, garbage):
