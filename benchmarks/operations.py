@@ -11,6 +11,7 @@ XLA leaves to its kernels, are not counted. Writes benchmarks/results/operations
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import re
 import subprocess
@@ -20,7 +21,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from benchmarks.paired import CASES, Case
+from benchmarks.paired import CASES, Case, last_words
 from jaxmac.runs.directory import versions
 
 OUT = Path(__file__).parent / "results" / "operations.json"
@@ -72,7 +73,7 @@ def lowered(folder: Path, case: Case, settings: dict[str, object]) -> str:
     words = [case.algorithm, case.env, json.dumps(settings)]
     done = subprocess.run([sys.executable, "-c", LOWER, *words], cwd=folder, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"{folder}: {done.stderr.strip().splitlines()[-1]}")
+        raise RuntimeError(f"{folder}: {last_words(done.returncode, io.StringIO(done.stderr))}")
     return done.stdout
 
 

@@ -19,11 +19,12 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from subprocess import PIPE
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from jaxmac.bench.machine import machine
 from jaxmac.runs.directory import versions
@@ -102,14 +103,20 @@ def probe(case: Case, settings: dict[str, Any], folder: Path) -> AbstractContext
 
 @contextmanager
 def asked(command: Sequence[str], folder: Path) -> Iterator[Callable[[], float]]:
-    """A function that asks a process for a number: it prints `READY` once, and a number for each line it reads."""
-    with subprocess.Popen(command, cwd=folder, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True) as process:
-        assert process.stdin and process.stdout and process.stderr
+    """A function that asks a process for a number: it prints `READY` once, and a number for each line it reads.
+
+    Raises RuntimeError, with the last line on its stderr, if the process ends.
+    """
+    with (
+        tempfile.TemporaryFile("w+") as errors,  # a pipe that nobody reads would fill up and stop the process
+        subprocess.Popen(command, cwd=folder, stdin=PIPE, stdout=PIPE, stderr=errors, text=True) as process,
+    ):
+        assert process.stdin and process.stdout
 
         def line() -> str:
             text = process.stdout.readline()
             if not text:
-                raise RuntimeError(f"{folder}: {process.stderr.read().strip().splitlines()[-1]}")
+                raise RuntimeError(f"{folder}: {last_words(process.wait(), errors)}")
             return text.strip()
 
         def ask() -> float:
@@ -123,6 +130,13 @@ def asked(command: Sequence[str], folder: Path) -> Iterator[Callable[[], float]]
         process.stdin.close()
 
 
+def last_words(status: int, errors: IO[str]) -> str:
+    """The last line that an ended process wrote into `errors`, or how it ended."""
+    errors.seek(0)
+    said = errors.read().strip().splitlines()
+    return said[-1] if said else f"the process ended with status {status}"
+
+
 def line(name: str, found: dict[str, Any]) -> str:
     """A row of the table."""
     old, new = (statistics.median(pair[side] for pair in found["rates"]) for side in (0, 1))
@@ -134,14 +148,19 @@ def line(name: str, found: dict[str, Any]) -> str:
 
 def table(report: dict[str, Any]) -> str:
     """All stored cases as a page."""
-    about = next(iter(report.values()))["machine"]
+    machines: dict[str, list[str]] = {}
+    for name, found in report.items():
+        machines.setdefault(f"{found['machine']['cpu']}, {found['machine']['cores']} cores", []).append(name)
+    about = "; ".join(
+        f"{one} ({', '.join(names)})" if len(machines) > 1 else one for one, names in machines.items()
+    )
     lines = [
         "# Against version 0.1.0",
         "",
         "Command: `python -m benchmarks.paired OLD`. Updates per second, summed over eight members (evaluation: "
         "times a second that members that solve the task are evaluated over 32 episodes each). Medians, and "
         "the median of the ratios, taken pair by pair, with the range of their middle half. "
-        f"Machine: {about['cpu']}, {about['cores']} cores.",
+        f"Machine: {about}.",
         "",
         "| case | old | new | new / old | goal |",
         "|---|---|---|---|---|",

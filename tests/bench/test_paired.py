@@ -1,6 +1,7 @@
 """benchmarks/paired.py: medians of ratios pair by pair, the page, and a folder that holds no version."""
 
 import json
+import sys
 from contextlib import contextmanager
 
 import pytest
@@ -40,3 +41,23 @@ def test_the_ratio_is_the_median_of_pairs_in_turn(rates, tmp_path):
 def test_a_folder_without_jaxmac_is_refused(tmp_path, capsys):
     assert paired.main([str(tmp_path)]) == 2
     assert "has no folder jaxmac" in capsys.readouterr().err
+
+
+def test_a_process_may_write_much_on_stderr(tmp_path):
+    noisy = "import sys; sys.stderr.write('x' * 2**20); print('ready'); input(); print(2.5)"
+    with paired.asked([sys.executable, "-uc", noisy], tmp_path) as ask:
+        assert ask() == 2.5
+
+
+@pytest.mark.parametrize(
+    ("program", "words"), [("raise SystemExit('no memory')", "no memory"), ("exit(3)", "ended with status 3")]
+)
+def test_a_process_that_ends_says_why(program, words, tmp_path):
+    with pytest.raises(RuntimeError, match=words), paired.asked([sys.executable, "-c", program], tmp_path):
+        pass
+
+
+def test_cases_of_several_machines_are_told_apart():
+    one = {"machine": {"cpu": "A", "cores": 2}, "rates": [[1, 2], [1, 2]], "ratios": [2, 2], "ratio": 2, "goal": 0}
+    page = paired.table({"windows": one, "episodes": one | {"machine": {"cpu": "B", "cores": 4}}})
+    assert "Machine: A, 2 cores (windows); B, 4 cores (episodes)." in page
