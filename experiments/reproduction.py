@@ -30,7 +30,8 @@ HEAD = """# The papers, claim by claim
 Each figure and table of the two papers that compares learners, what it claims, and what jaxmac's stored results say
 of it under preset `tuned`: the mean return over seeds, its 95 % bootstrap interval and how many seeds, from the
 [benchmark](benchmark.md) (seeds 300 to 309) or, where that has no result yet, from the
-[tasks](../experiments/results/tasks/summary.md) (seeds 200 to 207).
+[tasks](../experiments/results/tasks/summary.md) (seeds 200 to 207). `tuned` is that of the day on which a cell was
+trained: what has changed since stands under the benchmark's tables and in [experiments](../experiments/README.md).
 
 One learner is *above* another on a task where the 95 % interval of the probability that a seed of it ends
 higher lies above one half, *below* it where the interval lies below one half; they are *level* where it contains
