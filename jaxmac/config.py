@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -97,6 +97,18 @@ def part_of(field: dataclasses.Field) -> str:
     return field.metadata.get("part", "")
 
 
+def _all_checks(base: type, parts: tuple[tuple[str, Any], ...]) -> Callable[[Any], None]:
+    """The checks of values that go together: those of the algorithm, then those of its parts that have some."""
+    checks = [getattr(part, "check_together", None) for part in (base, *(part for _, part in parts))]
+    each = dict.fromkeys(check for check in checks if check is not None)
+
+    def check_together(config: Any) -> None:
+        for check in each:
+            check(config)
+
+    return check_together
+
+
 @functools.lru_cache(maxsize=256)
 def _composed(base: type, parts: tuple[tuple[str, Any], ...]) -> type:
     fields, owners = [], dict.fromkeys(settings_of(base), "its algorithm")
@@ -107,7 +119,9 @@ def _composed(base: type, parts: tuple[tuple[str, Any], ...]) -> type:
             owners[name] = label
             metadata = {**field.metadata, "part": label}
             fields.append((name, _kind_of(field), dataclasses.field(default=field.default, metadata=metadata)))
-    made = dataclasses.make_dataclass(base.__name__, fields, bases=(base,), frozen=True)
+    made = dataclasses.make_dataclass(
+        base.__name__, fields, bases=(base,), namespace={"check_together": _all_checks(base, parts)}, frozen=True
+    )
     made.__module__, made.__doc__ = base.__module__, base.__doc__
     made.__parts__ = tuple(label for label, _ in parts)  # type: ignore[attr-defined]
     return made

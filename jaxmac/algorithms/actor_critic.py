@@ -29,6 +29,7 @@ from jaxmac.algorithms.actors_and_critics import (
     decisions_of,
     epsilon_at,
     history_critics,
+    is_choice,
     outputs_over,
     rows_of,
     values,
@@ -175,13 +176,13 @@ def actor_losses(
     if not (networks.roles.critic_per_agent or networks.joint):  # that of the joint row in which the own one ended
         advantage = at_joint_rows(advantage, rows.own.closing)
     logits = outputs_over(networks.actors, params, decisions.obs, decisions.last_action)
-    log_probs = floored_log_probs(logits, epsilon, action_counts(networks))
+    log_probs, mask = floored_log_probs(logits, epsilon, action_counts(networks)), decisions.mask
     if networks.config.conditional_log_prob:
-        log_probs = conditional_log_probs(log_probs, decisions.allowed)
+        log_probs, mask = conditional_log_probs(log_probs, decisions.allowed), is_choice(decisions)
     time = decisions.closing_time
     if networks.config.weight_at_decision:
         time = time + 1 - decisions.duration
     gain = take_chosen(log_probs, decisions.choice) * jax.lax.stop_gradient(advantage)
     gain = gain + hyper.entropy_weight * entropy_of(log_probs)
-    gain = jnp.where(decisions.mask, hyper.gamma**time * gain, 0.0)
-    return -jnp.sum(gain, axis=(0, 1)) / jnp.maximum(jnp.sum(decisions.mask, axis=(0, 1)), 1)
+    gain = jnp.where(mask, hyper.gamma**time * gain, 0.0)
+    return -jnp.sum(gain, axis=(0, 1)) / jnp.maximum(jnp.sum(mask, axis=(0, 1)), 1)

@@ -89,7 +89,9 @@ class JointActorCriticConfig(OnPolicyConfig):
         False, "weight the policy gradient by gamma^t at the decision, not at the row's last step"
     )
     conditional_log_prob: bool = setting(
-        False, "mac-cac: probability given the macro-actions still running, not of all joint ones"
+        False,
+        "probability of a macro-action among those that could be chosen (mac-cac: given the ones still running), "
+        "not among all; rows with another one, which the environment put in its place, are left out",
     )
 
 

@@ -160,6 +160,12 @@ def decisions_of(networks: Networks, rows: Rows) -> Decisions:
     return jax.tree.map(lambda x: x[:, :, None], team)
 
 
+def is_choice(decisions: Decisions) -> Bool[Array, "rows batch agents"]:
+    """The rows whose macro-action was available; one that an environment put in its place was not chosen."""
+    index = jnp.maximum(decisions.choice, 0)[..., None]
+    return decisions.mask & jnp.take_along_axis(decisions.allowed, index, axis=-1, mode="clip")[..., 0]
+
+
 def action_counts(networks: Networks) -> tuple[int, ...]:
     """Number of (joint) macro-actions of each actor, without padding."""
     return (networks.joint.size,) if networks.joint else tuple(networks.env.num_actions)

@@ -57,7 +57,11 @@ class CommonConfig:
     close_on_terminal: bool = setting(
         True, "an environment's termination ends running macro-actions, so that they yield rows"
     )
-    timeout_is_terminal: bool = setting(False, "treat the time limit as a termination: no bootstrap after it")
+    timeout_is_terminal: bool = setting(
+        False,
+        "treat the time limit as a termination: no bootstrap after it (unlike the environments' option "
+        "horizon_is_terminal it ends no running macro-actions)",
+    )
     memory: str = setting("gru", "recurrent layer of the agents' networks", choices=MEMORIES, chooses="memory")
     hidden_size: int = setting(64, "width of the agents' recurrent layer", low=1)
     layer_size: int = setting(0, "width of the agents' layers before the recurrent one (0: hidden_size)", low=0)
@@ -79,7 +83,8 @@ class RowsConfig:
 
     max_rows: int = setting(
         0,
-        "cap on the rows of a trajectory (0: none); of an episode a random window of that many joint rows is taken",
+        "cap on the rows of a trajectory (0: none); of an episode, value-based algorithms take a random window of "
+        "that many joint rows, which may reach beyond its ends, and actor-critics and PPO the last ones",
         low=0,
     )
 

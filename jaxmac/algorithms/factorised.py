@@ -45,7 +45,8 @@ class FactorisedConfig(SharedAgentsConfig, ValueBasedConfig):
         choices=("auto", *DUELING),
     )
     normalise_state: bool = setting(
-        False, "the mixer sees its state with mean 0 and variance 1 over its entries, however large they are"
+        False,
+        "the mixer sees its state with mean 0 and variance 1 over its entries; a single one becomes 0",
     )
 
 
@@ -177,7 +178,7 @@ def make_algorithm(
         size = rows.mask.shape[0] * env.num_agents * config.hidden_size
         like = jnp.float32(0), state.params
         (value, gradient), errors = summed_over(part, (rows, sample.weight), size, like)
-        state = descend(state, gradient, config, hyper, progress)
+        state = descend(state, gradient, config, hyper, progress, has_rows=jnp.any(rows.mask))
         state = update_target(state, config, hyper, progress, env.horizon)
         dropped = jnp.sum(rows.dropped) if hasattr(rows, "dropped") else 0
         return state, {"loss": value, "dropped_rows": dropped, "errors": {"main": errors}}

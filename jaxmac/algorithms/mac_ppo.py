@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from jaxmac.algorithms.actors_and_critics import (
     Decisions,
@@ -31,6 +31,7 @@ from jaxmac.algorithms.actors_and_critics import (
     decisions_of,
     epsilon_at,
     history_critics,
+    is_choice,
     outputs_over,
     rows_of,
     values,
@@ -324,12 +325,6 @@ def log_probs_of(
     """Log-probabilities of all macro-actions, given that one of the available ones is chosen."""
     logits = outputs_over(networks.actors, params, decisions.obs, decisions.last_action)
     return conditional_log_probs(floored_log_probs(logits, epsilon, action_counts(networks)), decisions.allowed)
-
-
-def is_choice(decisions: Decisions) -> Bool[Array, "rows batch agents"]:
-    """The rows whose macro-action was available; one that an environment put in its place was not chosen."""
-    index = jnp.maximum(decisions.choice, 0)[..., None]
-    return decisions.mask & jnp.take_along_axis(decisions.allowed, index, axis=-1, mode="clip")[..., 0]
 
 
 def over_rows(x: Float[Array, "networks"]) -> Float[Array, "1 1 networks"]:

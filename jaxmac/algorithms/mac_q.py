@@ -62,7 +62,10 @@ def make(env: Environment, config: MacQConfig, learners: Learners) -> Algorithm:
     def update(
         state: LearnerState, hyper: Hyper, samples: dict[str, Sample], progress: Progress, key: Array
     ) -> tuple[LearnerState, dict[str, Any]]:
-        batches = [Batch(*rows_of(config, sample, hyper, key), sample.weight) for sample in samples.values()]
+        batches = []
+        for index, sample in enumerate(samples.values()):
+            own_key = jax.random.fold_in(key, index) if index else key
+            batches.append(Batch(*rows_of(config, sample, hyper, own_key), sample.weight))
         state, metrics, errors = learn(networks, state, batches[0], batches[-1], hyper, progress)
         loss = sum(metrics[name] for name in ("centralised_loss", "agent_losses") if name in metrics)
         return state, metrics | {"loss": loss, "errors": dict(zip(samples, (errors[0], errors[-1]), strict=False))}

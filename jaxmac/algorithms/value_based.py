@@ -104,7 +104,16 @@ class WindowsConfig(RowsConfig):
     reward_scheme: str = setting("joint", "how the reward of a joint row is accumulated", choices=REWARD_SCHEMES)
 
     def check_together(self) -> None:
-        """Raise ValueError for lambda-returns over rows whose rewards overlap: the chain would count them twice."""
+        """Raise ValueError for values that contradict each other.
+
+        These are lambda-returns over rows whose rewards overlap, which the chain would count twice, and a cap that
+        leaves `unroll_episode` no room for history.
+        """
+        if self.unroll_episode and self.trajectory_unit == "episode" and self.max_rows:
+            raise ValueError(
+                f"unroll_episode=True keeps no history of an episode capped by max_rows={self.max_rows}; allowed: "
+                "max_rows=0, or trajectory_unit='rows'"
+            )
         if self.td_lambda > 0 and self.reward_scheme != "joint":  # type: ignore[attr-defined]
             raise ValueError(
                 f"td_lambda={self.td_lambda:g} chains rows, and with reward_scheme={self.reward_scheme!r} their "  # type: ignore[attr-defined]
@@ -143,16 +152,17 @@ def descend(
     hyper: Hyper,
     progress: Progress,
     network: str | None = None,
-    has_rows: Bool[Array, "networks"] | None = None,
+    has_rows: Bool[Array, "*networks"] | None = None,
 ) -> LearnerState:
     """The state after one step of Adam along `gradient`; the targets are not changed.
 
     Without `network` all parameters are updated together. With it only the networks of that name are, each
-    separately along the leading axis (see `gradient_step`); `has_rows` marks those that have rows to learn from.
+    separately along the leading axis (see `gradient_step`). `has_rows` marks those that have rows to learn from, or
+    says whether there are any.
     """
     rate = learning_rate(config, hyper, progress)
     if network is None:
-        params, opt_state = gradient_step(hyper, rate, gradient, state.opt_state, state.params)
+        params, opt_state = gradient_step(hyper, rate, gradient, state.opt_state, state.params, has_rows)
         return state.replace(params=params, opt_state=opt_state)
     given = gradient, state.opt_state[network], state.params[network]
     params, opt_state = gradient_step(hyper, rate, *given, has_rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import numbers
 from collections.abc import Mapping
 from typing import Any
@@ -89,6 +90,8 @@ class TrainFunction:
             if isinstance(value, numbers.Real):  # an array may be traced and have no value yet
                 check_value(name, fields[name], float(value))
         values = {**self.hyper, **(hyper or {})}
+        known = {name: float(value) for name, value in values.items() if isinstance(value, numbers.Real)}
+        dataclasses.replace(self.config, **known).check_together()
         return Hyper(**{name: jnp.asarray(value, jnp.float32) for name, value in values.items()})
 
     def _evaluate(

@@ -240,6 +240,20 @@ def test_a_conditional_choice_is_likelier(example_rows):
     assert loss(conditional_log_prob=True) < loss()  # among fewer
 
 
+def test_a_macro_action_that_could_not_be_chosen_has_no_part_in_a_conditional_loss(example_rows):
+    parts, hyper = small("mac-iac", conditional_log_prob=True)
+    params = jax.jit(partial(actor_critic.init, parts))(jax.random.key(1), hyper).actors
+    losses = jax.jit(lambda rows, a: actor_critic.actor_losses(parts, params, rows, a, hyper, jnp.float32(0.1)))
+    own = example_rows.own
+    avail, mask = own.avail.copy(), own.mask.copy()
+    avail[0][np.eye(avail.shape[-1], dtype=bool)[own.macro_action[0]]] = False
+    mask[0] = False
+    given = [own, own._replace(avail=avail), own._replace(avail=avail, mask=mask)]
+    usual, replaced, left_out = (losses(example_rows._replace(own=x), np.ones_like(own.reward)) for x in given)
+    np.testing.assert_array_equal(replaced, left_out)
+    assert (replaced != usual).any()
+
+
 @pytest.fixture(scope="module")
 def two_updates():
     """States before, between and after updates on the first six training episodes, three by three.

@@ -5,7 +5,7 @@ from support.probes import Asynchronous
 from support.selection import slow_except
 
 from jaxmac import envs
-from jaxmac.algorithms import ALGORITHMS, configure, list_algorithms
+from jaxmac.algorithms import ALGORITHMS, configure, list_algorithms, make_algorithm
 from jaxmac.algorithms.presets.recipe import recipe
 from jaxmac.config import settings_of
 
@@ -62,3 +62,12 @@ def test_every_value_based_algorithm_gets_the_recipe(algorithm, environments):
         config, values = configure(algorithm, "tuned", env, {}), recipe(env)
         same = set(values) & set(vars(config)) - CHANGED[algorithm.partition("-")[0]]
         assert {name: getattr(config, name) for name in same} == {name: values[name] for name in same}, env.name
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "preset", "env_id", "horizon"),
+    [("tomacvf-qmix", "paper", "Overcooked-A", 4), ("mac-cen-q", "reference", "BoxPushing-10", 1000)],
+)
+def test_presets_fit_short_and_long_episodes(algorithm, preset, env_id, horizon):
+    env = envs.make(env_id, horizon=horizon)
+    make_algorithm(algorithm, env, configure(algorithm, preset, env, {}))

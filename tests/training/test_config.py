@@ -40,6 +40,11 @@ def test_bad_values_are_named_with_their_range(name, value, message):
             r"reward_scale=1e\+39 is inf in float32, in which it is used; allowed: > 0$",
         ),
         ("avf-vdn", {"learning_rate": 1e-46}, r"learning_rate=1e-46 is 0 in float32, .*; allowed: > 0 and <= 1$"),
+        (
+            "tomacvf-qmix",
+            {"ablation": "mac-sjert", "reward_scheme": "own", "td_lambda": 0.5},
+            r"td_lambda=0\.5 chains rows, and with reward_scheme='own'",
+        ),
         ("avf-vdn", {"epsilon_episodes": 1e-40}, r"epsilon_episodes=1e-40 is 0 in float32, .*; allowed: > 0$"),
         ("avf-qtran", {"opt_weight": 1e39}, r"opt_weight=1e\+39 is inf in float32, .*; allowed: >= 0$"),  # static
         ("tomacvf-qmix", {"attention_threshold": 1e300}, r"attention_threshold=1e\+300 is inf in float32"),

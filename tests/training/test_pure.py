@@ -60,6 +60,12 @@ def test_vmapped_over_traced_hyperparameters(train, run):
         assert all(jax.tree.leaves(same)) != learns
 
 
+def test_values_that_do_not_go_together_are_refused_when_they_are_given():
+    train = jaxmac.make_train("avf-qmix", Asynchronous(), **SETTINGS, reward_scheme="own", td_lambda=0.0)
+    with pytest.raises(ValueError, match=r"td_lambda=0\.7 chains rows, and with reward_scheme='own'"):
+        train(jax.random.key(0), {"td_lambda": 0.7})
+
+
 def test_its_policy_plays(train):
     member = jax.jit(train.functions.init)(jax.random.key(0), train._hyper(None))
     policy = train.policy(member.learner)

@@ -72,6 +72,7 @@ def _box_pushing(env: Environment, kind: str) -> dict[str, Any]:
     batch, window, rate, episodes = table[min(table, key=lambda size: abs(size - getattr(env, "size", 10)))]
     values = {"batch_size": batch, "learning_rate": rate, "gamma": 0.98, "train_freq": window}
     values |= {"learning_starts": starts} | window_replay(env, stored, window)
+    values["replay_episodes"] = max(values["replay_episodes"], batch)  # longer episodes than the papers' are fewer
     values |= {"hidden_size": 64} if kind == "mac-cen-q" else {}
     values |= {"centralised_exploration": True} if kind == "mac-dec-ddrqn" else {}
     return values | _schedule(float(episodes), last, kind == "mac-dec-q")

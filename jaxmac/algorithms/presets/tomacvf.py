@@ -36,7 +36,7 @@ def paper(env: Environment, mixer_name: str) -> dict[str, Any]:
     if family == "Overcooked":
         batch, episodes = OVERCOOKED.get(variant, OVERCOOKED["A"])
         special = {"learning_rate": 3e-4, "batch_size": batch, "num_envs": episodes, "target_episodes": 16}
-        return common | special | _schedule(batch, 20_000.0, 0.05) | {"gamma": 0.99, "n_step": 5}
+        return common | special | _schedule(batch, 20_000.0, 0.05) | {"gamma": 0.99, "n_step": min(5, env.horizon)}
     if family == "BoxPushing":
         rate, episodes, copy = BOX_PUSHING[min(BOX_PUSHING, key=lambda size: abs(size - getattr(env, "size", 10)))]
         special = {"learning_rate": rate, "batch_size": 128, "num_envs": episodes, "target_episodes": copy}
