@@ -6,9 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, Int
 
+LARGEST_COUNT = 4096  # 12 bits: beyond, its product with 12 bits of the factor needs more than a float32 has
+
 
 def exact_product(count: Int[Array, "*rows"], factor: float | np.ndarray) -> Float32[Array, "*rows"]:
-    """`count * factor` in float32, rounded once as a division by hand would be; `count` an integer up to 1024.
+    """`count * factor` in float32, rounded once as a division by hand would be.
+
+    `count` is an integer up to `LARGEST_COUNT`.
 
     A `factor` for each entry of the last axis is an array of float64.
 

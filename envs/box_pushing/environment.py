@@ -29,6 +29,7 @@ from jaxmac.envs.box_pushing.drawing import draw_field
 from jaxmac.envs.box_pushing.layout import MACRO_ACTIONS, PUSH, TURN_LEFT, TURN_RIGHT, UP, Layout
 from jaxmac.envs.box_pushing.state import Physics, Robots, Rows
 from jaxmac.envs.environment import Environment, EnvState, Outcome, TimeStep
+from jaxmac.envs.exact import LARGEST_COUNT, exact_product
 from jaxmac.envs.multiples import Multiples
 from jaxmac.envs.rendering import draw_caption
 
@@ -72,7 +73,7 @@ class BoxPushing(Environment):
         self.big_box_reward, self.small_box_reward = big_box_reward, small_box_reward
         self.penalty, self.step_reward = penalty, step_reward
         self.random_init, self.distance = random_init, distance
-        self.cell = np.float32(1 / size)  # side of a cell in the global state
+        self.half_cell = 1 / (2 * size)  # half the side of a cell in the global state
         super().__init__(
             action_names=[self.actions] * num_agents,
             obs_sizes=[5] * num_agents,
@@ -80,14 +81,24 @@ class BoxPushing(Environment):
             horizon=horizon,
             horizon_is_terminal=horizon_is_terminal,
             obs_dtype=np.uint8,
-            state_multiples=self._state_multiples(num_agents),
+            state_multiples=self._state_multiples(num_agents, horizon),
         )
         self.optimal_return = self._optimal_return()
 
-    def _state_multiples(self, num_agents: int) -> Multiples:
-        """Places are odd multiples of half a cell, or the middle of the big box; the rest are one-hots."""
-        half = float(self.cell) / 2
-        return Multiples((half, half, 1, 1, 1, 1) * num_agents + (half,) * 6, largest=2 * self.size)
+    def _state_multiples(self, num_agents: int, horizon: int) -> Multiples | None:
+        """Places are odd multiples of half a cell, or the middle of the big box; the rest are one-hots.
+
+        None where robots rise further than an exact product reaches.
+        """
+        largest = 2 * (self.size + self._rise(horizon)) + 1
+        half = self.half_cell
+        units = (half, half, 1, 1, 1, 1) * num_agents + (half,) * 6
+        return Multiples(units, largest) if largest <= LARGEST_COUNT else None
+
+    def _rise(self, horizon: int) -> int:
+        """The most cells that a robot can rise above the grid: half the grid, with the big box ahead of it."""
+        del horizon
+        return self.size // 2
 
     def _optimal_return(self) -> float | None:
         """The best return where section 10 proves it: fixed start, enough time, the usual signs of the rewards."""
@@ -235,10 +246,10 @@ class BoxPushing(Environment):
     def global_state(self, physics: Physics) -> Float[Array, "state"]:
         """Column, row and heading (one-hot) of each robot, column and row of each box, over `size` (section 6)."""
         robots, rows, (column0, column1, *_) = physics.robots, physics.rows, self.layout.columns
-        place = (jnp.stack([robots.x, robots.y], 1).astype(jnp.float32) + 0.5) * self.cell
+        place = exact_product(2 * jnp.stack([robots.x, robots.y], 1) + 1, self.half_cell)
         per_robot = jnp.concatenate([place, jax.nn.one_hot(robots.heading, 4, dtype=jnp.float32)], 1)
-        columns = jnp.array([column0 + 0.5, column1 + 0.5, self.size / 2], jnp.float32)
-        boxes = jnp.stack([columns, rows.astype(jnp.float32) + 0.5], 1) * self.cell
+        columns = jnp.array([2 * column0 + 1, 2 * column1 + 1, self.size], jnp.int32)
+        boxes = exact_product(jnp.stack([columns, 2 * rows + 1], 1), self.half_cell)
         return jnp.concatenate([per_robot.ravel(), boxes.ravel()])
 
     def draw(self, state: EnvState, ax: Any) -> None:

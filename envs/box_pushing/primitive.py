@@ -58,6 +58,10 @@ class PrimitiveBoxPushing(BoxPushing):
             horizon_is_terminal=horizon_is_terminal,
         )
 
+    def _rise(self, horizon: int) -> int:
+        """With bug P1 a cell in each step, out of the grid."""
+        return horizon if self.sticky_joint else super()._rise(horizon)
+
     def transition(
         self, physics: Physics, macro_actions: Int[Array, "agents"], started: Bool[Array, "agents"], noise: Any
     ) -> tuple[Physics, Outcome]:

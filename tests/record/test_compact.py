@@ -55,7 +55,9 @@ def test_a_stored_step_is_small(env_id, monkeypatch):
     assert tree_bytes(storage) / (8 * env.horizon) <= MOST_BYTES
     stored, _, _ = storage.experience
     units = env.state_multiples.unit
-    assert stored.state[0].dtype == np.int8 and sum(x.shape[-1] for x in stored.state) == len(units)
+    rising = env_id.startswith("BoxPushing") and env_id.endswith("-primitive")  # robots leave the grid
+    assert stored.state[0].dtype == (np.int16 if rising else np.int8)
+    assert sum(x.shape[-1] for x in stored.state) == len(units)
     assert len(stored.state) == 1 + (0 in units)
     assert {leaf.dtype for leaf in jax.tree.leaves(stored.obs)} <= {np.dtype(t) for t in (np.int8, np.uint8, "f4")}
 
@@ -119,6 +121,28 @@ def test_box_pushing_of_any_size_is_exact(size):
 
     states, back = there_and_back(cells)
     assert in_bits(back) == in_bits(states)
+
+
+@pytest.mark.parametrize("horizon", [100, 2000])
+@pytest.mark.parametrize("size", [4, 10, 30])
+def test_robots_that_rise_out_of_the_grid_are_stored_as_they_are(size, horizon):
+    """As they do for the rest of an episode after a joint push (bug P1), whatever they choose."""
+    env = envs.make(f"BoxPushing-{size}-primitive", horizon=horizon)
+    robots = envs.make(f"BoxPushing-{size}").initial_physics(jax.random.key(0)).robots
+    state = jax.jit(
+        lambda y: env.global_state(env.initial_physics(jax.random.key(0)).replace(robots=robots.replace(y=y)))
+    )(jnp.array([size // 2, horizon + size // 2 - 2]))
+    assert state[1] == np.float32((size // 2 + 0.5) / size) and state[7] > 3
+    if env.state_multiples is None:
+        assert horizon > 1000
+    else:
+        assert in_bits(env.state_multiples.unpack(env.state_multiples.pack(state))) == in_bits(state)
+
+
+def test_options_with_longer_episodes_than_below_store_numbers_as_they_are():
+    env, wait = envs.make("BoxPushing-10-primitive"), envs.options.Option("wait", lambda view: 3, lambda view: True)
+    assert envs.options.WithOptions(env, [wait]).state_multiples == env.state_multiples
+    assert envs.options.WithOptions(env, [wait], horizon=300).state_multiples is None
 
 
 @pytest.mark.slow
