@@ -19,8 +19,8 @@ class DeviceArguments:
     """number of processes (not with --coordinator auto)"""
     process: int | None = None
     """number of this process, from 0 (not with --coordinator auto)"""
-    join_timeout: int = 300
-    """seconds to wait for all processes at the start"""
+    join_timeout: int | None = None
+    """several processes: seconds to wait for all of them at the start (default: 300)"""
 
 
 def join_processes(given: DeviceArguments) -> None:
@@ -29,6 +29,7 @@ def join_processes(given: DeviceArguments) -> None:
     Raises ValueError for options that exclude each other, OSError if the other processes cannot be reached.
     """
     if given.coordinator is not None:
-        initialize_distributed(given.coordinator, given.processes, given.process, given.join_timeout)
-    elif (given.processes, given.process) != (None, None):
-        raise ValueError("--processes and --process need --coordinator HOST:PORT")
+        seconds = 300 if given.join_timeout is None else given.join_timeout
+        initialize_distributed(given.coordinator, given.processes, given.process, seconds)
+    elif (given.processes, given.process, given.join_timeout) != (None, None, None):
+        raise ValueError("--processes, --process and --join-timeout need --coordinator HOST:PORT")

@@ -102,7 +102,9 @@ def _content(path: Path) -> Any:
         raise ValueError(f"--config {path}: settings are read from .yaml, .yml or .json files")
     try:
         text = path.read_text(encoding="utf-8")
-        return json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)
+        if path.suffix == ".json":
+            return json.loads(text, object_pairs_hook=_once)
+        return yaml.load(text, _Loader)
     except OSError as error:
         raise ValueError(f"--config {path} cannot be read: {error.strerror}") from None
     except yaml.YAMLError as error:
@@ -118,17 +120,23 @@ def _content(path: Path) -> Any:
 
 
 class _TwiceError(ValueError):
-    """A name that is given twice, of which YAML would silently take the last."""
+    """A name that is given twice, of which the last one would silently count."""
+
+
+def _once(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
+    """The pairs as a dict; raises _TwiceError for a name given twice, where dashes and underscores are the same."""
+    names = [str(name).replace("-", "_") for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise _TwiceError(name)
+    return dict(pairs)
 
 
 class _Loader(yaml.SafeLoader):
     """YAML with plain values only, in which no name is given twice."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
-                raise _TwiceError(name)
+        _once([(key.value, None) for key, _ in node.value])
         return super().construct_mapping(node, deep)
 
 
@@ -138,12 +146,10 @@ def _run_layer(path: str, names: Set[str]) -> Layer:
     Under another preset, only the settings that the run was given beside its own. Raises RunDirectoryError or
     ValueError, in one line, for a run that cannot be read or whose environment cannot be made.
     """
-    from jaxmac.runs.directory import read_config
     from jaxmac.runs.members import restore_members
-    from jaxmac.runs.plugins import refuse_missing_plugins
+    from jaxmac.runs.result import opened_config
 
-    saved = read_config(path)
-    refuse_missing_plugins(path, saved)
+    saved = opened_config(path)
     same_env = saved["env_rebuildable"] and "env" not in names
     if not saved["env_rebuildable"] and "env" not in names:
         raise ValueError(f"{path}: its environment {saved['env']} has no environment id: give --env ID")

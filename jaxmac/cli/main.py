@@ -143,16 +143,17 @@ def _command(words: list[str]) -> int:
     with _interrupted_afterwards():
         module = import_module(COMMANDS[name])
     run: Callable[[Sequence[str]], int] = getattr(module, f"command_{name}")
-    with notes_in_a_line(), _chosen_compilation_cache(name, rest):
-        return run([word for word in rest if word != NO_CACHE])
+    kept = [word for word in rest if word.replace("_", "-") != NO_CACHE]
+    with notes_in_a_line(), _chosen_compilation_cache(name, rest, wanted=len(kept) == len(rest)):
+        return run(kept)
 
 
 @contextlib.contextmanager
-def _chosen_compilation_cache(name: str, arguments: Sequence[str]) -> Iterator[None]:
-    """Keep compiled programs unless NO_CACHE is given; `bench` measures how long compiling takes."""
+def _chosen_compilation_cache(name: str, arguments: Sequence[str], wanted: bool) -> Iterator[None]:
+    """Keep compiled programs if that is `wanted`; `bench` measures how long compiling takes."""
     from jaxmac.training.cache import trouble_in_a_line, use_compilation_cache, without_compilation_cache
 
-    if NO_CACHE in arguments or name == "bench":
+    if not wanted or name == "bench":
         with without_compilation_cache():
             yield
         return

@@ -21,6 +21,7 @@ from jaxmac.networks.layers import LEAK, NORM_EPSILON
 from jaxmac.networks.memory import GRU, MinGRU
 from jaxmac.networks.temporal import temporal_encoding
 
+FORMAT = 1  # version of the layout of exported policies
 PLATFORMS = ("cpu", "cuda", "tpu")
 WHEN = {
     "own_termination": "once at the start of an episode and whenever the agent's own macro-action has ended",

@@ -21,13 +21,12 @@ from typing import Any
 import numpy as np
 
 from jaxmac.envs.environment import Environment
-from jaxmac.export.description import exported_networks, serialise, weights_of
+from jaxmac.export.description import FORMAT, exported_networks, serialise, weights_of
 from jaxmac.record.policy import Policy
 from jaxmac.runs.exact import described
 from jaxmac.runs.outputs import refuse_owned
 from jaxmac.runs.result import Result, load
 
-FORMAT = 1  # version of the layout of exported policies
 RUNNER = Path(__file__).with_name("runner.py")
 FILES = ("policy.json", "weights.npz", "policy.jax_export", "run_policy.py")
 

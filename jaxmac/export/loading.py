@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +16,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxmac.envs.environment import Environment, TimeStep
-from jaxmac.export.description import MEANING, RECURRENT, ExportedNetwork, act_function
+from jaxmac.errors import first_line
+from jaxmac.export.description import FORMAT, MEANING, RECURRENT, ExportedNetwork, act_function
 from jaxmac.networks.agent import UtilityNetwork
 from jaxmac.record.policy import Policy, uniform_available
 from jaxmac.runs.exact import described
@@ -62,10 +65,36 @@ def read_team(folder: str | os.PathLike, env: Environment) -> list[ExportedNetwo
 
 
 def read_network(path: Path) -> ExportedNetwork:
-    """The network that policy.json at `path` and weights.npz beside it describe."""
-    description = json.loads(path.read_text(encoding="utf-8"))
-    with np.load(path.with_name("weights.npz"), allow_pickle=False) as file:
-        weights = {name: file[name] for name in file.files}
+    """The network that policy.json at `path` and weights.npz beside it describe.
+
+    Raises ValueError, in one line, for files that are no exported policy, or one of another format.
+    """
+    description = _read(path, lambda: json.loads(path.read_text(encoding="utf-8")))
+    found = description.get("format") if isinstance(description, dict) else None
+    if found != FORMAT:
+        raise ValueError(f"{path} has format {found!r}, but must have {FORMAT}: export the policy again")
+    weights_file = path.with_name("weights.npz")
+    weights = _read(weights_file, lambda: _arrays_of(weights_file))
+    return _read(path, lambda: _network_of(description, weights))
+
+
+def _read(path: Path, read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, LookupError, TypeError, AttributeError, StopIteration, BadZipFile) as error:
+        kind = type(error).__name__
+        raise ValueError(f"{path} is no exported policy, or damaged ({kind}: {first_line(error)})") from None
+
+
+def _arrays_of(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _network_of(description: dict[str, Any], weights: dict[str, Any]) -> ExportedNetwork:
+    """The network of a description and its weights, by layer and weight."""
     params: dict[str, Any] = {}
     for name, array in weights.items():
         layer, _, weight = name.partition(".")

@@ -114,11 +114,15 @@ def refuse_too_many_members(
 def check_sizes(specs: list[MemberSpec]) -> None:
     """Raise a one-line ValueError if a batch or the episodes of an iteration do not fit in the replay."""
     for spec in specs:
-        capacity = spec.config.replay_episodes
-        for name in ("batch_size", "num_envs"):
-            value = getattr(spec.config, name)
-            if value > capacity:
-                raise ValueError(f"{name}={value} is larger than the replay; allowed: <= {capacity}")
+        check_size(spec.config)
+
+
+def check_size(config: Any) -> None:
+    """Raise a one-line ValueError if a batch or the episodes of an iteration do not fit in the replay."""
+    for name in ("batch_size", "num_envs"):
+        value = getattr(config, name)
+        if value > config.replay_episodes:
+            raise ValueError(f"{name}={value} is larger than the replay; allowed: <= {config.replay_episodes}")
 
 
 def check_counts(env: Environment, config: Any, collection: Collection, streams: int, episodes: int) -> None:

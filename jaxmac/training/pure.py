@@ -22,6 +22,7 @@ from jaxmac.training.checks import (
     check_contract,
     check_counts,
     check_positive,
+    check_size,
     environment_of,
     most_steps,
 )
@@ -142,6 +143,7 @@ def make_train(
     environment = environment_of(env, env_options)
     check_positive("episodes", episodes)
     config = configure(algorithm, preset, environment, hyperparameters)
+    check_size(config)
     check_contract(environment, check_environment)
     built = make_algorithm(algorithm, environment, config)
     check_counts(environment, config, built.collection, len(built.streams), episodes)

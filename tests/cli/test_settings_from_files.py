@@ -1,6 +1,8 @@
 """`train --config FILE` and `train --like RUN`: settings from elsewhere, which flags on the line override."""
 
 import json
+import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -124,6 +126,7 @@ def test_tables_and_single_values_in_lists(tmp_path, passed):
         ("", "run.yaml holds nothing, but must map settings to values"),
         ("gamma: [", "run.yaml is no YAML: line "),
         ("gamma: 0.9\ngamma: 0.8", "run.yaml has gamma twice"),
+        ("double-q: true\ndouble_q: false", "run.yaml has double_q twice"),
         ("algorithm: avf-qmx", "unknown algorithm 'avf-qmx'; did you mean avf-qmix"),
         ("learning_rate: 1\nsweep: {learning_rate: [0.1, 0.2]}", "--learning-rate is given beside a sweep of it"),
     ],
@@ -132,6 +135,13 @@ def test_a_wrong_file_is_one_line(text, message, tmp_path, passed, capsys, monke
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run.yaml").write_text(text)
     assert message in refused(capsys, "train", "--env", "BoxPushing-4", "--config", "run.yaml")
+    assert not passed
+
+
+def test_a_name_twice_in_a_json_file_is_refused(tmp_path, passed, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.json").write_text('{"gamma": 0.9, "sweep": {"learning-rate": [0.1], "learning_rate": [0.2]}}')
+    assert "run.json has learning_rate twice" in refused(capsys, "train", "--config", "run.json")
     assert not passed
 
 
@@ -165,6 +175,14 @@ def test_like_a_run(run, passed, capsys):
     assert again["seeds"] == [0, 1] and again["env_options"] == {"horizon": 12, "random_init": True}
     assert again["sweep"] == {"gamma": [0.9, 0.95]} and (again["kernels"], again["hidden_size"]) == (6, 8)
     assert capsys.readouterr().err == ""
+
+
+def test_like_a_run_of_the_first_format(tmp_path, passed, capsys):
+    with zipfile.ZipFile(Path(__file__).parents[1] / "golden" / "run_format_1.zip") as archive:
+        archive.extractall(tmp_path)
+    assert main(["train", "--like", str(tmp_path)]) == 0
+    assert "was written by jaxmac 0.1.0" in capsys.readouterr().err
+    assert (passed[0]["algorithm"], passed[0]["sampling"]) == ("avf-qmix", "tournament")
 
 
 def test_like_a_run_whose_preset_has_changed_since(run, tmp_path, passed):

@@ -63,6 +63,26 @@ def test_a_policy_of_another_environment_comes_with_a_note(tmp_path):
         load_policy(out, jaxmac.make("BoxPushing-4", horizon=77))
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("policy.json", b"{", r"policy.json is no exported policy, or damaged \(JSONDecodeError: "),
+        ("policy.json", b'{"lr": 1}', "policy.json has format None, but must have 1: export the policy again"),
+        ("policy.json", b'{"format": 2}', "policy.json has format 2, but must have 1"),
+        ("policy.json", b'{"format": 1}', r"policy.json is no exported policy, or damaged \(KeyError: "),
+        ("weights.npz", b"PK not a zip", "weights.npz is no exported policy, or damaged"),
+        ("weights.npz", None, "weights.npz cannot be read: No such file or directory"),
+    ],
+)
+def test_damaged_and_foreign_files_are_named(tmp_path, file, content, message):
+    env, _, out = made("avf", tmp_path)
+    path = out / "agent_0" / file
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as refused:
+        load_policy(out, env)
+    assert "\n" not in str(refused.value)
+
+
 def test_what_is_no_policy_for_this_environment_is_refused(tmp_path):
     env, _, out = made("avf", tmp_path)
     with pytest.raises(ValueError, match="holds no exported policy"):
