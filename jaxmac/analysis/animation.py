@@ -41,13 +41,14 @@ def animate(
         `path`, or without it an `Animation` that a notebook shows inline.
 
     Raises:
-        ValueError: `path` does not end with .gif, or the seed is out of range.
-        NotImplementedError: the environment cannot be drawn.
+        ValueError: `path` does not end with .gif, the seed is out of range, or the environment has no drawing.
     """
     from jaxmac.envs.rendering import write_gif
 
     if path is not None and Path(path).suffix.lower() != ".gif":
         raise ValueError(f"{path}: an animation is a GIF; allowed: names that end with .gif")
+    if type(env).draw is Environment.draw:
+        raise ValueError(f"{env.name} has no drawing: {type(env).__name__} does not define draw(state, ax)")
     states, _ = play(env, policy, jax.random.key(check_seed(seed)))
     if path is not None:
         return write_gif(env, states, Path(path))

@@ -24,7 +24,13 @@ def _eval_class(env_id: str | None) -> type:
         ("episodes", documented(int, "number of episodes for each member"), 1000),
         ("member", documented(int | None, "evaluate this member only"), None),
         ("seed", documented(int, "seed of the episodes"), 0),
-        ("epsilon", documented(float, "probability of a random macro-action"), 0.0),
+        (
+            "epsilon",
+            documented(
+                float | None, "probability of a random macro-action (default: the run's eval_epsilon, else 0)"
+            ),
+            None,
+        ),
         (
             "greedy",
             documented(bool | None, "actor-critics: take the most probable macro-action, do not sample"),
@@ -61,7 +67,8 @@ def command_eval(arguments: Sequence[str]) -> int:
         refuse_given(arguments, flags, why)
         env = envs.make(given.env, **options)
         policy = policy_by_name(name, env)
-        row = evaluate_policy(env, policy, given.episodes, given.seed, gamma=given.gamma, epsilon=given.epsilon)
+        epsilon = 0.0 if given.epsilon is None else given.epsilon
+        row = evaluate_policy(env, policy, given.episodes, given.seed, gamma=given.gamma, epsilon=epsilon)
         rows = [{"policy": policy_title(name, env), **row}]
     else:
         raise ValueError("give a run directory or an environment (--env ID)")

@@ -26,6 +26,7 @@ from jaxmac.cli.parsing import (
 )
 from jaxmac.cli.words import option_types
 from jaxmac.config import allowed, choosing_fields, field_types, part_of, settings_of
+from jaxmac.errors import first_line
 from jaxmac.processes.collective import is_main_process
 from jaxmac.processes.joining import use_cpu_devices
 from jaxmac.runs.sinks import SINKS
@@ -181,7 +182,10 @@ def report_result(result: Any, out: Path) -> None:
         print(f"metrics {out / 'metrics.csv'}, curve {out / 'curve.png'}")
     if result.status == "finished":
         best_member = int(np.argmax([-np.inf if value is None else value for value in final]))
-        print(f"animation {result.render(best_member, out / 'episode.gif')} (member {best_member})")
+        try:
+            print(f"animation {result.render(best_member, out / 'episode.gif')} (member {best_member})")
+        except (OSError, ValueError) as error:  # training has succeeded
+            print(f"no animation: {first_line(error)}")
 
 
 def _final_returns(result: Any) -> list[float | None]:

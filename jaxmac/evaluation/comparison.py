@@ -110,7 +110,7 @@ def gather(results: Sequence[Result], x: str = "episodes") -> list[Line]:
 
 def _by_settings(results: Sequence[Result]) -> list[str]:
     """Suffixes with the first settings that distinguish the runs, three at most."""
-    known = {"preset", *(name for result in results for name in result.config["settings"])}
+    known = {"preset", *(name for result in results for name in _trained_with(result))}
     known -= {name for result in results for name in result.config["sweep"]}
     rows = [row for row in differences(results) if row["setting"] in known]
     suffixes = [""] * len(results)
@@ -175,7 +175,12 @@ def _settings(result: Result) -> dict[str, Any]:
     named = {name: config[name] for name in ("algorithm", "env", "preset", "seeds", "episodes", "backend")}
     options = {f"env_options.{name}": value for name, value in result.env.options.items()}
     versions = {f"versions.{name}": value for name, value in config["versions"].items()}
-    return {**named, **options, **config["settings"], **config["sweep"], **versions}
+    return {**named, **options, **_trained_with(result), **config["sweep"], **versions}
+
+
+def _trained_with(result: Result) -> dict[str, Any]:
+    """The settings of a run's first member; config.json of an older format lacks those that are new since."""
+    return vars(result.specs[0].config)
 
 
 def _final_row(

@@ -45,7 +45,7 @@ def evaluate(
     seed: int = 0,
     member: int | None = None,
     *,
-    epsilon: float = 0.0,
+    epsilon: float | None = None,
     greedy: bool | None = None,
     best: bool = False,
     env: str | Environment | None = None,
@@ -60,7 +60,8 @@ def evaluate(
             a larger one.
         seed: of the episodes; all members start from the same initial states.
         member: evaluate this member only.
-        epsilon: probability of a uniformly random available macro-action in place of the policy's.
+        epsilon: probability of a uniformly random available macro-action in place of the policy's. None takes the
+            member's `eval_epsilon`, with which training evaluated it (0 unless it was set).
         greedy: None evaluates as training did: value-based algorithms act greedily, actor-critics sample. True
             takes the most probable macro-actions of an actor-critic. False demands sampling.
         best: take the learner of each member's best evaluation during training instead of the last one.
@@ -85,7 +86,7 @@ def evaluate(
             has no probabilities.
         RunDirectoryError: the run cannot be read.
     """
-    _check(episodes, seed, epsilon)
+    _check(episodes, seed, 0.0 if epsilon is None else epsilon)
     if member is not None and not is_integer(member):
         raise ValueError(f"member={member!r}: expected the index of a member, or None for all")
     result = run if isinstance(run, Result) else load(run)
@@ -101,8 +102,9 @@ def evaluate(
                 return _greedy_or_sampled(algorithm.evaluation(learner, hyper), greedy, result.config["algorithm"])
 
             players[learned.group, greedy] = _player(environment, policy_of)
-        play, gamma = players[learned.group, greedy], result.specs[index].config.gamma
-        played = _play_all(play, (learned.learner, learned.hyper), episodes, seed, gamma, epsilon)
+        play, config = players[learned.group, greedy], result.specs[index].config
+        chance = config.eval_epsilon if epsilon is None else epsilon
+        played = _play_all(play, (learned.learner, learned.hyper), episodes, seed, config.gamma, chance)
         rows.append({"member": index, **result.members[index], **_summary(environment, played)})
     return rows
 

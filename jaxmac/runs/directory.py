@@ -203,10 +203,11 @@ class RunDirectory:
         return kept
 
     def write_config(self, config: dict[str, Any]) -> None:
-        """Write config.json in one atomic move."""
+        """Write config.json in one atomic move; raises RunDirectoryError, in one line, if it cannot be written."""
         if not self.writes:
             return
-        _replace(self._folder / "config.json", json_text(config) + "\n")
+        with self._one_line_errors():
+            _replace(self._folder / "config.json", json_text(config) + "\n")
 
     def append(self, rows: list[dict[str, Any]]) -> None:
         """Append rows to metrics.csv, all of them or none; they have reached the disk when this method returns.

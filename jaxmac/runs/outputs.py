@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -46,7 +48,13 @@ def refuse_owned(out: str | os.PathLike, writes: Collection[str] = ()) -> None:
 
 
 def _is_run(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in ("config.json", "metrics.csv", "run.lock"))
+    """Whether a folder is that of a run, also a damaged one; other projects have files of such names, too."""
+    if (folder / "run.lock").is_file():
+        return True
+    with contextlib.suppress(OSError, ValueError):
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return isinstance(config, dict) and {"format", "algorithm"} <= config.keys()
+    return (folder / "metrics.csv").is_file() and (folder / "checkpoints").is_dir()
 
 
 def _make_folder(path: Path) -> None:

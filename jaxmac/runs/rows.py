@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ COLUMNS = (
     "loss",
     "epsilon",
 )
+COUNTS = ("member", "seed", "episodes", "env_steps", "updates")
 MAY_BE_EMPTY = ("train_return", "loss", "epsilon")
 
 
@@ -99,6 +100,13 @@ def tabulate(rows: Sequence[dict[str, Any]], swept: Sequence[dict[str, Any]]) ->
     names = list(swept[0]) if swept else []
     columns = {name: np.array([values[name] for values in swept]) for name in names}
     return table | {name: np.tile(values, (evaluations, 1)) for name, values in columns.items()}
+
+
+def as_values(row: dict[str, Any], members: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A row of metrics.csv as it was before it was written: counts are int, swept values those of its member."""
+    swept = members[int(row["member"])]
+    kinds: dict[str, Callable[[Any], Any]] = dict.fromkeys(COLUMNS, to_number) | dict.fromkeys(COUNTS, int)
+    return {name: kinds[name](cell) if name in kinds else swept[name] for name, cell in row.items()}
 
 
 def to_number(cell: Any) -> float:

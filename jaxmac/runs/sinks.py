@@ -11,7 +11,7 @@ import math
 import netrc
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlparse
@@ -102,21 +102,19 @@ def new_log_id() -> str:
     return secrets.token_hex(4)
 
 
-def open_sinks(path: Path | None, config: dict[str, Any], members: Sequence[dict[str, Any]]) -> list[Sink]:
-    """Open the sinks that config.json names; none without a run directory.
+def open_sinks(path: Path | None, config: dict[str, Any], members: Sequence[dict[str, Any]]) -> Iterator[Sink]:
+    """Open the sinks that config.json names, one after the other; none without a run directory.
 
     Raises ValueError, in one line, for a factory that returns something else than a `Sink`.
     """
-    sinks: list[Sink] = []
     if path is None:
-        return sinks
+        return
     for name in config.get("log", ()):
         sink = SINKS[name].factory(path, config, members)
         if not all(callable(getattr(sink, method, None)) for method in ("write", "close")):
             expected = "expected an object with write(row) and close()"
             raise ValueError(f"log {name!r} made a {type(sink).__name__}; {expected}")
-        sinks.append(sink)
-    return sinks
+        yield sink
 
 
 def _member_config(config: dict[str, Any], member: dict[str, Any]) -> dict[str, Any]:

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxmac.errors import RunDirectoryError
-from jaxmac.runs.rows import COLUMNS, MAY_BE_EMPTY, swept_cell
+from jaxmac.runs.rows import COLUMNS, COUNTS, MAY_BE_EMPTY, swept_cell
 
-COUNTS = ("member", "seed", "episodes", "env_steps", "updates")
 FINITE = ("wall_seconds", "eval_length", "epsilon")  # the other numbers may be inf, or nan after an overflow
 OLD_NAMES = {"rounds": "episodes_per_env"}  # of swept settings, in runs of format 1
 COUNT = re.compile(r"0|[1-9][0-9]{0,18}")

@@ -167,7 +167,7 @@ def training_functions(
         means = episode_means(env, policy, key, config.eval_episodes, hyper.gamma, hyper.eval_epsilon)
         better = means.eval_return > member.best_return
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), member.learner, member.best)
-        best_return = jnp.maximum(means.eval_return, member.best_return)
+        best_return = jnp.where(better, means.eval_return, member.best_return)  # an evaluation may be NaN
         after = member.replace(tally=Tally.empty(), best=best, best_return=best_return)
         return means, member.tally, after
 

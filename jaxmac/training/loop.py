@@ -199,8 +199,8 @@ def prepare(
         "key_type": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
     }
     refuse_unless_restorable(config, specs)
-    # The settings hold the hyperparameters.
-    asked = {"chunk": chunk, "log": log, "log_id": None, "hyperparameters": None}
+    # The settings hold the hyperparameters; sinks, and the plugins that they come from, are process 0's alone.
+    asked = {"chunk": chunk, "log": log, "log_id": None, "hyperparameters": None, "plugins": None}
     refuse_differences(json_value("config", config | asked))
     return Prepared(environment, specs, programs, config, on_disk)
 

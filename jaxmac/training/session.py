@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +10,12 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
+from jaxmac.errors import first_line
 from jaxmac.processes.collective import any_process, is_main_process, is_shared, mark_shared, raise_on_all
 from jaxmac.runs.checkpoint import read_counters_at, save_checkpoint, saved_iterations
 from jaxmac.runs.directory import RunDirectory, tabulate
 from jaxmac.runs.result import Result
+from jaxmac.runs.rows import as_values
 from jaxmac.runs.sinks import Sink, open_sinks
 from jaxmac.training.interruption import Interruption
 from jaxmac.training.program import Program
@@ -91,12 +92,15 @@ class Session:
         except OSError as error:
             raise TrainingError(str(error)) from error
         finally:
-            self._finish(status)
-            for sink in self.sinks:
-                sink.close()
+            try:
+                self._finish(status)
+            finally:
+                for sink in self.sinks:
+                    sink.close()
 
     def _run_group(self, group: int, program: Program, label: str, saved: list[SavedGroup | None] | None) -> None:
         """Compile and train one group, and store its learners in the result."""
+        ended_by: BaseException | None = None  # sys.exception() may be one that the caller is handling
         try:
             self.stop.check()
             self.console.print(f"{label}compiling ... ", end="")
@@ -109,8 +113,11 @@ class Session:
             if start is not None:
                 program.restore(start.read(), start.counters)
             self._train(group, program)
+        except BaseException as error:
+            ended_by = error
+            raise
         finally:
-            if is_shared(sys.exception()):
+            if is_shared(ended_by):
                 self._checkpoint(group, program)
                 learners = program.finish()
                 if learners is not None:
@@ -121,10 +128,12 @@ class Session:
         with raise_on_all():
             if new:
                 self.directory.begin(self.result.config, list(self.result.config["sweep"]))
+            self.begun = True  # from now on the directory says how the run ended
             path = self.directory.path if self.directory.writes else None
-            self.sinks += open_sinks(path, self.result.config, self.result.members)
+            for sink in open_sinks(path, self.result.config, self.result.members):
+                self.sinks.append(sink)  # one by one, so that those before one that fails are closed
+            self.rows = [as_values(row, self.result.members) for row in self.rows]
             self._log(self.rows)
-        self.begun = True
 
     def _train(self, group: int, program: Program) -> None:
         per_iteration = program.config.num_envs
@@ -164,9 +173,9 @@ class Session:
         fresh = program.evaluate(program.done)
         with raise_on_all():
             self.directory.append(fresh)
-            program.mark_written()
             self.rows.extend(fresh)
             self._log(fresh)
+        program.mark_written()  # on all processes or on none
         self._refuse_non_finite(program)
         if program.dropped and not reporter.warned:
             reporter.warned = True
@@ -214,10 +223,16 @@ class Session:
         result.config |= {"status": status, "finished": time.strftime("%Y-%m-%dT%H:%M:%S")}
         if not self.begun:
             return
-        with raise_on_all() if status == "finished" else contextlib.suppress(OSError):
-            self.directory.write_config(result.config)
-            if self.directory.writes and result.path is not None and self.rows:
+        try:
+            with raise_on_all() if status == "finished" else contextlib.suppress(OSError):
+                self.directory.write_config(result.config)
+        except OSError as error:
+            raise TrainingError(str(error)) from error
+        if self.directory.writes and result.path is not None and self.rows:
+            try:
                 result.plot(result.path / "curve.png")
+            except OSError as error:
+                self.console.print(f"note: curve.png was not drawn: {first_line(error)}")
 
 
 def _is_saved(path: Path, group: int, program: Program) -> bool:

@@ -21,7 +21,7 @@ from jaxmac.algorithms.mac_ppo_config import ROLES
 from jaxmac.hyper import hyper_of
 from jaxmac.networks.critic import Critics
 from jaxmac.record.rollout import rollout
-from jaxmac.training.compiled import training_functions
+from jaxmac.training.compiled import Evaluation, Member, Tally, training_functions
 
 SIZES = {"hidden_size": 6, "layer_size": 8, "critic_hidden_size": 6, "critic_layer_size": 8, "memory": "gru"}
 PLAIN = {**SIZES, "layer_norm": False, "reward_scale": 1.0, "num_envs": 2, "minibatches": 1, "epochs": 2}
@@ -268,3 +268,15 @@ def test_the_exploration_rate_before_the_first_episode_is_that_of_the_first_one(
         patch.setattr("jaxmac.training.compiled.example_episode", lambda *_: example)  # this team is never stepped
         member = jax.jit(functions.init)(jax.random.key(0), hyper_of(config))
     assert member.tally.epsilon == 0.25
+
+
+@pytest.mark.parametrize(("found", "best"), [(np.nan, 3.0), (2.0, 3.0), (4.0, 4.0)])
+def test_an_evaluation_that_is_no_number_is_not_the_best(found, best, monkeypatch):
+    config = configure("mac-ippo", "tuned", Team(), PLAIN)
+    functions = training_functions(Team(), make_algorithm("mac-ippo", Team(), config), config)
+    means = Evaluation(jnp.float32(found), jnp.float32(0), jnp.float32(0))
+    monkeypatch.setattr("jaxmac.training.compiled.episode_means", lambda *_: means)
+    learner = jax.jit(partial(mac_ppo.init, small("mac-ippo")[0]))(jax.random.key(0), hyper_of(config))
+    member = Member(learner, {}, Tally.empty(), learner, jnp.float32(3))
+    after = functions.evaluate(member, jax.random.key(0), hyper_of(config), jnp.int32(1))[2]
+    assert after.best_return == best

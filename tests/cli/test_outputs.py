@@ -1,5 +1,6 @@
 """Where commands may write: checked before anything is drawn, and never over what a run owns."""
 
+import contextlib
 import hashlib
 import shutil
 from types import SimpleNamespace
@@ -7,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from support.commands import refused
 from support.made_runs import made
+from support.probes import Asynchronous
 
 import jaxmac
 from jaxmac.cli.main import main
@@ -151,3 +153,29 @@ def test_the_best_member_is_animated(finals, best, monkeypatch, capsys, tmp_path
     env = SimpleNamespace(optimal_return=None)
     report_result(SimpleNamespace(status="finished", env=env, render=lambda member, path: path), tmp_path)
     assert capsys.readouterr().out.endswith(f"episode.gif (member {best})\n")
+
+
+def test_a_result_that_cannot_be_drawn_is_no_error(monkeypatch, capsys, tmp_path):
+    def render(member, path):
+        raise ValueError("Mine has no drawing")
+
+    monkeypatch.setattr("jaxmac.cli.train._final_returns", lambda result: [1.0])
+    env = SimpleNamespace(optimal_return=None)
+    report_result(SimpleNamespace(status="finished", env=env, render=render), tmp_path)
+    assert capsys.readouterr().out.endswith("no animation: Mine has no drawing\n")
+
+
+def test_an_environment_without_a_drawing_is_named():
+    env = Asynchronous()
+    with pytest.raises(ValueError, match=r"^Asynchronous has no drawing: Asynchronous does not define draw"):
+        jaxmac.animate(env, jaxmac.random_policy())
+
+
+@pytest.mark.parametrize(
+    ("content", "owned"), [('{"name": "app"}', False), ('{"format": 5, "algorithm": "x"}', True)]
+)
+def test_a_folder_of_another_project_is_no_run(tmp_path, content, owned):
+    (tmp_path / "config.json").write_text(content)
+    (tmp_path / "metrics.csv").write_text("a,b\n")
+    with pytest.raises(OSError, match="belongs to the run") if owned else contextlib.nullcontext():
+        refuse_owned(tmp_path / "checkpoints" / "run1" / "curve.png")

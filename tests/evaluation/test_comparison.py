@@ -70,6 +70,13 @@ def test_only_settings_that_differ_are_listed(runs):
     assert ["BoxPushing-4", "BoxPushing-6"] in [row["values"] for row in other]
 
 
+def test_settings_that_an_older_format_does_not_have_are_no_difference(runs, tmp_path):
+    old = made(tmp_path / "old")
+    for name in ("eval_target", "weight_floor"):
+        del old.config["settings"][name]
+    assert comparison.differences([old, made(tmp_path / "new")]) == []
+
+
 def test_labels_tell_curves_apart(runs, tmp_path):
     slow = made(tmp_path / "slow", level=20.0, learning_rate=1e-4)
     fast = made(tmp_path / "fast", level=30.0, learning_rate=1e-2)

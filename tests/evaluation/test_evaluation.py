@@ -267,3 +267,14 @@ def test_bad_questions_on_the_command_line(run, capsys, monkeypatch):
     assert "has no scripted policy" in refused(capsys, "eval", "--env", "CaptureTarget-2-primitive")
     assert "did you mean --env-options.horizon" in refused(capsys, "eval", out, "--env-options.horizn", "3")
     assert "no probabilities" in refused(capsys, "eval", out, "--greedy", "False")
+
+
+def test_runs_are_explored_as_in_the_evaluations_of_training_unless_told_otherwise(tmp_path, monkeypatch):
+    result = made(tmp_path / "run", "avf-vdn", seeds=1, **TINY, eval_epsilon=0.25)
+    result.learners |= fresh_learners(result)
+    chances = []
+    monkeypatch.setattr(evaluation, "_play_all", lambda *given: chances.append(given[-1]))
+    monkeypatch.setattr(evaluation, "_summary", lambda *given: {})
+    for options in ({}, {"epsilon": 0.0}, {"epsilon": 0.5}):
+        evaluation.evaluate(result, 10, **options)
+    assert chances == [0.25, 0.0, 0.5]

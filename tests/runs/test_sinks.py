@@ -7,6 +7,7 @@ import struct
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from support.commands import SMALL, refused
 from support.registries import registered_only_here
@@ -15,6 +16,8 @@ from support.runs import ENV, as_if_killed, tiny
 import jaxmac
 from jaxmac.runs import sinks
 from jaxmac.runs.directory import COLUMNS, RunDirectory
+from jaxmac.runs.rows import as_values
+from jaxmac.training.session import TrainingError
 
 METRICS = COLUMNS[3:]
 
@@ -173,7 +176,7 @@ def test_wandb_has_a_run_per_member_that_a_resumed_run_finds_again(tmp_path, mon
 
     stub.init = broken
     with pytest.raises(OSError, match="Weights & Biases: the key is wrong"):
-        sinks.open_sinks(tmp_path, config, members)
+        list(sinks.open_sinks(tmp_path, config, members))
 
 
 def records(file):
@@ -246,7 +249,38 @@ def test_sinks_of_the_wrong_kind_are_refused(registered, tmp_path):
         sinks.register_sink("none", None)
     sinks.register_sink("list", lambda path, config, members: [])
     with pytest.raises(ValueError, match=r"^log 'list' made a list; expected an object with write"):
-        sinks.open_sinks(tmp_path, {"log": ["list"]}, [])
+        list(sinks.open_sinks(tmp_path, {"log": ["list"]}, []))
     sinks.register_sink("missing", list, package="no_such_package")
     with pytest.raises(ValueError, match=r"^log=missing needs the package no_such_package"):
         sinks.sink_names("missing")
+
+
+def test_a_sink_that_cannot_be_opened_closes_the_others_and_ends_the_run(registered, tmp_path):
+    closed = []
+
+    class First:
+        def __init__(self, path, config, members):
+            pass
+
+        def write(self, row):
+            pass
+
+        def close(self):
+            closed.append(True)
+
+    def second(path, config, members):
+        raise OSError("nobody answers")
+
+    sinks.register_sink("first", First)
+    sinks.register_sink("second", second)
+    with pytest.raises(TrainingError, match="nobody answers"):
+        tiny(tmp_path / "run", log="first,second")
+    assert closed == [True] and json.loads((tmp_path / "run" / "config.json").read_text())["status"] == "failed"
+
+
+def test_rows_that_are_read_back_have_the_types_of_new_ones():
+    row = dict.fromkeys(COLUMNS, "1.5") | {"member": "1", "episodes": "8", "loss": "", "gamma": "0.9"}
+    row |= dict.fromkeys(("seed", "env_steps", "updates"), "3")
+    found = as_values(row, [{}, {"seed": 3, "gamma": 0.9}])
+    assert (found["member"], found["episodes"], found["eval_return"], found["gamma"]) == (1, 8, 1.5, 0.9)
+    assert type(found["updates"]) is int and np.isnan(found["loss"])
