@@ -33,7 +33,7 @@ from jaxmac.envs.rendering import draw_caption
 
 MOVE_TO_TARGET, STAY = range(2)  # macro-actions
 AGENTS = range(2, 11)
-LARGEST_GRID = 1024  # up to there `exact_product` is exact
+LARGEST_GRID = 1024  # up to there tests have shown `exact_product` to be exact
 
 
 class CaptureTarget(Environment):

@@ -139,6 +139,19 @@ def test_robots_that_rise_out_of_the_grid_are_stored_as_they_are(size, horizon):
         assert in_bits(env.state_multiples.unpack(env.state_multiples.pack(state))) == in_bits(state)
 
 
+@pytest.mark.parametrize(("size", "horizon"), [(6, 110), (10, 100)])
+def test_a_joint_push_and_a_deviation_are_exact_until_the_time_limit(size, horizon):
+    env = envs.make(f"BoxPushing-{size}-primitive", horizon=horizon)
+    state, _ = env.initial([[size // 2 - 1, size // 2 - 1], [size // 2, size // 2 - 1]], [0, 0])
+    step = lambda state, joint: (lambda state, ts: (state, ts.state))(*env.advance(state, joint, ()))  # noqa: E731
+    choices = jnp.array([[0, 0]] + [[3, 3]] * (horizon - 1))
+    states = jax.jit(lambda state: jax.lax.scan(step, state, choices)[1])(state)
+    rows = size // 2 + np.arange(horizon)
+    np.testing.assert_array_equal(states[:, 1], ((rows + 0.5) / size).astype(np.float32))
+    back = jax.jit(lambda x: env.state_multiples.unpack(env.state_multiples.pack(x)))(states)
+    assert in_bits(back) == in_bits(states)
+
+
 def test_options_with_longer_episodes_than_below_store_numbers_as_they_are():
     env, wait = envs.make("BoxPushing-10-primitive"), envs.options.Option("wait", lambda view: 3, lambda view: True)
     assert envs.options.WithOptions(env, [wait]).state_multiples == env.state_multiples
