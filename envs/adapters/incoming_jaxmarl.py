@@ -76,6 +76,8 @@ class FromJaxMARL(Environment):
         counts = [len(t) for t in self.tables.values()] if self.tables else self._counts()
         self.avail_of = self._availability(world)
         self.reward_of, self.state_of, self.draw_world = reward, state, draw
+        self._check_reward()
+        later, self.world = self._shapes(key, world)
         if state is None and hasattr(env, "get_world_state"):
             self.state_of = env.get_world_state
         sizes = [int(np.prod(observations[agent].shape)) for agent in self.agents]
@@ -84,10 +86,11 @@ class FromJaxMARL(Environment):
             obs_sizes=sizes,
             state_size=sum(sizes) if self.state_of is None else _state_size(self.state_of, world),
             horizon=self._horizon(horizon),
-            obs_dtype=_smallest_dtype([observations[agent].dtype for agent in self.agents]),
+            obs_dtype=_smallest_dtype(
+                [given[agent].dtype for given in (observations, later) for agent in self.agents]
+            ),
         )
         self.name = name or env.name
-        self._check_step(key, world)
 
     def _counts(self) -> list[int]:
         """Number of actions of each agent."""
@@ -148,14 +151,22 @@ class FromJaxMARL(Environment):
             raise ValueError(f"{self.env.name} has no max_steps: pass horizon=, the primitive steps of an episode")
         return int(own)
 
-    def _check_step(self, key: Any, world: Any) -> None:
+    def _check_reward(self) -> None:
         if not callable(self.reward_of) and self.reward_of not in REWARDS:
             allowed = f"{' or '.join(map(repr, REWARDS))} or a function of rewards and info"
             raise ValueError(f"reward is {self.reward_of!r}, but must be {allowed}")
-        choices = jax.ShapeDtypeStruct((self.num_agents,), jnp.int32)
-        reward = jax.eval_shape(self._play, key, world, choices)[2]
-        if getattr(reward, "shape", None) != ():
-            raise ValueError(f"reward gives {getattr(reward, 'shape', reward)}, but must give a scalar")
+
+    def _shapes(self, key: Any, world: Any) -> tuple[Dict, Any]:
+        """Observations of a step, and the state in the dtypes that hold what reset and every step give, as shapes."""
+        choices = jax.ShapeDtypeStruct((len(self.agents),), jnp.int32)
+        # A leaf may widen another one a step later, so until nothing changes: dtypes only ever widen.
+        while True:
+            observations, after, reward, _ = jax.eval_shape(self._play, key, world, choices)
+            if getattr(reward, "shape", None) != ():
+                raise ValueError(f"reward gives {getattr(reward, 'shape', reward)}, but must give a scalar")
+            before, world = world, jax.tree.map(_wider, world, after)
+            if jax.tree.leaves(world) == jax.tree.leaves(before):
+                return observations, world
 
     def _play(self, key: PRNGKeyArray, world: Any, choices: Int[Array, "agents"]) -> tuple[Dict, Any, Array, Dict]:
         """One step of the other environment: observations, state, team reward, dones."""
@@ -176,7 +187,7 @@ class FromJaxMARL(Environment):
     def initial_physics(self, key: PRNGKeyArray) -> Physics:
         """The reset of the other environment."""
         observations, world = self.env.reset(key)
-        return Physics(jax.tree.map(jnp.asarray, world), self._stack(observations))
+        return Physics(jax.tree.map(_as, world, self.world), self._stack(observations))
 
     def sample_noise(self, key: PRNGKeyArray) -> PRNGKeyArray:
         """The key itself: the other environment's step draws from it."""
@@ -193,7 +204,7 @@ class FromJaxMARL(Environment):
         del started
         observations, world, reward, dones = self._play(noise, physics.world, macro_actions)
         # Some environments change a dtype from reset to step, or return Python numbers.
-        world = jax.tree.map(_as, world, physics.world)
+        world = jax.tree.map(_as, world, self.world)
         ended = jnp.ones(self.num_agents, bool)
         outcome = Outcome(ended, macro_actions, reward, jnp.asarray(dones["__all__"], bool))
         return Physics(world, self._stack(observations)), outcome
@@ -238,9 +249,15 @@ def _state_size(state_of: Callable[[Any], Array], world: Any) -> int:
     return int(np.prod(shape.shape))
 
 
-def _as(new: Any, old: Array) -> Array:
-    new = jnp.asarray(new)
-    return new if new.dtype == old.dtype else new.astype(old.dtype)
+def _wider(one: jax.ShapeDtypeStruct, other: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    """The shape of `one` in the dtype that holds both; keys of JAX have one of their own."""
+    same = one.dtype == other.dtype
+    return jax.ShapeDtypeStruct(one.shape, one.dtype if same else jnp.promote_types(one.dtype, other.dtype))
+
+
+def _as(value: Any, like: jax.ShapeDtypeStruct) -> Array:
+    value = jnp.asarray(value)
+    return value if value.dtype == like.dtype else value.astype(like.dtype)
 
 
 def _names(names: Sequence[str] | None, count: int) -> list[str]:

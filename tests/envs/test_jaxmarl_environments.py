@@ -112,6 +112,33 @@ def test_an_environment_that_does_not_fit_is_one_line(env, words):
     assert str(error.value) == words
 
 
+class Burner(Chooser):
+    """Integers at reset: `fuel` has a fraction from the first step on, `before` from the second, `time` never."""
+
+    def __init__(self, fuel):
+        super().__init__()
+        self.fuel = fuel
+
+    def reset(self, key):
+        return {"agent_0": jnp.arange(2)}, {"fuel": self.fuel, "before": 2, "time": 0}
+
+    def step_env(self, key, state, actions):
+        state = {"fuel": state["fuel"] * 0.9, "before": state["fuel"], "time": state["time"] + 1}
+        observations = {"agent_0": jnp.stack([state["fuel"], state["before"]])}
+        return observations, state, *super().step_env(key, 0, actions)[2:]
+
+
+@pytest.mark.parametrize("fuel", [1, np.uint8(1), np.float32(1)])
+def test_what_is_an_integer_at_reset_alone_is_not_cut(fuel):
+    env = from_jaxmarl(Burner(fuel), horizon=9)
+    step, (state, ts) = jax.jit(env.step), jax.jit(env.reset)(jax.random.key(0))
+    assert ts.obs.tolist() == [[0, 1]] and env.obs_dtype == np.float32
+    for t, obs in enumerate(([0.9, 1], [0.81, 0.9], [0.729, 0.81])):
+        state, ts = step(jax.random.key(0), state, np.array([0]))
+        np.testing.assert_allclose(ts.obs[0], obs, rtol=1e-6)
+        assert state.physics.world["time"] == t + 1 and state.physics.world["time"].dtype == np.int32
+
+
 def test_it_pickles():
     env = pickle.loads(pickle.dumps(from_jaxmarl(Chooser(), horizon=3, actions=[2, 1, 0])))
     assert env.tables["agent_0"].tolist() == [2, 1, 0] and env.num_actions == (3,)
