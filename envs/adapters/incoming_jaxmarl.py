@@ -157,7 +157,7 @@ class FromJaxMARL(Environment):
             raise ValueError(f"reward is {self.reward_of!r}, but must be {allowed}")
 
     def _shapes(self, key: Any, world: Any) -> tuple[Dict, Any]:
-        """Observations of a step, and the state in the dtypes that hold what reset and every step give, as shapes."""
+        """Observations of a step, and the state in the dtypes that hold all that reset and steps give: shapes."""
         choices = jax.ShapeDtypeStruct((len(self.agents),), jnp.int32)
         # A leaf may widen another one a step later, so until nothing changes: dtypes only ever widen.
         while True:

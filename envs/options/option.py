@@ -13,14 +13,15 @@ from jaxtyping import Array, Bool, Float32, Int, Int32, PRNGKeyArray
 class View(NamedTuple):
     """All that an option is shown: what its own agent perceives and has done, nothing of the other agents.
 
-    `obs` and `actions` are the agent's own sizes, without padding.
+    `obs` and `actions` are the agent's own sizes, without padding. `can_start` sees the same key at every call, as
+    an initiation set is no matter of chance.
     """
 
     obs: Float32[Array, "... obs"]  # its observation now
     avail: Bool[Array, "... actions"]  # the actions it may take now
     elapsed: Int32[Array, "..."]  # primitive steps since the option started
     memory: Any  # what the option has remembered (see `Option`)
-    key: PRNGKeyArray  # for random choices, a new one for every call
+    key: PRNGKeyArray  # for random choices, a new one for every call, but for `can_start`
 
 
 def anywhere(view: View) -> bool:

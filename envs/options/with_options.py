@@ -41,7 +41,7 @@ class Noise(NamedTuple):
     """The random draws of one step."""
 
     world: Any
-    policy_keys: Key[Array, "... agents"]  # for `policy` and `remember`
+    policy_keys: Key[Array, "... agents"]  # split between `remember` and `policy`
     termination_keys: Key[Array, "... agents"]  # for `terminates`
 
 
@@ -191,12 +191,14 @@ def _decide(options: tuple[Option, ...]) -> Callable[..., tuple[Array, tuple]]:
 
     def decide(view: View, chosen: Array, started: Array, memories: tuple) -> tuple[Array, tuple]:
         actions, updated = [], []
+        remember_key, policy_key = jax.random.split(view.key)
         for k, (option, memory) in enumerate(zip(options, memories, strict=True)):
             memory = _select(started, option.memory, memory)
             if option.remember is not None:
-                remembered = option.remember(view._replace(memory=memory))
+                remembered = option.remember(view._replace(memory=memory, key=remember_key))
                 memory = _select(chosen == k, remembered, memory)
-            actions.append(jnp.asarray(option.policy(view._replace(memory=memory)), jnp.int32))
+            action = option.policy(view._replace(memory=memory, key=policy_key))
+            actions.append(jnp.asarray(action, jnp.int32))
             updated.append(memory)
         return jnp.stack(actions)[chosen], tuple(updated)
 

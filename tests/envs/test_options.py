@@ -115,6 +115,21 @@ def test_an_option_remembers_only_what_its_own_agent_sees_and_begins_anew():
     assert ts.obs[-1, :, 0].tolist() == [5, 8]
 
 
+def test_what_is_remembered_and_what_is_done_are_drawn_apart():
+    def draw(view):
+        return jax.random.uniform(view.key)
+
+    option = Option(
+        "twice",
+        lambda view: jnp.where(draw(view) == view.memory, RIGHT, NOOP),
+        lambda view: draw(view) == view.memory,
+        memory=jnp.float32(-1),
+        remember=draw,
+    )
+    _, ts = play(WithOptions(Line(), [option]), 5, lambda t, ts: (0, 0))
+    assert ts.obs[:, :, 0].tolist() == [[2, 5]] * 6 and not ts.ended[1:].any()
+
+
 def test_agents_see_nothing_of_each_other():
     seen = []
 
