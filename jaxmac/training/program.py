@@ -228,10 +228,17 @@ class Program:
         state = {"replay": members.replay, "tally": members.tally, "best_return": members.best_return}
         return {"learners": members.learner, "best": members.best, "state": state}
 
-    def restore(self, items: dict[str, Any], counters: dict[str, Any]) -> None:
-        """Continue from the items and counters of a checkpoint; call it after `compile`."""
+    def restore(self, read: Callable[[], dict[str, Any]], counters: dict[str, Any]) -> None:
+        """Continue from the counters and the items of a checkpoint, which `read` gives; call it after `compile`.
+
+        The members that `compile` has made are released first, so that no third replay is in memory beside the one
+        that is read and the one that it becomes.
+        """
+        members = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), self.members)
+        for leaf in jax.tree.leaves(self.members):
+            leaf.delete()
+        items = read()
         state = items["state"]
-        members = self.reached.members
         whole = members.replace(
             learner=items["learners"],
             best=items["best"],
@@ -239,7 +246,7 @@ class Program:
         )
         extra = self.padded - len(self.specs)  # padded members are copies of the last one
 
-        def placed(current: jax.Array, x: Any) -> jax.Array:
+        def placed(current: jax.ShapeDtypeStruct, x: Any) -> jax.Array:
             x = np.asarray(x)
             return place(np.concatenate([x, *[x[-1:]] * extra]), current.sharding)
 

@@ -111,7 +111,7 @@ class Session:
                 self._begin(new=saved is None)
             start = saved[group] if saved else None
             if start is not None:
-                program.restore(start.read(), start.counters)
+                program.restore(start.read, start.counters)
             self._train(group, program)
         except BaseException as error:
             ended_by = error

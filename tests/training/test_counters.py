@@ -44,7 +44,7 @@ def continued(program, run):
     other = a_program()
     other.compile()
     saved = _saved_group(run, 0, program, 0)
-    other.restore(saved.read(), saved.counters)
+    other.restore(saved.read, saved.counters)
     return other
 
 

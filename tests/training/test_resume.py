@@ -39,7 +39,7 @@ def test_restoring_a_snapshot_changes_no_bit_of_what_follows(algorithm):
         program.advance(6, 10, 4)
         rows = program.evaluate(10)
         ends.append((jax.device_get(program.members), [{**row, "wall_seconds": 0} for row in rows], program.done))
-        program.restore(held, counters)
+        program.restore(lambda: held, counters)
         assert (program.done, program.reached.evaluated) == (6, 6)
     jax.tree.map(np.testing.assert_array_equal, ends[0][0], ends[1][0])
     assert json.dumps(ends[0][1:]) == json.dumps(ends[1][1:])
