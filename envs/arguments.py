@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
@@ -17,7 +16,8 @@ from jaxmac.envs.environment import Environment
 
 Factory = Callable[..., Environment]
 LAST_SEED = 2**32 - 1  # JAX takes seeds modulo 2^32: others would repeat what these give
-PLAIN = {bool: "True or False", int: "an integer", float: "a finite number", str: "a string"}
+LARGEST_FLOAT = float(np.finfo(np.float32).max)  # on a device what is larger is infinite
+PLAIN = {bool: "True or False", int: "an integer", float: "a finite number (float32)", str: "a string"}
 
 
 def factory_options(factory: Factory) -> dict[str, tuple[Any, Any]]:
@@ -77,12 +77,23 @@ def fits(value: Any, kind: Any) -> bool:
     if kind is int:
         return isinstance(value, Integral) and not isinstance(value, bool)
     if kind is float:
-        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, Real) and not isinstance(value, bool) and bool(abs(value) <= LARGEST_FLOAT)
     return True
 
 
+def check_option(name: str, value: Any, kind: Any) -> None:
+    """Raise ValueError, in one line that names the option, unless `value` is of the annotated type (`fits`)."""
+    if not fits(python_value(value), kind):
+        raise ValueError(f"{name} is {one_line(value)}, but must be {describe(kind)}")
+
+
+def one_line(value: Any) -> str:
+    """`repr` of a value, without the line breaks of an array."""
+    return " ".join(repr(value).split())
+
+
 def plain(value: Any, kind: Any) -> Any:
-    """`value` in the one form that an option of this type has: numbers of Python, and tuples for tables.
+    """`value` in the one form that an option of this type has: numbers of Python, and tuples for tables and arrays.
 
     A run keeps its options in config.json, where a tuple is a list: both must build the same environment.
     """
@@ -94,6 +105,8 @@ def plain(value: Any, kind: Any) -> Any:
 
 
 def _as_tuples(value: Any) -> Any:
+    if _is_numeric(value):
+        value = np.asarray(value).tolist()
     return tuple(_as_tuples(one) for one in value) if isinstance(value, list | tuple) else value
 
 
@@ -107,11 +120,14 @@ def python_value(value: Any, levels: int = 32) -> Any:
         return {name: python_value(one, levels - 1) for name, one in value.items()}
     if levels and type(value) in (list, tuple):
         return type(value)(python_value(one, levels - 1) for one in value)
-    if isinstance(value, np.generic | np.ndarray | jax.Array) and not isinstance(value, jax.core.Tracer):
-        numeric = any(jnp.issubdtype(value.dtype, kind) for kind in (np.bool_, np.integer, np.floating))
-        if numeric and value.ndim == 0:
-            return _python_number(np.asarray(value)[()])
-    return value
+    return _python_number(np.asarray(value)[()]) if _is_numeric(value) and value.ndim == 0 else value
+
+
+def _is_numeric(value: Any) -> bool:
+    """Whether `value` is an array or a scalar of NumPy or JAX, of numbers that are known."""
+    if not isinstance(value, np.generic | np.ndarray | jax.Array) or isinstance(value, jax.core.Tracer):
+        return False
+    return any(jnp.issubdtype(value.dtype, kind) for kind in (np.bool_, np.integer, np.floating))
 
 
 def _python_number(scalar: Any) -> bool | int | float:

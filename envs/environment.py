@@ -14,6 +14,8 @@ from jaxtyping import Array, Bool, Float, Float32, Int, Int32, PRNGKeyArray, Sha
 
 from jaxmac.envs.multiples import Multiples
 
+LONGEST_HORIZON = 2_000_000_000  # steps are counted in an int32
+
 
 class TimeStep(struct.PyTreeNode):
     """What agents, critics and recorders get after `reset` or one primitive step.
@@ -117,10 +119,12 @@ class Environment:
         """`action_names` and `obs_sizes` have one entry per agent.
 
         With `horizon_is_terminal` a time-out is reported as `terminal`, not `truncated`. Raises ValueError
-        unless `horizon` is a positive integer.
+        unless `horizon` is an integer from 1 to LONGEST_HORIZON.
         """
-        if not isinstance(horizon, int | np.integer) or isinstance(horizon, bool) or horizon < 1:
-            raise ValueError(f"horizon is {horizon!r}, but must be an integer of at least 1")
+        whole = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool)
+        if not whole or not 1 <= horizon <= LONGEST_HORIZON:
+            allowed = f"an integer of at least 1, at most {LONGEST_HORIZON}"
+            raise ValueError(f"horizon is {horizon!r}, but must be {allowed}")
         self.action_names = tuple(tuple(names) for names in action_names)
         self.num_agents = len(self.action_names)
         self.num_actions = tuple(len(names) for names in self.action_names)

@@ -13,9 +13,8 @@ from typing import Any, Literal, NamedTuple
 from jaxmac.envs.arguments import (
     Factory,
     check_factory,
-    describe,
+    check_option,
     factory_options,
-    fits,
     plain,
     python_value,
     underlying,
@@ -146,14 +145,15 @@ def make(env_id: str, **options: Any) -> Environment:
     Raises ValueError, in one line, for an unknown id, option or preset, a wrong type or a value out of range.
     """
     spec, known = _find(env_id), env_options(env_id)
-    options = python_value(options)
+    # No preset is what an environment without presets has.
+    unset = {"preset"} - known.keys() if options.get("preset") is None else set()
+    options = {name: python_value(value) for name, value in options.items() if name not in unset}
     for name, value in options.items():
         if name not in known:
             raise ValueError(
                 f"{env_id} has no option {name!r}{_nearest(name, known)}; its options are {', '.join(known)}"
             )
-        if not fits(value, known[name][0]):
-            raise ValueError(f"{name} is {value!r}, but must be {describe(known[name][0])}")
+        check_option(name, value, known[name][0])
     preset = options.pop("preset", None)
     chosen = {**(spec.presets[preset] if preset is not None else {}), **options}
     chosen = {name: plain(value, known[name][0]) for name, value in chosen.items()}

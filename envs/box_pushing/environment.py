@@ -23,6 +23,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
+from jaxmac.envs.arguments import check_option
 from jaxmac.envs.box_pushing import plans
 from jaxmac.envs.box_pushing.controllers import Distance, go_to, push_alone
 from jaxmac.envs.box_pushing.drawing import draw_field
@@ -69,6 +70,9 @@ class BoxPushing(Environment):
             raise ValueError(f"num_agents is {num_agents!r}, but must be 2 or 3")
         if distance not in ("manhattan", "euclidean"):
             raise ValueError(f"distance is {distance!r}, but must be 'manhattan' or 'euclidean'")
+        rewards = {"big_box_reward": big_box_reward, "small_box_reward": small_box_reward}
+        for name, value in (rewards | {"penalty": penalty, "step_reward": step_reward}).items():
+            check_option(name, value, float)
         self.size, self.layout = size, Layout(size)
         self.big_box_reward, self.small_box_reward = big_box_reward, small_box_reward
         self.penalty, self.step_reward = penalty, step_reward

@@ -17,7 +17,6 @@ comments name.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import jax
@@ -25,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
+from jaxmac.envs.arguments import check_option
 from jaxmac.envs.environment import Environment, EnvState, Outcome
 from jaxmac.envs.multiples import Multiples
 from jaxmac.envs.rendering import draw_caption
@@ -45,6 +45,7 @@ from jaxmac.envs.warehouse.optimum import upper_bound
 from jaxmac.envs.warehouse.plans import Plan
 from jaxmac.envs.warehouse.state import Humans, Manipulator, Mobiles, Physics
 
+FASTEST = 1_000_000  # metres per step; distances count in centimetres, in an int32
 WIDTH, HEIGHT = 7.0, 5.0  # quirk 8: what places are divided by in the global state, whatever the layout
 
 
@@ -70,10 +71,10 @@ class Warehouse(Environment):
         """
         if not isinstance(layout, Layout):
             raise ValueError(f"layout is {layout!r}, but must be a Layout (such as LAYOUTS['D'])")
-        if not (math.isfinite(mobile_speed) and mobile_speed >= 0.01):
-            raise ValueError(f"mobile_speed is {mobile_speed!r}, but must be at least 0.01 metres per step")
-        if not math.isfinite(late_penalty):
-            raise ValueError(f"late_penalty is {late_penalty!r}, but must be a finite number")
+        if not 0.01 <= mobile_speed <= FASTEST:
+            allowed = f"at least 0.01 and at most {FASTEST} metres per step"
+            raise ValueError(f"mobile_speed is {mobile_speed!r}, but must be {allowed}")
+        check_option("late_penalty", late_penalty, float)
         if human_speeds is not None:
             check_phase_times("human_speeds", human_speeds, layout.num_humans, layout.num_phases)
         self.layout, self.mobile_speed, self.late_penalty = layout, float(mobile_speed), float(late_penalty)

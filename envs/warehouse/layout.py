@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
+from jaxmac.envs.arguments import one_line
 from jaxmac.envs.warehouse.plans import Plan
 
 Point = tuple[float, float]
@@ -156,7 +157,7 @@ def check_phase_times(field: str, rows: Any, humans: int, phases: int | None) ->
 def _as_tuple(field: str, value: Any) -> tuple[Any, ...]:
     """`value` and the sequences in it as tuples."""
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise ValueError(f"{field} is {value!r}, but must be a sequence")
+        raise ValueError(f"{field} is {one_line(value)}, but must be a sequence")
     return tuple(tuple(row) if isinstance(row, Sequence) and not isinstance(row, str) else row for row in value)
 
 

@@ -134,7 +134,7 @@ def _following(words: Sequence[str], kinds: Mapping[str, Any], several: bool) ->
 
 def _in_words(kind: Any) -> str:
     """A type in words; a number may be infinite as far as the command line is concerned."""
-    return describe(kind).replace("a finite number", "a number")
+    return describe(kind).replace(describe(float), "a number")
 
 
 def _reads(text: str, kind: Any) -> bool:

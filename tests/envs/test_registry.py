@@ -185,6 +185,11 @@ def test_loaders_run_before_an_id_is_unknown_and_before_ids_are_listed(monkeypat
         ("BoxPushing-10", {"num_agents": 4}, ["num_agents", "4", "2 or 3"]),
         ("BoxPushing-10", {"penalty": "low"}, ["penalty", "'low'", "number"]),
         ("BoxPushing-10", {"step_reward": float("nan")}, ["step_reward", "nan", "finite"]),
+        ("BoxPushing-4", {"penalty": -1e39}, ["penalty", "-1e+39", "finite number (float32)"]),
+        ("BoxPushing-4", {"penalty": 10**400}, ["penalty", "1000", "finite number (float32)"]),
+        ("BoxPushing-10", {"horizon": 3_000_000_000}, ["horizon", "3000000000", "at most 2000000000"]),
+        ("BoxPushing-10", {"horizon": np.ones((2, 2))}, ["horizon is array([[1., 1.], [1., 1.]]), but", "integer"]),
+        ("Warehouse-D", {"human_speeds": np.full((2, 4), "20")}, ["human_speeds is array([['20'", "a sequence"]),
         ("BoxPushing-10", {"random_init": 1}, ["random_init", "1", "True or False"]),
         ("BoxPushing-10", {"distance": "far"}, ["distance", "'far'", "'manhattan', 'euclidean'"]),
     ],
@@ -192,6 +197,25 @@ def test_loaders_run_before_an_id_is_unknown_and_before_ids_are_listed(monkeypat
 def test_errors_of_make_are_one_helpful_line(env_id, options, words):
     text = message(envs.make, env_id, **options)
     assert all(word in text for word in words), text
+
+
+def test_the_longest_horizon_and_the_largest_reward_are_accepted():
+    assert envs.make("CaptureTarget-2", horizon=2_000_000_000).horizon == 2_000_000_000
+    assert envs.make("BoxPushing-4", penalty=-3e38, step_reward=-(10**38)).penalty == -3e38
+
+
+@pytest.mark.parametrize("env_id", ["Overcooked-A", "BoxPushing-4", "CaptureTarget-2-primitive"])
+def test_no_preset_is_the_same_as_none_given(env_id):
+    assert envs.make(env_id, preset=None).options == envs.make(env_id).options
+    assert "preset" in message(envs.make, env_id, preset="fast")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e39, 10**400, "low"])
+def test_constructors_check_rewards_too(value):
+    for name in ("big_box_reward", "small_box_reward", "penalty", "step_reward"):
+        assert f"{name} is " in message(envs.BoxPushing, 10, **{name: value})
+    assert "late_penalty is " in message(envs.Warehouse, envs.LAYOUTS["D"], late_penalty=value)
+    assert envs.BoxPushing(10, penalty=np.float32(-1)).penalty == -1
 
 
 def test_env_options_are_typed():

@@ -293,6 +293,7 @@ def test_layouts_that_do_not_fit(changes, words):
         ("Warehouse-D", {"preset": "corl19"}, ["preset", "corl19", "neurips22"]),
         ("Warehouse-D", {"mobile_speed": 0.0}, ["mobile_speed", "0.0", "0.01"]),
         ("Warehouse-D", {"mobile_speed": -1.0}, ["mobile_speed", "-1.0"]),
+        ("Warehouse-D", {"mobile_speed": 1e8}, ["mobile_speed", "100000000.0", "at most 1000000"]),
         ("Warehouse-D", {"human_speeds": [[20] * 4]}, ["human_speeds", "1 rows", "2 humans"]),
         ("Warehouse-D", {"human_speeds": [[20] * 4, [20] * 3]}, ["human_speeds", "4 phase times"]),
         ("Warehouse-D", {"human_speeds": [[20] * 4, [20, 20, 20, -1]]}, ["human_speeds", "-1", "from 1"]),
@@ -337,3 +338,8 @@ def test_a_fresh_observation_names_no_place_between_waypoints():
         assert ts.obs[:2, :4].tolist() == [[0, 0, 0, nowhere]] * 2
         state, ts = advance(state, jnp.array([0, 1, 3]))
         assert ts.obs[:2, :4].tolist() == [[0, 0, 0, nowhere], [0, 1, 0, 0]]
+
+
+def test_phase_times_may_be_an_array():
+    given = envs.make("Warehouse-D", human_speeds=np.full((2, 4), 25))
+    assert given.options == envs.make("Warehouse-D", human_speeds=[[25] * 4] * 2).options
