@@ -195,8 +195,7 @@ FIGURES = (
                 (ABLATIONS,),
             ),
         ),
-        remark="Run with the preset `tuned` of version 0.1.0 (one-step targets over windows) and four seeds, "
-        "and not on the paper's two tasks.",
+        remark="Not run on the paper's two tasks.",
     ),
     Figure(
         "ToMacVF, Figure 8: mixers",
