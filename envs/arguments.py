@@ -77,7 +77,9 @@ def fits(value: Any, kind: Any) -> bool:
     if kind is int:
         return isinstance(value, Integral) and not isinstance(value, bool)
     if kind is float:
-        return isinstance(value, Real) and not isinstance(value, bool) and bool(abs(value) <= LARGEST_FLOAT)
+        if not isinstance(value, Real) or isinstance(value, bool):
+            return False
+        return bool(abs(value) <= LARGEST_FLOAT)  # type: ignore[operator]
     return True
 
 
