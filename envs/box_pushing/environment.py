@@ -87,7 +87,8 @@ class BoxPushing(Environment):
             obs_dtype=np.uint8,
             state_multiples=self._state_multiples(num_agents, horizon),
         )
-        self.optimal_return = self._optimal_return()
+        self._returns = self._best_returns()
+        self.optimal_return = max(self._returns, default=None)
 
     def _state_multiples(self, num_agents: int, horizon: int) -> Multiples | None:
         """Places are odd multiples of half a cell, or the middle of the big box; the rest are one-hots.
@@ -104,22 +105,31 @@ class BoxPushing(Environment):
         del horizon
         return self.size // 2
 
-    def _optimal_return(self) -> float | None:
-        """The best return where section 10 proves it: fixed start, enough time, the usual signs of the rewards."""
+    def _best_returns(self) -> tuple[float, ...]:
+        """The best returns with the big box and with both small boxes, empty where section 10 does not prove them.
+
+        It does for the fixed start, enough time and the usual signs of the rewards.
+        """
         steps = plans.shortest_success(self.layout, self.distance)
         rewards = self.big_box_reward, self.small_box_reward, self.step_reward
         usual = min(self.big_box_reward, self.small_box_reward, -self.penalty, -self.step_reward) >= 0
         unproven = self.random_init or (self.distance == "euclidean" and self.num_agents == 3)
         if unproven or not usual or self.horizon < steps:
-            return None
-        return plans.best_return(self.layout, self.num_agents, steps, *rewards)
+            return ()
+        return plans.best_returns(self.layout, self.num_agents, steps, *rewards)
 
     def script(self) -> plans.Plan | None:
         """The optimal plan of section 10, None where it is not proven to be optimal."""
-        return None if self.optimal_return is None else self._plan()
+        if not self._returns:
+            return None
+        with_big_box, with_small_boxes = self._returns
+        return self._plan() if with_big_box >= with_small_boxes else self._small_boxes_plan()
 
     def _plan(self) -> plans.Plan:
         return plans.macro_plan(self.layout, self.distance, self.num_agents)
+
+    def _small_boxes_plan(self) -> plans.Plan:
+        return plans.small_boxes_plan(self.num_agents)
 
     def initial_physics(self, key: PRNGKeyArray) -> Physics:
         """The fixed start of section 1, or random cells and headings for robots 0 and 1."""

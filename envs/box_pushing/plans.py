@@ -15,16 +15,16 @@ def shortest_success(layout: Layout, distance: Distance) -> int:
     return (size if size < 8 else 3 * size // 2 - 4) + detour
 
 
-def best_return(
+def best_returns(
     layout: Layout, num_agents: int, steps: int, big_box_reward: float, small_box_reward: float, step_reward: float
-) -> float:
-    """Best undiscounted return from the fixed start, where `steps` is the shortest success.
+) -> tuple[float, float]:
+    """Best undiscounted returns from the fixed start with the big box, in `steps`, and with both small boxes.
 
-    Either the big box (with three robots a small box reaches the goal row in the same step), or both small boxes.
+    With three robots a small box reaches the goal row in the same step as the big box.
     """
     small_steps = 3 if layout.size == 4 else layout.size - 2
     big = big_box_reward + (num_agents - 2) * small_box_reward + step_reward * steps
-    return max(big, 2 * small_box_reward + step_reward * small_steps)
+    return big, 2 * small_box_reward + step_reward * small_steps
 
 
 def macro_plan(layout: Layout, distance: Distance, num_agents: int) -> Plan:
@@ -38,8 +38,19 @@ def macro_plan(layout: Layout, distance: Distance, num_agents: int) -> Plan:
     return (0, *(STAY,) * (together - climb - 1), PUSH), (3, PUSH), (2, *(STAY,) * (together - climb), PUSH)
 
 
+def small_boxes_plan(num_agents: int) -> Plan:
+    """Robots 0 and 1, which start below the small boxes, push them at the same time; a third one stays."""
+    return ((0, PUSH), (1, PUSH), (STAY,))[:num_agents]
+
+
+def primitive_small_boxes_plan(num_agents: int) -> Plan:
+    """The same with primitive actions."""
+    forward, turn_left, turn_right, stay = range(4)
+    return ((turn_left, forward), (turn_right, forward), (stay,))[:num_agents]
+
+
 def primitive_plan(layout: Layout, num_agents: int) -> Plan:
-    """The same with the primitive actions forward, turn left, turn right and stay."""
+    """`macro_plan` with the primitive actions forward, turn left, turn right and stay."""
     forward, turn_left, turn_right, stay = range(4)
     aside = layout.columns[2] - layout.columns[0]
     inwards, wait = (forward,) * aside, (stay,) * aside

@@ -101,6 +101,9 @@ class PrimitiveBoxPushing(BoxPushing):
     def _plan(self) -> plans.Plan:
         return plans.primitive_plan(self.layout, self.num_agents)
 
+    def _small_boxes_plan(self) -> plans.Plan:
+        return plans.primitive_small_boxes_plan(self.num_agents)
+
     def observe_initial(self, physics: Physics) -> Shaped[Array, "agents obs"]:
         """What is really in front: quirk Q8 is the macro version's alone."""
         return self.observe(physics)

@@ -290,6 +290,14 @@ def test_optimum_is_attained(size, best, steps):
     assert plan_return(env, [(2, PUSH), (3, PUSH)]) == (pytest.approx(best, abs=1e-4), steps)
 
 
+@pytest.mark.parametrize("version", ["", "-primitive"])
+@pytest.mark.parametrize(("size", "num_agents"), [(4, 2), (4, 3), (6, 2), (10, 2), (10, 3), (30, 2)])
+def test_where_two_small_boxes_earn_more_the_script_pushes_them(version, size, num_agents):
+    env = envs.make(f"BoxPushing-{size}{version}", big_box_reward=5.0, num_agents=num_agents)
+    earned, steps = plan_return(env, [list(plan) + [plan[-1]] * env.horizon for plan in env.script()])
+    assert earned == pytest.approx(env.optimal_return, abs=1e-4) and steps == (3 if size == 4 else size - 2)
+
+
 def test_optimum_of_presets():
     assert envs.make("BoxPushing-10", preset="neurips22", num_agents=3).optimal_return == pytest.approx(318.9)
     assert envs.make("BoxPushing-20").optimal_return == pytest.approx(97.4)
