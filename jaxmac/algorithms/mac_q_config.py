@@ -66,12 +66,6 @@ class DDRQNConfig(ParallelDDRQNConfig):
         "with centralised_exploration: use the decentralised policy with probability 1 - epsilon at every step",
     )
 
-    def check_together(self) -> None:
-        """Raise ValueError, in one line, for `exploration_switch` without `centralised_exploration`."""
-        super().check_together()
-        if self.exploration_switch and not self.centralised_exploration:
-            raise ValueError("exploration_switch=True needs centralised_exploration=True")
-
 
 LEARNERS = {
     "mac-dec-q": Learners(centralised=False),

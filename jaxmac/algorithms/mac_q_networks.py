@@ -40,7 +40,13 @@ class Networks(NamedTuple):
 
 
 def make_networks(env: Environment, config: Any, learners: Learners) -> Networks:
-    """The networks of an algorithm; raises ValueError, in one line, for too many joint macro-actions."""
+    """The networks of an algorithm.
+
+    Raises ValueError, in one line, for `exploration_switch` without `centralised_exploration` or for too many joint
+    macro-actions.
+    """
+    if getattr(config, "exploration_switch", False) and not config.centralised_exploration:
+        raise ValueError("exploration_switch=True needs centralised_exploration=True")
     agents = agent_networks(env, config) if learners.agents else None
     if not learners.centralised:
         return Networks(env, config, agents, None, None)

@@ -99,21 +99,14 @@ class WindowsConfig(RowsConfig):
         "steps", "unit of a trajectory: primitive steps, joint rows or the whole episode", choices=TRAJECTORY_UNITS
     )
     unroll_episode: bool = setting(
-        False, "run the recurrent layers from the episode's start, with the loss on the trajectory only"
+        False,
+        "run the recurrent layers from the episode's start, with the loss on the trajectory only; max_rows caps "
+        "the history, too",
     )
     reward_scheme: str = setting("joint", "how the reward of a joint row is accumulated", choices=REWARD_SCHEMES)
 
     def check_together(self) -> None:
-        """Raise ValueError for values that contradict each other.
-
-        These are lambda-returns over rows whose rewards overlap, which the chain would count twice, and a cap that
-        leaves `unroll_episode` no room for history.
-        """
-        if self.unroll_episode and self.trajectory_unit == "episode" and self.max_rows:
-            raise ValueError(
-                f"unroll_episode=True keeps no history of an episode capped by max_rows={self.max_rows}; allowed: "
-                "max_rows=0, or trajectory_unit='rows'"
-            )
+        """Raise ValueError for lambda-returns over rows whose rewards overlap: the chain would count them twice."""
         if self.td_lambda > 0 and self.reward_scheme != "joint":  # type: ignore[attr-defined]
             raise ValueError(
                 f"td_lambda={self.td_lambda:g} chains rows, and with reward_scheme={self.reward_scheme!r} their "  # type: ignore[attr-defined]

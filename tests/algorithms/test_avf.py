@@ -74,12 +74,6 @@ def test_a_batch_without_rows_moves_nothing(env, batch):
     jax.tree.map(np.testing.assert_array_equal, after.params, learned.params)
 
 
-def test_a_cap_leaves_no_history_to_unroll(env):
-    options = {"trajectory_unit": "episode", "max_rows": 15, "unroll_episode": True}
-    with pytest.raises(ValueError, match="keeps no history of an episode capped by max_rows=15"):
-        configure("avf-vdn", "paper", env, options)
-
-
 def test_terminal_rows_do_not_bootstrap(env, batch):
     """With gamma 0 or all rows terminal the target network cannot matter; otherwise it does."""
     algorithm, state, hyper = build("avf-vdn", env, trajectory_unit="episode")
