@@ -133,8 +133,8 @@ def asked(command: Sequence[str], folder: Path) -> Iterator[Callable[[], float]]
 def last_words(status: int, errors: IO[str]) -> str:
     """The last line that an ended process wrote into `errors`, or how it ended."""
     errors.seek(0)
-    said = errors.read().strip().splitlines()
-    return said[-1] if said else f"the process ended with status {status}"
+    lines = errors.read().strip().splitlines()
+    return lines[-1] if lines else f"the process ended with status {status}"
 
 
 def line(name: str, found: dict[str, Any]) -> str:

@@ -124,7 +124,7 @@ class Environment:
         whole = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool)
         if not whole or not 1 <= horizon <= LONGEST_HORIZON:
             allowed = f"an integer of at least 1, at most {LONGEST_HORIZON}"
-            raise ValueError(f"horizon is {horizon!r}, but must be {allowed}")
+            raise ValueError(f"horizon is {' '.join(repr(horizon).split())}, but must be {allowed}")
         self.action_names = tuple(tuple(names) for names in action_names)
         self.num_agents = len(self.action_names)
         self.num_actions = tuple(len(names) for names in self.action_names)

@@ -12,7 +12,7 @@ LARGEST_COUNT = 4096  # 12 bits: beyond, its product with 12 bits of the factor 
 def exact_product(count: Int[Array, "*rows"], factor: float | np.ndarray) -> Float32[Array, "*rows"]:
     """`count * factor` in float32, rounded once as a division by hand would be.
 
-    `count` is an integer up to `LARGEST_COUNT`, `factor` a fraction 1/n or 2/n with n up to 1024, as tests try.
+    `count` is an integer up to `LARGEST_COUNT`, `factor` a fraction 1/n or 2/n with n up to 1024.
 
     A `factor` for each entry of the last axis is an array of float64.
 

@@ -179,8 +179,11 @@ def _settings(result: Result) -> dict[str, Any]:
 
 
 def _trained_with(result: Result) -> dict[str, Any]:
-    """The settings of a run's first member; config.json of an older format lacks those that are new since."""
-    return vars(result.specs[0].config)
+    """The settings of a run's first member, then those that only parts of other members have.
+
+    config.json of an older format lacks those that are new since.
+    """
+    return {name: value for spec in reversed(result.specs) for name, value in vars(spec.config).items()}
 
 
 def _final_row(

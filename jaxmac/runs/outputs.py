@@ -8,6 +8,8 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from jaxmac.runs.rows import COLUMNS
+
 OWN_FILES = ("config.json", "metrics.csv", "run.lock", "curve.png", "episode.gif")
 OWN_FOLDERS = ("checkpoints", "tensorboard", "wandb")
 DRAFT = ".part"  # a file that is being written, before it takes its name in one move
@@ -53,8 +55,11 @@ def _is_run(folder: Path) -> bool:
         return True
     with contextlib.suppress(OSError, ValueError):
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return isinstance(config, dict) and {"format", "algorithm"} <= config.keys()
-    return (folder / "metrics.csv").is_file() and (folder / "checkpoints").is_dir()
+        if isinstance(config, dict) and {"format", "algorithm"} <= config.keys():
+            return True
+    with contextlib.suppress(OSError), (folder / "metrics.csv").open("rb") as file:
+        return file.readline().startswith(",".join(COLUMNS).encode())
+    return False
 
 
 def _make_folder(path: Path) -> None:

@@ -15,6 +15,7 @@ from jaxmac.cli.main import main
 from jaxmac.cli.train import report_result
 from jaxmac.runs.outputs import output_file, refuse_owned
 from jaxmac.runs.result import Result
+from jaxmac.runs.rows import COLUMNS
 
 
 @pytest.fixture(scope="module")
@@ -172,10 +173,16 @@ def test_an_environment_without_a_drawing_is_named():
 
 
 @pytest.mark.parametrize(
-    ("content", "owned"), [('{"name": "app"}', False), ('{"format": 5, "algorithm": "x"}', True)]
+    ("config", "metrics", "owned"),
+    [
+        ('{"name": "app"}', "a,b\n", False),
+        ('{"format": 5, "algorithm": "x"}', "a,b\n", True),
+        ('{"form', ",".join(COLUMNS) + ",gamma\n", True),  # a damaged run
+        ("{}", ",".join(COLUMNS) + "\n", True),
+    ],
 )
-def test_a_folder_of_another_project_is_no_run(tmp_path, content, owned):
-    (tmp_path / "config.json").write_text(content)
-    (tmp_path / "metrics.csv").write_text("a,b\n")
+def test_a_folder_of_another_project_is_no_run(tmp_path, config, metrics, owned):
+    (tmp_path / "config.json").write_text(config)
+    (tmp_path / "metrics.csv").write_text(metrics)
     with pytest.raises(OSError, match="belongs to the run") if owned else contextlib.nullcontext():
         refuse_owned(tmp_path / "checkpoints" / "run1" / "curve.png")

@@ -77,6 +77,12 @@ def test_settings_that_an_older_format_does_not_have_are_no_difference(runs, tmp
     assert comparison.differences([old, made(tmp_path / "new")]) == []
 
 
+def test_settings_of_parts_that_only_later_members_have_are_compared(tmp_path):
+    sweep = {"sampling": ["uniform", "tournament"]}
+    one, other = (made(tmp_path / env, env=env, seeds=1, sweep=sweep) for env in ("BoxPushing-10", "BoxPushing-20"))
+    assert "replay_tournament" in [row["setting"] for row in comparison.differences([one, other])]
+
+
 def test_labels_tell_curves_apart(runs, tmp_path):
     slow = made(tmp_path / "slow", level=20.0, learning_rate=1e-4)
     fast = made(tmp_path / "fast", level=30.0, learning_rate=1e-2)
