@@ -1,8 +1,11 @@
-"""How much XLA optimises the programs that it compiles for a CPU."""
+"""How programs are compiled for a CPU, and traced without the garbage collector."""
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
+from collections.abc import Iterator
 
 import jax
 from jax.stages import Compiled, Lowered
@@ -25,3 +28,15 @@ def compiled(lowered: Lowered, once: bool = False) -> Compiled:
     if LEVEL in os.environ.get("XLA_FLAGS", ""):
         return lowered.compile()
     return lowered.compile({LEVEL: OFTEN})  # type: ignore[dict-item]
+
+
+@contextlib.contextmanager
+def collection_paused() -> Iterator[None]:
+    """Python's garbage collector pauses: while programs are traced it takes a quarter of the time and finds little."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

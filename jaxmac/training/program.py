@@ -18,7 +18,7 @@ from jaxmac.hyper import hyper_arrays
 from jaxmac.processes.collective import gather, place
 from jaxmac.runs.members import MemberSpec
 from jaxmac.training.cache import trouble_in_a_line
-from jaxmac.training.compilation import compiled
+from jaxmac.training.compilation import collection_paused, compiled
 from jaxmac.training.member_functions import member_functions, members_mesh
 from jaxmac.training.memory import (
     SLACK,
@@ -56,6 +56,12 @@ def put_members(tree: Any, mesh: Mesh | None) -> Any:
     if mesh is None:
         return tree
     return jax.tree.map(partial(place, sharding=NamedSharding(mesh, PartitionSpec("members"))), tree)
+
+
+def _shapes_on(shapes: Any, mesh: Mesh | None) -> Any:
+    """Shapes of arrays that `put_members` would place on `mesh`."""
+    sharding = None if mesh is None else NamedSharding(mesh, PartitionSpec("members"))
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
 
 
 def _is_whole(members: Any) -> bool:
@@ -117,12 +123,16 @@ class Program:
         if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
             self.reached = self.reached._replace(members=self.functions.init(self.keys, self.hyper))
             return time.perf_counter() - began
-        members = compiled(self.functions.init.lower(self.keys, self.hyper), once=True)(self.keys, self.hyper)
-        arguments = members, self.keys, self.hyper, jnp.int32(0)
-        with ThreadPoolExecutor(1) as other_thread:  # the two programs are compiled at the same time
-            coming = other_thread.submit(compiled, self.functions.advance.lower(*arguments, jnp.int32(0)))
-            evaluate = compiled(self.functions.evaluate.lower(*arguments))
-            advance = coming.result()
+        with (
+            ThreadPoolExecutor(2) as threads,
+            collection_paused(),
+        ):  # one program is traced while others are compiled
+            init = self.functions.init.lower(self.keys, self.hyper)
+            coming = threads.submit(lambda: compiled(init, once=True)(self.keys, self.hyper))
+            arguments = _shapes_on(init.out_info, self.mesh), self.keys, self.hyper, jnp.int32(0)
+            other = threads.submit(compiled, self.functions.evaluate.lower(*arguments))
+            advance = compiled(self.functions.advance.lower(*arguments, jnp.int32(0)))
+            evaluate, members = other.result(), coming.result()
         self.compiled = compiled_bytes(advance, evaluate)
         devices = 1 if self.mesh is None else len(self.mesh.local_devices)
         refuse_if_scratch_is_too_large(self.compiled.scratch * devices, self.padded)

@@ -104,12 +104,15 @@ def resume(
             if start is not None
             for spec in program.specs
         }
-        with raise_on_all():
+
+        def reopen() -> list[dict[str, Any]]:
+            """Remove what is trained again, and give the rows that are kept."""
             for group, start_at in enumerate(iterations):
                 if start_at is not None and is_main_process():
                     drop_after(folder, group, start_at)
-            rows = directory.reopen(config | {"status": "running"}, list(config["sweep"]), reached)
-        Session(result, directory, console, stop, chunk, rows).run(programs, saved)
+            return directory.reopen(config | {"status": "running"}, list(config["sweep"]), reached)
+
+        Session(result, directory, console, stop, chunk, reopen).run(programs, saved)
     return result
 
 

@@ -49,6 +49,7 @@ class Session:
         stop: the context that notes signals.
         rows: the rows of metrics so far.
         chunk: iterations per compiled call; None: about `UPDATES_PER_CHUNK` updates.
+        reopen: opens the directory of a run that is continued and gives the rows that are kept; None: a new run.
         sinks: the sinks that get the rows besides metrics.csv, once `run` has opened them.
     """
 
@@ -59,11 +60,11 @@ class Session:
         console: Console,
         stop: Interruption,
         chunk: int | None = None,
-        rows: list[dict[str, Any]] | None = None,
+        reopen: Callable[[], list[dict[str, Any]]] | None = None,
     ):
         self.result, self.directory, self.console, self.chunk = result, directory, console, chunk
-        self.stop = stop
-        self.rows: list[dict[str, Any]] = [] if rows is None else rows
+        self.stop, self.reopen = stop, reopen
+        self.rows: list[dict[str, Any]] = []
         self.sinks: list[Sink] = []
         self.begun = False  # whether the directory is this run's
 
@@ -72,10 +73,11 @@ class Session:
 
         Args:
             programs: the groups.
-            saved: the checkpoint that each group continues from, None for a group that starts anew; without it the
-                run is a new one, and its directory is written once the first group has been compiled.
+            saved: the checkpoint that each group continues from, None for a group that starts anew.
+
+        The directory is written, or reopened, once the first group has been compiled.
         """
-        status, self.begun = "failed", saved is not None
+        status = "failed"
         try:
             for group, program in enumerate(programs):
                 label = f"group {group + 1}/{len(programs)}, " if len(programs) > 1 else ""
@@ -108,7 +110,7 @@ class Session:
                 seconds = program.compile()
             self.console.print(f"{seconds:.1f} s")
             if group == 0:
-                self._begin(new=saved is None)
+                self._begin()
             start = saved[group] if saved else None
             if start is not None:
                 program.restore(start.read, start.counters)
@@ -123,11 +125,13 @@ class Session:
                 if learners is not None:
                     self.result.learners[group] = learners
 
-    def _begin(self, new: bool) -> None:
-        """Write the directory of a new run, and open the sinks, which get the rows of a run that is continued."""
+    def _begin(self) -> None:
+        """Write or reopen the directory, and open the sinks, which get the rows of a run that is continued."""
         with raise_on_all():
-            if new:
+            if self.reopen is None:
                 self.directory.begin(self.result.config, list(self.result.config["sweep"]))
+            else:
+                self.rows = self.reopen()
             self.begun = True  # from now on the directory says how the run ended
             path = self.directory.path if self.directory.writes else None
             for sink in open_sinks(path, self.result.config, self.result.members):
@@ -224,14 +228,16 @@ class Session:
         if not self.begun:
             return
         try:
-            with raise_on_all() if status == "finished" else contextlib.suppress(OSError):
+            with raise_on_all() if status == "finished" else contextlib.nullcontext():
                 self.directory.write_config(result.config)
         except OSError as error:
-            raise TrainingError(str(error)) from error
+            if status == "finished":
+                raise TrainingError(str(error)) from error
+            self.console.print(f"note: {first_line(error)}")  # what has ended the run is the error
         if self.directory.writes and result.path is not None and self.rows:
             try:
                 result.plot(result.path / "curve.png")
-            except OSError as error:
+            except Exception as error:  # whatever it is: what was learned is worth more than its picture
                 self.console.print(f"note: curve.png was not drawn: {first_line(error)}")
 
 

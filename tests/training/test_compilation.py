@@ -1,11 +1,15 @@
 """Programs are compiled for a CPU at a level of optimisation that suits them, and an error in one is raised."""
 
+import gc
+
 import pytest
 from support.probes import Asynchronous
 from support.runs import TINY
 
 import jaxmac
+from jaxmac.runs.members import make_members
 from jaxmac.training import compilation
+from jaxmac.training.program import Program
 
 
 class Recorded:
@@ -44,3 +48,35 @@ def test_an_error_of_any_of_the_three_programs_is_raised(monkeypatch, program):
     monkeypatch.setattr("jaxmac.training.program.compiled", refuse)
     with pytest.raises(RuntimeError, match=f"{program} does not compile"):
         jaxmac.train("avf-vdn", Asynchronous(), episodes=48, seeds=1, progress=False, **TINY)
+
+
+class Watched(Asynchronous):
+    """An environment that notes, whenever it is traced, whether Python collects garbage."""
+
+    def reset(self, key):
+        self.collecting.append(gc.isenabled())
+        return super().reset(key)
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_no_garbage_is_collected_while_programs_are_traced(was_on):
+    env = Watched()
+    env.collecting = []
+    program = Program("avf-vdn", env, make_members("avf-vdn", env, "tuned", TINY, 1, None))
+    env.collecting.clear()
+    (gc.enable if was_on else gc.disable)()
+    try:
+        program.compile()
+        assert env.collecting and not any(env.collecting) and gc.isenabled() == was_on
+    finally:
+        gc.enable()
+
+
+def test_an_error_while_a_program_is_traced_lets_garbage_be_collected_again(monkeypatch):
+    def refuse(lowered, once=False):
+        raise MemoryError("the compiled program does not fit")
+
+    monkeypatch.setattr("jaxmac.training.program.compiled", refuse)
+    with pytest.raises(MemoryError):
+        jaxmac.train("avf-vdn", Asynchronous(), episodes=48, seeds=1, progress=False, **TINY)
+    assert gc.isenabled()

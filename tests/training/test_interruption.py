@@ -1,5 +1,6 @@
 """Signals, also two of them, at any line of a run: what is on disk goes on as if the run had never been stopped."""
 
+import contextlib
 import csv
 import json
 import random
@@ -168,14 +169,26 @@ def test_rows_that_could_not_be_written_are_made_again(straight, tmp_path, monke
     assert_same_run(out, straight[0])
 
 
-def test_a_resumed_run_that_is_stopped_while_it_compiles_says_so(straight, tmp_path, monkeypatch):
+def interrupted():
+    signal.raise_signal(signal.SIGINT)
+
+
+def out_of_memory():
+    raise MemoryError("the compiled program does not fit")
+
+
+@pytest.mark.parametrize("stopped_by", [interrupted, out_of_memory])
+def test_a_resumed_run_that_is_stopped_while_it_compiles_is_as_it_was(straight, tmp_path, monkeypatch, stopped_by):
     out = tmp_path / "run"
     shutil.copytree(straight[0], out)
-    as_if_killed(out, 9)
-    monkeypatch.setattr(Program, "compile", lambda program: signal.raise_signal(signal.SIGINT))
-    assert jaxmac.resume(out, env=ENV, progress=False).status == "interrupted"
-    assert json.loads((out / "config.json").read_text())["status"] == "interrupted"
-    assert checkpoint.saved_iterations(out, 0) == [9]
+    as_if_killed(out, 12)
+    first = checkpoint.saved_iterations(out, 0)[0]
+    before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    monkeypatch.setattr(Program, "compile", lambda program: stopped_by())
+    with contextlib.suppress(MemoryError):
+        assert jaxmac.resume(out, env=ENV, iteration=first, progress=False).status == "interrupted"
+        assert stopped_by is interrupted
+    assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
 
 
 def test_all_signals_wait_for_the_next_check():
