@@ -55,6 +55,7 @@ RATES = {
     "critic_learning_rate": [1e-3, 3e-3],
     "entropy_weight": [0.0, 0.05],
 }
+VALUE_RATES: dict[str, list[Any]] = {"learning_rate": [5e-4, 1e-3], "td_lambda": [0.7, 0.9]}
 CAPTURE = {
     **{"share_parameters": True, "num_envs": 128, "actor_gain": 1.0, "eval_every": 1000, "eval_episodes": 256},
     **{"entropy_weight_end": 0.001, "entropy_episodes": 10_000.0},
@@ -87,6 +88,10 @@ SWEEPS = {
         )
         for kind in ("mac-iaicc", "mac-iac", "mac-niacc", "mac-cac")
     },
+    "dec_q_warehouse_d": Sweep(
+        "mac-dec-q", "Warehouse-D", 8000, FOUR, {}, VALUE_RATES | {"hysteresis": [1.0, 0.4]}
+    ),
+    "cen_q_warehouse_d": Sweep("mac-cen-q", "Warehouse-D", 8000, FOUR, {}, VALUE_RATES),
     "iaicc_warehouse_d_5_rows": Sweep("mac-iaicc", "Warehouse-D", 8000, FOUR, ACTOR_CRITIC | {"n_step": 5}, RATES),
     "iaicc_box_pushing_10": Sweep(
         "mac-iaicc",
