@@ -56,6 +56,7 @@ RATES = {
     "entropy_weight": [0.0, 0.05],
 }
 VALUE_RATES: dict[str, list[Any]] = {"learning_rate": [5e-4, 1e-3], "td_lambda": [0.7, 0.9]}
+HIGHER: dict[str, list[Any]] = {"learning_rate": [2e-3, 3e-3], "td_lambda": [0.7, 0.5]}
 CAPTURE = {
     **{"share_parameters": True, "num_envs": 128, "actor_gain": 1.0, "eval_every": 1000, "eval_episodes": 256},
     **{"entropy_weight_end": 0.001, "entropy_episodes": 10_000.0},
@@ -92,6 +93,12 @@ SWEEPS = {
         "mac-dec-q", "Warehouse-D", 8000, FOUR, {}, VALUE_RATES | {"hysteresis": [1.0, 0.4]}
     ),
     "cen_q_warehouse_d": Sweep("mac-cen-q", "Warehouse-D", 8000, FOUR, {}, VALUE_RATES),
+    **{
+        f"{kind}_warehouse_d_higher_rates": Sweep(
+            f"mac-{kind.replace('_', '-')}", "Warehouse-D", 8000, FOUR, {}, HIGHER
+        )
+        for kind in ("dec_q", "cen_q")
+    },
     "iaicc_warehouse_d_5_rows": Sweep("mac-iaicc", "Warehouse-D", 8000, FOUR, ACTOR_CRITIC | {"n_step": 5}, RATES),
     "iaicc_box_pushing_10": Sweep(
         "mac-iaicc",
