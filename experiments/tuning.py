@@ -64,11 +64,7 @@ CAPTURE = {
 CAPTURE_RATES = {"actor_learning_rate": [5e-4, 2e-3], "entropy_weight": [0.005, 0.02], "gae_lambda": [0.95, 1.0]}
 UNIFORM = {"sampling": "uniform"}
 TOURNAMENT = {"sampling": "tournament", "replay_tournament": 8, "tournament_share": 0.25}
-D1 = {
-    "td_lambda": [0.9, 0.95, 1.0],
-    "epsilon_episodes": [4000.0, 6500.0],
-    "epsilon_end": [0.05, 0.15],
-}
+D1 = {"td_lambda": [0.9, 0.95, 1.0], "epsilon_episodes": [4000.0, 6500.0], "epsilon_end": [0.05, 0.15]}
 MEMORIES = {"memory": ["mingru", "gru"]}
 QPLEX = {"learning_rate": [1e-3, 5e-4], "td_lambda": [0.7, 0.5, 0.9], "polyak": [0.99, 0.997]}
 
