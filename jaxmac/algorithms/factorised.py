@@ -79,6 +79,10 @@ def init(networks: Networks, agents_key: Array, mixer_key: Array, context_key: A
     env, context = networks.env, networks.context
     size = networks.state_size + (env.num_agents * context.width if context is not None else 0)
     mixer = with_traced(networks.mixer, hyper)
+    reads_state = any(spec.reads_state for spec in MIXERS.values() if spec.module is type(mixer))
+    if reads_state and not size:
+        allowed = ", ".join(name for name, spec in MIXERS.items() if not spec.reads_state)
+        raise ValueError(f"{env.name} has no global state, which the mixer reads; allowed mixers: {allowed}")
     params = {
         "agents": networks.agents.init(agents_key),
         "mixer": init_mixer(mixer, mixer_key, env.num_agents, env.max_actions, networks.config.hidden_size, size),

@@ -14,6 +14,7 @@ from jaxmac.hyper import static_view
 from jaxmac.mixers import MIXERS, MixerSpec
 from jaxmac.networks.memory import MEMORIES, check_memory
 from jaxmac.record.compact import compact_replay
+from jaxmac.record.replay import SAMPLERS
 from jaxmac.registry import Registry, is_outside
 
 Preset = Callable[[Environment], dict[str, Any]]
@@ -134,7 +135,9 @@ def make_algorithm(name: str, env: Environment, config: Any) -> Algorithm:
     if memory is not None and is_outside(MEMORIES.origin(memory)):
         check_memory(memory, config, config.hidden_size)
     algorithm = ALGORITHMS[name].make(env, static_view(config))
-    replay = compact_replay(algorithm.collection.replay, env)
+    sampling, replay = getattr(config, "sampling", None), algorithm.collection.replay
+    if sampling is None or not is_outside(SAMPLERS.origin(sampling)):  # others are given the episodes as they are
+        replay = compact_replay(replay, env)
     return algorithm._replace(collection=algorithm.collection._replace(replay=replay))
 
 

@@ -83,7 +83,9 @@ class ValueBasedConfig(CommonConfig):
     hysteresis_episodes: float = setting(
         9000.0, "training episodes of the hysteresis factor's linear schedule", above=0.0, traced=True
     )
-    learning_starts: int = setting(64, "training episodes, all random, before the first update", low=1)
+    learning_starts: int = setting(
+        64, "training episodes, all random, before the first update, which also waits for a batch", low=1
+    )
     train_freq: int = setting(15, "nominal primitive steps (num_envs x horizon per iteration) per update", low=1)
     replay_episodes: int = setting(2500, "episodes that the replay stores", low=1)
     batch_size: int = setting(64, "episodes in a batch", low=1)
@@ -212,6 +214,10 @@ def collection(config: ValueBasedConfig, env: Environment) -> Collection:
     """
     window, unit = getattr(config, "trajectory", env.horizon), getattr(config, "trajectory_unit", "episode")
     replay = make_sampler(config.sampling, config, config.replay_episodes, config.batch_size, window)
+    if replay.chooses_windows and not hasattr(config, "trajectory_unit"):
+        raise ValueError(
+            f"sampling={config.sampling!r} draws windows; this algorithm learns from whole episodes only"
+        )
     if replay.chooses_windows and unit != "steps":
         raise ValueError(f"sampling={config.sampling!r} needs trajectory_unit='steps', not {unit!r}")
     warmup = episodes_before_learning(vars(config)) // config.num_envs - 1
@@ -219,7 +225,7 @@ def collection(config: ValueBasedConfig, env: Environment) -> Collection:
 
 
 def exploration(config: ValueBasedConfig, hyper: Hyper, progress: Progress) -> Float[Array, "envs"]:
-    """The exploration rate of each parallel episode: 1 until learning starts, then the linear schedule.
+    """The exploration rate of each parallel episode: 1 for `learning_starts` episodes, then the linear schedule.
 
     The first `explore_fraction` of the parallel episodes stay at 1.
     """

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmac.config import check_settings, setting, settings_of
+from jaxmac.config import check_settings, check_value, setting, settings_of
 from jaxmac.errors import first_line, nearest
 from jaxmac.hyper import Hyper
 from jaxmac.registry import Registry
@@ -84,10 +84,13 @@ def make_mixer(name: str, **options: Any) -> nn.Module:
     """
     module = MIXERS[name].module
     known = [f for f in module.__dataclass_fields__ if f not in ("parent", "name")]
+    checked = settings_of(module)
     for option, value in options.items():
         if option not in known:
             raise ValueError(f"unknown option {option!r} of mixer {name!r}; {nearest(option, known)}")
-        if isinstance(value, int) and not isinstance(value, bool) and value < 1:
+        if option in checked:
+            check_value(option, checked[option], value)
+        elif isinstance(value, int) and not isinstance(value, bool) and value < 1:
             raise ValueError(f"{option}={value} of mixer {name!r}: must be at least 1")
     return module(**options)
 
@@ -122,11 +125,14 @@ def init_mixer(mixer: nn.Module, key: Array, agents: int, actions: int, hidden_s
     )
     name = type(mixer).__name__
     try:
-        shape = jax.eval_shape(lambda: mixer.init_with_output(key, inputs)[0]).shape
+        value = jax.eval_shape(lambda: mixer.init_with_output(key, inputs)[0])
+        extra = jax.eval_shape(lambda: auxiliary_losses(mixer, mixer.init(key, inputs), inputs))
     except Exception as error:
         raise ValueError(f"mixer {name} raised {type(error).__name__}: {first_line(error)}") from error
-    if shape != (1,):
-        raise ValueError(f"mixer {name} returns shape {shape} for one row; expected (1,)")
+    if value.shape != (1,):
+        raise ValueError(f"mixer {name} returns shape {value.shape} for one row; expected (1,)")
+    if hasattr(mixer, "auxiliary") and extra.shape != (1,):
+        raise ValueError(f"the auxiliary loss of mixer {name} has shape {extra.shape} for one row; expected (1,)")
     return mixer.init(key, inputs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -134,20 +135,25 @@ def check_rows(mixer: nn.Module, instances: Instance) -> None:
     params = jax.tree.map(lambda p: np.asarray(p)[0], instances.params)
     inputs = for_each(lambda instance: instance.inputs(instance.running[None]), instances._replace(params={}))
     rows = jax.tree.map(lambda x: x[:, 0], inputs)
-    count = len(instances.running)
-    apply = quick_jit(mixer.apply)
+    _check_rows_of("values", quick_jit(mixer.apply), params, rows)
+    if hasattr(mixer, "auxiliary"):
+        _check_rows_of("auxiliary losses", quick_jit(partial(mixer.apply, method="auxiliary")), params, rows)
+
+
+def _check_rows_of(what: str, apply: Callable[..., Any], params: Any, rows: MixerInputs) -> None:
+    count = len(rows.chosen)
     values = np.asarray(apply(params, rows))
     if values.shape != (count,):
-        raise MixerError(f"{count} rows give values of shape {values.shape}; expected ({count},)")
+        raise MixerError(f"{count} rows give {what} of shape {values.shape}; expected ({count},)")
     order = np.random.default_rng(0).permutation(count)
     permuted = apply(params, jax.tree.map(lambda x: x[order], rows))
     folded = apply(params, jax.tree.map(lambda x: x.reshape(3, count // 3, *x.shape[1:]), rows))
     if folded.shape != (3, count // 3):
-        raise MixerError(f"rows of shape (3, {count // 3}) give values of shape {folded.shape}")
+        raise MixerError(f"rows of shape (3, {count // 3}) give {what} of shape {folded.shape}")
     fewer = apply(params, jax.tree.map(lambda x: x[: count // 2], rows))
     same = _close(permuted, values[order]), _close(folded.reshape(-1), values), _close(fewer, values[: count // 2])
     if not all(same):
-        raise MixerError("the value of a row depends on the other rows")
+        raise MixerError(f"the {what} of a row depend on the other rows")
 
 
 def check_padding(mixer: nn.Module, instances: Instance) -> None:

@@ -114,6 +114,8 @@ def _distinct_windows(key: Array, counts: Int[Array, "episodes"], number: int) -
     `counts` are the numbers of windows of the episodes. Floyd's algorithm for a random subset (Bentley and Floyd,
     "A Sample of Brilliance", Communications of the ACM, 1987); with fewer than `number` windows some are repeated.
     """
+    if not number:  # the whole batch is drawn by tournament
+        return jnp.zeros(0, jnp.int32), jnp.zeros(0, jnp.int32)
     before = jnp.cumsum(counts, dtype=jnp.int32)
     total = before[-1]
 

@@ -32,7 +32,7 @@ def compiled(lowered: Lowered, once: bool = False) -> Compiled:
 
 @contextlib.contextmanager
 def collection_paused() -> Iterator[None]:
-    """Python's garbage collector pauses: while programs are traced it takes a quarter of the time and finds little."""
+    """Python's garbage collector pauses; while programs are traced it takes a quarter of the time, for little."""
     was_on = gc.isenabled()
     gc.disable()
     try:

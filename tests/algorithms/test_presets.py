@@ -71,3 +71,8 @@ def test_every_value_based_algorithm_gets_the_recipe(algorithm, environments):
 def test_presets_fit_short_and_long_episodes(algorithm, preset, env_id, horizon):
     env = envs.make(env_id, horizon=horizon)
     make_algorithm(algorithm, env, configure(algorithm, preset, env, {}))
+
+
+def test_replays_of_the_reference_hold_a_batch_of_long_episodes():
+    config = configure("mac-dec-q", "reference", envs.make("CaptureTarget-10", horizon=2000), {})
+    assert config.replay_episodes == config.batch_size == 32

@@ -62,3 +62,9 @@ def test_choices_are_those_of_the_network_unrolled_over_the_record(learner, env)
     utilities, _ = quick(lambda params, steps: tomacvf.outputs_of(networks, params, steps))(state.params, steps)
     greedy = conditional_argmax(utilities.q, steps.avail, steps.choosing, steps.running)[:-1]
     assert (greedy == steps.macro_action).all(-1)[steps.mask].all()
+
+
+def test_a_sampler_of_windows_is_refused():
+    config = configure("tomacvf-qmix", "tuned", envs.make("BoxPushing-4"), {"sampling": "windows"})
+    with pytest.raises(ValueError, match="sampling='windows' draws windows; this algorithm learns from whole epis"):
+        make_algorithm("tomacvf-qmix", envs.make("BoxPushing-4"), config)

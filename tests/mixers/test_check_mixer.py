@@ -1,10 +1,15 @@
 """What mixers are refused, and what `check_mixer` finds."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import pytest
+from support.probes import Asynchronous
 
+from jaxmac.algorithms import configure, make_algorithm
+from jaxmac.hyper import hyper_of
 from jaxmac.mixers import QMIX, MixerError, check_mixer, make_mixer, register_mixer
+from jaxmac.mixers.base import init_mixer
 
 
 def test_errors_name_the_known():
@@ -33,7 +38,7 @@ def test_check_mixer_names_what_is_broken():
 
     for how, message in (
         ("shape", r"mixer 'Broken': 12 rows give values of shape \(12, 3\); expected \(12,\)"),
-        ("rows", "the value of a row depends on the other rows"),
+        ("rows", "the values of a row depend on the other rows"),
         ("padding", "an infeasible utility of 100000000.0 changes the value or its gradient"),
         ("monotone", "the joint value falls as a utility rises"),
         ("raises", "mixer 'Broken' raised "),
@@ -41,6 +46,43 @@ def test_check_mixer_names_what_is_broken():
         with pytest.raises(MixerError, match=message) as error:
             check_mixer(Broken(how), instances=40)
         assert "\n" not in str(error.value)
+
+
+def test_an_auxiliary_loss_is_checked_like_the_value():
+    class Extra(nn.Module):
+        how: str = ""
+
+        @nn.compact
+        def __call__(self, inputs):
+            return inputs.q_all.max(-1).sum(-1) * 0.0
+
+        def auxiliary(self, inputs):
+            q = jnp.take_along_axis(inputs.q_all, inputs.chosen[..., None], -1)[..., 0]
+            return {
+                "": lambda: q.sum(-1),
+                "agents": lambda: q,
+                "scalar": lambda: q.mean(),
+                "rows": lambda: q.sum(-1) + q.mean(),
+                "raises": lambda: inputs.nothing,
+            }[self.how]()
+
+    for how, message in (
+        ("agents", r"12 rows give auxiliary losses of shape \(12, 3\); expected \(12,\)"),
+        ("scalar", r"12 rows give auxiliary losses of shape \(\); expected \(12,\)"),
+        ("rows", "the auxiliary losses of a row depend on the other rows"),
+        ("raises", "mixer 'Extra' raised AttributeError"),
+    ):
+        with pytest.raises(MixerError, match=message):
+            check_mixer(Extra(how), instances=40)
+    init_mixer(Extra(), jax.random.key(0), 3, 2, 4, 5)
+    with pytest.raises(ValueError, match=r"auxiliary loss of mixer Extra has shape \(1, 3\) for one row"):
+        init_mixer(Extra("agents"), jax.random.key(0), 3, 2, 4, 5)
+
+
+def test_options_of_a_mixer_are_checked_like_settings():
+    assert make_mixer("qmix", weight_floor=0.0).weight_floor == 0.0
+    with pytest.raises(ValueError, match=r"weight_floor=-3\.0 is out of range; allowed: >= 0"):
+        make_mixer("qmix", weight_floor=-3.0)
 
 
 def test_registration_refuses_what_is_no_mixer():
@@ -53,3 +95,11 @@ def test_registration_refuses_what_is_no_mixer():
     ):
         with pytest.raises(ValueError, match=message):
             register_mixer(name, module, **options)
+
+
+def test_a_mixer_that_reads_the_state_is_refused_where_there_is_none():
+    env = Asynchronous()
+    env.state_size = 0
+    config = configure("avf-qmix", "tuned", env, {})
+    with pytest.raises(ValueError, match="has no global state, which the mixer reads; allowed mixers: vdn"):
+        jax.eval_shape(make_algorithm("avf-qmix", env, config).init, jax.random.key(0), hyper_of(config))

@@ -3,9 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.records import make_episode
+from support.registries import registered_only_here
 
+from jaxmac.algorithms import configure, make_algorithm
+from jaxmac.envs import BoxPushing
+from jaxmac.hyper import hyper_of
 from jaxmac.record.replay import SAMPLERS, fresh_episodes, make_sampler, register_sampler
 from jaxmac.record.samplers import _distinct_windows, tournament_replay
+from jaxmac.training.compiled import training_functions
 
 
 def episodes(values):
@@ -139,3 +144,45 @@ def test_fewer_windows_than_asked_for_come_again():
     episode, rank = _distinct_windows(jax.random.key(0), counts, 8)
     pairs = set(zip(episode.tolist(), rank.tolist(), strict=True))
     assert pairs == {(0, 0), (0, 1), (2, 0)}
+
+
+@pytest.mark.parametrize("share", [0.9, 1.0])
+def test_a_batch_of_windows_may_be_drawn_by_tournament_alone(share):
+    settings = {"replay_episodes": 16, "batch_size": 4, "replay_tournament": 3, "tournament_share": share}
+    config = configure("mac-dec-q", "reference", BoxPushing(4), settings)
+    replay = make_sampler("windows", config, 16, 4, config.trajectory)
+    drawn = replay.sample(jax.random.key(0), filled(replay, 5))
+    assert (drawn.index < 5).all() and drawn.window_start.shape == (4,)
+
+
+def test_a_tournament_draws_the_share_of_a_batch_that_is_set():
+    """Of 64 episodes one has a return; a tournament of thousands finds it."""
+    settings = {"sampling": "tournament", "replay_tournament": 2000, "tournament_share": 0.25, "batch_size": 16}
+    config = configure("avf-vdn", "tuned", BoxPushing(4), settings)
+    replay = make_sampler("tournament", config, 64, 16, 1)
+    index = replay.sample(jax.random.key(0), stored(replay, episodes([0] * 63 + [1]))).index
+    assert (index[:4] == 63).all() and (index[4:] == 63).sum() <= 1
+
+
+def test_a_sampler_from_outside_is_given_episodes_as_they_are():
+    """The library's own store them packed, as multiples of the units of the environment."""
+    added, env = [], BoxPushing(4)
+
+    def watching(capacity, batch_size, window):
+        replay = tournament_replay(capacity, batch_size)
+
+        def add(storage, episodes):
+            added.append(episodes.state.shape)
+            return replay.add(storage, episodes)
+
+        return replay._replace(add=add)
+
+    with registered_only_here():
+        register_sampler("watching", watching)
+        config = configure("avf-vdn", "tuned", env, {"sampling": "watching", "num_envs": 4})
+        algorithm = make_algorithm("avf-vdn", env, config)
+        functions = training_functions(env, algorithm, config)
+        hyper, key = hyper_of(config), jax.random.key(0)
+        member = jax.eval_shape(functions.init, key, hyper)
+        jax.eval_shape(functions.advance, member, key, hyper, jnp.int32(0), jnp.int32(1))
+    assert set(added) == {(4, env.horizon + 1, env.state_size)}

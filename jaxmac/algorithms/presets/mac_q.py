@@ -57,7 +57,7 @@ def reference(env: Environment, kind: str) -> dict[str, Any]:
         return values | episode_replay(2000, 2000) | _schedule(10_000.0, 0.05, beta)
     if family == "CaptureTarget":
         values = {"batch_size": 32, "learning_rate": 1e-3, "gamma": 0.95, "train_freq": 5, "hidden_size": 64}
-        values |= {"learning_starts": 2} | window_replay(env, 50_000, 4)
+        values |= {"learning_starts": 2} | window_replay(env, 50_000, 4, batch=32)
         return values | _schedule(4000.0, 0.1, kind == "mac-dec-q")
     return _warehouse_small(kind)
 
@@ -71,8 +71,7 @@ def _box_pushing(env: Environment, kind: str) -> dict[str, Any]:
         table, starts, stored, last = BOX_PUSHING_DDRQN, 2, 80_000, 0.1
     batch, window, rate, episodes = table[min(table, key=lambda size: abs(size - getattr(env, "size", 10)))]
     values = {"batch_size": batch, "learning_rate": rate, "gamma": 0.98, "train_freq": window}
-    values |= {"learning_starts": starts} | window_replay(env, stored, window)
-    values["replay_episodes"] = max(values["replay_episodes"], batch)  # longer episodes than the papers' are fewer
+    values |= {"learning_starts": starts} | window_replay(env, stored, window, batch)
     values |= {"hidden_size": 64} if kind == "mac-cen-q" else {}
     values |= {"centralised_exploration": True} if kind == "mac-dec-ddrqn" else {}
     return values | _schedule(float(episodes), last, kind == "mac-dec-q")
@@ -101,9 +100,9 @@ def episode_replay(stored: int, starts: int) -> dict[str, Any]:
     return unit | {"replay_episodes": stored, "learning_starts": starts}
 
 
-def window_replay(env: Environment, stored: int, window: int) -> dict[str, Any]:
-    """A replay of the episodes that contain `stored` windows of `window` primitive steps."""
-    episodes = -(-stored // (env.horizon + window - 1))
+def window_replay(env: Environment, stored: int, window: int, batch: int) -> dict[str, Any]:
+    """A replay of the episodes that contain `stored` windows of `window` primitive steps, no fewer than a batch."""
+    episodes = max(-(-stored // (env.horizon + window - 1)), batch)  # longer episodes than the papers' are fewer
     return {"sampling": "windows", "trajectory": window, "trajectory_unit": "steps", "replay_episodes": episodes}
 
 
