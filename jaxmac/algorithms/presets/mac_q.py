@@ -100,7 +100,7 @@ def episode_replay(stored: int, starts: int) -> dict[str, Any]:
     return unit | {"replay_episodes": stored, "learning_starts": starts}
 
 
-def window_replay(env: Environment, stored: int, window: int, batch: int) -> dict[str, Any]:
+def window_replay(env: Environment, stored: int, window: int, batch: int = 1) -> dict[str, Any]:
     """A replay of the episodes that contain `stored` windows of `window` primitive steps, no fewer than a batch."""
     episodes = max(-(-stored // (env.horizon + window - 1)), batch)  # longer episodes than the papers' are fewer
     return {"sampling": "windows", "trajectory": window, "trajectory_unit": "steps", "replay_episodes": episodes}
