@@ -90,18 +90,16 @@ SWEEPS = {
     ),
     "cen_q_warehouse_d": Sweep("mac-cen-q", "Warehouse-D", 8000, FOUR, {}, VALUE_RATES),
     **{
-        f"{kind}_warehouse_d_higher_rates": Sweep(
-            f"mac-{kind.replace('_', '-')}", "Warehouse-D", 8000, FOUR, {}, HIGHER
-        )
+        f"{kind}_warehouse_{which}": Sweep(f"mac-{kind.replace('_', '-')}", env_id, episodes, FOUR, {}, sweep)
         for kind in ("dec_q", "cen_q")
+        for which, env_id, episodes, sweep in (
+            ("d_higher_rates", "Warehouse-D", 8000, HIGHER),
+            ("t_rates", "Warehouse-T", 15_000, {"learning_rate": [1e-3, 3e-3]}),
+        )
     },
     "iaicc_warehouse_d_5_rows": Sweep("mac-iaicc", "Warehouse-D", 8000, FOUR, ACTOR_CRITIC | {"n_step": 5}, RATES),
     "iaicc_box_pushing_10": Sweep(
-        "mac-iaicc",
-        "BoxPushing-10",
-        5000,
-        FOUR,
-        ACTOR_CRITIC | {"n_step": 20, "critic": "state"},
+        *("mac-iaicc", "BoxPushing-10", 5000, FOUR, ACTOR_CRITIC | {"n_step": 20, "critic": "state"}),
         {**RATES, "actor_learning_rate": [3e-4, 1e-3], "entropy_weight": [0.0, 0.05, 0.2]},
     ),
     "ippo_box_pushing_10": Sweep(
