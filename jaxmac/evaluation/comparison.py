@@ -5,6 +5,7 @@ A task is an environment with its options. A line is the members of one run that
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from jaxmac.analysis import statistics
-from jaxmac.analysis.curves import Panel
+from jaxmac.analysis.curves import Panel, check_smooth
 from jaxmac.analysis.returns import Curve, final_returns
 from jaxmac.envs.environment import Environment
 from jaxmac.runs.result import Result, curves, load, members_alike, task_of
@@ -67,9 +68,12 @@ def compare(
           a run that does not have the setting.
 
     Raises:
-        ValueError: there are no runs.
+        ValueError: there are no runs, `window` is no positive integer, or `solved` is not finite.
         RunDirectoryError: a run cannot be read.
     """
+    check_smooth(window, "window")
+    if not math.isfinite(solved):
+        raise ValueError(f"solved={solved!r} is out of range; allowed: finite shares of the best known return")
     results = [run if isinstance(run, Result) else load(run) for run in runs]
     lines = gather(results)
     scores = scores_by_task(lines, window)

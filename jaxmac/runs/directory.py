@@ -109,6 +109,11 @@ class RunDirectory:
                     self._holds_a_run(overwrite)
 
     def _refuse_file(self) -> None:
+        name = str(self._folder.absolute())
+        if ("\\" in name and os.sep == "/") or name != name.encode(errors="replace").decode():
+            raise RunDirectoryError(
+                f"{name!r} cannot hold checkpoints: choose another --out, without a backslash and in UTF-8"
+            )
         if self._folder.exists() and not self._folder.is_dir():
             raise RunDirectoryError(f"{self.path} is a file, not a directory: choose another --out")
 

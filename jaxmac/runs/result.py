@@ -215,7 +215,8 @@ def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: 
         RunDirectoryError: it is no run directory, is damaged (the message names the file and the field or line),
             was written in a newer format, needs a plugin that is not imported, or (with `need_rows`) has no
             evaluation.
-        ValueError: the run used an environment instance and `env` is missing, or `env` has other sizes.
+        ValueError: the run used an environment instance and `env` is missing, or `env` has other sizes or another
+            name.
     """
     config = opened_config(path)
     if env is None:
@@ -223,6 +224,8 @@ def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: 
     elif environment_sizes(env) != config["env_sizes"]:
         both = f"{config['env']} with {config['env_sizes']}, but env= is {env.name} with {environment_sizes(env)}"
         raise ValueError(f"{path} was trained on {both}")
+    elif env.name != config["env"]:
+        raise ValueError(f"{path} was trained on {config['env']}, but env= is {env.name}")
     try:
         specs = restore_members(config)
     except ValueError as error:

@@ -83,6 +83,9 @@ def test_what_training_refuses_is_refused(tmp_path, capsys):
     assert plan(capsys, "--out", "old", "--overwrite")
     (tmp_path / "file").write_text("")
     assert "file is a file, not a directory" in refused(capsys, "train", *SMALL, "--out", "file", "--dry-run")
+    for name in ("back\\slash", "latin\udce9"):  # TensorStore would write elsewhere, or not at all
+        message = refused(capsys, "train", *SMALL, "--out", name, "--dry-run")
+        assert "cannot hold checkpoints: choose another --out" in message
     assert main(["train", *SMALL, "--hidden-size", "1000000000", "--dry-run"]) == 2
     assert "this run needs about" in capsys.readouterr().err
     assert "gamma=7.0 is out of range" in refused(capsys, "train", *SMALL, "--gamma", "7", "--dry-run")

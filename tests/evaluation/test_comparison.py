@@ -272,3 +272,11 @@ def test_the_data_for_marl_eval(runs, tmp_path, capsys):
     last = metrics["eval_return"][-10:, 2].mean()
     assert seed["absolute_metrics"]["mean_episode_return"] == [pytest.approx(last, rel=1e-6)]
     assert set(seed["absolute_metrics"]) == set(seed["step_0"]) - {"step_count", "elapsed_time"}
+
+
+def test_windows_and_levels_that_mean_nothing_are_refused(runs):
+    for window in (0, -1, 2.5, True):
+        with pytest.raises(ValueError, match=f"^window={window} is out of range; allowed: >= 1$"):
+            jaxmac.compare(runs, window=window)
+    with pytest.raises(ValueError, match=r"^solved=nan is out of range"):
+        jaxmac.compare(runs, solved=float("nan"))
