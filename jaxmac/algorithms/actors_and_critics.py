@@ -84,9 +84,9 @@ def rows_of(networks: Networks, hyper: Hyper, episodes: Episode, macro_state: st
             timeout_is_terminal=config.timeout_is_terminal,
         )
         own = own_rows(chosen, hyper.gamma)
-        known = own.opening >= 0  # none of its joint rows was dropped by a cap
-        lost = jnp.sum(own.mask & ~known, axis=0, dtype=jnp.int32)
-        whole = own._replace(mask=own.mask & known, dropped=own.dropped + lost)
+        kept = own.opening >= 0  # none of its joint rows was dropped by a cap
+        lost = jnp.sum(own.mask & ~kept, axis=0, dtype=jnp.int32)
+        whole = own._replace(mask=own.mask & kept, dropped=own.dropped + lost)
         return Rows(whole, joint_rows(chosen, hyper.gamma, macro_state=macro_state))
 
     return jax.vmap(cut, out_axes=Rows(OWN_TIME_MAJOR, TIME_MAJOR))(episodes)

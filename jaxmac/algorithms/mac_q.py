@@ -142,9 +142,9 @@ def learn(
     if networks.agents is not None:
         own = second.own
         if networks.centralised is not None:
-            known = own.closing >= 0  # its joint row was not dropped by a cap
-            metrics["dropped_rows"] += jnp.sum(own.mask & ~known, dtype=jnp.int32)
-            own = own._replace(mask=own.mask & known)
+            kept = own.closing >= 0  # its joint row was not dropped by a cap
+            metrics["dropped_rows"] += jnp.sum(own.mask & ~kept, dtype=jnp.int32)
+            own = own._replace(mask=own.mask & kept)
         (loss, gradient), error = agents_gradient(networks, state, second._replace(own=own), hyper, progress)
         has_rows = jnp.any(own.mask, axis=(0, 1))
         state = _descend(networks, state, "agents", gradient, has_rows, hyper, progress)

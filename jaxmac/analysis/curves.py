@@ -72,7 +72,9 @@ def check_axis(x: str) -> str:
 
 def check_smooth(count: int, name: str = "smooth") -> int:
     """`count` if a point can be the mean of so many evaluations; ValueError, in one line, if not."""
-    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+    if isinstance(count, bool) or not isinstance(count, int | np.integer):
+        raise ValueError(f"{name}={count!r}: expected an integer")
+    if count < 1:
         raise ValueError(f"{name}={count!r} is out of range; allowed: >= 1")
     return count
 

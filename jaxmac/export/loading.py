@@ -129,7 +129,7 @@ def _check(folder: Path, about: dict[str, Any], env: Environment) -> None:
 
 def team_policy(networks: list[ExportedNetwork], env: Environment) -> Policy:
     """The team that consists of these networks, or of the only one, which decides for all."""
-    team, when = networks[0].description["team"], networks[0].description["when"]
+    team = networks[0].description["team"]
     acts = [jax.vmap(act_function(network)) for network in networks]
 
     def initial_carry(batch: int) -> list[Float[Array, "batch h"]]:
@@ -139,9 +139,9 @@ def team_policy(networks: list[ExportedNetwork], env: Environment) -> Policy:
         key: Array, carry: list[Array], timestep: TimeStep, epsilon: Float[Array, "batch"]
     ) -> tuple[list[Array], Int[Array, "batch agents"]]:
         chosen, hidden = [], []
-        advances = jnp.ones_like(timestep.ended) if when == "every_step" else timestep.ended
         for network, function, before in zip(networks, acts, carry, strict=True):
-            agent = network.description["agent"]
+            agent, every_step = network.description["agent"], network.description["when"] == "every_step"
+            advances = jnp.ones_like(timestep.ended) if every_step else timestep.ended
             given = _arguments(timestep, env, network.description)
             choice, after, _ = function(before, *(given[name] for name in network.description["arguments"]))
             asked = advances.any(1) if team else advances[:, agent]

@@ -91,7 +91,7 @@ class RunDirectory:
             return
         path = self._folder
         with self._one_line_errors():
-            self._refuse_file()
+            self._refuse_path()
             self._made = not path.exists()
             path.mkdir(parents=True, exist_ok=True)
             self.lock()
@@ -104,11 +104,11 @@ class RunDirectory:
         """Raise what `claim` would raise for what the directory holds; nothing is made, locked or written."""
         if self.writes:
             with self._one_line_errors():
-                self._refuse_file()
+                self._refuse_path()
                 if self._folder.is_dir():
                     self._holds_a_run(overwrite)
 
-    def _refuse_file(self) -> None:
+    def _refuse_path(self) -> None:
         name = str(self._folder.absolute())
         if ("\\" in name and os.sep == "/") or name != name.encode(errors="replace").decode():
             raise RunDirectoryError(

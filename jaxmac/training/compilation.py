@@ -32,7 +32,7 @@ def compiled(lowered: Lowered, once: bool = False) -> Compiled:
 
 @contextlib.contextmanager
 def collection_paused() -> Iterator[None]:
-    """Python's garbage collector pauses; while programs are traced it takes a quarter of the time, for little."""
+    """Python's garbage collector pauses inside; it would take a quarter of the time that tracing takes."""
     was_on = gc.isenabled()
     gc.disable()
     try:

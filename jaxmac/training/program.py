@@ -51,16 +51,20 @@ class Reached(NamedTuple):
     unwritten: tuple[dict[str, Any], ...] = ()  # rows of the last evaluation that are not in metrics.csv yet
 
 
+def _members_sharding(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec("members"))
+
+
 def put_members(tree: Any, mesh: Mesh | None) -> Any:
     """Place arrays with a leading axis of members on the devices of `mesh`."""
     if mesh is None:
         return tree
-    return jax.tree.map(partial(place, sharding=NamedSharding(mesh, PartitionSpec("members"))), tree)
+    return jax.tree.map(partial(place, sharding=_members_sharding(mesh)), tree)
 
 
 def _shapes_on(shapes: Any, mesh: Mesh | None) -> Any:
     """Shapes of arrays that `put_members` would place on `mesh`."""
-    sharding = None if mesh is None else NamedSharding(mesh, PartitionSpec("members"))
+    sharding = None if mesh is None else _members_sharding(mesh)
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)
 
 
@@ -123,10 +127,8 @@ class Program:
         if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
             self.reached = self.reached._replace(members=self.functions.init(self.keys, self.hyper))
             return time.perf_counter() - began
-        with (
-            ThreadPoolExecutor(2) as threads,
-            collection_paused(),
-        ):  # one program is traced while others are compiled
+        # One program is traced while the others are compiled.
+        with ThreadPoolExecutor(2) as threads, collection_paused():
             init = self.functions.init.lower(self.keys, self.hyper)
             coming = threads.submit(lambda: compiled(init, once=True)(self.keys, self.hyper))
             arguments = _shapes_on(init.out_info, self.mesh), self.keys, self.hyper, jnp.int32(0)

@@ -56,6 +56,12 @@ def test_probability_of_improvement_counts_pairs_and_half_of_the_ties():
     assert tuple(clear) == (1.0, 1.0, 1.0)
 
 
+def test_nothing_is_probable_where_a_member_diverged():
+    for x, y in (([1.0, np.nan], [0.0, 0.0]), ([1.0, 1.0], [0.0, np.nan])):
+        found = statistics.probability_of_improvement([np.asarray(x)], [np.asarray(y)], resamples=9)
+        assert np.isnan([found.value, found.low, found.high]).all()
+
+
 def test_a_profile_is_the_share_above_each_level():
     levels = np.array([-5.0, 0.1, 0.5, 0.9, 9.0])
     share, low, high = statistics.performance_profile(TASKS[2:], levels)

@@ -1,6 +1,7 @@
 """Every team of the zoo earns what the index says; what is asked for by name is found or refused in one line."""
 
 import json
+import shutil
 import warnings
 
 import pytest
@@ -117,3 +118,14 @@ def test_the_note_has_the_flags_that_give_a_team_its_task(monkeypatch):
     monkeypatch.setattr(zoo, "zoo_index", lambda: {"Warehouse-T": [entry]})
     with pytest.warns(RunNote, match=r"with horizon=250: --env-options.preset neurips22 gives its task$"):
         policy_by_name("zoo", jaxmac.make("Warehouse-T"))
+
+
+@pytest.mark.parametrize("first", ["tomacvf-qmix", "avf-qmix"])
+def test_agents_of_different_algorithms_play_together(tmp_path, first):
+    """The hidden state of one advances at every step, that of the other at its decisions."""
+    env = jaxmac.make("BoxPushing-10")
+    second = {"tomacvf-qmix": "avf-qmix", "avf-qmix": "tomacvf-qmix"}[first]
+    for agent, algorithm in enumerate((first, second)):
+        found = next(team for team in zoo_index()["BoxPushing-10"] if team["algorithm"] == algorithm)
+        shutil.copytree(zoo.ZOO / found["folder"] / f"agent_{agent}", tmp_path / f"agent_{agent}")
+    assert jaxmac.evaluate_policy(env, jaxmac.load_policy(tmp_path, env), 2)["mean"] > 90
