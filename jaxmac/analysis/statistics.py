@@ -126,7 +126,7 @@ def _pooled(samples: Sequence[np.ndarray], axis: int) -> np.ndarray:
 
 
 def _wins(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Share of pairs `(x_i, y_j)` along the last axes with `x_i > y_j`, ties counted half, `[...]`; NaN if one is."""
+    """Share of pairs `(x_i, y_j)` along the last axes with `x_i > y_j`, ties counted half, `[...]`; of NaN, NaN."""
     x, y = x[..., :, None], y[..., None, :]
     wins = (x > y) + 0.5 * (x == y)
     return np.where(np.isnan(x) | np.isnan(y), np.nan, wins).mean(axis=(-2, -1))

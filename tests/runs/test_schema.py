@@ -334,3 +334,9 @@ def test_a_table_that_is_deleted_while_the_run_goes_on_ends_it(tmp_path, monkeyp
         tiny(out)
     assert not (out / "metrics.csv").exists()
     assert json.loads((out / "config.json").read_text())["status"] == "failed"
+
+
+def test_an_environment_of_another_name_is_refused_though_its_sizes_are_the_same(tmp_path):
+    made(tmp_path / "run")  # on BoxPushing-4
+    with pytest.raises(ValueError, match="was trained on BoxPushing-4, but env= is BoxPushing-6"):
+        jaxmac.load(tmp_path / "run", env=jaxmac.make("BoxPushing-6"))
