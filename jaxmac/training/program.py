@@ -127,14 +127,14 @@ class Program:
         if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
             self.reached = self.reached._replace(members=self.functions.init(self.keys, self.hyper))
             return time.perf_counter() - began
-        # One program is traced while the others are compiled.
+        # The iterations take longest: they are compiled while the evaluation, which is short, is still traced.
         with ThreadPoolExecutor(2) as threads, collection_paused():
             init = self.functions.init.lower(self.keys, self.hyper)
             coming = threads.submit(lambda: compiled(init, once=True)(self.keys, self.hyper))
             arguments = _shapes_on(init.out_info, self.mesh), self.keys, self.hyper, jnp.int32(0)
-            other = threads.submit(compiled, self.functions.evaluate.lower(*arguments))
-            advance = compiled(self.functions.advance.lower(*arguments, jnp.int32(0)))
-            evaluate, members = other.result(), coming.result()
+            longest = threads.submit(compiled, self.functions.advance.lower(*arguments, jnp.int32(0)))
+            evaluate = compiled(self.functions.evaluate.lower(*arguments))
+            advance, members = longest.result(), coming.result()
         self.compiled = compiled_bytes(advance, evaluate)
         devices = 1 if self.mesh is None else len(self.mesh.local_devices)
         refuse_if_scratch_is_too_large(self.compiled.scratch * devices, self.padded)
