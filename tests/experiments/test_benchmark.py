@@ -11,7 +11,7 @@ import jaxmac
 from experiments import benchmark, benchmark_report
 from experiments.benchmark import MOST_KILLS, Cell, counted_kills, is_wanted, seeds_of, thinned, train_cell
 from experiments.tasks import TASKS
-from experiments.tuning import SWEEPS
+from experiments.sweeps import SWEEPS
 from jaxmac.algorithms import configure
 
 

@@ -11,7 +11,17 @@ from jaxmac.algorithms import configure
 from jaxmac.envs import Environment
 
 ARGUMENTS = {"figures": ["tomacvf-6"]}  # those that an experiment cannot do without
-NO_JOBS = {"tuning", "common", "baselines", "benchmark", "benchmark_report", "make_zoo", "pictures", "random_play"}
+NO_JOBS = {
+    "tuning",
+    "sweeps",
+    "common",
+    "baselines",
+    "benchmark",
+    "benchmark_report",
+    "make_zoo",
+    "pictures",
+    "random_play",
+}
 NO_JOBS |= {"claims", "papers_claims", "reproduction", "readme_table", "mixer_weights", "failing_evaluations"}
 NAMES = sorted(path.stem for path in common.RESULTS.parent.glob("*.py") if path.stem not in ("__init__", *NO_JOBS))
 GRUS = {("Warehouse-D", "tuned"), ("BoxPushing-20", "GRU")}
