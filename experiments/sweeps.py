@@ -52,6 +52,8 @@ D1 = {"td_lambda": [0.9, 0.95, 1.0], "epsilon_episodes": [4000.0, 6500.0], "epsi
 MEMORIES = {"memory": ["mingru", "gru"]}
 QPLEX = {"learning_rate": [1e-3, 5e-4], "td_lambda": [0.7, 0.5, 0.9], "polyak": [0.99, 0.997]}
 
+FACTORED, FULL_Q = ("avf-vdn", "avf-qmix", "avf-qplex", "tomacvf-qmix"), ("mac-dec-q", "mac-cen-q")
+
 # The schedules and the updates per episode that the recipe has for any environment, in place of Box Pushing's own.
 SCHEDULES = {"learning_rate_episodes": 5000.0, "learning_rate_decay": 0.1, "epsilon_episodes": 2500.0}
 OWN_SCHEDULES = {"learning_rate_episodes": 2500.0, "learning_rate_decay": 0.02, "epsilon_episodes": 1500.0}
@@ -80,6 +82,19 @@ SWEEPS = {
             ("d_higher_rates", "Warehouse-D", 8000, HIGHER),
             ("t_rates", "Warehouse-T", 15_000, {"learning_rate": [1e-3, 3e-3]}),
         )
+    },
+    **{
+        f"{slug(algorithm)}_{slug(env_id)}_rate": Sweep(
+            algorithm, env_id, TASKS[env_id].episodes, FOUR, {}, {"learning_rate": [1e-3, 3e-3]}
+        )
+        for env_id, algorithms in (
+            ("Warehouse-S", (*FACTORED, *FULL_Q)),
+            ("Warehouse-D", FACTORED),
+            ("Warehouse-D1", ("avf-qmix", *FULL_Q)),
+            ("Warehouse-T", FACTORED),
+            ("BoxPushing-10", ("avf-qmix", *FULL_Q)),
+        )
+        for algorithm in algorithms
     },
     "iaicc_warehouse_d_5_rows": Sweep("mac-iaicc", "Warehouse-D", 8000, FOUR, ACTOR_CRITIC | {"n_step": 5}, RATES),
     "iaicc_box_pushing_10": Sweep(

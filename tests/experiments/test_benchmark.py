@@ -10,8 +10,8 @@ import pytest
 import jaxmac
 from experiments import benchmark, benchmark_report
 from experiments.benchmark import MOST_KILLS, Cell, counted_kills, is_wanted, seeds_of, thinned, train_cell
-from experiments.tasks import TASKS
 from experiments.sweeps import SWEEPS
+from experiments.tasks import TASKS
 from jaxmac.algorithms import configure
 
 
