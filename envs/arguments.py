@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from jaxmac.envs.environment import Environment
 Factory = Callable[..., Environment]
 LAST_SEED = 2**32 - 1  # JAX takes seeds modulo 2^32: others would repeat what these give
 LARGEST_FLOAT = float(np.finfo(np.float32).max)  # on a device what is larger is infinite
+UNIONS = (Union, UnionType)
 PLAIN = {bool: "True or False", int: "an integer", float: "a finite number (float32)", str: "a string"}
 
 
@@ -69,9 +71,11 @@ def underlying(factory: Any) -> Any:
 def fits(value: Any, kind: Any) -> bool:
     """Whether `value` is of the annotated type; plain types and choices are tested, constructors check the rest."""
     if get_origin(kind) is Literal:
-        return isinstance(value, str) and value in get_args(kind)
-    if type(None) in get_args(kind):
-        return value is None or any(fits(value, k) for k in get_args(kind) if k is not type(None))
+        return any(type(value) is type(choice) and value == choice for choice in get_args(kind))
+    if get_origin(kind) in UNIONS:
+        return any(fits(value, one) for one in get_args(kind))
+    if kind in (None, type(None)):
+        return value is None
     if kind in (bool, str):
         return isinstance(value, kind)
     if kind is int:
@@ -99,8 +103,9 @@ def plain(value: Any, kind: Any) -> Any:
 
     A run keeps its options in config.json, where a tuple is a list: both must build the same environment.
     """
-    if type(None) in get_args(kind) and value is not None:
-        kind = next(k for k in get_args(kind) if k is not type(None))
+    if get_origin(kind) in UNIONS:
+        kinds = get_args(kind)
+        kind = type(value) if type(value) in kinds else next((k for k in kinds if fits(value, k)), Any)
     if get_origin(kind) in (tuple, Sequence):
         return _as_tuples(value)
     return kind(value) if kind in (int, float) and value is not None else value
@@ -155,6 +160,6 @@ def describe(kind: Any) -> str:
     """An annotated type in words, for error messages."""
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(map(repr, get_args(kind)))
-    if type(None) in get_args(kind):
+    if get_origin(kind) in UNIONS:
         return " or ".join(describe(k) for k in get_args(kind) if k is not type(None))
     return PLAIN.get(kind, str(kind))

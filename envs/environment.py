@@ -118,18 +118,18 @@ class Environment:
     ):
         """`action_names` and `obs_sizes` have one entry per agent.
 
-        With `horizon_is_terminal` a time-out is reported as `terminal`, not `truncated`. Raises ValueError
-        unless `horizon` is an integer from 1 to LONGEST_HORIZON.
+        With `horizon_is_terminal` a time-out is reported as `terminal`, not `truncated`. Raises ValueError, in one
+        line, unless `horizon` is an integer from 1 to LONGEST_HORIZON and the two are lists of one entry or more.
         """
         whole = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool)
         if not whole or not 1 <= horizon <= LONGEST_HORIZON:
             allowed = f"an integer of at least 1, at most {LONGEST_HORIZON}"
             raise ValueError(f"horizon is {' '.join(repr(horizon).split())}, but must be {allowed}")
-        self.action_names = tuple(tuple(names) for names in action_names)
+        self.action_names = _names_of_agents(action_names)
         self.num_agents = len(self.action_names)
         self.num_actions = tuple(len(names) for names in self.action_names)
         self.max_actions = max(self.num_actions)
-        self.obs_sizes = tuple(obs_sizes)
+        self.obs_sizes = _sizes_of_agents(obs_sizes)
         self.obs_size = max(self.obs_sizes)
         self.state_size = state_size
         self.horizon = int(horizon)
@@ -170,8 +170,8 @@ class Environment:
         raise NotImplementedError
 
     def draw(self, state: EnvState, ax: Any) -> None:
-        """Draw one frame on matplotlib axes; `state` holds NumPy arrays."""
-        raise NotImplementedError
+        """Draw one frame on matplotlib axes; `state` holds NumPy arrays. Raises ValueError without a drawing."""
+        raise ValueError(f"{self.name} has no drawing: {type(self).__name__} does not define draw(state, ax)")
 
     def sample_noise(self, key: PRNGKeyArray) -> Any:
         """All random draws of one primitive step; an empty tuple for a deterministic environment."""
@@ -272,3 +272,18 @@ class Environment:
             terminal=state.terminal,
             truncated=state.truncated,
         )
+
+
+def _names_of_agents(given: Any) -> tuple[tuple[str, ...], ...]:
+    """The names of every agent's macro-actions. Raises ValueError for anything but a list of names per agent."""
+    if isinstance(given, Sequence) and not isinstance(given, str) and given:
+        lists = all(isinstance(own, Sequence) and not isinstance(own, str) for own in given)
+        if lists and all(isinstance(name, str) for own in given for name in own):
+            return tuple(tuple(own) for own in given)
+    raise ValueError(f"action_names is {given!r}, but must have a list of names for each agent")
+
+
+def _sizes_of_agents(given: Any) -> tuple[int, ...]:
+    if isinstance(given, Sequence | np.ndarray) and len(given) and not isinstance(given, str):
+        return tuple(given)
+    raise ValueError(f"obs_sizes is {given!r}, but must have the number of observation entries of each agent")

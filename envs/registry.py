@@ -107,10 +107,14 @@ def _primitive_version(factory: Any) -> Factory | None:
 
 
 def unregister(env_id: str) -> None:
-    """Remove an id, and its primitive version, for notebooks and tests that register one again."""
-    _find(env_id)
-    for name in (env_id, env_id + PRIMITIVE):
-        _TABLE.pop(name, None)
+    """Remove an id, and its primitive version, for notebooks and tests that register one again.
+
+    An environment that was registered on its own under the name of a primitive version stays.
+    """
+    primitive = _primitive_version(_find(env_id).factory)
+    del _TABLE[env_id]
+    if primitive is not None:
+        _TABLE.pop(env_id + PRIMITIVE, None)
 
 
 def describe_sizes(family: str, allowed: str) -> None:

@@ -109,12 +109,16 @@ class FromJaxMARL(Environment):
         given = actions if isinstance(actions, Mapping) else dict.fromkeys(self.agents, actions)
         if set(given) != set(self.agents):
             raise ValueError(f"actions is for {sorted(given)}, but must be for the agents {sorted(self.agents)}")
-        tables = {agent: np.asarray(given[agent]) for agent in self.agents}
+        tables = {agent: _numbers(agent, given[agent]) for agent in self.agents}
         for agent, table in tables.items():
             shape = tuple(getattr(self.env.action_space(agent), "shape", ()))
             if table.ndim < 1 or len(table) < 1 or table.shape[1:] != shape:
                 due = f"[actions, *{list(shape)}]"
                 raise ValueError(f"actions of {agent} has shape {list(table.shape)}, but must have {due}")
+            count = getattr(self.env.action_space(agent), "n", None)
+            if count is not None and not (np.isin(table, np.arange(int(count))).all()):
+                wrong = table[~np.isin(table, np.arange(int(count)))][0]
+                raise ValueError(f"actions of {agent} has {wrong}, but its space has the actions 0 to {count - 1}")
         return tables
 
     def _availability(self, world: Any) -> Callable[[Any], Dict] | None:
@@ -240,6 +244,17 @@ class FromJaxMARL(Environment):
             raise ValueError(f"{self.name} has no drawing: pass draw= to from_jaxmarl")
         self.draw_world(state.physics.world, ax)
         draw_caption(self, state, ax)
+
+
+def _numbers(agent: str, given: Any) -> np.ndarray:
+    """The values of `actions` as an array. Raises ValueError for what is none of numbers."""
+    try:
+        table = np.asarray(given)
+    except ValueError:  # rows of different lengths
+        table = np.asarray(None)
+    if table.dtype.kind not in "biuf" or not np.isfinite(table).all():
+        raise ValueError(f"actions of {agent} is {given!r}, but must be an array of finite numbers")
+    return table
 
 
 def _state_size(state_of: Callable[[Any], Array], world: Any) -> int:

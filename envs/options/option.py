@@ -37,7 +37,8 @@ class Option:
     Attributes:
         name: shown in animations and tables.
         policy: the action now, an integer scalar.
-        terminates: after a step, whether the option is over, a bool scalar; `view.elapsed` is at least 1.
+        terminates: after a step, whether the option is over, a bool scalar; `view.elapsed` is at least 1. Over a
+            macro-action that is still running it ends with that.
         can_start: its initiation set, a bool scalar; `view.elapsed` is 0 and `view.memory` as at the start.
         max_duration: primitive steps after which it is over in any case; None for no limit.
         memory: a pytree of arrays, the memory with which the option starts each time.

@@ -34,6 +34,7 @@ class Physics(struct.PyTreeNode):
     action: Int32[Array, "... agents"]  # what each agent is doing below
     action_ended: Bool[Array, "... agents"]  # that has ended, so the option chooses the next action
     elapsed: Int32[Array, "... agents"]  # primitive steps since the option started
+    over: Bool[Array, "... agents"]  # the option has terminated and waits for the macro-action below to end
     memory: Any  # for each team and each of its options, leaves [agents of the team, ...]
 
 
@@ -101,6 +102,7 @@ class WithOptions(Environment):
             action=jnp.zeros(count, jnp.int32),
             action_ended=jnp.ones(count, bool),
             elapsed=jnp.zeros(count, jnp.int32),
+            over=jnp.zeros(count, bool),
             memory=tuple(tuple(_repeat(option.memory, len(t.members)) for option in t.options) for t in self.teams),
         )
 
@@ -127,12 +129,12 @@ class WithOptions(Environment):
         world, below = self.env.transition(physics.world, action, physics.action_ended, noise.world)
         obs = self.env.observe(world).astype(self.obs_dtype)
         elapsed, avail = elapsed + 1, self.env.available(world)
-        over = jnp.zeros(self.num_agents, bool)
+        over = physics.over & ~started
         for team, memory in zip(self.teams, memories, strict=True):
             views = self._views(team, obs, avail, elapsed, noise.termination_keys)
             ended = jax.vmap(_end(team.options))(views, macro_actions[team.members], memory)
-            over = over.at[team.members].set(ended)
-        after = Physics(world, obs, below.macro_action, below.ended, elapsed, tuple(memories))
+            over = over.at[team.members].set(over[team.members] | ended)
+        after = Physics(world, obs, below.macro_action, below.ended, elapsed, over, tuple(memories))
         return after, Outcome(over & below.ended, macro_actions, below.reward, below.terminal)
 
     def _views(
@@ -163,7 +165,8 @@ class WithOptions(Environment):
         for team in self.teams:
             views = self._views(team, physics.obs, avail, elapsed, keys)
             for k, option in enumerate(team.options):
-                starts = jax.vmap(lambda view, o=option: jnp.asarray(o.can_start(view._replace(memory=o.memory))))
+                memory = jax.tree.map(jnp.asarray, option.memory)
+                starts = jax.vmap(lambda v, o=option, m=memory: jnp.asarray(o.can_start(v._replace(memory=m))))
                 mask = mask.at[team.members, k].set(starts(views))
         return mask
 

@@ -100,6 +100,10 @@ class Overcooked(Environment):
         """The planner of this kitchen; its table is loaded when it is used first."""
         return Planner(self.layout.map_type, self.layout.size, self.num_agents)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What pickle stores: all but the planner, which is made anew."""
+        return {name: value for name, value in self.__dict__.items() if name != "planner"}
+
     def _salad_in(self, steps: int) -> float:
         """Return of the right salad after `steps` steps, each food chopped once."""
         return SALAD_REWARD + CHOP_REWARD * len(self.recipe) + STEP_REWARD * steps

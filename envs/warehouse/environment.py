@@ -44,6 +44,7 @@ from jaxmac.envs.warehouse.mobiles import deliver, drive
 from jaxmac.envs.warehouse.optimum import upper_bound
 from jaxmac.envs.warehouse.plans import Plan
 from jaxmac.envs.warehouse.state import Humans, Manipulator, Mobiles, Physics
+from jaxmac.envs.warehouse.variants import published_plan
 
 FASTEST = 1_000_000  # metres per step; distances count in centimetres, in an int32
 WIDTH, HEIGHT = 7.0, 5.0  # quirk 8: what places are divided by in the global state, whatever the layout
@@ -100,7 +101,7 @@ class Warehouse(Environment):
 
     def _applicable_plan(self) -> Plan | None:
         """The layout's plan where the options are those it was made for and the time suffices."""
-        plan = self.layout.plan
+        plan = published_plan(self.layout)
         as_planned = self.mobile_speed == 0.8 and self.late_penalty == -20.0
         as_planned &= np.array_equal(self.phase_times, self.layout.phase_times)
         return plan if plan and as_planned and self.horizon >= plan.steps else None

@@ -12,7 +12,6 @@ from numbers import Integral, Real
 from typing import Any
 
 from jaxmac.envs.arguments import one_line
-from jaxmac.envs.warehouse.plans import Plan
 
 Point = tuple[float, float]
 STEP, ON_TIME, FAILED_PASS = -1.0, 100.0, -10.0  # rewards
@@ -46,7 +45,6 @@ class Layout:
     pause_at_tool_room: bool = False  # an arrival pauses one step at the tool room, not at the table
     early_pass: tuple[int, ...] = ()  # robots to which a pass may start before they are at the table
     shows_time_left: bool = False  # global state: fraction of the phase left, not done
-    plan: Plan | None = None  # the best one known, for the default options of `Warehouse`
 
     def __post_init__(self) -> None:
         for name in ("work_areas", "phase_times", "table_points", "robots", "tools", "early_pass"):

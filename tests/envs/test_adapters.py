@@ -125,6 +125,15 @@ def test_a_state_of_its_own_and_tables_of_actions():
         ({"horizon": 9, "reward": lambda r, info: jnp.zeros(2)}, "reward gives (2,), but must give a scalar"),
         ({"horizon": 9, "action_names": ["one", "two"]}, "action_names has 2 names, but an agent has 3 actions"),
         ({"horizon": 9, "state": lambda state: (1, 2)}, "state gives tuple, but must give an array"),
+        ({"actions": {"red": [0, 5], "blue": [0]}}, "actions of red has 5, but its space has the actions 0 to 1"),
+        (
+            {"actions": {"red": [0, 0.5], "blue": [0]}},
+            "actions of red has 0.5, but its space has the",
+        ),
+        ({"actions": {"red": [0, -1], "blue": [0]}}, "actions of red has -1, but its space has the actions 0 to 1"),
+        ({"actions": ["left"]}, "actions of red is ['left'], but must be an array of finite numbers"),
+        ({"actions": [[0], [1, 2]]}, "actions of red is [[0], [1, 2]], but must be an array of finite numbers"),
+        ({"actions": [float("nan")]}, "actions of red is [nan], but must be an array of finite numbers"),
     ],
 )
 def test_wrong_options_are_one_line(options, words):

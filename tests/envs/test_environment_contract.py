@@ -11,6 +11,7 @@ from support.selection import representative_ids
 
 from jaxmac import envs
 from jaxmac.envs import ContractError, Environment, Outcome, check_environment, testing
+from jaxmac.envs.multiples import Multiples
 
 HORIZON = 30
 
@@ -155,6 +156,18 @@ def reset_to(**fields):
     return reset
 
 
+def growing(env, key, state, macro_actions):
+    """A `step` whose physics has an entry more than at reset."""
+    state, ts = Environment.step(env, key, state, macro_actions)
+    return state.replace(physics={**state.physics, "more": jnp.int32(0)}), ts
+
+
+def overpaid(env, key, state, macro_actions):
+    """A `step` that adds 1 to the return wherever something is paid."""
+    state, ts = Environment.step(env, key, state, macro_actions)
+    return state.replace(episode_return=state.episode_return + (ts.reward != 0)), ts
+
+
 def paid_as(outcome):
     return lambda env, physics, actions, started, noise: (physics, outcome(actions, started))
 
@@ -201,6 +214,42 @@ BREAKS = [  # what a subclass may get wrong and what is said then
     ),
     ({"step": after_step(lambda ts, a: {"reward": jnp.float32(1)})}, "something changes after the end"),
     ({"step": after_step(lambda ts, a: {"truncated": ts.time > 3})}, "truncated must be the time limit"),
+    ({"num_actions": (0, 3)}, "every agent needs at least one macro-action"),
+    ({"obs_sizes": (1, 2.5)}, "obs_sizes (1, 2.5) and state_size 1 must be positive integers"),
+    ({"obs_sizes": (1,)}, "obs_sizes has 1 entries for 2 agents"),
+    (
+        {"transition": paid_as(lambda actions, started: Outcome(started, actions * 1.0, 0.0, False))},
+        "transition gives the macro_action float32[2], but must be integer [2]",
+    ),
+    (
+        {"transition": paid_as(lambda actions, started: Outcome(started, actions, 0.0, 0))},
+        "transition gives the terminal int32[], but must be bool []",
+    ),
+    ({"success": lambda env, p: jnp.zeros(2)}, "success gives float32[2], but must be bool []"),
+    ({"success": raising(KeyError("cell"))}, "success raised KeyError: 'cell'"),
+    ({"step": lambda env, key, state, actions: (state, 3)}, "step must give the pair (state, TimeStep)"),
+    ({"step": growing}, "more: int32[]}"),
+    ({"state_multiples": Multiples((0.5,), 9)}, "state_multiples do not give the state back at step 0"),
+    (
+        {"step": after_step(lambda ts, a: {"macro_action": ts.macro_action + jnp.array([1, 0])})},
+        "macro_action of agent 0 is 1, it has 1",
+    ),
+    ({"reset": reset_to(macro_action=jnp.zeros(2, jnp.int32))}, "after reset macro_action must be -1"),
+    ({"reset": reset_to(macro_obs=jnp.diag(jnp.array([5.0, 0.0])))}, "after reset macro_obs must be obs"),
+    (
+        {"step": after_step(lambda ts, a: {"macro_action": jnp.where(ts.time == 2, -1, ts.macro_action)})},
+        "macro_action changed although it had not ended",
+    ),
+    ({"step": after_step(lambda ts, a: {"terminal": ts.truncated})}, "an end is both terminal and truncated"),
+    (
+        {"step": after_step(lambda ts, a: {"truncated": jnp.bool_(False)})},
+        "an episode goes on after the horizon of 5 steps",
+    ),
+    (
+        {"step": after_step(lambda ts, a: {"time": jnp.where(ts.time == 2, 3, ts.time)})},
+        "time must count the steps taken",
+    ),
+    ({"step": overpaid}, "episode_return must be the sum of rewards"),
     (
         {"step": after_step(lambda ts, a: {"reward": ts.reward.astype(int)})},
         "step gives a TimeStep with reward int32[], but must give float32[]",
@@ -232,3 +281,33 @@ def test_the_test_kit_is_silent_about_a_good_environment_and_takes_an_id():
 def test_horizon_is_validated(horizon):
     with pytest.raises(ValueError, match=r"horizon is .*, but must be an integer of at least 1"):
         Probe(horizon=horizon)
+
+
+@pytest.mark.parametrize(
+    ("lists", "words"),
+    [
+        (
+            {"action_names": ["left", "right"]},
+            "action_names is ['left', 'right'], but must have a list of names for",
+        ),
+        ({"action_names": []}, "action_names is [], but must have a list of names for each agent"),
+        ({"action_names": [["left", 1]]}, "action_names is [['left', 1]], but must have a list of names"),
+        ({"action_names": 3}, "action_names is 3, but must have a list of names for each agent"),
+        ({"obs_sizes": 4}, "obs_sizes is 4, but must have the number of observation entries of each agent"),
+        ({"obs_sizes": []}, "obs_sizes is [], but must have the number of observation entries of each agent"),
+    ],
+)
+def test_lists_of_agents_are_validated(lists, words):
+    whole = {"action_names": [["left", "right"]], "obs_sizes": [4], "state_size": 1, "horizon": 3}
+    with pytest.raises(ValueError) as error:
+        Environment(**whole | lists)
+    assert str(error.value).startswith(words)
+
+
+def test_an_environment_without_a_drawing_says_so_also_below_options():
+    from jaxmac.envs.rendering import frame
+
+    env = Probe()
+    for one in (env, envs.WithOptions(env, [[envs.Option("on", lambda view: 0, lambda view: True)]] * 2)):
+        with pytest.raises(ValueError, match="has no drawing: Probe does not define draw"):
+            frame(one, one.reset(jax.random.key(0))[0])

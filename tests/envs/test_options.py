@@ -130,6 +130,38 @@ def test_what_is_remembered_and_what_is_done_are_drawn_apart():
     assert ts.obs[:, :, 0].tolist() == [[2, 5]] * 6 and not ts.ended[1:].any()
 
 
+def test_what_is_done_and_whether_it_ends_are_drawn_apart():
+    """The end is drawn with the key that the policy would have if both had been split from the same one."""
+    option = Option(
+        "chance",
+        lambda view: jnp.where(jax.random.bernoulli(view.key), RIGHT, NOOP),
+        lambda view: jax.random.bernoulli(jax.random.split(view.key)[1]),
+    )
+    _, ts = play(WithOptions(Line(horizon=40), [option]), 20, lambda t, ts: (0, 0))
+    moved = np.diff(ts.obs[:8, 0, 0]) > 0
+    assert (moved != ts.ended[1:8, 0]).any() and (moved == ts.ended[1:8, 0]).any()
+
+
+def test_an_option_that_is_over_ends_with_the_macro_action_that_is_running_below():
+    env = envs.make("BoxPushing-10")
+    early = Option("fetch", lambda view: 0, lambda view: view.elapsed == 2)  # over before robots have arrived
+    _, below = play(env, 20, lambda t, ts: (0, 0))
+    arrives = int(np.argmax(below.ended[1:, 0])) + 1
+    assert arrives > 3
+    _, ts = play(WithOptions(env, [early]), 20, lambda t, ts: (0, 0))
+    assert not ts.ended[1:arrives, 0].any() and ts.ended[arrives, 0]
+    assert ts.elapsed[arrives - 1, 0] == arrives - 1
+    later = ts.ended[arrives + 1 : arrives + 3, 0]  # a new choice begins afresh: over after two steps of its own
+    assert later.tolist() == [False, True]
+
+
+def test_memory_may_be_of_numpy():
+    option = Option("where", lambda view: NOOP, lambda view: True, lambda view: view.memory.at[0].get() == 0)
+    env = WithOptions(Line(), [Option(**{**vars(option), "memory": np.zeros(2, np.float32)}), WAIT])
+    envs.check_environment(env)
+    assert env.reset(jax.random.key(0))[1].avail.all()
+
+
 def test_agents_see_nothing_of_each_other():
     seen = []
 

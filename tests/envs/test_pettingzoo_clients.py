@@ -140,6 +140,17 @@ def test_every_environment_and_its_view_pickle(id):
     assert (env.name, view.env.name, env.num_actions) == (id, id, view.env.num_actions)
 
 
+def test_a_kitchen_pickles_after_its_first_step():
+    env = jaxmac.make("Overcooked-A", horizon=3)
+    view = to_pettingzoo(env, seed=3)
+    view.reset()
+    actions = dict.fromkeys(view.agents, 2)
+    view.step(actions)
+    assert "planner" in vars(env)
+    again = pickle.loads(pickle.dumps(view))
+    jax.tree.map(np.testing.assert_array_equal, view.step(actions), again.step(actions))
+
+
 @pytest.mark.parametrize("copied", [lambda view: pickle.loads(pickle.dumps(view)), copy.deepcopy])
 def test_a_view_is_copied_in_the_middle_of_an_episode(view, copied):
     actions = {"agent_0": 1, "agent_1": 2, "agent_2": 0}

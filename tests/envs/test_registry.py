@@ -3,6 +3,8 @@
 import functools
 import sys
 import types
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -131,6 +133,53 @@ def test_unregister_removes_both_versions():
         registry.unregister("Walk-7")
     assert not {"Walk-7", "Walk-7-primitive"} & set(envs.list_ids())
     assert "unknown environment 'Walk-7'" in message(registry.unregister, "Walk-7")
+
+
+def test_unregister_leaves_what_was_registered_on_its_own():
+    envs.register_environment("Apart", lambda: Line())
+    envs.register_environment("Apart-primitive", lambda: Line())
+    registry.unregister("Apart")
+    assert "Apart" not in envs.list_ids() and envs.make("Apart-primitive").horizon == 12
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "kept"),
+    [
+        (int | float | None, 0.5, 0.5),
+        (int | float | None, 3, 3),
+        (float | int, 3, 3),
+        (float | None, 3, 3.0),
+        (int | str, "far", "far"),
+        (int | str, 3, 3),
+        (Literal[2, 3], 3, 3),
+        (Literal[2, "all"] | None, None, None),
+        (Sequence[int] | int, [1, 2], (1, 2)),
+    ],
+)
+def test_options_of_several_types_keep_their_values(kind, given, kept):
+    def factory(*, option: kind = None):
+        return Line()
+
+    envs.register_environment("Unions", factory)
+    value = envs.make("Unions", option=given).options["option"]
+    assert value == kept and type(value) is type(kept)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "words"),
+    [
+        (int | float | None, "far", "option is 'far', but must be an integer or a finite number (float32)"),
+        (Literal[2, 3], 4, "option is 4, but must be one of 2, 3"),
+        (Literal[1, 3], True, "option is True, but must be one of 1, 3"),
+        (int | str, 0.5, "option is 0.5, but must be an integer or a string"),
+    ],
+)
+def test_options_of_several_types_are_checked(kind, given, words):
+    def factory(*, option: kind = None):
+        return Line()
+
+    envs.register_environment("Unions", factory)
+    assert message(envs.make, "Unions", option=given) == words
 
 
 def plugin(monkeypatch, name, code):

@@ -1,11 +1,14 @@
 """The quirks of the Warehouse specification one by one, from made-up situations."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.warehouse_play import arrives, duration, jitted, situation, steps
 
+from jaxmac import envs
 from jaxmac.envs.warehouse.optimum import driving_steps
 
 # From section 10: start (None: initial place) and the steps to each waypoint in the order of the macro-actions.
@@ -249,3 +252,11 @@ def test_collapsed_actions_take_one_step():
     start = env.reset(jax.random.key(0))[0]
     assert steps(advance, start, (get, 0, give))[2] == [-11]  # it was not there at the start of the step
     assert steps(advance, start, (get, 0, search), (0, 0, give))[2] == [-1, -11]
+
+
+def test_a_changed_layout_has_no_plan():
+    layout = envs.LAYOUTS["D"]
+    assert envs.Warehouse(dataclasses.replace(layout), horizon=200).optimal_return == 533
+    for changes in ({"tool_room": (3.0, 4.0)}, {"get_tool_wait": 3}, {"name": "mine"}):
+        env = envs.Warehouse(dataclasses.replace(layout, **changes), horizon=200)
+        assert env.script() is env.best_known_return is env.optimal_return is None
