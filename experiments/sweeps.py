@@ -89,7 +89,7 @@ SWEEPS = {
         )
         for env_id, algorithms in (
             ("Warehouse-S", (*FACTORED, *FULL_Q)),
-            ("Warehouse-D", FACTORED),
+            ("Warehouse-D", (*FACTORED, "mac-dec-ddrqn")),
             ("Warehouse-D1", ("avf-qmix", *FULL_Q)),
             ("Warehouse-T", FACTORED),
             ("BoxPushing-10", ("avf-qmix", *FULL_Q)),

@@ -61,6 +61,9 @@ def test_every_value_based_algorithm_gets_the_recipe(algorithm, environments):
     for env in environments[::5]:
         config, values = configure(algorithm, "tuned", env, {}), recipe(env)
         same = set(values) & set(vars(config)) - CHANGED[algorithm.partition("-")[0]]
+        if algorithm in ("mac-dec-q", "mac-cen-q") and env.name.startswith("Warehouse"):
+            assert config.learning_rate == 3e-3, env.name  # what their own sweeps found
+            same.remove("learning_rate")
         assert {name: getattr(config, name) for name in same} == {name: values[name] for name in same}, env.name
 
 
