@@ -62,6 +62,9 @@ def main(words: Sequence[str] | None = None) -> int:
     if given.probe:
         answer(theirs(given.jaxmarl) if given.probe == "theirs" else ours(given.probe))
         return 0
+    if given.pairs < 1:
+        parser.error(f"--pairs {given.pairs} is out of range; allowed: 1 or more")
+    given.out.parent.mkdir(parents=True, exist_ok=True)
     commit = subprocess.run(["git", "-C", given.jaxmarl, "rev-parse", "HEAD"], capture_output=True, text=True)
     report: dict[str, Any] = {"machine": machine(), **versions(), "jaxmarl": commit.stdout.strip(), "goal": GOAL}
     report["seconds"] = {memory: seconds(given.jaxmarl, memory, given.pairs) for memory in MEMORIES}

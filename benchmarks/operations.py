@@ -56,6 +56,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if not (given.old / "jaxmac").is_dir():
         print(f"{given.old} has no folder jaxmac: give a checkout of the older version", file=sys.stderr)
         return 2
+    given.out.parent.mkdir(parents=True, exist_ok=True)
     here, found = Path(__file__).parents[1], {}
     for name, case in CASES.items():
         if not case.iterations:

@@ -72,6 +72,9 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, default=OUT, help="JSON file to write (default: %(default)s)")
     given = parser.parse_args(words)
+    if given.pairs < 2:
+        parser.error(f"--pairs {given.pairs}: a range needs 2 or more")
+    given.out.parent.mkdir(parents=True, exist_ok=True)
     if not (given.old / "jaxmac").is_dir():
         print(f"{given.old} has no folder jaxmac: give a checkout of the older version", file=sys.stderr)
         return 2

@@ -44,6 +44,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=OUT, help="JSON file to write (default: %(default)s)")
     given = parser.parse_args(words)
     jaxmac.use_cpu_devices(given.devices)
+    given.out.parent.mkdir(parents=True, exist_ok=True)
     report = json.loads(given.out.read_text(encoding="utf-8")) if given.out.exists() else {}
     for name in given.study:
         about = {"machine": machine(), "versions": versions(), "devices": given.devices}

@@ -85,7 +85,7 @@ def main() -> None:
     for cell in () if given.report else cells:
         seeds, stored = seeds_of(cell, given.seeds), cell.stored()
         if is_wanted(cell, stored, seeds, given.retry):
-            write(cell, train_cell(cell, seeds, anew=stored is not None and "failed" in stored))
+            store(cell, train_cell(cell, seeds, anew=stored is not None and "failed" in stored), stored)
     benchmark_report.write(ENVIRONMENTS, ALGORITHMS)
 
 
@@ -199,6 +199,14 @@ def thinned(
     blocks = [part[first : first + size] for part in parts for first in range(0, len(part), size)]
     rows = [[float(episodes[block[-1]]), *returns[block].mean(0)] for block in blocks]
     return [[float(f"{value:.5g}") for value in row] for row in rows]
+
+
+def store(cell: Cell, content: dict[str, Any], before: dict[str, Any] | None) -> None:
+    """Write a cell, unless it has failed and there is a result of `before`, which stays."""
+    if "failed" in content and before is not None and "failed" not in before:
+        print(f"{cell.env}, {cell.algorithm}: the stored result stays, as it failed anew: {content['failed']}")
+        return
+    write(cell, content)
 
 
 def write(cell: Cell, content: dict[str, Any]) -> None:

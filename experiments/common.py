@@ -21,7 +21,7 @@ from jaxmac.algorithms import configure
 from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis import Curve, Panel, final_returns, learning_curves, random_return, solved_at, summary_table
 from jaxmac.envs import Environment
-from jaxmac.errors import nearest
+from jaxmac.errors import RunDirectoryError, nearest
 from jaxmac.runs.checkpoint import saved_iterations
 from jaxmac.runs.rows import tabulate
 from jaxmac.training.resume import BROKEN
@@ -132,7 +132,10 @@ def stored_status(job: Job, seeds: Sequence[int], episodes: int, out: Path) -> s
     """
     if isinstance(job.env, Environment) or not saved_iterations(out, 0):
         return None
-    stored = jaxmac.load(out).config
+    try:
+        stored = jaxmac.load(out).config
+    except RunDirectoryError:  # damaged: to be trained anew
+        return BROKEN
     config = configure(job.algorithm, job.preset, jaxmac.make(job.env, **job.env_options), job.settings)
     asked = {"algorithm": job.algorithm, "env": job.env, "env_options": job.env_options}
     asked |= {"seeds": list(seeds), "episodes": episodes}
@@ -168,6 +171,8 @@ def report(
     levels = {label: value for label, value in anchors.items() if label != "scripted play" or best_known is None}
     if not anchors and len(random) == 1 and random != {None}:
         levels = {"random play": random.pop()}
+    if not rows:
+        raise SystemExit(f"{folder} has no results yet: run the experiment without --only")
     learning_curves([Panel(title, curves, optimum, best_known, levels)], folder / "curve.png")
     content = {"title": title, "command": _command(given), "threshold": threshold, "rows": rows}
     content["anchors"] = anchors

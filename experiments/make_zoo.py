@@ -42,12 +42,16 @@ def main() -> None:
 def add(run: Path, best: bool = True) -> dict[str, Any]:
     """Export the best member of `run`, keep the better of it and what is there; returns what is there then.
 
-    Raises SystemExit for a run that is not finished. The policy is that of the member's best evaluation, or with
-    `best=False` its last one.
+    Raises SystemExit for a run that is not finished, or of other options of its task than the zoo's. The policy is
+    that of the member's best evaluation, or with `best=False` its last one.
     """
     result = jaxmac.load(run)
     if result.status != "finished":
         raise SystemExit(f"{run}: its status is {result.status!r}; only finished runs go into the zoo")
+    for team in read().get(result.config["env"], []):
+        if team["env_options"] != result.config["env_options"]:
+            options = f"{result.config['env_options']}, but the zoo's {team['folder']} with {team['env_options']}"
+            raise SystemExit(f"{run}: {result.config['env']} was trained with the options {options}")
     member = int(np.argmax(final_returns(result.metrics["eval_return"])))
     draft = ZOO / "draft"
     jaxmac.export_policy(result, member, draft, best=best, overwrite=True)

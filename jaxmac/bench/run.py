@@ -19,7 +19,7 @@ from jaxmac.bench.compare import print_comparison, read_report
 from jaxmac.bench.environments import bench_environments
 from jaxmac.bench.machine import machine
 from jaxmac.bench.tables import print_tables
-from jaxmac.bench.training import bench_training
+from jaxmac.bench.training import bench_training, measured_algorithms
 from jaxmac.processes.joining import use_cpu_devices
 from jaxmac.runs.directory import versions
 from jaxmac.runs.outputs import refuse_owned
@@ -98,6 +98,9 @@ def _checked_environments(arguments: BenchArguments) -> Sequence[str]:
         envs.make(env_id)
     for name in arguments.algorithm:
         ALGORITHMS[name]  # raises ValueError for an unknown one
+        known = measured_algorithms(arguments.quick)
+        if arguments.what != "environments" and name not in known:
+            raise ValueError(f"algorithm={name!r} is not measured here; allowed: {', '.join(known)}")
     return env_ids
 
 

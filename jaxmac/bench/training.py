@@ -125,6 +125,11 @@ def bench_training(
     }
 
 
+def measured_algorithms(quick: bool) -> list[str]:
+    """The algorithms that `bench_training` has cases for."""
+    return sorted({name for name, _, _ in _cases(quick, ())})
+
+
 def _cases(quick: bool, algorithms: tuple[str, ...]) -> list[tuple[str, str, int]]:
     """What is measured: algorithm, size and number of members."""
     cases = [("avf-qmix", size, members) for size in ("tuned", "paper") for members in (1, 8)]

@@ -150,9 +150,10 @@ WORDS = (
 )
 
 
-def percent(share: float, digits: int = 0) -> str:
-    """A share in percent."""
-    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+def percent(share: float, digits: int | None = None) -> str:
+    """A share in percent, with so many digits after the point (None: those that it has)."""
+    number = f"{100 * share:.6g}" if digits is None else f"{100 * share:.{digits}f}"
+    return f"{number}\N{NO-BREAK SPACE}%"
 
 
 def glossary(window: int, solved: float) -> str:

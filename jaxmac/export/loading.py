@@ -58,6 +58,9 @@ def read_team(folder: str | os.PathLike, env: Environment) -> list[ExportedNetwo
     for network in networks:
         _check(Path(folder), network.description, env)
     found = {network.description["agent"] for network in networks}
+    if len(networks) > len(found) or (None in found and len(found) > 1):
+        agents = [network.description["agent"] for network in networks]
+        raise ValueError(f"{folder} has policies of the agents {agents}, but must have one of each, or of the team")
     if found != {None} and found != set(range(env.num_agents)):
         missing = sorted(set(range(env.num_agents)) - found)
         raise ValueError(f"{folder} lacks the policies of agents {missing}")
@@ -112,7 +115,21 @@ def _network_of(description: dict[str, Any], weights: dict[str, Any]) -> Exporte
         memory=next(memories[layer["kind"]] for layer in layers if layer["kind"] in memories),
         layer_norm=any("norm" in layer for layer in layers),
     )
+    _check_weights(network, weights, description)
     return ExportedNetwork(network, params, description)
+
+
+def _check_weights(network: UtilityNetwork, weights: dict[str, Any], description: dict[str, Any]) -> None:
+    """Raise ValueError unless there are all the weights of a network, in their shapes, and no others."""
+    inputs = sum(len(piece["value"]) if "value" in piece else piece["size"] for piece in description["inputs"])
+    hidden, x = jnp.zeros((1, *description["hidden"]["shape"])), jnp.zeros((1, 1, inputs))
+    arguments = hidden, x, jnp.ones((1, 1), bool), jnp.ones(network.actions, bool)
+    due = jax.eval_shape(network.init, jax.random.key(0), *arguments)["params"]
+    shapes = {f"{layer}.{name}": leaf.shape for layer, leaves in due.items() for name, leaf in leaves.items()}
+    for name in sorted(shapes.keys() | weights.keys()):
+        found = weights[name].shape if name in weights else None
+        if found != shapes.get(name):
+            raise ValueError(f"{name} has the shape {found}, but must have {shapes.get(name)}")
 
 
 def _check(folder: Path, about: dict[str, Any], env: Environment) -> None:

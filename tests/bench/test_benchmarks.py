@@ -98,3 +98,19 @@ def test_an_unknown_environment_is_refused_before_anything_is_measured(tmp_path)
     with pytest.raises(ValueError, match="unknown environment 'BoxPushing-5'"):
         bench(BenchArguments(env=("BoxPushing-5",), out=tmp_path))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"algorithm": ("avf-qtran",)}, "algorithm='avf-qtran' is not measured here; allowed: avf-qmix, "),
+        (
+            {"algorithm": ("mac-ippo",), "quick": True},
+            "algorithm='mac-ippo' is not measured here; allowed: avf-qmix",
+        ),
+    ],
+)
+def test_an_algorithm_that_is_not_measured_is_refused(options, words, tmp_path):
+    with pytest.raises(ValueError) as refused:
+        bench(BenchArguments(env=("BoxPushing-4",), what="training", out=tmp_path / "new", devices=None, **options))
+    assert str(refused.value).startswith(words) and not (tmp_path / "new").exists()

@@ -38,6 +38,16 @@ def test_the_ratio_is_the_median_of_pairs_in_turn(rates, tmp_path):
     assert "| windows | 10 | 25 | 2.00 (1.50 to 2.50) | 2.2 |" in (tmp_path / "paired.md").read_text()
 
 
+def test_one_pair_has_no_range_and_new_folders_are_made_before_measuring(rates, tmp_path, capsys):
+    (tmp_path / "old" / "jaxmac").mkdir(parents=True)
+    out = tmp_path / "new" / "paired.json"
+    with pytest.raises(SystemExit):
+        paired.main([str(tmp_path / "old"), "--pairs", "1", "--out", str(out)])
+    assert "--pairs 1: a range needs 2 or more" in capsys.readouterr().err and not rates
+    paired.main([str(tmp_path / "old"), "--case", "windows", "--pairs", "2", "--out", str(out)])
+    assert out.exists()
+
+
 def test_a_folder_without_jaxmac_is_refused(tmp_path, capsys):
     assert paired.main([str(tmp_path)]) == 2
     assert "has no folder jaxmac" in capsys.readouterr().err

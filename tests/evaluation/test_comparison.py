@@ -227,6 +227,30 @@ def test_curves_against_steps(runs, tmp_path, capsys):
     assert "--x is for a figure or page, not for .json" in refusal
 
 
+def test_the_tables_of_the_page_are_the_rows_of_compare(runs, monkeypatch):
+    """Every number where its row and column say, with distinct values for mean, IQM and median."""
+    compared = jaxmac.compare(runs[:2])
+    for number, row in enumerate(compared["final"]):  # of four members both would be the mean of the middle two
+        row["median"] += 1 + number
+    monkeypatch.setattr("jaxmac.evaluation.report.compare", lambda *given: compared)
+    page = Page(html_report(runs[:2], solved=0.9995))
+    assert "solved (99.95\N{NO-BREAK SPACE}%)" in " ".join(page.words)
+    lines = [row for row in page.rows if row and len(row) == 8 and row[0] in ("avf-qmix", "avf-qplex")]
+    for row, line in zip(compared["final"][:2], lines, strict=False):
+        shown = [cell.split(" [")[0] for cell in line[2:5]]
+        assert shown == [f"{row[name]:.4g}" for name in ("mean", "iqm", "median")] and len(set(shown)) == 3
+        assert line[6] == f"{100 * row['gap']:.1f}\N{NO-BREAK SPACE}%" and 0 < row["gap"] < 0.4
+    probability = r"<tr><th scope=.row.>{}</th>{}"
+    text, body = html_report(runs[:2]), {}
+    for row in compared["improvement"]:
+        estimate = f"{row['probability']:.2f} \\[{row['low']:.2f}, {row['high']:.2f}\\]"
+        cells = ["<td></td>", f"<td>{estimate}</td>"]
+        body[row["label"]] = "".join(cells if row["label"] == "avf-qmix" else cells[::-1])
+    assert body["avf-qmix"] != body["avf-qplex"][::-1]
+    for label, cells in body.items():
+        assert re.search(probability.format(label, cells), text), label
+
+
 def test_what_is_not_a_number_is_a_dash_without_a_warning(runs):
     broken = dataclasses.replace(runs[0], metrics={k: v.copy() for k, v in runs[0].metrics.items()})
     broken.metrics["eval_return"][9:, 1] = np.nan

@@ -143,6 +143,20 @@ def test_a_failed_cell_is_trained_anew_and_others_go_on(calls):
     assert first == second and first.env_options == TASKS["Warehouse-Q"].options != {}
 
 
+def test_a_result_is_not_replaced_by_a_failure(folder, monkeypatch, capsys):
+    cell = Cell("Warehouse-D", "avf-vdn")
+    benchmark.write(cell, {"seeds": [300], "final": [98.0], "episodes": 1})
+    monkeypatch.setattr(benchmark, "train_cell", lambda *_, **__: {"failed": "memory is full"})
+    monkeypatch.setattr(benchmark_report, "write", lambda *_: None)
+    run(monkeypatch, "--env", cell.env, "--algorithm", cell.algorithm)
+    assert (
+        cell.stored()["final"] == [98.0] and "stays, as it failed anew: memory is full" in capsys.readouterr().out
+    )
+    other = Cell("Warehouse-D", "avf-qmix")
+    run(monkeypatch, "--env", other.env, "--algorithm", other.algorithm)
+    assert other.stored() == {"failed": "memory is full"}
+
+
 def test_a_cell_whose_process_is_killed_again_and_again_has_failed(tmp_path, calls):
     cell = Cell("Warehouse-D", "avf-vdn")
     out = tmp_path / "benchmark/warehouse_d/avf-vdn"

@@ -1,7 +1,9 @@
 """Jobs of experiments: one that was stopped goes on, if it is the one asked for."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -53,6 +55,35 @@ def test_the_same_job_goes_on_where_it_was_stopped(finished, calls, status, job,
     file.write_text(json.dumps(json.loads(file.read_text()) | {"status": status}))
     train_or_go_on(job, seeds, episodes, finished)
     assert calls == [expected]
+
+
+def test_a_summary_has_what_the_metrics_say(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    monkeypatch.setattr(common, "learning_curves", lambda *given: None)
+    result = jaxmac.load(finished)
+    for name in ("metrics.csv", "config.json"):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        (tmp_path / "mine" / f"small{Path(name).suffix}").write_text((finished / name).read_text())
+    common.run("mine", "Mine", [JOB], SimpleNamespace(only=[], seeds=[1], episodes=None), -1000.0)
+    (row,) = json.loads((tmp_path / "mine" / "summary.json").read_text())["rows"]
+    returns, discounted = (result.metrics[f"eval_{name}"] for name in ("return", "discounted_return"))
+    assert row["mean"] == pytest.approx(returns[-10:].mean()) != pytest.approx(row["discounted"])
+    assert row["discounted"] == pytest.approx(discounted[-10:].mean())
+    assert (row["solved"], row["episodes"], row["seeds"]) == (1, 8, [1])
+
+
+def test_a_damaged_run_is_trained_anew(finished, tmp_path, calls):
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "config.json").write_text("{")
+    train_or_go_on(JOB, [1], 8, tmp_path / "run")
+    assert calls == ["train"]
+
+
+def test_an_experiment_without_results_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    given = SimpleNamespace(only=[], seeds=[1], episodes=None)
+    with pytest.raises(SystemExit, match="mine has no results yet: run the experiment without --only"):
+        common.run("mine", "Mine", [JOB], given, 0.0)
 
 
 def test_a_finished_run_of_the_same_job_can_be_kept(finished, calls):

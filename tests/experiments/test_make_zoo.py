@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,6 +38,16 @@ def test_a_task_keeps_its_best_team(add, tmp_path):
     assert add("Warehouse-S", "avf-qmix", 259.0) == [("avf-qmix", 259.0)]
     command = json.loads((tmp_path / "index.json").read_text())["Warehouse-S"][0]["command"]
     assert command.endswith("--preset tuned --layer-norm False --max-rows 80 --seeds 7, --episodes 10")
+
+
+def test_a_run_of_other_options_is_no_rival(add, monkeypatch):
+    add("Warehouse-S", "avf-vdn", 250.0)
+    config = {"env": "Warehouse-S", "env_options": {"horizon": 60}, "algorithm": "avf-vdn"}
+    monkeypatch.setattr(jaxmac, "load", lambda run: SimpleNamespace(status="finished", config=config))
+    with pytest.raises(
+        SystemExit, match=r"trained with the options {'horizon': 60}, but the zoo's warehouse_s/avf-vdn"
+    ):
+        make_zoo.add("runs/short")
 
 
 def test_three_tasks_keep_every_algorithm(add):

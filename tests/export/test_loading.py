@@ -83,6 +83,33 @@ def test_damaged_and_foreign_files_are_named(tmp_path, file, content, message):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x | {"decode.kernel": x["decode.kernel"][1:]}, r"decode.kernel has the shape \(\d+, \d+\), but"),
+        (lambda x: {k: v for k, v in x.items() if k != "decode.bias"}, "decode.bias has the shape None, but must"),
+        (lambda x: x | {"encode_0.kernel": x["encode_0.kernel"][1:]}, "encode_0.kernel has the shape"),
+        (lambda x: x | {"more.bias": x["decode.bias"]}, r"more.bias has the shape \(\d+,\), but must have None"),
+    ],
+)
+def test_weights_of_another_network_are_named(tmp_path, change, message):
+    env, _, out = made("avf", tmp_path)
+    path = out / "agent_0" / "weights.npz"
+    with np.load(path) as file:
+        changed = change(dict(file))
+    np.savez(path, **changed)
+    with pytest.raises(ValueError, match=message) as refused:
+        load_policy(out, env)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_agent_has_one_policy(tmp_path):
+    env, _, out = made("avf", tmp_path)
+    shutil.copytree(out / "agent_0", out / "copy")
+    with pytest.raises(ValueError, match=r"has policies of the agents \[0, 0, 1\], but must have one of each"):
+        load_policy(out, env)
+
+
 def test_what_is_no_policy_for_this_environment_is_refused(tmp_path):
     env, _, out = made("avf", tmp_path)
     with pytest.raises(ValueError, match="holds no exported policy"):
