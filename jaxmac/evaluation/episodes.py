@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxmac.arguments import is_integer
 from jaxmac.envs.arguments import check_seed
 from jaxmac.envs.environment import Environment
 from jaxmac.record.episode import Episode, discounted_return, mark
 from jaxmac.record.policy import Policy, random_policy
 from jaxmac.record.rollout import rollout, rollout_to_end
-from jaxmac.runs.members import is_integer
 from jaxmac.runs.result import Result, load
 from jaxmac.training.checks import environment_of, exact_options
 from jaxmac.training.memory import available_bytes, tree_bytes

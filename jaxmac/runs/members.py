@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import numbers
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxmac.algorithms.registry import build_config, config_class_of, configure
+from jaxmac.arguments import is_integer
 from jaxmac.config import in_float32, settings_of
 from jaxmac.envs.arguments import python_value
 from jaxmac.envs.environment import Environment
@@ -68,12 +68,6 @@ def _listed(values: Any) -> list[Any]:
     if isinstance(values, str | bytes | bytearray) or not isinstance(values, Sequence):
         return []
     return [python_value(one) for one in values]
-
-
-def is_integer(value: Any) -> TypeGuard[int]:
-    """Whether `value` is an integer of Python, NumPy or JAX and not a bool."""
-    value = python_value(value)
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def make_members(

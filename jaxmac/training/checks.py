@@ -11,17 +11,15 @@ import jax
 
 from jaxmac import envs
 from jaxmac.algorithms.base import Collection
-from jaxmac.envs.arguments import python_value
+from jaxmac.arguments import LARGEST_COUNT
 from jaxmac.envs.environment import Environment
 from jaxmac.envs.testing import ContractError, check_environment
 from jaxmac.runs.exact import json_value
-from jaxmac.runs.members import MemberSpec, is_integer, make_members, seed_list, values_of_sweep
+from jaxmac.runs.members import MemberSpec, make_members, seed_list, values_of_sweep
 from jaxmac.training.memory import refuse_if_too_large
 from jaxmac.training.program import Program
 
 FEW_MEMBERS = 500  # made and measured within a second; of more, one is measured first
-
-LARGEST_COUNT = 2_000_000_000  # what a counter on a device, an int32, may reach
 
 
 def environment_of(env: str | Environment, env_options: Mapping[str, Any] | None) -> Environment:
@@ -69,20 +67,6 @@ def check_contract(env: Environment, wanted: bool) -> None:
         skip = "check_environment=False (--no-check-environment) trains nevertheless"
         raise ContractError(f"{error}; {skip}") from error
     _checked.setdefault(kind, set()).add(attributes)
-
-
-def check_positive(name: str, value: Any) -> None:
-    """Raise a one-line ValueError unless `value` is a positive integer that int32 holds."""
-    if not is_integer(value) or value < 1:
-        raise ValueError(f"{name}={value!r} is out of range; allowed: >= 1")
-    if value > LARGEST_COUNT:
-        raise ValueError(f"{name}={value!r} is out of range; allowed: <= {LARGEST_COUNT}")
-
-
-def check_switch(name: str, value: Any) -> None:
-    """Raise a one-line ValueError unless `value` is True or False: a text such as "no" would count as True."""
-    if not isinstance(python_value(value), bool):
-        raise ValueError(f"{name}={value!r}: expected True or False")
 
 
 def refuse_too_many_members(

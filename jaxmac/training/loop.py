@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 from rich.console import Console
 
+from jaxmac.arguments import check_positive, check_switch
 from jaxmac.envs.environment import Environment
 from jaxmac.processes.collective import is_distributed, is_main_process, raise_on_all, refuse_differences
 from jaxmac.runs.checkpoint import KEPT_CHECKPOINTS
@@ -22,9 +23,7 @@ from jaxmac.training.cache import use_compilation_cache
 from jaxmac.training.checks import (
     check_contract,
     check_counts,
-    check_positive,
     check_sizes,
-    check_switch,
     environment_of,
     exact_options,
     refuse_too_many_members,

@@ -12,16 +12,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxmac.algorithms import Algorithm, configure, make_algorithm
+from jaxmac.arguments import LARGEST_COUNT, check_positive
 from jaxmac.config import check_value, settings_of
 from jaxmac.envs.environment import Environment
 from jaxmac.errors import nearest
 from jaxmac.hyper import Hyper, hyper_of, static_view
 from jaxmac.record.policy import Policy
 from jaxmac.training.checks import (
-    LARGEST_COUNT,
     check_contract,
     check_counts,
-    check_positive,
     check_size,
     environment_of,
     most_steps,

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
+from jaxmac.arguments import check_positive, check_switch
 from jaxmac.envs.environment import Environment
 from jaxmac.processes.collective import is_main_process, raise_on_all, refuse_differences
 from jaxmac.runs.checkpoint import (
@@ -27,7 +28,6 @@ from jaxmac.runs.members import group_members
 from jaxmac.runs.result import Result, load
 from jaxmac.runs.sinks import check_sinks
 from jaxmac.training.cache import use_compilation_cache
-from jaxmac.training.checks import check_positive, check_switch
 from jaxmac.training.interruption import Interruption
 from jaxmac.training.loop import announce
 from jaxmac.training.program import Program
