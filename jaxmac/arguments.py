@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numbers
+import os
+from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 from jaxmac.envs.arguments import python_value
+from jaxmac.envs.environment import Environment
 
 LARGEST_COUNT = 2_000_000_000  # what a counter on a device, an int32, may reach
 
@@ -28,3 +31,28 @@ def check_switch(name: str, value: Any) -> None:
     """Raise a one-line ValueError unless `value` is True or False: a text such as "no" would count as True."""
     if not isinstance(python_value(value), bool):
         raise ValueError(f"{name}={value!r}: expected True or False")
+
+
+def check_switches(**values: Any) -> None:
+    """Raise a one-line ValueError unless every value is True or False."""
+    for name, value in values.items():
+        check_switch(name, value)
+
+
+def check_path(name: str, value: Any) -> None:
+    """Raise a one-line ValueError unless `value` is a path."""
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError(f"{name}={value!r}: expected a path")
+
+
+def check_names(name: str, value: Any) -> None:
+    """Raise a one-line ValueError unless `value` is a sequence of texts."""
+    if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(x, str) for x in value):
+        raise ValueError(f"{name}={value!r}: expected a list of names")
+
+
+def check_environment_made(env: Any) -> None:
+    """Raise a one-line ValueError unless `env` is an Environment, with a hint for an id."""
+    if not isinstance(env, Environment):
+        hint = f" such as jaxmac.make({env!r})" if isinstance(env, str) else ""
+        raise ValueError(f"env={env!r}: expected an Environment{hint}")

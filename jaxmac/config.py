@@ -23,6 +23,10 @@ from jaxmac.errors import nearest
 
 KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 LARGEST_INT = 2**31 - 1
+ARGUMENTS_OF_TRAIN = {
+    *("algorithm", "env", "preset", "seeds", "episodes", "env_options", "sweep", "out", "overwrite", "chunk"),
+    *("checkpoint_every", "checkpoint_replay", "log", "progress", "check_environment", "compilation_cache"),
+}
 Config = TypeVar("Config")
 
 
@@ -66,10 +70,13 @@ def check_settings(kind: str, name: str, part: Any, may_trace: bool = True) -> N
     """Check that the settings of a part can be hyperparameters.
 
     Raises ValueError, in one line, for a setting of another type than int, float, bool or str, or for a traced one
-    that is not a float or (without `may_trace`) belongs to a kind of part whose settings are static.
+    that is not a float or (without `may_trace`) belongs to a kind of part whose settings are static, or for one
+    that is named like an argument of `jaxmac.train`, which nobody could set.
     """
     for field in settings_of(part).values():
         label = f"{kind} {name!r}: its setting {field.name}"
+        if field.name in ARGUMENTS_OF_TRAIN:
+            raise ValueError(f"{label} has the name of an argument of jaxmac.train: choose another name")
         if _kind_of(field) is None:
             raise ValueError(f"{label} has type {field.type!r}; allowed: int, float, bool, str")
         if field.metadata["traced"] and not may_trace:

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = (
     {"envs"},
     {"errors"},
+    {"arguments"},
     {"registry", "config"},
     {"hyper"},
     {"record"},

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from jaxmac.algorithms.base import Algorithm
-from jaxmac.config import build, choosing_fields, chosen_parts, compose, part_labels, settings_of
+from jaxmac.config import build, check_settings, choosing_fields, chosen_parts, compose, part_labels, settings_of
 from jaxmac.envs.environment import Environment
 from jaxmac.errors import nearest
 from jaxmac.hyper import static_view
@@ -82,11 +82,11 @@ class AlgorithmRegistry(Registry[AlgorithmSpec]):
         return MIXERS.origin(derived[name][1]) if name in derived else super().origin(name)
 
     def __getitem__(self, name: str) -> AlgorithmSpec:
-        derived = self.derived()
-        if name in derived:
+        derived = self.derived() if isinstance(name, str) else {}
+        if name in tuple(derived):
             family, mixer = derived[name]
             return family.spec(mixer)
-        if name not in self._parts:
+        if name not in tuple(self._parts):
             raise ValueError(f"unknown algorithm {name!r}; {nearest(name, self)}")
         return self._parts[name]
 
@@ -112,6 +112,7 @@ def register_algorithm(name: str, spec: AlgorithmSpec) -> None:
         raise ValueError(f"algorithm {name!r} is {spec!r}; expected a jaxmac.AlgorithmSpec(config, make, presets)")
     if not dataclasses.is_dataclass(spec.config) or "num_envs" not in settings_of(spec.config):
         raise ValueError(f"algorithm {name!r}: its config is {spec.config!r}; expected a subclass of CommonConfig")
+    check_settings("algorithm", name, spec.config)
     if not callable(spec.make) or not spec.presets or not all(map(callable, spec.presets.values())):
         raise ValueError(
             f"algorithm {name!r}: expected make(env, config) and presets such as {{'tuned': lambda env: {{}}}}"

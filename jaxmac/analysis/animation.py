@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 
+from jaxmac.arguments import check_environment_made
 from jaxmac.envs.arguments import check_seed
 from jaxmac.envs.environment import Environment
 from jaxmac.record.policy import Policy
@@ -47,6 +48,7 @@ def animate(
 
     if path is not None and Path(path).suffix.lower() != ".gif":
         raise ValueError(f"{path}: an animation is a GIF; allowed: names that end with .gif")
+    check_environment_made(env)
     if type(env).draw is Environment.draw:
         raise ValueError(f"{env.name} has no drawing: {type(env).__name__} does not define draw(state, ax)")
     states, _ = play(env, policy, jax.random.key(check_seed(seed)))

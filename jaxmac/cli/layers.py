@@ -101,7 +101,7 @@ def _content(path: Path) -> Any:
     if path.suffix not in (".yaml", ".yml", ".json"):
         raise ValueError(f"--config {path}: settings are read from .yaml, .yml or .json files")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".json":
             return json.loads(text, object_pairs_hook=_once)
         return yaml.load(text, _Loader)
@@ -136,6 +136,10 @@ class _Loader(yaml.SafeLoader):
     """YAML with plain values only, in which no name is given twice."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                problem = "a name must be a word, not a list or a map"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
         _once([(key.value, None) for key, _ in node.value])
         return super().construct_mapping(node, deep)
 

@@ -12,7 +12,7 @@ import io
 import itertools
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import tyro
@@ -169,13 +169,16 @@ def given_env_options(env_id: str, values: Any, arguments: Sequence[str]) -> dic
     Raises ValueError if a table (numbers in brackets) cannot be read.
     """
     given = {name: value for name, value in vars(values).items() if _is_given(arguments, name)}
-    kinds = {name: kind for name, (kind, _) in envs.env_options(env_id).items()}
-    return {name: _read_table(name, value) if _is_table(kinds[name]) else value for name, value in given.items()}
+    tables = {name for name, option in envs.env_options(env_id).items() if _is_table(*option)}
+    return {name: _read_table(name, value) if name in tables else value for name, value in given.items()}
 
 
-def _is_table(kind: Any) -> bool:
-    """Whether an option's type is a sequence, possibly inside a union."""
-    return get_origin(kind) in (tuple, list, Sequence) or any(map(_is_table, get_args(kind)))
+def _is_table(kind: Any, default: Any = None) -> bool:
+    """Whether an option is a sequence or a dict by its type, possibly inside a union, or by its default."""
+    kinds = (tuple, list, dict, Sequence, Mapping)
+    if isinstance(default, tuple | list | dict) or kind in kinds or get_origin(kind) in kinds:
+        return True
+    return any(map(_is_table, get_args(kind)))
 
 
 def _read_table(name: str, text: str) -> Any:
@@ -195,7 +198,7 @@ def env_options_class(env_id: str) -> type:
     """A dataclass with the options of an environment, for tyro."""
     fields = []
     for name, (kind, default) in envs.env_options(env_id).items():
-        if _is_table(kind):
+        if _is_table(kind, default):
             kind, default = documented(str | None, "a table such as [[20, 20], [30, 30]]"), None
         elif default is None or isinstance(default, str):  # a choice of names, which `make` checks
             kind = documented(str if default else str | None, str(kind).replace("typing.", ""))

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmac.arguments import is_integer
+from jaxmac.arguments import check_environment_made, check_switches, is_integer
 from jaxmac.envs.arguments import check_seed
 from jaxmac.envs.environment import Environment
 from jaxmac.record.episode import Episode, discounted_return, mark
-from jaxmac.record.policy import Policy, random_policy
+from jaxmac.record.policy import Policy, check_policy, random_policy
 from jaxmac.record.rollout import rollout, rollout_to_end
 from jaxmac.runs.result import Result, load
 from jaxmac.training.checks import environment_of, exact_options
@@ -87,6 +87,7 @@ def evaluate(
         RunDirectoryError: the run cannot be read.
     """
     _check(episodes, seed, 0.0 if epsilon is None else epsilon)
+    check_switches(best=best, **({} if greedy is None else {"greedy": greedy}))
     if member is not None and not is_integer(member):
         raise ValueError(f"member={member!r}: expected the index of a member, or None for all")
     result = run if isinstance(run, Result) else load(run)
@@ -131,6 +132,8 @@ def evaluate_policy(
     Returns:
         The dict that `evaluate` returns for a member, from `episodes` on. ValueError as there.
     """
+    check_environment_made(env)
+    check_policy(policy)
     _check(episodes, seed, epsilon, gamma)
     _refuse_if_too_large(env, episodes)
     play = _player(env, lambda: policy)

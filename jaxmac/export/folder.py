@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxmac.arguments import check_path, check_switches, is_integer
 from jaxmac.envs.environment import Environment
 from jaxmac.export.description import FORMAT, exported_networks, serialise, weights_of
 from jaxmac.record.policy import Policy
@@ -53,6 +54,10 @@ def export_policy(
         RunDirectoryError: `run` is no run directory, or holds no checkpoint.
         OSError: `out` is not empty, cannot be written, or belongs to a run.
     """
+    check_switches(best=best, overwrite=overwrite)
+    check_path("out", out)
+    if not is_integer(member):
+        raise ValueError(f"member={member!r}: expected the index of a member")
     _refuse_occupied(Path(out), overwrite)
     result = run if isinstance(run, Result) else load(run)
     policy = result.policy(member, best)

@@ -17,7 +17,10 @@ import types
 
 import jax
 
+from jaxmac.arguments import is_integer
 from jaxmac.processes.collective import exchange, is_distributed, is_main_process, is_shared
+
+MOST_DEVICES = 1024  # of a CPU: far more than any has cores, and JAX makes threads for each
 
 _hosts: list[str] = []  # the host name of every process, once they are joined
 
@@ -28,13 +31,13 @@ def use_cpu_devices(count: int | None = None) -> None:
     Call it before anything else uses JAX. None stands for one device per core, which is the fastest.
 
     Raises:
-        ValueError: `count` is not positive.
+        ValueError: `count` is not an integer from 1 to MOST_DEVICES.
         RuntimeError: JAX has already started with another number of CPU devices.
     """
     if count is None:
         count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if count < 1:
-        raise ValueError(f"devices={count} is out of range; allowed: >= 1")
+    if not is_integer(count) or not 1 <= count <= MOST_DEVICES:
+        raise ValueError(f"devices={count!r} is out of range; allowed: 1 to {MOST_DEVICES}")
     try:
         jax.config.update("jax_num_cpu_devices", count)
     except RuntimeError:

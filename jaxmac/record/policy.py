@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxmac.arguments import check_environment_made
 from jaxmac.envs.environment import Environment, TimeStep
 from jaxmac.errors import nearest
 
@@ -32,6 +33,13 @@ class Policy(NamedTuple):
     networks: Any = None
 
 
+def check_policy(policy: Any) -> None:
+    """Raise a one-line ValueError unless `policy` is a Policy."""
+    if not isinstance(policy, Policy):
+        hint = " such as jaxmac.random_policy() or the policy() of a Result"
+        raise ValueError(f"policy={' '.join(repr(policy).split())}: expected a Policy{hint}")
+
+
 def random_policy() -> Policy:
     """A policy that draws uniformly among the available macro-actions of each agent."""
 
@@ -47,6 +55,7 @@ def scripted_policy(env: Environment) -> Policy:
 
     Raises ValueError, in one line, if the environment has no plan under its present options.
     """
+    check_environment_made(env)
     script = env.script()
     if script is None:
         raise ValueError(f"{env.name} has no scripted policy under these options; use random_policy()")

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxmac.arguments import check_environment_made
 from jaxmac.envs.environment import Environment, EnvState, TimeStep
 from jaxmac.record.episode import Episode
-from jaxmac.record.policy import Policy
+from jaxmac.record.policy import Policy, check_policy
 from jaxmac.record.under_vmap import largest_under_vmap
 
 
@@ -94,7 +95,12 @@ def _until_over(
 
 
 def play(env: Environment, policy: Policy, key: Array) -> tuple[EnvState, TimeStep]:
-    """The states and timesteps `[steps + 1, ...]` of one episode without exploration, cut at the episode's end."""
+    """The states and timesteps `[steps + 1, ...]` of one episode without exploration, cut at the episode's end.
+
+    Raises ValueError, in one line, for what is no Environment or no Policy.
+    """
+    check_environment_made(env)
+    check_policy(policy)
     reset_key, scan_key = jax.random.split(key)
 
     def step(loop: tuple, time: Array) -> tuple[tuple, tuple[EnvState, TimeStep]]:

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from jaxmac.arguments import check_path
 from jaxmac.errors import RunDirectoryError
 from jaxmac.runs.exact import json_text
 from jaxmac.runs.lock import LOCK_NAME, RunLock
@@ -116,6 +117,10 @@ class RunDirectory:
             )
         if self._folder.exists() and not self._folder.is_dir():
             raise RunDirectoryError(f"{self.path} is a file, not a directory: choose another --out")
+        above = next(parent for parent in self._folder.absolute().parents if parent.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK):
+            problem = "cannot be written to" if above.is_dir() else "is a file"
+            raise RunDirectoryError(f"{self.path} cannot be made, {above} {problem}: choose another --out")
 
     def lock(self) -> None:
         """Keep other writers out until `close`; raises RunDirectoryError, with the writer, if there is one."""
@@ -280,6 +285,8 @@ def versions() -> dict[str, str]:
 def read_config(path: str | os.PathLike) -> dict[str, Any]:
     """The content of the config.json of a run, which has been checked against its schema.
 
-    Raises RunDirectoryError, in one line, if it is missing or damaged, or its format is newer than this jaxmac.
+    Raises RunDirectoryError, in one line, if it is missing or damaged, or its format is newer than this jaxmac, and
+    ValueError if `path` is none.
     """
+    check_path("path", path)
     return config_from(Path(path) / "config.json")

@@ -215,8 +215,8 @@ def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: 
         RunDirectoryError: it is no run directory, is damaged (the message names the file and the field or line),
             was written in a newer format, needs a plugin that is not imported, or (with `need_rows`) has no
             evaluation.
-        ValueError: the run used an environment instance and `env` is missing, or `env` has other sizes or another
-            name.
+        ValueError: the run used an environment instance and `env` is missing, or `env` has other sizes, another
+            name or other options.
     """
     config = opened_config(path)
     if env is None:
@@ -226,6 +226,8 @@ def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: 
         raise ValueError(f"{path} was trained on {both}")
     elif env.name != config["env"]:
         raise ValueError(f"{path} was trained on {config['env']}, but env= is {env.name}")
+    else:
+        _refuse_other_instance(path, config, described(env.options))
     try:
         specs = restore_members(config)
     except ValueError as error:
@@ -266,6 +268,14 @@ def _rebuilt(path: str | os.PathLike, config: dict[str, Any]) -> Environment:
         raise RunDirectoryError(f"{path}/config.json: {both}")
     _refuse_other_options(path, config, described(env.options))
     return env
+
+
+def _refuse_other_instance(path: str | os.PathLike, config: dict[str, Any], given: dict[str, Any]) -> None:
+    """Raise ValueError unless an environment that is passed has the options of the run, as far as both have any."""
+    saved = config.get("env_settings", {})
+    for name in given.keys() & saved.keys():
+        if given[name] != saved[name]:
+            raise ValueError(f"{path} was trained with {name}={saved[name]!r}, but env= has {given[name]!r}")
 
 
 def _refuse_other_options(path: str | os.PathLike, config: dict[str, Any], built: dict[str, Any]) -> None:

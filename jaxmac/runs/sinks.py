@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlparse
 
+from jaxmac.arguments import check_names
 from jaxmac.errors import nearest
 from jaxmac.registry import Registry, is_outside
 from jaxmac.runs.exact import json_text
@@ -75,6 +76,7 @@ def sink_names(log: str | Sequence[str]) -> list[str]:
     Raises ValueError, in one line, for an unknown name or a sink that cannot be used here.
     """
     given = log.split(",") if isinstance(log, str) else log
+    check_names("log", given)
     names = list(dict.fromkeys(name.strip() for name in given if name.strip()))
     for name in names:
         if name not in SINKS:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 from rich.console import Console
 
-from jaxmac.arguments import check_positive, check_switch
+from jaxmac.arguments import check_path, check_positive, check_switch, check_switches
 from jaxmac.envs.environment import Environment
 from jaxmac.processes.collective import is_distributed, is_main_process, raise_on_all, refuse_differences
 from jaxmac.runs.checkpoint import KEPT_CHECKPOINTS
@@ -88,6 +88,7 @@ def train(
         NonFiniteLossError: a loss is not finite; files written so far are kept.
         TrainingError: a file could not be written while training, for example because the disk is full.
     """
+    check_switch("progress", progress)
     console = progress_console(progress)
     with Interruption(console.print) as stop:
         with stop.at_once():
@@ -159,9 +160,14 @@ def prepare(
         check_positive("episodes", episodes)
         check_positive("chunk", 1 if chunk is None else chunk)
         check_positive("checkpoint_every", checkpoint_every)
-        check_switch("overwrite", overwrite)
-        check_switch("checkpoint_replay", checkpoint_replay)
-        check_switch("compilation_cache", compilation_cache)
+        check_switches(
+            overwrite=overwrite,
+            checkpoint_replay=checkpoint_replay,
+            compilation_cache=compilation_cache,
+            check_environment=check_environment,
+        )
+        if out is not None:
+            check_path("out", out)
         env_id = env if isinstance(env, str) else None
         refuse_too_many_members(algorithm, environment, env_id, preset, hyperparameters, seeds, sweep)
         specs = make_members(algorithm, environment, preset, hyperparameters, seeds, sweep)

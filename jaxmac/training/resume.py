@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from jaxmac.arguments import check_positive, check_switch
+from jaxmac.arguments import check_path, check_positive, check_switch
 from jaxmac.envs.environment import Environment
 from jaxmac.processes.collective import is_main_process, raise_on_all, refuse_differences
 from jaxmac.runs.checkpoint import (
@@ -66,6 +66,7 @@ def resume(
         ValueError: `episodes` is fewer than before, or an argument is out of range.
         TrainingError: a file could not be written while training; the other errors of `train` are raised, too.
     """
+    check_path("path", path)
     console, folder = progress_console(progress), Path(path)
     with Interruption(console.print) as stop, RunDirectory(path, is_main_process()) as directory:
         with stop.at_once(), raise_on_all():

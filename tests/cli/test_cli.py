@@ -135,7 +135,7 @@ def test_kill_9_leaves_whole_rows(tmp_path):
         (["--env-options.horizon", "0"], "horizon"),
         (["--sweep", "gama=1"], "unknown hyperparameter 'gama' in --sweep; did you mean gamma"),
         (["--sweep", "gamma=x"], "--sweep gamma=x: expected float values"),
-        (["--devices", "0"], "devices=0 is out of range; allowed: >= 1"),
+        (["--devices", "0"], "devices=0 is out of range; allowed: 1 to 1024"),
         (["--episodes", "abc"], "--episodes is 'abc', but must be an integer"),
         (["--env-options.preset", "nips"], "preset is 'nips', but must be one of 'neurips22', 'corl19'"),
     ],

@@ -83,6 +83,8 @@ def test_what_training_refuses_is_refused(tmp_path, capsys):
     assert plan(capsys, "--out", "old", "--overwrite")
     (tmp_path / "file").write_text("")
     assert "file is a file, not a directory" in refused(capsys, "train", *SMALL, "--out", "file", "--dry-run")
+    message = refused(capsys, "train", *SMALL, "--out", "file/run", "--dry-run")
+    assert "file/run cannot be made, " in message and "file is a file: choose another --out" in message
     for name in ("back\\slash", "latin\udce9"):  # TensorStore would write elsewhere, or not at all
         message = refused(capsys, "train", *SMALL, "--out", name, "--dry-run")
         assert "cannot hold checkpoints: choose another --out" in message

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from support.commands import refused
+from support.line import Line
 from support.made_runs import made
 
+from jaxmac import envs
 from jaxmac.cli.main import main
 
 
@@ -127,6 +129,7 @@ def test_tables_and_single_values_in_lists(tmp_path, passed):
         ("gamma: [", "run.yaml is no YAML: line "),
         ("gamma: 0.9\ngamma: 0.8", "run.yaml has gamma twice"),
         ("double-q: true\ndouble_q: false", "run.yaml has double_q twice"),
+        ("? [gamma]\n: 0.9", "run.yaml is no YAML: line 1: a name must be a word, not a list or a map"),
         ("algorithm: avf-qmx", "unknown algorithm 'avf-qmx'; did you mean avf-qmix"),
         ("learning_rate: 1\nsweep: {learning_rate: [0.1, 0.2]}", "--learning-rate is given beside a sweep of it"),
     ],
@@ -136,6 +139,13 @@ def test_a_wrong_file_is_one_line(text, message, tmp_path, passed, capsys, monke
     (tmp_path / "run.yaml").write_text(text)
     assert message in refused(capsys, "train", "--env", "BoxPushing-4", "--config", "run.yaml")
     assert not passed
+
+
+def test_a_byte_order_mark_is_no_content(tmp_path, passed):
+    for name, text in (("run.json", '{"gamma": 0.9}'), ("run.yaml", "gamma: 0.9")):
+        (tmp_path / name).write_text(text, encoding="utf-8-sig")
+        assert main(["train", "--env", "BoxPushing-4", "--config", str(tmp_path / name)]) == 0
+    assert [call["gamma"] for call in passed] == [0.9, 0.9]
 
 
 def test_a_name_twice_in_a_json_file_is_refused(tmp_path, passed, capsys, monkeypatch):
@@ -224,3 +234,17 @@ def test_a_run_that_cannot_be_taken_is_one_line(run, tmp_path, passed, capsys):
     (tmp_path / "config.json").write_text(json.dumps(config | {"plugins": ["no_such_parts"]}))
     assert "add --plugin no_such_parts" in refused(capsys, "train", "--like", str(tmp_path))
     assert not passed
+
+
+def test_options_whose_defaults_are_lists_and_dicts(passed):
+    def factory(*, horizon: int = 12, cells=[1, 2], table: dict = {}):  # noqa: B006
+        return Line(horizon)
+
+    envs.register_environment("Tables", factory, listed=False)
+    try:
+        assert main(["train", "--env", "Tables", "--env-options.cells", "[3, 4]"]) == 0
+        assert main(["train", "--env", "Tables", "--env-options.table", '{"a": 1}']) == 0
+        assert main(["train", "--env", "Tables"]) == 0
+    finally:
+        envs.registry.unregister("Tables")
+    assert [call["env_options"] for call in passed] == [{"cells": [3, 4]}, {"table": {"a": 1}}, {}]

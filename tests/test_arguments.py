@@ -1,0 +1,85 @@
+"""Arguments of the public functions that are of the wrong kind: one line that names them, before anything runs."""
+
+import dataclasses
+import inspect
+
+import pytest
+from support.made_runs import made
+from support.registries import registered_only_here
+
+import jaxmac
+from jaxmac.algorithms.base import CommonConfig
+from jaxmac.config import ARGUMENTS_OF_TRAIN, setting
+
+ENV = "BoxPushing-4"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("arguments") / "run"
+    made(out, env_options={"horizon": 12})
+    return out
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: jaxmac.train(["avf-vdn"], ENV), "unknown algorithm ['avf-vdn']; did you mean avf-vdn"),
+        (lambda: jaxmac.train("avf-vdn", ENV, log=3), "log=3: expected a list of names"),
+        (lambda: jaxmac.train("avf-vdn", ENV, log=[3]), "log=[3]: expected a list of names"),
+        (lambda: jaxmac.train("avf-vdn", ENV, out=3), "out=3: expected a path"),
+        (lambda: jaxmac.train("avf-vdn", ENV, progress="no"), "progress='no': expected True or False"),
+        (lambda: jaxmac.train("avf-vdn", ENV, check_environment="no"), "check_environment='no': expected True or"),
+        (lambda: jaxmac.compare("runs/a"), "runs='runs/a': expected a list of results or run directories"),
+        (lambda: jaxmac.load(3), "path=3: expected a path"),
+        (lambda: jaxmac.resume(3), "path=3: expected a path"),
+        (lambda: jaxmac.evaluate(3), "path=3: expected a path"),
+        (lambda: jaxmac.evaluate("runs/a", best="no"), "best='no': expected True or False"),
+        (lambda: jaxmac.evaluate("runs/a", greedy="no"), "greedy='no': expected True or False"),
+        (
+            lambda: jaxmac.export_policy("runs/a", 0, "out", overwrite="no"),
+            "overwrite='no': expected True or False",
+        ),
+        (lambda: jaxmac.export_policy("runs/a", "0", "out"), "member='0': expected the index of a member"),
+        (
+            lambda: jaxmac.evaluate_policy(ENV, jaxmac.random_policy()),
+            "env='BoxPushing-4': expected an Environment such as jaxmac.make('BoxPushing-4')",
+        ),
+        (lambda: jaxmac.evaluate_policy(jaxmac.make(ENV), "x"), "policy='x': expected a Policy such as jaxmac."),
+        (lambda: jaxmac.animate(ENV, jaxmac.random_policy()), "env='BoxPushing-4': expected an Environment"),
+        (lambda: jaxmac.timeline(3, jaxmac.random_policy()), "env=3: expected an Environment"),
+        (lambda: jaxmac.timeline(jaxmac.make(ENV), None), "policy=None: expected a Policy"),
+        (lambda: jaxmac.scripted_policy(ENV), "env='BoxPushing-4': expected an Environment"),
+        (lambda: jaxmac.load_plugins("json"), "modules='json': expected a list of module names"),
+        (lambda: jaxmac.use_cpu_devices("two"), "devices='two' is out of range; allowed: 1 to 1024"),
+        (lambda: jaxmac.use_cpu_devices(1_000_000), "devices=1000000 is out of range; allowed: 1 to 1024"),
+    ],
+)
+def test_an_argument_of_the_wrong_kind_is_named_in_one_line(call, message, monkeypatch):
+    monkeypatch.setattr("jaxmac.training.program.Program.compile", lambda self: pytest.fail("compiled"))
+    with pytest.raises(ValueError) as refused:
+        call()
+    assert str(refused.value).startswith(message) and "\n" not in str(refused.value)
+
+
+def test_an_environment_with_other_options_is_refused(run):
+    assert jaxmac.load(run, env=jaxmac.make(ENV, horizon=12)).env.horizon == 12
+    for function in (jaxmac.load, jaxmac.resume):
+        with pytest.raises(ValueError, match="was trained with horizon=12, but env= has 15"):
+            function(run, env=jaxmac.make(ENV, horizon=15))
+
+
+def test_settings_of_parts_are_not_named_like_arguments_of_train():
+    parameters = inspect.signature(jaxmac.train).parameters.values()
+    assert {one.name for one in parameters if one.kind is not one.VAR_KEYWORD} == ARGUMENTS_OF_TRAIN
+
+    @dataclasses.dataclass(frozen=True)
+    class Settings(CommonConfig):
+        episodes: int = setting("how many", 3, low=1)
+
+    spec = jaxmac.AlgorithmSpec(Settings, lambda env, config: None, {"tuned": lambda env: {}})
+    with (
+        registered_only_here(),
+        pytest.raises(ValueError, match="setting episodes has the name of an argument"),
+    ):
+        jaxmac.register_algorithm("mine", spec)
