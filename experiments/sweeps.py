@@ -92,6 +92,7 @@ SWEEPS = {
             ("Warehouse-D", (*FACTORED, "mac-dec-ddrqn")),
             ("Warehouse-D1", ("avf-qmix", *FULL_Q)),
             ("Warehouse-T", FACTORED),
+            ("Warehouse-T1", ("avf-qmix",)),
             ("BoxPushing-10", ("avf-qmix", *FULL_Q)),
         )
         for algorithm in algorithms
