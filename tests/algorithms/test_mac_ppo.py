@@ -1,6 +1,7 @@
 """Mac-IPPO and Mac-MAPPO: advantages by hand, a whole update against textbook PPO, padding, sharing, refusals."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import chex
 import jax
@@ -178,6 +179,27 @@ def test_padding_changes_nothing(kind, options):
     jax.tree.map(np.testing.assert_array_equal, plain, garbage)
     moved = jax.tree.map(lambda x, y: bool((np.asarray(x) != y).any()), before.actors, plain[0].actors)
     assert any(jax.tree.leaves(moved)) and np.isfinite(plain[1]["loss"])
+
+
+def test_moments_are_weighted_means_over_the_iterations_without_padding():
+    """A share of .9 stays of what was before; the weights of all iterations sum to 1, from the first one on."""
+    networks = SimpleNamespace(config=SimpleNamespace(share_parameters=False))
+    returns = np.random.default_rng(0).normal(3.0, 2.0, (2, 4, 1, 2)).astype(np.float32)
+    mask = np.ones((2, 4, 1, 2), bool)
+    mask[0, 2:, :, 0] = mask[1, :, :, 1] = False  # padding, and an iteration without rows of agent 1
+    returns[~mask] = 1e6
+    moments = mac_ppo.Moments(*jnp.zeros((3, 2)))
+    assert [x.tolist() for x in moments.center()] == [[0, 0], [1, 1]]
+    for iteration in range(2):
+        moments = mac_ppo.moments_with(networks, moments, returns[iteration], mask[iteration], 0.9)
+    first, second = returns[0, :2, 0, 0], returns[1, :, 0, 0]
+    shares = np.array([0.09, 0.1]) / 0.19
+    mean = shares @ [first.mean(), second.mean()]
+    variance = shares @ [(first**2).mean(), (second**2).mean()] - mean**2
+    alone = returns[0, :, 0, 1]
+    expected = [mean, alone.mean()], [np.sqrt(variance), alone.std()]
+    for found, due in zip(moments.center(), expected, strict=True):
+        np.testing.assert_allclose(found, due, rtol=1e-4)
 
 
 @pytest.mark.slow
