@@ -18,7 +18,7 @@ from jaxmac.arguments import check_path
 from jaxmac.errors import RunDirectoryError
 from jaxmac.runs.exact import json_text
 from jaxmac.runs.lock import LOCK_NAME, RunLock
-from jaxmac.runs.replacing import bytes_of_run, remove_run
+from jaxmac.runs.replacing import Parts, bytes_of_run, parts_of_run, remove_run
 from jaxmac.runs.rows import COLUMNS, csv_cells, tabulate, to_number
 from jaxmac.runs.schema import FORMAT, config_from
 from jaxmac.runs.table import read_rows
@@ -51,7 +51,7 @@ class RunDirectory:
         self.writes = writes and path is not None
         self._lock: RunLock | None = None
         self._made = False  # whether `claim` has made the directory
-        self._replaces = False  # whether `begin` removes the run that is there
+        self._replaced: Parts | None = None  # the run that is there and that `begin` removes
         self._updates: dict[Any, int] = {}  # member -> updates at its last row
 
     def __enter__(self) -> RunDirectory:
@@ -96,10 +96,16 @@ class RunDirectory:
             self._made = not path.exists()
             path.mkdir(parents=True, exist_ok=True)
             self.lock()
-            self._replaces = self._holds_a_run(overwrite)
-            free = shutil.disk_usage(path).free + (bytes_of_run(path) if self._replaces else 0)
+            if self._holds_a_run(overwrite):
+                self._replaced = parts_of_run(path, read_config(path).get("log") or ())
+            free = shutil.disk_usage(path).free + (bytes_of_run(path) if self.replaces else 0)
             if free < needed_bytes:
                 raise OSError(errno.ENOSPC, f"{free / 1e6:.0f} MB free, {needed_bytes / 1e6:.0f} MB needed")
+
+    @property
+    def replaces(self) -> bool:
+        """Whether `begin` removes a run that is there."""
+        return self._replaced is not None
 
     def check(self, overwrite: bool) -> None:
         """Raise what `claim` would raise for what the directory holds; nothing is made, locked or written."""
@@ -167,8 +173,9 @@ class RunDirectory:
         if not self.writes:
             return
         with self._one_line_errors():
-            if self._replaces:
-                remove_run(self._folder, read_config(self._folder).get("log") or ())
+            if self._replaced is not None:
+                remove_run(self._folder, self._replaced)
+                self._replaced = None
             self.columns = [*COLUMNS, *swept]
             self.write_config(config)
             _replace(self._folder / "metrics.csv", _csv_text([self.columns]))

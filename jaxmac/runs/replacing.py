@@ -3,43 +3,64 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 FILES = ("metrics.csv", "curve.png", "episode.gif", "config.json", "metrics.csv.part", "config.json.part")
 SINK_FOLDERS = ("tensorboard", "wandb")
 
 
-def remove_run(run: Path, sinks: Sequence[str]) -> None:
-    """Remove the files of a run and the folders that are empty then; other files stay.
+class Parts(NamedTuple):
+    """What a run consists of at one moment."""
+
+    checkpoints: list[Path]  # folders
+    logs: list[Path]  # of sinks: files, links and folders, those inside of others first
+    files: list[Path]
+
+
+def parts_of_run(run: Path, sinks: Sequence[str]) -> Parts:
+    """The parts of a run as they are now.
 
     Args:
         run: the run directory.
         sinks: the sinks that the run wrote to; a folder with such a name is of somebody else otherwise.
+    """
+    folders = [run / name for name in SINK_FOLDERS if name in sinks]
+    logs = [path for folder in folders for path in (folder, *folder.rglob("*"))]
+    return Parts(_checkpoints(run), sorted(logs, reverse=True), [run / name for name in FILES])
+
+
+def remove_run(run: Path, parts: Parts) -> None:
+    """Remove the parts of a run and the folders that are empty then; other files stay, later ones included.
 
     Raises OSError if something cannot be removed.
     """
-    for path in _owned(run, sinks):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+    for checkpoint in parts.checkpoints:
+        shutil.rmtree(checkpoint)
+    for log in parts.logs:
+        if log.is_symlink():
+            if not log.exists():  # else the new run's sink has set it anew
+                log.unlink()
+        elif log.is_dir():
+            _remove_if_empty(log)
         else:
-            path.unlink(missing_ok=True)
+            log.unlink(missing_ok=True)
+    for file in parts.files:  # config.json, by which it is known as a run, comes last but for drafts
+        file.unlink(missing_ok=True)
     for folder in (*sorted((run / "checkpoints").glob("group_*")), run / "checkpoints"):
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        _remove_if_empty(folder)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def bytes_of_run(run: Path) -> int:
     """The bytes on disk of the checkpoints that `remove_run` removes, the only large files of a run."""
     files = (file for path in _checkpoints(run) for file in path.rglob("*"))
     return sum(file.lstat().st_size for file in files if file.is_file())
-
-
-def _owned(run: Path, sinks: Sequence[str]) -> Iterator[Path]:
-    """What a run consists of; config.json, by which it is known as a run, comes last but for drafts."""
-    yield from _checkpoints(run)
-    yield from (run / name for name in SINK_FOLDERS if name in sinks and (run / name).is_dir())
-    yield from (run / name for name in FILES)
 
 
 def _checkpoints(run: Path) -> list[Path]:

@@ -126,18 +126,28 @@ class Session:
                     self.result.learners[group] = learners
 
     def _begin(self) -> None:
-        """Write or reopen the directory, and open the sinks, which get the rows of a run that is continued."""
+        """Write or reopen the directory, and open the sinks, which get the rows of a run that is continued.
+
+        A run that is replaced is removed once they are open: it is not lost to a sink that cannot be opened.
+        """
+        steps = self._write_directory, self._open_sinks
         with raise_on_all():
-            if self.reopen is None:
-                self.directory.begin(self.result.config, list(self.result.config["sweep"]))
-            else:
-                self.rows = self.reopen()
-            self.begun = True  # from now on the directory says how the run ended
-            path = self.directory.path if self.directory.writes else None
-            for sink in open_sinks(path, self.result.config, self.result.members):
-                self.sinks.append(sink)  # one by one, so that those before one that fails are closed
+            for step in reversed(steps) if self.directory.replaces else steps:
+                step()
             self.rows = [as_values(row, self.result.members) for row in self.rows]
             self._log(self.rows)
+
+    def _write_directory(self) -> None:
+        if self.reopen is None:
+            self.directory.begin(self.result.config, list(self.result.config["sweep"]))
+        else:
+            self.rows = self.reopen()
+        self.begun = True  # from now on the directory says how the run ended
+
+    def _open_sinks(self) -> None:
+        path = self.directory.path if self.directory.writes else None
+        for sink in open_sinks(path, self.result.config, self.result.members):
+            self.sinks.append(sink)  # one by one, so that those before one that fails are closed
 
     def _train(self, group: int, program: Program) -> None:
         per_iteration = program.config.num_envs

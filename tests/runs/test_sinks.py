@@ -94,8 +94,11 @@ def test_overwriting_a_run_leaves_no_old_events(logged, tmp_path):
     with RunDirectory(tmp_path / "run") as directory:
         directory.claim(overwrite=True, needed_bytes=0)
         assert (tmp_path / "run" / "tensorboard").exists()
+        fresh = tmp_path / "run" / "tensorboard" / "member_000" / "of the new run"
+        fresh.write_text("opened before the old run is removed")
         directory.begin({}, [])
-    assert not (tmp_path / "run" / "tensorboard").exists()
+    files = [path for path in (tmp_path / "run" / "tensorboard").rglob("*") if path.is_file()]
+    assert files == [fresh] and not (tmp_path / "run" / "tensorboard" / "member_001").exists()
 
 
 @pytest.fixture
@@ -253,6 +256,32 @@ def test_sinks_of_the_wrong_kind_are_refused(registered, tmp_path):
     sinks.register_sink("missing", list, package="no_such_package")
     with pytest.raises(ValueError, match=r"^log=missing needs the package no_such_package"):
         sinks.sink_names("missing")
+
+
+def test_a_sink_that_cannot_be_opened_does_not_cost_the_run_that_would_be_replaced(registered, tmp_path):
+    closed = []
+
+    class First:
+        def __init__(self, path, config, members):
+            pass
+
+        def write(self, row):
+            pass
+
+        def close(self):
+            closed.append(True)
+
+    def second(path, config, members):
+        raise OSError("the service does not answer")
+
+    sinks.register_sink("first", First)
+    sinks.register_sink("second", second)
+    tiny(tmp_path, episodes=12)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(TrainingError, match=r"^the service does not answer$"):
+        tiny(tmp_path, episodes=12, overwrite=True, log="first,second")
+    assert closed == [True]
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
 def test_a_sink_that_cannot_be_opened_closes_the_others_and_ends_the_run(registered, tmp_path):
