@@ -92,7 +92,11 @@ class Result:
         return Learned(group, algorithm, learner, hyper_of(self.specs[member].config))
 
     def policy(self, member: int = 0, best: bool = False) -> Policy:
-        """The evaluation policy of a member; arguments and errors as in `learned`."""
+        """The evaluation policy of a member; arguments and errors as in `learned`.
+
+        Whoever plays it says with which epsilon it explores: `jaxmac.evaluate` takes the member's `eval_epsilon`,
+        `jaxmac.evaluate_policy` its own argument, pictures none.
+        """
         found = self.learned(member, best)
         return found.algorithm.evaluation(found.learner, found.hyper)
 
@@ -119,7 +123,7 @@ class Result:
         return f"{self.config['algorithm']} on {task_of(self)}"
 
     def render(self, member: int = 0, path: str | os.PathLike | None = None, seed: int = 0) -> Path | Animation:
-        """Animate one episode of a member as a GIF.
+        """Animate one episode of a member, played without exploration, as a GIF.
 
         With `path` the GIF is written there; without, an `Animation` is returned that a notebook shows inline.
         Raises ValueError or OSError, before the episode is played, for a path that is no `.gif`, cannot be written,
