@@ -33,8 +33,8 @@ HEAD = """# Benchmark
 
 Nine algorithms on thirteen tasks with preset `tuned` (what was not run is listed at the end), the same number
 of episodes for all on a task (rounded up to whole iterations), and ten seeds that nothing was tuned on: 300 to
-309, and 310 to 319 for PPO on CaptureTarget-10, where the others had a part in choosing `actor_gain`. MacDec-Q
-and MacCen-Q have AVF's learning rate, which is too low for them on Warehouse-D, and for MacDec-Q on T
+309, and 310 to 319 for PPO on CaptureTarget-10, where the others had a part in choosing `actor_gain`. In the
+warehouses MacDec-Q and MacCen-Q have three times AVF's learning rate, which their sweeps chose
 (`experiments.tuning`). A seed's result is the mean of its last ten evaluations, in which value-based algorithms
 act greedily and actor-critics (mac-iaicc, mac-ippo, mac-mappo) sample from their policies, as in the reference
 programs; what their last policies earn in greedy play stands below a table where it was measured. Intervals are
