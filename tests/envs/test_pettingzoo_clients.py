@@ -140,15 +140,11 @@ def test_every_environment_and_its_view_pickle(id):
     assert (env.name, view.env.name, env.num_actions) == (id, id, view.env.num_actions)
 
 
-def test_a_kitchen_pickles_after_its_first_step():
-    env = jaxmac.make("Overcooked-A", horizon=3)
-    view = to_pettingzoo(env, seed=3)
-    view.reset()
-    actions = dict.fromkeys(view.agents, 2)
-    view.step(actions)
-    assert "planner" in vars(env)
-    again = pickle.loads(pickle.dumps(view))
-    jax.tree.map(np.testing.assert_array_equal, view.step(actions), again.step(actions))
+def test_a_kitchen_pickles_with_its_planner_in_use():
+    env = jaxmac.make("Overcooked-A")
+    assert env.planner is vars(env)["planner"]  # made by the first step, of functions that do not pickle
+    again = pickle.loads(pickle.dumps(to_pettingzoo(env, seed=3))).env
+    assert "planner" not in vars(again) and again.planner.layout.map_type == env.layout.map_type
 
 
 @pytest.mark.parametrize("copied", [lambda view: pickle.loads(pickle.dumps(view)), copy.deepcopy])

@@ -5,6 +5,7 @@ import gc
 import pytest
 from support.probes import Asynchronous
 from support.runs import TINY
+from support.selection import slow_except
 
 import jaxmac
 from jaxmac.runs.members import make_members
@@ -38,7 +39,7 @@ def test_other_devices_keep_the_level_of_xla(monkeypatch):
     assert compilation.compiled(Recorded(), once=True) is None
 
 
-@pytest.mark.parametrize("program", ["init", "advance", "evaluate"])
+@pytest.mark.parametrize("program", slow_except(["init"], ["init", "advance", "evaluate"]))
 def test_an_error_of_any_of_the_three_programs_is_raised(monkeypatch, program):
     def refuse(lowered, once=False):
         if (once and program == "init") or program in lowered.as_text()[:200]:
@@ -58,7 +59,7 @@ class Watched(Asynchronous):
         return super().reset(key)
 
 
-@pytest.mark.parametrize("was_on", [True, False])
+@pytest.mark.parametrize("was_on", slow_except([True], [True, False]))
 def test_no_garbage_is_collected_while_programs_are_traced(was_on):
     env = Watched()
     env.collecting = []

@@ -249,7 +249,7 @@ def test_a_directory_with_a_run_is_refused_unless_overwritten(finished, tmp_path
 
 
 def test_a_directory_that_cannot_be_made_is_refused_at_once():
-    with pytest.raises(RunDirectoryError, match=r"cannot write the run directory /dev/null/run: Not a directory"):
+    with pytest.raises(RunDirectoryError, match=r"^/dev/null/run cannot be made, /dev/null is a file: choose"):
         tiny([0], out="/dev/null/run")
 
 
