@@ -91,14 +91,20 @@ def test_a_resumed_run_has_every_row_once(logged, tmp_path):
 
 def test_overwriting_a_run_leaves_no_old_events(logged, tmp_path):
     shutil.copytree(logged, tmp_path / "run")
+    folder = tmp_path / "run" / "tensorboard"
+    latest, lost = folder / "latest", folder / "lost"  # as Weights & Biases has one, to the newest log
+    for link in (latest, lost):
+        link.symlink_to(folder / "member_001")
     with RunDirectory(tmp_path / "run") as directory:
         directory.claim(overwrite=True, needed_bytes=0)
-        assert (tmp_path / "run" / "tensorboard").exists()
-        fresh = tmp_path / "run" / "tensorboard" / "member_000" / "of the new run"
+        assert folder.exists()
+        fresh = folder / "member_000" / "of the new run"
         fresh.write_text("opened before the old run is removed")
+        latest.unlink()
+        latest.symlink_to(fresh)
         directory.begin({}, [])
-    files = [path for path in (tmp_path / "run" / "tensorboard").rglob("*") if path.is_file()]
-    assert files == [fresh] and not (tmp_path / "run" / "tensorboard" / "member_001").exists()
+    left = {path for path in folder.rglob("*") if path.is_symlink() or path.is_file()}
+    assert left == {fresh, latest} and not (folder / "member_001").exists()
 
 
 @pytest.fixture
