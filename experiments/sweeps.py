@@ -52,7 +52,7 @@ D1 = {"td_lambda": [0.9, 0.95, 1.0], "epsilon_episodes": [4000.0, 6500.0], "epsi
 MEMORIES = {"memory": ["mingru", "gru"]}
 QPLEX = {"learning_rate": [1e-3, 5e-4], "td_lambda": [0.7, 0.5, 0.9], "polyak": [0.99, 0.997]}
 
-FACTORED, FULL_Q = ("avf-vdn", "avf-qmix", "avf-qplex", "tomacvf-qmix"), ("mac-dec-q", "mac-cen-q")
+FULL_Q = ("mac-dec-q", "mac-cen-q")
 
 # The schedules and the updates per episode that the recipe has for any environment, in place of Box Pushing's own.
 SCHEDULES = {"learning_rate_episodes": 5000.0, "learning_rate_decay": 0.1, "epsilon_episodes": 2500.0}
@@ -88,10 +88,10 @@ SWEEPS = {
             algorithm, env_id, TASKS[env_id].episodes, FOUR, {}, {"learning_rate": [1e-3, 3e-3]}
         )
         for env_id, algorithms in (
-            ("Warehouse-S", (*FACTORED, *FULL_Q)),
-            ("Warehouse-D", (*FACTORED, "mac-dec-ddrqn")),
+            ("Warehouse-S", FULL_Q),
+            ("Warehouse-D", ("avf-qmix", "tomacvf-qmix", "mac-dec-ddrqn")),
             ("Warehouse-D1", ("avf-qmix", *FULL_Q)),
-            ("Warehouse-T", FACTORED),
+            ("Warehouse-T", ("avf-qmix",)),
             ("Warehouse-T1", ("avf-qmix",)),
             ("BoxPushing-10", ("avf-qmix", *FULL_Q)),
         )
