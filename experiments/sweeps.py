@@ -230,6 +230,12 @@ SWEEPS = {
             ("qplex", 30, EIGHT, [0.3]),
         )
     },
+    **{
+        f"tomacvf_qmix_box_pushing_{size}_rate": Sweep(
+            *("tomacvf-qmix", f"BoxPushing-{size}", 5000, EIGHT, {}), {"learning_rate": [1e-3, 2e-3, 3e-3]}
+        )
+        for size in (6, 14)
+    },
     "tomacvf-qmix_box_pushing_14_one_step": Sweep(
         "tomacvf-qmix", "BoxPushing-14", 5000, EIGHT, {"n_step": 1}, {"td_lambda": [0.8, 0.5, 0.3]}
     ),
