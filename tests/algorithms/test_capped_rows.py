@@ -10,7 +10,7 @@ from support.actor_critic_recordings import Recorded
 from support.records import make_episode
 from support.samples import sample_of
 
-from jaxmac.algorithms import Progress, configure, make_algorithm
+from jaxmac.algorithms import Progress, configure, mac_q, make_algorithm
 from jaxmac.hyper import hyper_of
 
 STEPS, CAP = 24, 4
@@ -34,11 +34,11 @@ class Team(Recorded):
         self.state_size, self.horizon = 1, STEPS + 4
 
 
-def episodes_with(garbage):
-    """Agent 0 decides at every step, agent 1 twice in all, the second time near the end."""
+def episodes_with(garbage, end=STEPS - 3):
+    """Agent 0 decides at every step, agent 1 twice in all: its first macro-action ends after step `end`."""
     ended = np.ones((STEPS, 2), bool)
     ended[:, 1] = False
-    ended[STEPS - 3, 1] = ended[STEPS - 1, 1] = True
+    ended[end, 1] = ended[STEPS - 1, 1] = True
     obs = np.random.default_rng(0).normal(size=(STEPS + 1, 2, 3)).astype(np.float32)
     obs[:, 0, 2] = 0.0  # agent 0 has two entries
     macro_action = np.ones((STEPS, 2), np.int32)
@@ -66,3 +66,21 @@ def test_an_update_is_finite_and_does_not_depend_on_padding(kind, options):
         assert np.isfinite(new).all()
         np.testing.assert_array_equal(new, same)
     assert any(map(np.any, jax.tree.leaves(jax.tree.map(np.not_equal, learned, jax.device_get(state)))))
+
+
+def test_rows_of_agents_without_their_joint_row_are_counted_and_not_learned_from():
+    env = Team()
+    sizes = {name: SIZES[name] for name in ("num_envs", "hidden_size", "layer_size")} | {"batch_size": 2}
+    window = {"trajectory_unit": "steps", "trajectory": 4 * STEPS, "max_rows": CAP}
+    config = configure("mac-dec-ddrqn", "tuned", env, {**sizes, **window})
+    algorithm, hyper = make_algorithm("mac-dec-ddrqn", env, config), hyper_of(config)
+    state, sample, key = (
+        algorithm.init(jax.random.key(0), hyper),
+        sample_of(episodes_with(0, end=2)),
+        jax.random.key(0),
+    )
+    own, joint = mac_q.rows_of(config, sample, hyper, key)
+    lost = (own.mask & (own.closing < 0)).sum()
+    update = jax.jit(algorithm.update)
+    _, metrics = update(state, hyper, {"main": sample}, Progress(*np.int32([0, 16, 0])), key)
+    assert lost == 2 and metrics["dropped_rows"] == joint.dropped.sum() + own.dropped.sum() + lost
