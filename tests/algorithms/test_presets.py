@@ -16,7 +16,7 @@ CHANGED = {  # settings that a family takes otherwise
     "mac": {"share_parameters", "hidden_size"},
     "parallel": {"share_parameters"},
 }
-
+OWN_RATE = {"mac-dec-q", "mac-cen-q", "mac-dec-ddrqn", "parallel-mac-dec-ddrqn"}  # in the warehouses
 
 ONE_OF_EACH_FAMILY = ["avf-qmix", "tomacvf-qmix", "mac-dec-q", "mac-cen-q", "mac-iaicc", "mac-mappo"]
 
@@ -61,7 +61,7 @@ def test_every_value_based_algorithm_gets_the_recipe(algorithm, environments):
     for env in environments[::5]:
         config, values = configure(algorithm, "tuned", env, {}), recipe(env)
         same = set(values) & set(vars(config)) - CHANGED[algorithm.partition("-")[0]]
-        if algorithm in ("mac-dec-q", "mac-cen-q") and env.name.startswith("Warehouse"):
+        if algorithm in OWN_RATE and env.name.startswith("Warehouse"):
             assert config.learning_rate == 3e-3, env.name  # what their own sweeps found
             same.remove("learning_rate")
         assert {name: getattr(config, name) for name in same} == {name: values[name] for name in same}, env.name

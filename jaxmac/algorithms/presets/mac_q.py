@@ -109,11 +109,11 @@ def window_replay(env: Environment, stored: int, window: int, batch: int = 1) ->
 def tuned(env: Environment, kind: str) -> dict[str, Any]:
     """The recipe of all presets `tuned`, with a wider network for all agents together.
 
-    In the warehouses three times the recipe's learning rate: there MacDec-Q and MacCen-Q end higher with it in
-    experiments/results/tuning/summary.md, on Box Pushing at the same returns. AVF-QMIX does not gain by it.
+    In the warehouses three times the recipe's learning rate: there MacDec-Q, MacCen-Q and MacDec-DDRQN end higher
+    with it (experiments/results/tuning/summary.md), on Box Pushing at the same returns. AVF-QMIX does not need it.
     """
     values = recipe(env) | {"target_steps": 0, "grad_clip": 10.0}
     values |= {"close_on_terminal": True, "recurrent_exploration": True}
-    if env.name.startswith("Warehouse") and kind in ("mac-dec-q", "mac-cen-q"):
+    if env.name.startswith("Warehouse"):
         values["learning_rate"] = 3e-3
     return values | ({"hidden_size": 64} if kind == "mac-cen-q" else {})
