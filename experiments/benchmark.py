@@ -29,6 +29,7 @@ from experiments.tasks import TASKS
 from jaxmac.algorithms.registry import configure, make_algorithm
 from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis import final_returns
+from jaxmac.errors import RunDirectoryError
 
 # The most telling ones first, in both lists.
 ALGORITHMS = (
@@ -85,7 +86,12 @@ def main() -> None:
     for cell in () if given.report else cells:
         seeds, stored = seeds_of(cell, given.seeds), cell.stored()
         if is_wanted(cell, stored, seeds, given.retry):
-            store(cell, train_cell(cell, seeds, anew=stored is not None and "failed" in stored), stored)
+            try:
+                content = train_cell(cell, seeds, anew=stored is not None and "failed" in stored)
+            except RunDirectoryError as error:  # nothing that could be a user's is overwritten
+                print(f"{cell.env}, {cell.algorithm} is left out: {error}")
+            else:
+                store(cell, content, stored)
     benchmark_report.write(ENVIRONMENTS, ALGORITHMS)
 
 

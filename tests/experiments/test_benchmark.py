@@ -13,6 +13,7 @@ from experiments.benchmark import MOST_KILLS, Cell, counted_kills, is_wanted, se
 from experiments.sweeps import SWEEPS
 from experiments.tasks import TASKS
 from jaxmac.algorithms import configure
+from jaxmac.errors import RunDirectoryError
 
 
 @pytest.fixture
@@ -155,6 +156,19 @@ def test_a_result_is_not_replaced_by_a_failure(folder, monkeypatch, capsys):
     other = Cell("Warehouse-D", "avf-qmix")
     run(monkeypatch, "--env", other.env, "--algorithm", other.algorithm)
     assert other.stored() == {"failed": "memory is full"}
+
+
+def test_a_run_directory_that_cannot_be_read_leaves_out_its_cell_only(folder, monkeypatch, capsys):
+    def train(cell, seeds, anew):
+        if cell.algorithm == "avf-vdn":
+            raise RunDirectoryError("its config.json is damaged")
+        return {"failed": "memory is full"}
+
+    monkeypatch.setattr(benchmark, "train_cell", train)
+    monkeypatch.setattr(benchmark_report, "write", lambda *_: None)
+    run(monkeypatch, "--env", "Warehouse-D", "--algorithm", "avf-vdn", "avf-qmix")
+    assert "Warehouse-D, avf-vdn is left out: its config.json is damaged" in capsys.readouterr().out
+    assert Cell("Warehouse-D", "avf-vdn").stored() is None and Cell("Warehouse-D", "avf-qmix").stored()
 
 
 def test_a_cell_whose_process_is_killed_again_and_again_has_failed(tmp_path, calls):
