@@ -57,8 +57,8 @@ def register_environment(
     * `presets`: named sets of options, `{"name": {"option": value}}`. The argument `presets` replaces it, for both
       versions.
 
-    With `listed` False `make` knows the id but `list_ids` does not show it. Raises ValueError, in one line, for an
-    id that is taken or not a word, and for a factory of the wrong kind.
+    With `listed` False `make` knows the id but `jaxmac.list_environments` does not show it. Raises ValueError, in
+    one line, for an id that is taken or not a word, and for a factory of the wrong kind.
     """
     if not isinstance(env_id, str) or not re.fullmatch(r"[\w.+-]+", env_id):
         raise ValueError(f"environment id {env_id!r} must be a word of letters, digits, '_', '-', '.' and '+'")

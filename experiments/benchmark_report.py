@@ -37,7 +37,8 @@ of episodes for all on a task (rounded up to whole iterations), and ten seeds th
 warehouses MacDec-Q and MacCen-Q have three times AVF's learning rate, which their sweeps chose
 (`experiments.tuning`). A seed's result is the mean of its last ten evaluations, in which value-based algorithms
 act greedily and actor-critics (mac-iaicc, mac-ippo, mac-mappo) sample from their policies, as in the reference
-programs; what their last policies earn in greedy play stands below a table where it was measured. Intervals are
+programs; what their last policies earn in greedy play stands below a table where it was measured. On Box Pushing
+and Capture Target the critics of mac-iaicc see the state (MacIAISC), elsewhere joint observations. Intervals are
 95 % bootstrap intervals over seeds. "Solved" is the number of seeds at the return named under the task's
 heading. Returns are undiscounted; the column "discounted" has the mean of the discounted ones, from the first
 timestep, which the papers' figures show (gamma is the algorithm's own). Minutes are those of all seeds

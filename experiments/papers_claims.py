@@ -158,7 +158,7 @@ FIGURES = (
         "ToMacVF, Figures 4 to 6: Box Pushing, Warehouse, Overcooked",
         (
             Claim(
-                "ToMacVF is above AVF (here AVF-QMIX, whose mixer it shares) everywhere.",
+                "ToMacVF is above AVF (here AVF-QMIX: the same mixer, smaller hypernetworks) everywhere.",
                 ("tomacvf-qmix",),
                 ("avf-qmix",),
                 (*SMALL_GRIDS, *WAREHOUSES[1:], "Warehouse-Q", *KITCHENS),

@@ -55,8 +55,8 @@ def evaluate(
 
     Args:
         run: a Result or a run directory.
-        episodes: number of episodes for each member, at most `MOST_EPISODES`. They are played in batches of at most
-            `LARGEST_BATCH`, each with its own key, so the episodes of a small evaluation need not be among those of
+        episodes: number of episodes for each member, at most 10^7. They are played in batches of at most
+            500, each with its own key, so the episodes of a small evaluation need not be among those of
             a larger one.
         seed: of the episodes; all members start from the same initial states.
         member: evaluate this member only.

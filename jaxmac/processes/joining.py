@@ -31,7 +31,7 @@ def use_cpu_devices(count: int | None = None) -> None:
     Call it before anything else uses JAX. None stands for one device per core, which is the fastest.
 
     Raises:
-        ValueError: `count` is not an integer from 1 to MOST_DEVICES.
+        ValueError: `count` is not an integer from 1 to 1024.
         RuntimeError: JAX has already started with another number of CPU devices.
     """
     if count is None:

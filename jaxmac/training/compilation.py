@@ -19,7 +19,7 @@ def compiled(lowered: Lowered, once: bool = False) -> Compiled:
     """Compile `lowered` for a CPU at a low level of optimisation, the lowest if it runs `once` only.
 
     Most time of training on a CPU goes to matrix products, which are library functions. Other devices keep XLA's
-    level, and a level in the environment variable `XLA_FLAGS` goes before that for programs that run often.
+    level, and for programs that run often a level in the environment variable `XLA_FLAGS` takes precedence.
     """
     if jax.default_backend() != "cpu":
         return lowered.compile()

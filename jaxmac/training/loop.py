@@ -77,7 +77,7 @@ def train(
         check_environment: whether an environment from outside the library must keep the contract that
             `jaxmac.check_environment` tests. The check takes seconds, once in a process.
         compilation_cache: keep compiled programs in the user's cache directory, so that another process need not
-            compile them. It holds for the whole process; JAX's own options, where they are set, go before.
+            compile them. It holds for the whole process; JAX's own options, where they are set, take precedence.
         **hyperparameters: settings of the algorithm and its parts, which replace those of the preset.
 
     Raises:
