@@ -145,10 +145,13 @@ def _task(found: Results, env: str) -> str:
     digits = 2 if abs(best["best"]) <= 1 else 1
     episodes = TASKS[env].episodes
     options = "".join(f", {name}={value}" for name, value in TASKS[env].options.items())
+    made = jaxmac.make(env, **TASKS[env].options)
+    is_known = made.optimal_return is not None or made.best_known_return is not None
+    label = "best known" if is_known else "scripted play"  # which learners may exceed
     lines = [
         f"## {env}{options}",
         "",
-        f"{episodes:,.0f} episodes; solved from {threshold:g}; best known {best['best']:.{digits}f}, random play "
+        f"{episodes:,.0f} episodes; solved from {threshold:g}; {label} {best['best']:.{digits}f}, random play "
         f"{best['random']:.{digits}f}.",
         "",
         "| algorithm | mean [interval] | solved | median | worst seed | discounted | minutes | on |",
