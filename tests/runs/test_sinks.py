@@ -264,8 +264,10 @@ def test_sinks_of_the_wrong_kind_are_refused(registered, tmp_path):
         sinks.sink_names("missing")
 
 
-def test_a_sink_that_cannot_be_opened_does_not_cost_the_run_that_would_be_replaced(registered, tmp_path):
-    closed = []
+@pytest.fixture
+def closed(registered):
+    """The sinks "first" and "second", of which the second cannot be opened; a list that grows when the first closes."""
+    notes = []
 
     class First:
         def __init__(self, path, config, members):
@@ -275,39 +277,26 @@ def test_a_sink_that_cannot_be_opened_does_not_cost_the_run_that_would_be_replac
             pass
 
         def close(self):
-            closed.append(True)
-
-    def second(path, config, members):
-        raise OSError("the service does not answer")
-
-    sinks.register_sink("first", First)
-    sinks.register_sink("second", second)
-    tiny(tmp_path, episodes=12)
-    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
-    with pytest.raises(TrainingError, match=r"^the service does not answer$"):
-        tiny(tmp_path, episodes=12, overwrite=True, log="first,second")
-    assert closed == [True]
-    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
-
-
-def test_a_sink_that_cannot_be_opened_closes_the_others_and_ends_the_run(registered, tmp_path):
-    closed = []
-
-    class First:
-        def __init__(self, path, config, members):
-            pass
-
-        def write(self, row):
-            pass
-
-        def close(self):
-            closed.append(True)
+            notes.append(True)
 
     def second(path, config, members):
         raise OSError("nobody answers")
 
     sinks.register_sink("first", First)
     sinks.register_sink("second", second)
+    return notes
+
+
+def test_a_sink_that_cannot_be_opened_does_not_cost_the_run_that_would_be_replaced(closed, tmp_path):
+    tiny(tmp_path, episodes=12)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(TrainingError, match=r"^nobody answers$"):
+        tiny(tmp_path, episodes=12, overwrite=True, log="first,second")
+    assert closed == [True]
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_a_sink_that_cannot_be_opened_closes_the_others_and_ends_the_run(closed, tmp_path):
     with pytest.raises(TrainingError, match="nobody answers"):
         tiny(tmp_path / "run", log="first,second")
     assert closed == [True] and json.loads((tmp_path / "run" / "config.json").read_text())["status"] == "failed"
