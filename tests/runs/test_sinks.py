@@ -266,7 +266,7 @@ def test_sinks_of_the_wrong_kind_are_refused(registered, tmp_path):
 
 @pytest.fixture
 def closed(registered):
-    """The sinks "first" and "second", of which the second cannot be opened; a list that grows when the first closes."""
+    """The sinks "first" and "second", which cannot be opened; a list that grows when the first one closes."""
     notes = []
 
     class First:
