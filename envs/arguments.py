@@ -71,7 +71,9 @@ def underlying(factory: Any) -> Any:
 def fits(value: Any, kind: Any) -> bool:
     """Whether `value` is of the annotated type; plain types and choices are tested, constructors check the rest."""
     if get_origin(kind) is Literal:
-        return any(type(value) is type(choice) and value == choice for choice in get_args(kind))
+        # True is no 1 here, but a string of NumPy is a string.
+        alike = [one for one in get_args(kind) if isinstance(value, bool) == isinstance(one, bool)]
+        return any(isinstance(value, type(one)) and value == one for one in alike)
     if get_origin(kind) in UNIONS:
         return any(fits(value, one) for one in get_args(kind))
     if kind in (None, type(None)):

@@ -82,12 +82,12 @@ class AlgorithmRegistry(Registry[AlgorithmSpec]):
         return MIXERS.origin(derived[name][1]) if name in derived else super().origin(name)
 
     def __getitem__(self, name: str) -> AlgorithmSpec:
-        derived = self.derived() if isinstance(name, str) else {}
-        if name in tuple(derived):
+        if name not in self:
+            raise ValueError(f"unknown algorithm {name!r}; {nearest(name, self)}")
+        derived = self.derived()
+        if name in derived:
             family, mixer = derived[name]
             return family.spec(mixer)
-        if name not in tuple(self._parts):
-            raise ValueError(f"unknown algorithm {name!r}; {nearest(name, self)}")
         return self._parts[name]
 
     def __iter__(self) -> Iterator[str]:

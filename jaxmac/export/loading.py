@@ -127,9 +127,12 @@ def _check_weights(network: UtilityNetwork, weights: dict[str, Any], description
     due = jax.eval_shape(network.init, jax.random.key(0), *arguments)["params"]
     shapes = {f"{layer}.{name}": leaf.shape for layer, leaves in due.items() for name, leaf in leaves.items()}
     for name in sorted(shapes.keys() | weights.keys()):
-        found = weights[name].shape if name in weights else None
-        if found != shapes.get(name):
-            raise ValueError(f"{name} has the shape {found}, but must have {shapes.get(name)}")
+        if name not in weights:
+            raise ValueError(f"{name} is missing")
+        if name not in shapes:
+            raise ValueError(f"{name} is no weight of the network")
+        if weights[name].shape != shapes[name]:
+            raise ValueError(f"{name} has the shape {weights[name].shape}, but must have {shapes[name]}")
 
 
 def _check(folder: Path, about: dict[str, Any], env: Environment) -> None:

@@ -152,6 +152,7 @@ def test_unregister_leaves_what_was_registered_on_its_own():
         (int | str, "far", "far"),
         (int | str, 3, 3),
         (Literal[2, 3], 3, 3),
+        (Literal["far", "near"], np.str_("far"), np.str_("far")),
         (Literal[2, "all"] | None, None, None),
         (Sequence[int] | int, [1, 2], (1, 2)),
     ],

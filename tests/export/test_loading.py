@@ -87,9 +87,9 @@ def test_damaged_and_foreign_files_are_named(tmp_path, file, content, message):
     ("change", "message"),
     [
         (lambda x: x | {"decode.kernel": x["decode.kernel"][1:]}, r"decode.kernel has the shape \(\d+, \d+\), but"),
-        (lambda x: {k: v for k, v in x.items() if k != "decode.bias"}, "decode.bias has the shape None, but must"),
+        (lambda x: {k: v for k, v in x.items() if k != "decode.bias"}, "decode.bias is missing"),
         (lambda x: x | {"encode_0.kernel": x["encode_0.kernel"][1:]}, "encode_0.kernel has the shape"),
-        (lambda x: x | {"more.bias": x["decode.bias"]}, r"more.bias has the shape \(\d+,\), but must have None"),
+        (lambda x: x | {"more.bias": x["decode.bias"]}, r"more.bias is no weight of the network"),
     ],
 )
 def test_weights_of_another_network_are_named(tmp_path, change, message):
