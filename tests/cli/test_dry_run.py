@@ -94,6 +94,17 @@ def test_what_training_refuses_is_refused(tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == {"old", "file"}
 
 
+def test_a_folder_that_is_there_may_lie_in_one_that_cannot_be_written_to(tmp_path, capsys, monkeypatch):
+    (tmp_path / "closed" / "mine").mkdir(parents=True)
+    closed = tmp_path / "closed"
+    monkeypatch.setattr("jaxmac.runs.directory.os.access", lambda path, mode: path != closed)
+    assert plan(capsys, "--out", "closed/mine")
+    message = refused(capsys, "train", *SMALL, "--out", "closed/new", "--dry-run")
+    assert (
+        "closed/new cannot be made, " in message and "closed cannot be written to: choose" in message
+    )
+
+
 def test_with_the_settings_of_a_run(tmp_path, capsys):
     made(tmp_path / "old", "avf-qplex", kernels=6)
     assert main(["train", "--like", "old", "--dry-run"]) == 0
