@@ -100,9 +100,7 @@ def test_a_folder_that_is_there_may_lie_in_one_that_cannot_be_written_to(tmp_pat
     monkeypatch.setattr("jaxmac.runs.directory.os.access", lambda path, mode: path != closed)
     assert plan(capsys, "--out", "closed/mine")
     message = refused(capsys, "train", *SMALL, "--out", "closed/new", "--dry-run")
-    assert (
-        "closed/new cannot be made, " in message and "closed cannot be written to: choose" in message
-    )
+    assert "closed/new cannot be made, " in message and "closed cannot be written to: choose" in message
 
 
 def test_with_the_settings_of_a_run(tmp_path, capsys):
