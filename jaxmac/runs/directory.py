@@ -123,10 +123,8 @@ class RunDirectory:
             )
         if self._folder.exists() and not self._folder.is_dir():
             raise RunDirectoryError(f"{self.path} is a file, not a directory: choose another --out")
-        folder = self._folder.absolute()
-        above = next(
-            path for path in (folder, *folder.parents) if path.exists()
-        )  # the folder itself if it is there
+        folder = self._folder.absolute()  # if it is there, its own folder above may be closed
+        above = next(path for path in (folder, *folder.parents) if path.exists())
         if not above.is_dir() or not os.access(above, os.W_OK):
             problem = "cannot be written to" if above.is_dir() else "is a file"
             raise RunDirectoryError(f"{self.path} cannot be made, {above} {problem}: choose another --out")
