@@ -30,7 +30,7 @@ CASES = {  # recording: algorithm, what critics see, their prefixes
 }
 
 
-QUICK = [("MacIAC", 0), ("MacCAC", 2), ("MacIAICC", 2)]
+QUICK = [("MacIAC", 0), ("MacIAICC", 2)]
 RECORDINGS = [
     pytest.param((name, n), id=f"{name}_n{n}", marks=[] if (name, n) in QUICK else [pytest.mark.slow])
     for name in CASES

@@ -74,12 +74,9 @@ def test_rows_of_agents_without_their_joint_row_are_counted_and_not_learned_from
     window = {"trajectory_unit": "steps", "trajectory": 4 * STEPS, "max_rows": CAP}
     config = configure("mac-dec-ddrqn", "tuned", env, {**sizes, **window})
     algorithm, hyper = make_algorithm("mac-dec-ddrqn", env, config), hyper_of(config)
-    state, sample, key = (
-        algorithm.init(jax.random.key(0), hyper),
-        sample_of(episodes_with(0, end=2)),
-        jax.random.key(0),
-    )
-    own, joint = mac_q.rows_of(config, sample, hyper, key)
+    sample, key = sample_of(episodes_with(0, end=2)), jax.random.key(0)
+    state = jax.jit(algorithm.init)(key, hyper)
+    own, joint = jax.jit(lambda sample, hyper: mac_q.rows_of(config, sample, hyper, key))(sample, hyper)
     lost = (own.mask & (own.closing < 0)).sum()
     update = jax.jit(algorithm.update)
     _, metrics = update(state, hyper, {"main": sample}, Progress(*np.int32([0, 16, 0])), key)

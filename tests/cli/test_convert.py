@@ -162,10 +162,11 @@ PLACES = ["--env_id=BP-MA-v0", "--env_id=OSD-F-v0", "--env_id=Overcooked-MA-v1 -
 OWN_TEST = {"alg", "env_id", "sample_epi", "dynamic_h", "eps_l_d", "g_clip_norm", "eval_policy"}
 
 
+@pytest.mark.parametrize("places", [PLACES[-1:], pytest.param(PLACES[:-1], marks=pytest.mark.slow)])
 @pytest.mark.parametrize("program", DEFAULTS)
-def test_no_flag_is_ignored_in_silence(program):
+def test_no_flag_is_ignored_in_silence(program, places):
     before = {
-        line: from_macromarl(line.split()) for base in BASE[program] for line in (f"{base} {at}" for at in PLACES)
+        line: from_macromarl(line.split()) for base in BASE[program] for line in (f"{base} {at}" for at in places)
     }
     for name in DEFAULTS[program].keys() - OWN_TEST:
         for line, plain in before.items():

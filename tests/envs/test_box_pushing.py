@@ -15,6 +15,8 @@ from jaxmac.envs.box_pushing.state import Physics, Robots
 STAY, TURN_LEFT, TURN_RIGHT = 7, 5, 6
 RECORDINGS = ["4", "6", "8", "10", "14", "20", "30", "10_n3", "corl19_10", "prim_10"]
 QUICK = ["10_n3", "corl19_10", "prim_10"]  # three robots, Euclidean go-to, primitive; the others differ in size
+ROOMS = [(size, n, version) for size in (4, 6, 10, 30) for n in (2, 3) for version in ("", "-primitive")]
+FEW_ROOMS = [(4, 3, ""), (6, 2, "-primitive"), (10, 3, "")]
 
 
 def recorded(name, meta):
@@ -290,9 +292,8 @@ def test_optimum_is_attained(size, best, steps):
     assert plan_return(env, [(2, PUSH), (3, PUSH)]) == (pytest.approx(best, abs=1e-4), steps)
 
 
-@pytest.mark.parametrize("version", ["", "-primitive"])
-@pytest.mark.parametrize(("size", "num_agents"), [(4, 2), (4, 3), (6, 2), (10, 2), (10, 3), (30, 2)])
-def test_where_two_small_boxes_earn_more_the_script_pushes_them(version, size, num_agents):
+@pytest.mark.parametrize(("size", "num_agents", "version"), slow_except(FEW_ROOMS, ROOMS))
+def test_where_two_small_boxes_earn_more_the_script_pushes_them(size, num_agents, version):
     env = envs.make(f"BoxPushing-{size}{version}", big_box_reward=5.0, num_agents=num_agents)
     earned, steps = plan_return(env, [list(plan) + [plan[-1]] * env.horizon for plan in env.script()])
     assert earned == pytest.approx(env.optimal_return, abs=1e-4) and steps == (3 if size == 4 else size - 2)

@@ -7,23 +7,24 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from support.runs import ENV, TINY, env_with_an_id
 
 import jaxmac
 from experiments import common
 from experiments.common import Job, train_or_go_on
 
-SIZES = {"num_envs": 2, "batch_size": 2, "hidden_size": 8, "replay_episodes": 4, "eval_every": 1}
-JOB = Job("small", "mac-dec-q", "BoxPushing-6", 8, settings=SIZES)
-OTHER_DISCOUNT = replace(JOB, settings=SIZES | {"gamma": 0.5})
-OTHER_TASK, NO_ID = replace(JOB, env="BoxPushing-8"), replace(JOB, env=jaxmac.make("BoxPushing-6"))
+JOB, SEEDS = Job("small", "avf-vdn", "Asynchronous", 48, settings=TINY), [0, 1]  # the program of other files
+OTHER_DISCOUNT = replace(JOB, settings=TINY | {"gamma": 0.5})
+OTHER_TASK, NO_ID = replace(JOB, env="BoxPushing-8"), replace(JOB, env=ENV)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The run directory of a finished job."""
     out = tmp_path_factory.mktemp("jobs") / "small"
-    train_or_go_on(JOB, [1], 8, out)
-    return out
+    with env_with_an_id():
+        train_or_go_on(JOB, SEEDS, 48, out)
+        yield out
 
 
 @pytest.fixture
@@ -39,15 +40,15 @@ def calls(monkeypatch):
 @pytest.mark.parametrize(
     ("status", "job", "seeds", "episodes", "expected"),
     [
-        ("interrupted", JOB, [1], 8, "resume"),
-        ("running", JOB, [1], 8, "resume"),  # killed
-        ("finished", JOB, [1], 8, "train"),
-        ("non-finite loss", JOB, [1], 8, "train"),
-        ("interrupted", JOB, [2], 8, "train"),
-        ("interrupted", JOB, [1], 16, "train"),
-        ("interrupted", OTHER_DISCOUNT, [1], 8, "train"),
-        ("interrupted", OTHER_TASK, [1], 8, "train"),
-        ("interrupted", NO_ID, [1], 8, "train"),
+        ("interrupted", JOB, SEEDS, 48, "resume"),
+        ("running", JOB, SEEDS, 48, "resume"),  # killed
+        ("finished", JOB, SEEDS, 48, "train"),
+        ("non-finite loss", JOB, SEEDS, 48, "train"),
+        ("interrupted", JOB, [0, 2], 48, "train"),
+        ("interrupted", JOB, SEEDS, 96, "train"),
+        ("interrupted", OTHER_DISCOUNT, SEEDS, 48, "train"),
+        ("interrupted", OTHER_TASK, SEEDS, 48, "train"),
+        ("interrupted", NO_ID, SEEDS, 48, "train"),
     ],
 )
 def test_the_same_job_goes_on_where_it_was_stopped(finished, calls, status, job, seeds, episodes, expected):
@@ -64,24 +65,24 @@ def test_a_summary_has_what_the_metrics_say(finished, tmp_path, monkeypatch):
     for name in ("metrics.csv", "config.json"):
         (tmp_path / "mine").mkdir(exist_ok=True)
         (tmp_path / "mine" / f"small{Path(name).suffix}").write_text((finished / name).read_text())
-    common.run("mine", "Mine", [JOB], SimpleNamespace(only=[], seeds=[1], episodes=None), -1000.0)
+    common.run("mine", "Mine", [JOB], SimpleNamespace(only=[], seeds=SEEDS, episodes=None), -1000.0)
     (row,) = json.loads((tmp_path / "mine" / "summary.json").read_text())["rows"]
     returns, discounted = (result.metrics[f"eval_{name}"] for name in ("return", "discounted_return"))
     assert row["mean"] == pytest.approx(returns[-10:].mean()) != pytest.approx(row["discounted"])
     assert row["discounted"] == pytest.approx(discounted[-10:].mean())
-    assert (row["solved"], row["episodes"], row["seeds"]) == (1, 8, [1])
+    assert (row["solved"], row["episodes"], row["seeds"]) == (2, 48, SEEDS)
 
 
 def test_a_damaged_run_is_trained_anew(finished, tmp_path, calls):
     shutil.copytree(finished, tmp_path / "run")
     (tmp_path / "run" / "config.json").write_text("{")
-    train_or_go_on(JOB, [1], 8, tmp_path / "run")
+    train_or_go_on(JOB, SEEDS, 48, tmp_path / "run")
     assert calls == ["train"]
 
 
 def test_an_experiment_without_results_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(common, "RESULTS", tmp_path)
-    given = SimpleNamespace(only=[], seeds=[1], episodes=None)
+    given = SimpleNamespace(only=[], seeds=SEEDS, episodes=None)
     with pytest.raises(SystemExit, match="mine has no results yet: run the experiment without --only"):
         common.run("mine", "Mine", [JOB], given, 0.0)
 
@@ -89,8 +90,8 @@ def test_an_experiment_without_results_says_so(tmp_path, monkeypatch):
 def test_a_finished_run_of_the_same_job_can_be_kept(finished, calls):
     file = finished / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"status": "finished"}))
-    assert train_or_go_on(JOB, [1], 8, finished, keep_finished=True).config["seeds"] == [1] and calls == []
-    train_or_go_on(OTHER_DISCOUNT, [1], 8, finished, keep_finished=True)
+    assert train_or_go_on(JOB, SEEDS, 48, finished, keep_finished=True).config["seeds"] == SEEDS and calls == []
+    train_or_go_on(OTHER_DISCOUNT, SEEDS, 48, finished, keep_finished=True)
     assert calls == ["train"]
 
 
@@ -101,7 +102,7 @@ def test_a_run_that_is_stopped_from_the_keyboard_is_no_result(finished, monkeypa
     for name in ("train", "resume"):
         monkeypatch.setattr(jaxmac, name, lambda *_, **options: SimpleNamespace(status="interrupted"))
     with pytest.raises(KeyboardInterrupt):
-        train_or_go_on(JOB, [1], 8, finished)
+        train_or_go_on(JOB, SEEDS, 48, finished)
 
 
 def test_a_label_that_is_no_job_is_named_and_nothing_is_written(tmp_path, monkeypatch, capsys, calls):

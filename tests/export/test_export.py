@@ -14,7 +14,7 @@ import pytest
 from support.commands import refused
 from support.exported import CASES, EPISODES, HORIZON, QUICK, asked, made, recorded, runner_of
 from support.registries import registered_only_here
-from support.runs import ENV, TINY
+from support.runs import TINY, env_with_an_id
 
 import jaxmac
 from jaxmac import envs
@@ -101,9 +101,7 @@ def test_logits_are_drawn_as_the_actor_draws(tmp_path):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run of two seeds on disk, on an environment with an id."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jaxmac.envs.registry._TABLE", dict(envs.registry._TABLE))
-        envs.register("Asynchronous", lambda: ENV)
+    with env_with_an_id():
         out = tmp_path_factory.mktemp("runs") / "run"
         yield jaxmac.train("avf-vdn", "Asynchronous", seeds=2, out=out, episodes=48, progress=False, **TINY)
 

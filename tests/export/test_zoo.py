@@ -120,7 +120,7 @@ def test_the_note_has_the_flags_that_give_a_team_its_task(monkeypatch):
         policy_by_name("zoo", jaxmac.make("Warehouse-T"))
 
 
-@pytest.mark.parametrize("first", ["tomacvf-qmix", "avf-qmix"])
+@pytest.mark.parametrize("first", ["tomacvf-qmix", pytest.param("avf-qmix", marks=pytest.mark.slow)])
 def test_agents_of_different_algorithms_play_together(tmp_path, first):
     """The hidden state of one advances at every step, that of the other at its decisions."""
     env = jaxmac.make("BoxPushing-10")

@@ -120,7 +120,7 @@ def test_play_gives_the_states_of_one_episode(env):
     np.testing.assert_array_equal(steps.reward[1:], played.reward[0, : int(played.length[0])])
 
 
-@pytest.mark.parametrize("suffix", ["", "-primitive"])
+@pytest.mark.parametrize("suffix", slow_except([""], ["", "-primitive"]))
 @pytest.mark.parametrize("options", slow_except([{}], [{}, {"num_agents": 3}, {"preset": "corl19"}]))
 def test_box_pushings_script_attains_the_optimum(suffix, options):
     for size in (4, 10, 12):

@@ -146,10 +146,10 @@ def attack(runs, seed, times):
     return outcomes
 
 
-def test_forty_random_corruptions(runs):
-    outcomes = attack(runs, 0, 40)
+def test_fifteen_random_corruptions(runs):
+    outcomes = attack(runs, 0, 15)
     refused = sum(problem is not None for _, problem in outcomes)
-    assert refused > 20
+    assert refused > 7
 
 
 @pytest.mark.slow

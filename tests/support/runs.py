@@ -1,9 +1,12 @@
+import contextlib
 import json
 import shutil
 
+import pytest
 from support.probes import Asynchronous
 
 import jaxmac
+from jaxmac import envs
 
 ENV = Asynchronous()  # one object, so that a process compiles its programs once
 TINY = {
@@ -42,6 +45,15 @@ FAMILIES = {
 def tiny(out, **options):
     values = {"episodes": 48, "progress": False, "checkpoint_every": 1, **TINY, **options}
     return jaxmac.train("avf-vdn", ENV, seeds=2, out=out, **values)
+
+
+@contextlib.contextmanager
+def env_with_an_id():
+    """ENV is "Asynchronous" inside, so that runs on it can be loaded by their folder alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jaxmac.envs.registry._TABLE", dict(envs.registry._TABLE))
+        envs.register("Asynchronous", lambda: ENV)
+        yield
 
 
 def as_if_killed(run, iteration):

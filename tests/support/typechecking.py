@@ -68,7 +68,8 @@ def _check_fields(where, value):
 
     for name, hint in _shapes_of(type(value)).items():
         field = getattr(value, name)
-        if _is_array(field) and not isinstance(jax.device_put(field), hint):
+        as_jax = field if isinstance(field, jax.Array) else _as_jax(field)  # a traced one costs no operation
+        if _is_array(field) and not isinstance(as_jax, hint):
             raise TypeError(f"{where}.{name} is {field.dtype}{list(field.shape)}, not {hint}")
     if hasattr(value, "_flax_dataclass"):
         parts = {name: getattr(value, name) for name in value.__dataclass_fields__}

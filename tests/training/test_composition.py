@@ -122,7 +122,7 @@ def test_swept_settings_that_shape_the_program_make_groups():
     assert [len(group) for group in group_members(members)] == [1, 1]
 
 
-READERS = ("avf-qplex", "tomacvf-qmix", "mac-cen-q", "mac-iaicc")
+READERS = ("avf-qplex", "mac-iaicc")
 WATCHED = [name if name in READERS else pytest.param(name, marks=pytest.mark.slow) for name in list_algorithms()]
 
 

@@ -77,7 +77,7 @@ def test_an_agent_with_nothing_to_choose_from_samples_macro_action_0():
     assert len(set(chosen[:, 1].tolist())) == 2
 
 
-@pytest.mark.parametrize("name", ["gru", "mingru"])
+@pytest.mark.parametrize("name", [pytest.param("gru", marks=pytest.mark.slow), "mingru"])
 def test_a_memory_has_the_same_outputs_and_gradients_under_the_strictest_options(name):
     memory = memory_of(name, None)(4)
     inputs = jax.random.normal(jax.random.key(0), (5, 3, 2), jnp.float32)

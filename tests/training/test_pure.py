@@ -114,6 +114,7 @@ def test_runs_that_differ_in_traced_settings_and_seeds_share_their_programs(monk
     assert len(programs._programs) == 2
 
 
+@pytest.mark.slow  # it compiles without a cache, twice; the test above is quick
 def test_a_second_run_compiles_nothing():
     env, settings = Asynchronous(), {**TINY, "episodes": 12, "progress": False, "seeds": 2}
     with without_compilation_cache(), pytest.MonkeyPatch.context() as patch:  # what is read from disk is no memo
