@@ -4,10 +4,10 @@ import os
 import signal
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import psutil
 import pytest
-from jaxtyping import install_import_hook
 from support import compilation_cache, typechecking
 
 # Most of a test's time is compiling small programs: a quarter of it without LLVM's optimisation.
@@ -25,7 +25,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Before jaxmac is imported; JAXTYPING_DISABLE=1 turns the checks off.
-install_import_hook("jaxmac", f"{typechecking.__name__}.checked")
+jaxtyping.jaxtyped = typechecking.sparing(jaxtyping.jaxtyped)
+jaxtyping.install_import_hook("jaxmac", f"{typechecking.__name__}.checked")
 
 GOLDEN = Path(__file__).parent / "golden"
 # Bytes a process of the suite may hold before it drops its compiled programs, of which later files could use many;

@@ -16,8 +16,8 @@ from jaxmac.hyper import hyper_of
 STEPS, CAP = 24, 4
 SIZES = {"num_envs": 2, "hidden_size": 6, "layer_size": 8, "critic_hidden_size": 6, "critic_layer_size": 8}
 CASES = [
-    ("mac-niacc", {}),
     ("mac-mappo", {"minibatches": 1}),
+    pytest.param("mac-niacc", {}, marks=pytest.mark.slow),
     pytest.param("mac-iaicc", {"critic": "history"}, marks=pytest.mark.slow),
     pytest.param("mac-mappo", {"minibatches": 1, "critic": "history"}, marks=pytest.mark.slow),
     pytest.param("mac-iac", {}, marks=pytest.mark.slow),

@@ -41,7 +41,7 @@ def numbers(rows):
     return [np.asarray(getattr(rows, name)) for name in ("reward", "duration", "terminal", "mask")]
 
 
-@pytest.mark.parametrize("td_lambda", [0.7, 1.0])
+@pytest.mark.parametrize("td_lambda", [0.7, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_each_agent_chains_its_own_rows(td_lambda):
     parts, hyper = small("mac-dec-q", td_lambda=td_lambda, double_q=False)
     state, _ = recorded_state(parts, hyper, "decq")

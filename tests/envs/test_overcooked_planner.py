@@ -158,7 +158,7 @@ def test_building_a_table_again_gives_the_shipped_one():
         np.testing.assert_array_equal(build_navigation.build("B", 7), shipped["B7"])
 
 
-@pytest.mark.parametrize(("map_type", "size"), build_navigation.KITCHENS)
+@pytest.mark.parametrize(("map_type", "size"), slow_except([("B", 7), ("C", 9)], build_navigation.KITCHENS))
 def test_shipped_tables_agree_with_rebuilt_rows(map_type, size):
     rng = np.random.default_rng(size)
     grid = grid_of(map_type, size).ravel().tolist()

@@ -3,6 +3,7 @@
 Other annotations are left to mypy: what users give is checked by jaxmac itself, with messages that the tests read.
 """
 
+import contextlib
 import functools
 import inspect
 import typing
@@ -46,6 +47,31 @@ def checked(function):
         return result
 
     return check_as_jax_does
+
+
+def sparing(jaxtyped):
+    """`jaxtyping.jaxtyped` that leaves alone what `checked` would not check: entering its wrapper costs time."""
+
+    @functools.wraps(jaxtyped)
+    def spared(function=None, *, typechecker):
+        if function is None:
+            return functools.partial(spared, typechecker=typechecker)
+        if inspect.isfunction(function) and not any(map(_is_checked, _annotations_of(function))):
+            return function
+        return jaxtyped(function, typechecker=typechecker)
+
+    return spared
+
+
+def _annotations_of(function):
+    """The annotations that can be read by now; jaxtyping does not check the others either."""
+    for hint in function.__annotations__.values():
+        with contextlib.suppress(NameError, AttributeError):
+            yield eval(hint, function.__globals__) if isinstance(hint, str) else hint
+
+
+def _is_checked(hint):
+    return _has_array(hint) or any(map(_shapes_of, _classes(hint)))
 
 
 def _classes(hint):
