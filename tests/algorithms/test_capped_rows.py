@@ -16,11 +16,11 @@ from jaxmac.hyper import hyper_of
 STEPS, CAP = 24, 4
 SIZES = {"num_envs": 2, "hidden_size": 6, "layer_size": 8, "critic_hidden_size": 6, "critic_layer_size": 8}
 CASES = [
-    ("mac-mappo", {"minibatches": 1}),
+    ("mac-iac", {}),
     pytest.param("mac-niacc", {}, marks=pytest.mark.slow),
+    pytest.param("mac-mappo", {"minibatches": 1}, marks=pytest.mark.slow),
     pytest.param("mac-iaicc", {"critic": "history"}, marks=pytest.mark.slow),
     pytest.param("mac-mappo", {"minibatches": 1, "critic": "history"}, marks=pytest.mark.slow),
-    pytest.param("mac-iac", {}, marks=pytest.mark.slow),
     pytest.param("mac-iaicc", {"critic": "state"}, marks=pytest.mark.slow),
     pytest.param("mac-ippo", {"minibatches": 1}, marks=pytest.mark.slow),
 ]
@@ -68,6 +68,7 @@ def test_an_update_is_finite_and_does_not_depend_on_padding(kind, options):
     assert any(map(np.any, jax.tree.leaves(jax.tree.map(np.not_equal, learned, jax.device_get(state)))))
 
 
+@pytest.mark.slow
 def test_rows_of_agents_without_their_joint_row_are_counted_and_not_learned_from():
     env = Team()
     sizes = {name: SIZES[name] for name in ("num_envs", "hidden_size", "layer_size")} | {"batch_size": 2}

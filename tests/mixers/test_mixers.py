@@ -254,6 +254,7 @@ def test_qplex_gradients():
             np.testing.assert_array_equal(learns, ~at_greedy)
 
 
+@pytest.mark.slow  # experiments/reproduction.py counts such cases
 def test_unconditional_v_breaks_conditional_igm():
     """The literal form (V over everything available while a macro-action runs) is why V is taken over F_i."""
     literal = QPLEX(v_over_feasible=False)
