@@ -97,6 +97,15 @@ SWEEPS = {
         )
         for algorithm in algorithms
     },
+    **{
+        f"{slug(algorithm)}_{slug(env_id)}_rate_more_seeds": Sweep(
+            algorithm, env_id, TASKS[env_id].episodes, seeds, {}, {"learning_rate": [1e-3, 3e-3]}
+        )
+        for algorithm, env_id, seeds in (
+            ("avf-qmix", "Warehouse-D1", range(1004, 1012)),
+            ("tomacvf-qmix", "Warehouse-D", range(1004, 1008)),
+        )
+    },
     "iaicc_warehouse_d_5_rows": Sweep("mac-iaicc", "Warehouse-D", 8000, FOUR, ACTOR_CRITIC | {"n_step": 5}, RATES),
     "iaicc_box_pushing_10": Sweep(
         *("mac-iaicc", "BoxPushing-10", 5000, FOUR, ACTOR_CRITIC | {"n_step": 20, "critic": "state"}),
