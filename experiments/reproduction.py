@@ -17,7 +17,7 @@ import numpy as np
 import jaxmac
 from experiments.common import RESULTS, slug
 from experiments.papers_claims import FIGURES, FOLDERS, Claim, Figure
-from experiments.tasks import ALGORITHMS, TASKS
+from experiments.tasks import ALGORITHMS, TASKS, task_name
 from jaxmac.analysis import interval, statistics
 
 PAGE = RESULTS.parents[1] / "docs" / "reproduction.md"
@@ -116,7 +116,8 @@ class Verdict(NamedTuple):
         parts += [listed(self.above, "above")] if self.above and self.level + self.below else []
         parts += [listed(self.level, "level with")] if self.level else []
         parts += [listed(self.below, "below")] if self.below else []
-        missing = f" Not run yet: {len(self.missing)} comparisons." if self.missing else ""
+        count = len(self.missing)
+        missing = f" Not run yet: {count} comparison{'s' * (count > 1)}." if count else ""
         return f"**{self.word}**: {'; '.join(parts)}.{missing}"
 
 
@@ -195,17 +196,17 @@ def table(figure: Figure) -> list[str]:
             rows.append(_row(f"{task}, paper", [figure.reported[task].get(x, "") for x in learners]))
         ours = [_cell(finals(task, learner)) for learner in learners]
         if any(ours):
-            rows.append(_row(task + _best_known(task), ours))
+            rows.append(_row(_with_best_known(task), ours))
     return [_row("", [name(x) for x in learners]), "|---" * (len(learners) + 1) + "|", *rows] if rows else []
 
 
-def _best_known(task: str) -> str:
-    """The optimum or the best return known of a task, in words; nothing where there is none."""
+def _with_best_known(task: str) -> str:
+    """A task with its options, and with the optimum or the best return known where there is one."""
     if task not in TASKS:
-        return ""
+        return task
     env = jaxmac.make(task, **TASKS[task].options)
     best = env.optimal_return or getattr(env, "best_known_return", None)
-    return f", best known {best:.4g}" if best else ""
+    return task_name(task) + (f", best known {best:.4g}" if best else "")
 
 
 def _row(head: str, cells: Sequence[str]) -> str:

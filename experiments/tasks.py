@@ -109,10 +109,15 @@ def _rows(env_id: str, content: dict[str, Any]) -> list[str]:
         interval = f"{row['mean']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
         solved = f"{row['solved']} of {row['members']}"
         lines.append(
-            f"| {env_id} | {content['threshold']:g} | {best} | {row['label']} | {solved} "
+            f"| {task_name(env_id)} | {content['threshold']:g} | {best} | {row['label']} | {solved} "
             f"| {interval} | {row['episodes']:,} | {row['wall_seconds']:.0f} | {row['backend']} |"
         )
     return lines
+
+
+def task_name(env_id: str) -> str:
+    """The id of a task with the options that it is trained with."""
+    return ", ".join([env_id, *(f"{name}={value}" for name, value in TASKS[env_id].options.items())])
 
 
 def best_known(env_id: str, anchors: dict[str, float]) -> float:

@@ -21,6 +21,7 @@ def _render_class(env_id: str | None) -> type:
     fields = [
         ("run", Annotated[Path | None, tyro.conf.Positional], None),
         ("member", documented(int, "index of the member"), 0),
+        ("best", documented(bool, "the learner of the member's best evaluation instead of the last one"), False),
         ("env", documented(str | None, "without a run: an environment id"), None),
         ("policy", documented(str, "without a run: " + POLICIES), "scripted"),
         ("seed", documented(int, "seed of the episode"), 0),
@@ -43,12 +44,14 @@ def command_render(arguments: Sequence[str]) -> int:
         run = load(given.run)
         if given.timeline:
             out = given.out or given.run / "timeline.png"
-            run.timeline(given.member, out, given.seed)
+            run.timeline(given.member, out, given.seed, given.best)
         else:
             out = given.out or given.run / "episode.gif"
-            run.render(given.member, out, given.seed)
+            run.render(given.member, out, given.seed, given.best)
     else:
-        refuse_given(arguments, ["--member"], "is for a run: scripted and random policies have no members")
+        refuse_given(
+            arguments, ["--member", "--best"], "is for a run: scripted and random policies have no members"
+        )
         out = _without_a_run(
             given, envs.make(given.env, **given_env_options(given.env, given.env_options, arguments))
         )

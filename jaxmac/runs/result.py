@@ -122,18 +122,22 @@ class Result:
         """Algorithm and task."""
         return f"{self.config['algorithm']} on {task_of(self)}"
 
-    def render(self, member: int = 0, path: str | os.PathLike | None = None, seed: int = 0) -> Path | Animation:
+    def render(
+        self, member: int = 0, path: str | os.PathLike | None = None, seed: int = 0, best: bool = False
+    ) -> Path | Animation:
         """Animate one episode of a member, played without exploration, as a GIF.
 
-        With `path` the GIF is written there; without, an `Animation` is returned that a notebook shows inline.
-        Raises ValueError or OSError, before the episode is played, for a path that is no `.gif`, cannot be written,
-        or belongs to a run and is no `episode.gif`.
+        With `best` the learner of the member's best evaluation plays. With `path` the GIF is written there; without
+        one an `Animation` is returned that a notebook shows inline. Raises ValueError or OSError, before the episode
+        is played, for a path that is no `.gif`, cannot be written, or belongs to a run and is no `episode.gif`.
         """
         if path is not None:
             path = output_file(path, (".gif",), writes=("episode.gif",))
-        return animate(self.env, self.policy(member), seed, path)
+        return animate(self.env, self.policy(member, best), seed, path)
 
-    def timeline(self, member: int = 0, path: str | os.PathLike | None = None, seed: int = 0) -> Any:
+    def timeline(
+        self, member: int = 0, path: str | os.PathLike | None = None, seed: int = 0, best: bool = False
+    ) -> Any:
         """A matplotlib Figure of who runs which macro-action when, in the episode that `render` shows.
 
         With `path` it is also written there. Raises ValueError or OSError as `render` does; allowed are .png, .svg
@@ -141,7 +145,7 @@ class Result:
         """
         if path is not None:
             path = output_file(path, SUFFIXES)
-        policy = self.policy(member)
+        policy = self.policy(member, best)
         title = f"{self.config['algorithm']} on {self.config['env']}, seed {self.members[member]['seed']}"
         return timeline(self.env, policy, seed, path, title)
 

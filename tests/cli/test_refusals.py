@@ -93,6 +93,7 @@ def test_what_scripted_and_random_policies_do_not_have(flag, nothing_runs, capsy
         (["eval", "RUN", "--gamma", "0.5"], "--gamma is for --env without a run"),
         (["render", "RUN", "--policy", "random"], "--policy is for --env without a run"),
         (["render", "--env", "BoxPushing-4", "--member", "1"], "--member is for a run"),
+        (["render", "--env", "BoxPushing-4", "--best"], "--best is for a run"),
         (["list", "--env", "BoxPushin-10"], "unknown environment 'BoxPushin-10' (did you mean BoxPushing-10"),
         (["bench", "--env", "BoxPushing-4", "--env", "BoxPushing-6"], "--env is given twice; give it once"),
         (["list", "--algorithm", "avf-qmix", "--env", "x"], "unknown environment 'x'"),

@@ -193,6 +193,14 @@ def test_the_best_learner_is_another_one(run):
     assert json.dumps(best) == json.dumps(known) != json.dumps(last)
 
 
+def test_pictures_show_the_learner_that_is_asked_for(run, monkeypatch):
+    for name in ("animate", "timeline"):
+        monkeypatch.setattr(f"jaxmac.runs.result.{name}", lambda env, policy, *_: policy)
+    monkeypatch.setattr(jaxmac.Result, "policy", lambda self, member, best: (member, best))
+    for show in (run.render, run.timeline):
+        assert show(1) == (1, False) and show(0, best=True) == (0, True)
+
+
 def test_the_environment_to_evaluate_in(run):
     chosen = evaluation.evaluation_environment
     assert chosen(run) is run.env

@@ -112,6 +112,14 @@ def test_actor_critics_are_played_greedily_as_well(folder, monkeypatch):
     assert "\nGreedy play of the last policies, 1,000 episodes of each seed: mac-ippo 96.0.\n" in page
 
 
+def test_the_level_of_a_task_is_called_what_it_is():
+    anchors = {env: {"best": 0.5, "random": 0.1} for env in ("Warehouse-D", "Overcooked-A", "CaptureTarget-10")}
+    found = SimpleNamespace(cells={env: {} for env in anchors}, anchors=anchors)
+    proven, known, scripted = (benchmark_report._panel(found, env) for env in anchors)
+    assert (proven.best, known.best, scripted.best) == (("optimum", 0.5), ("best known", 0.5), None)
+    assert scripted.anchors == {"random play": 0.1, "scripted play": 0.5}  # which learners may exceed
+
+
 def test_the_page_is_made_from_what_is_stored():
     found = benchmark_report.read(benchmark.ENVIRONMENTS, benchmark.ALGORITHMS)
     assert benchmark_report.page(found) == benchmark_report.PAGE.read_text(), "run it with --report"
