@@ -128,8 +128,9 @@ class Result:
         """Animate one episode of a member, played without exploration, as a GIF.
 
         With `best` the learner of the member's best evaluation plays. With `path` the GIF is written there; without
-        one an `Animation` is returned that a notebook shows inline. Raises ValueError or OSError, before the episode
-        is played, for a path that is no `.gif`, cannot be written, or belongs to a run and is no `episode.gif`.
+        one an `Animation` is returned that a notebook shows inline. Raises ValueError or OSError, before the
+        episode is played, for a path that is no `.gif`, cannot be written, or belongs to a run and is no
+        `episode.gif`.
         """
         if path is not None:
             path = output_file(path, (".gif",), writes=("episode.gif",))
