@@ -19,7 +19,8 @@ JAXMARL = {  # its rate falls to nothing over the run, its epsilon over a tenth 
     **{"td_lambda": 0.0, "layer_norm": False, "memory": "gru", "hidden_size": 64, "share_parameters": True},
     **{"num_envs": 8, "batch_size": 32, "train_freq": 200, "replay_episodes": 5000, "learning_starts": 400},
     **{"learning_rate": 5e-3, "learning_rate_decay": 1e-6, "learning_rate_episodes": EPISODES - 400.0},
-    **{"gamma": 0.9, "grad_clip": 25.0, "reward_scale": 1.0, "epsilon_episodes": EPISODES / 10, "target_episodes": 1600},
+    **{"gamma": 0.9, "grad_clip": 25.0, "reward_scale": 1.0},
+    **{"epsilon_episodes": EPISODES / 10, "target_episodes": 1600},
 }
 CHANGES = {
     "tuned": {},
