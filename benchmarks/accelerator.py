@@ -28,6 +28,7 @@ from jaxmac.runs.directory import versions
 from jaxmac.training.cache import without_compilation_cache
 
 OUT = Path(__file__).parent / "results" / "accelerator.json"
+TINY_OUT = OUT.with_name("accelerator-tiny.json")  # not among the results that are kept
 PARTS = ("environments", "training", "study")
 FAMILIES = ("BoxPushing-10", "Warehouse-D", "CaptureTarget-10", "Overcooked-A")
 PARALLEL = (4096, 16_384, 65_536)
@@ -39,8 +40,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--anyway", action="store_true", help="tiny sizes, on whatever device there is")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (default: all)")
-    parser.add_argument("--out", type=Path, default=OUT, help="JSON file to write (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help=f"JSON file to write (default: {OUT}, with --anyway {TINY_OUT})")
     given = parser.parse_args(words)
+    given.out = given.out or (TINY_OUT if given.anyway else OUT)
     if jax.default_backend() == "cpu" and not given.anyway:
         print("no accelerator: JAX finds CPUs only; --anyway runs tiny sizes on them", file=sys.stderr)
         return 2

@@ -3,8 +3,10 @@
     git clone https://github.com/FLAIROx/JaxMARL JAXMARL
     python -m benchmarks.against_jaxmarl JAXMARL
 
-Both play 8 episodes and then make one update from 32 stored ones, with 64 units and three agents, 800 times; the
-first updates come once 32 times 8 episodes are stored. Neither is evaluated, and compiling is not counted.
+Both play 8 episodes and then make one update from 32 stored ones, with 64 units and three agents, 800 times. The
+first updates come once 32 times 8 episodes are stored: in ours before the timed runs, in theirs in each of them, as
+its program starts anew, so that some 769 updates of theirs are compared with 800 of ours. Neither is evaluated, and
+compiling is not counted.
 Ours has one layer more behind the recurrent one. Each program has a process of its own, which waits while the other
 one works, on one device. Needs `pip install 'jaxmac[adapters]'` and wandb, which JaxMARL's program imports. Writes
 benchmarks/results/against_jaxmarl.{json,md}.

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxmac.analysis.profiles import seeds
 from jaxmac.analysis.random_play import random_return
-from jaxmac.analysis.returns import Curve, Curves, interval, smooth
+from jaxmac.analysis.returns import Curve, Curves, check_window, interval, smooth
 from jaxmac.analysis.style import (
     BAND,
     BEST,
@@ -70,15 +70,6 @@ def check_axis(x: str) -> str:
     return x
 
 
-def check_smooth(count: int, name: str = "smooth") -> int:
-    """`count` if a point can be the mean of so many evaluations; ValueError, in one line, if not."""
-    if isinstance(count, bool) or not isinstance(count, int | np.integer):
-        raise ValueError(f"{name}={count!r}: expected an integer")
-    if count < 1:
-        raise ValueError(f"{name}={count!r} is out of range; allowed: >= 1")
-    return count
-
-
 def learning_curve(
     curves: Curves,
     path: str | os.PathLike | None = None,
@@ -127,8 +118,10 @@ def learning_curves(
     With `compact`, for many panels on a page: no single seeds, a curve begins where its algorithm starts to learn,
     and the axis ends a little below the lowest level, where what fails goes on below it.
     """
-    check_smooth(window, "window")
+    check_window(window)
     xlabel = X_AXES[check_axis(x)]
+    if empty := [panel.title for panel in panels if not panel.curves]:
+        raise ValueError(f"there is no curve to draw{f' for {empty[0]}' if empty[0] else ''}: no evaluation yet?")
     figure, axes_of = grid(len(panels), (width or 3.6) if compact else width, 3.0 if compact else 4.6)
     labels = list(dict.fromkeys([*labels, *(label for panel in panels for label in panel.curves)]))
     styles = {label: line_style(index) for index, label in enumerate(labels)}
@@ -213,7 +206,8 @@ def caption(drawn: Sequence[_Drawn], window: int) -> str:
     if any(curve.has_raw for curve in drawn):
         sentences.append("Faint: each seed's evaluations, not smoothed." if window > 1 else "Faint: each seed.")
     if any(np.isnan(curve.returns).any() for curve in drawn):
-        sentences.append("Gap: an evaluation was not a number.")
+        which = "one of these evaluations" if window > 1 else "an evaluation"
+        sentences.append(f"Gap: {which} was not a number.")
     return " ".join(sentences)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from jaxmac.analysis.profiles import seeds
-from jaxmac.analysis.returns import interval
+from jaxmac.analysis.returns import interval, lowest_shown
 from jaxmac.analysis.style import COLOURS, FEWEST_FOR_A_BAND, INK, LINE, SMALL, number
 
 if TYPE_CHECKING:
@@ -59,11 +59,13 @@ def interval_figure(
         _draw_row(axes, row, values[np.isfinite(values)])
     axes.set_yticks(range(len(every)), names, parse_math=False)
     axes.set_ylim(len(every) - 0.4, -0.6)
-    beyond = _limit(axes, np.concatenate([*every.values()]), (levels or {}).values())
+    left, below = lowest_shown(every.values(), (levels or {}).values())
+    if below:
+        axes.set_xlim(left=left)
     _draw_levels(axes, levels or {})
     axes.set_title(title, parse_math=False, pad=16 * max(1, len(levels or {})))
     axes.set_xlabel(unit)
-    figure.supxlabel(_caption(axes) + beyond, fontsize=SMALL)
+    figure.supxlabel("\n".join(filter(None, (_caption(axes), below))), fontsize=SMALL)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params("y", length=0)
     axes.grid(axis="x", color="0.9")
@@ -79,21 +81,6 @@ def _draw_row(axes: Any, row: int, finite: np.ndarray) -> None:
         axes.plot(mean, row, "o", color=COLOURS[0], zorder=3)
         if finite.size >= FEWEST_FOR_A_BAND:
             axes.plot([low, high], [row, row], color=COLOURS[0], linewidth=THICK, zorder=2.5)
-
-
-def _limit(axes: Any, values: np.ndarray, levels: Iterable[float]) -> str:
-    """Keep a failing seed from squeezing all others into a corner; returns words for those left out of the axes.
-
-    The axes hold every level.
-    """
-    values, kept = values[np.isfinite(values)], [level for level in levels if np.isfinite(level)]
-    highest = max([*values, *kept], default=0.0)
-    bound = float(min([-highest, *kept]))
-    if highest <= 0 or not (values < bound).any():
-        return ""
-    axes.set_xlim(left=bound)
-    count = int((values < bound).sum())
-    return f"\n{count} {'seed is' if count == 1 else 'seeds are'} below {number(bound)}, out of the figure."
 
 
 def _draw_levels(axes: Any, levels: Mapping[str, float]) -> None:

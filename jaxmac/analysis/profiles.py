@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxmac.analysis import statistics
+from jaxmac.analysis.returns import lowest_shown
 from jaxmac.analysis.style import BAND, FEWEST_FOR_A_BAND, grid, label_axes, legend, line_style
 
 if TYPE_CHECKING:
@@ -32,13 +33,16 @@ def profile_figure(
         title: title of the axes.
         unit: what the scores are.
         width: of the axes in inches; None: as fits a page.
+
+    Raises:
+        ValueError: `scores` is empty.
     """
+    if not scores:
+        raise ValueError("scores is empty: there is nothing to draw")
     figure, (axes,) = grid(1, width)
-    every = np.concatenate([np.asarray(sample, float) for tasks in scores.values() for sample in tasks])
-    every = every[np.isfinite(every)] if np.isfinite(every).any() else np.zeros(1)
-    lowest, highest = every.min(), every.max()
-    if highest > 0:  # a failing policy must not squeeze all others into a corner
-        lowest = max(lowest, -highest)
+    every = [np.concatenate([np.asarray(sample, float) for sample in tasks]) for tasks in scores.values()]
+    lowest, below = lowest_shown(every)
+    highest = max([x for values in every for x in values if np.isfinite(x)], default=0.0)
     margin = 0.05 * ((highest - lowest) or 1.0)
     levels = np.linspace(lowest - margin, highest + margin, 201)
     banded = False
@@ -53,7 +57,8 @@ def profile_figure(
     axes.set_ylim(-0.03, 1.03)
     axes.margins(x=0.01)
     label_axes(axes, title, f"{unit} exceeded", "share of seeds")
-    legend(figure, "Band: 95\N{NO-BREAK SPACE}% bootstrap interval over seeds." if banded else "")
+    band = "Band: 95\N{NO-BREAK SPACE}% bootstrap interval over seeds." if banded else ""
+    legend(figure, " ".join(filter(None, (band, below))))
     return figure
 
 

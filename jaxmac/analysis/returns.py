@@ -6,13 +6,14 @@ function.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from jaxmac.analysis import statistics
+from jaxmac.analysis.style import number
 
 
 class Curve(NamedTuple):
@@ -52,12 +53,44 @@ def interval(
     return found.value, found.low, found.high
 
 
+def lowest_shown(labels: Iterable[np.ndarray], levels: Iterable[float] = ()) -> tuple[float, str]:
+    """Where a figure of final returns begins, so that a failing seed does not squeeze all others into a corner.
+
+    Args:
+        labels: the final returns of each label.
+        levels: other returns that the figure shows.
+
+    Returns:
+        The lowest return shown, and words for the seeds below it ("" if there are none). No level is left out,
+        nothing above minus the highest return, and no more than a quarter of the seeds.
+    """
+    every, kept = np.concatenate([*labels, np.zeros(0)]), [level for level in levels if np.isfinite(level)]
+    every = every[np.isfinite(every)]
+    highest = max([*every, *kept], default=0.0)
+    quarter = np.quantile(every, 0.25, method="lower") if every.size else 0.0
+    bound = float(min([-highest, quarter, *kept]))
+    below = int((every < bound).sum())
+    if highest <= 0 or not below:
+        return float(min([*every, *kept], default=0.0)), ""
+    return bound, f"{below} {'seed is' if below == 1 else 'seeds are'} below {number(bound)}, out of the figure."
+
+
+def check_window(count: int, name: str = "window") -> int:
+    """`count` if that many evaluations can be averaged; ValueError, in one line, if not."""
+    if isinstance(count, bool) or not isinstance(count, int | np.integer):
+        raise ValueError(f"{name}={count!r}: expected an integer")
+    if count < 1:
+        raise ValueError(f"{name}={count!r} is out of range; allowed: >= 1")
+    return count
+
+
 def smooth(values: Float[np.ndarray, "evaluations *rest"], window: int = 10, untrained: int = 0) -> np.ndarray:
     """Trailing mean of each evaluation and the `window - 1` before it (fewer at the start), in the same shape.
 
-    The first `untrained` evaluations, from before learning starts, are not mixed with those after them.
+    The first `untrained` evaluations, from before learning starts, are not mixed with those after them. Raises
+    ValueError for a window below 1.
     """
-    values = np.asarray(values, float)
+    values, window = np.asarray(values, float), check_window(window)
     means = []
     for end in range(1, len(values) + 1):
         first = untrained if end > untrained else 0
@@ -68,12 +101,15 @@ def smooth(values: Float[np.ndarray, "evaluations *rest"], window: int = 10, unt
 def final_returns(
     returns: Float[np.ndarray, "evaluations members"], window: int = 10
 ) -> Float[np.ndarray, "members"]:
-    """Mean return of each member over its last `window` evaluations, `[members]`. `returns` may have fewer."""
-    return np.asarray(returns, float)[-window:].mean(axis=0)
+    """Mean return of each member over its last `window` evaluations, `[members]`. `returns` may have fewer.
+
+    Raises ValueError for a window below 1.
+    """
+    return np.asarray(returns, float)[-check_window(window) :].mean(axis=0)
 
 
 def solved_at(
-    episodes: Float[np.ndarray, "evaluations"],
+    episodes: Float[np.ndarray, "evaluations"] | Float[np.ndarray, "evaluations members"],
     returns: Float[np.ndarray, "evaluations members"],
     threshold: float,
     window: int = 10,
@@ -81,14 +117,17 @@ def solved_at(
     """Training episodes from which on a member's smoothed return stays at or above `threshold`; NaN if never.
 
     Args:
-        episodes: training episodes at each evaluation.
+        episodes: training episodes at each evaluation, of all members or of each; NaN where a member was not
+            trained so far, and its return does not count.
         returns: evaluation returns.
         threshold: the return that counts as solved.
         window: evaluations to smooth over.
     """
     above = smooth(returns, window) >= threshold
-    stays_above = np.logical_and.accumulate(above[::-1])[::-1]
-    first = np.asarray(episodes, float)[stays_above.argmax(axis=0)]
+    reached = np.broadcast_to(np.asarray(episodes, float).reshape(len(above), -1), above.shape)
+    not_trained = np.isnan(reached)
+    stays_above = np.logical_and.accumulate((above | not_trained)[::-1])[::-1] & ~not_trained
+    first = np.take_along_axis(reached, stays_above.argmax(axis=0)[None], axis=0)[0]
     return np.where(stays_above.any(axis=0), first, np.nan)
 
 

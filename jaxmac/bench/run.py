@@ -22,7 +22,7 @@ from jaxmac.bench.tables import print_tables
 from jaxmac.bench.training import bench_training, measured_algorithms
 from jaxmac.processes.joining import use_cpu_devices
 from jaxmac.runs.directory import versions
-from jaxmac.runs.outputs import refuse_owned
+from jaxmac.runs.outputs import output_file
 
 DEFAULT_ENVIRONMENTS = tuple(
     env_id + suffix
@@ -62,20 +62,31 @@ def bench(arguments: BenchArguments) -> int:
     _split_cpu(arguments.devices)  # first: making an environment may start JAX
     env_ids = _checked_environments(arguments)
     before = None if arguments.compare is None else read_report(arguments.compare)
-    refuse_owned(arguments.out / "report.json")
-    if arguments.out.exists() and not arguments.out.is_dir():
-        raise NotADirectoryError(f"--out {arguments.out} is a file, not a folder")
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    path = _report_path(arguments)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     report = _measured(arguments, env_ids, lambda line: console.print(line, style="dim"))
     print_tables(report, console)
     if before is not None:
         print_comparison(before, report, console)
-    name = "bench" if arguments.what == "all" else f"bench-{arguments.what}"
-    path = arguments.out / f"{name}{'-quick' if arguments.quick else ''}.json"
     path.write_text(json.dumps(report, indent=2) + "\n")
     console.print(path, soft_wrap=True)
     return 0
+
+
+def _report_path(arguments: BenchArguments) -> Path:
+    """The file for the report, checked before anything is measured: it replaces nothing but an earlier report."""
+    if arguments.out.exists() and not arguments.out.is_dir():
+        raise NotADirectoryError(f"--out {arguments.out} is a file, not a folder")
+    name = "bench" if arguments.what == "all" else f"bench-{arguments.what}"
+    path = output_file(arguments.out / f"{name}{'-quick' if arguments.quick else ''}.json")
+    if path.exists():
+        if arguments.compare is not None and path.samefile(arguments.compare):
+            raise ValueError(f"--compare {path} would be replaced by the new report; choose another --out")
+        try:
+            read_report(path)
+        except ValueError:
+            raise ValueError(f"--out would replace {path}, which is no report of jaxmac bench") from None
+    return path
 
 
 def _split_cpu(devices: int | None) -> None:
@@ -91,6 +102,12 @@ def _checked_environments(arguments: BenchArguments) -> Sequence[str]:
     """The environment ids to measure; a one-line ValueError for arguments that cannot be used."""
     if any(count < 1 for count in arguments.parallel):
         raise ValueError(f"parallel={arguments.parallel} is out of range; allowed: every number >= 1")
+    if arguments.what == "training" and arguments.parallel:
+        raise ValueError("--parallel is for environments: training has the numbers of its sizes")
+    if arguments.what == "environments" and arguments.algorithm:
+        raise ValueError("--algorithm is for training, which --what environments does not measure")
+    if arguments.what == "training" and arguments.env != DEFAULT_ENVIRONMENTS and len(arguments.env) != 1:
+        raise ValueError(f"--what training is measured on one environment; --env has {len(arguments.env)}")
     if not arguments.env:
         raise ValueError("env=(): name at least one environment")
     env_ids = envs.list_ids() if arguments.env == ("all",) else arguments.env

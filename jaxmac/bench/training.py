@@ -15,6 +15,7 @@ from jaxmac.algorithms import configure
 from jaxmac.bench.breakdown import breakdown, update_memory
 from jaxmac.bench.timing import timed
 from jaxmac.config import settings_of
+from jaxmac.errors import first_line
 from jaxmac.runs.members import make_members
 from jaxmac.training.program import Program
 
@@ -109,7 +110,11 @@ def bench_training(
     """
     rows, parts = [], []
     for algorithm, size, members in _cases(quick, algorithms):
-        program = build(algorithm, env_id, size, members)
+        try:
+            program = build(algorithm, env_id, size, members)
+        except (ValueError, MemoryError) as error:  # joint macro-actions too many, say; the others are measured
+            log(f"{algorithm} {size}, {members} members: left out: {first_line(error)}")
+            continue
         rows.append(throughput(program, algorithm, size, repeats=2 if quick else 3))
         log(_row_line(rows[-1]))
         if members > 1 and ((algorithm == "avf-qmix" and size != "episodes") or algorithm in BREAKDOWN):

@@ -12,7 +12,8 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from jaxmac.analysis.curves import SMOOTHED, check_axis, check_smooth, learning_curves
+from jaxmac.analysis.curves import SMOOTHED, check_axis, learning_curves
+from jaxmac.analysis.returns import check_window
 from jaxmac.cli.parsing import parse, print_note, refuse_given
 from jaxmac.errors import RunDirectoryError
 from jaxmac.evaluation.comparison import gather, panels
@@ -47,11 +48,10 @@ def command_plot(arguments: Sequence[str]) -> int:
     given = parse("plot", PlotArguments, arguments)
     if not given.runs:
         raise ValueError("give at least one run directory")
-    out = output_file(given.out, SUFFIXES, writes=("curve.png",))
-    suffix = out.suffix.lower()
+    suffix = given.out.suffix.lower()
     check_axis(given.x)
-    check_smooth(given.smooth)
-    check_smooth(given.window, "window")
+    check_window(given.smooth, "smooth")
+    check_window(given.window)
     if not math.isfinite(given.solved):
         raise ValueError(f"solved={given.solved} is out of range; allowed: finite numbers")
     if suffix != ".html":
@@ -60,7 +60,9 @@ def command_plot(arguments: Sequence[str]) -> int:
         refuse_given(arguments, ["--window"], f"is for final returns, which {suffix} does not show; see --smooth")
     if suffix == ".json":
         refuse_given(arguments, ["--title", "--x", "--smooth"], "is for a figure or page, not for .json")
-    _write(_runs_with_evaluations(given.runs), given, out, suffix)
+    results = _runs_with_evaluations(given.runs)
+    out = output_file(given.out, SUFFIXES, writes=("curve.png",))  # last: it makes the folder
+    _write(results, given, out, suffix)
     print(out)
     return 0
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from jaxmac.analysis import statistics
-from jaxmac.analysis.curves import Panel, check_smooth
-from jaxmac.analysis.returns import Curve, final_returns
+from jaxmac.analysis.curves import Panel
+from jaxmac.analysis.returns import Curve, check_window, final_returns
 from jaxmac.envs.environment import Environment
 from jaxmac.runs.result import Result, curves, load, members_alike, task_of
 
@@ -71,7 +71,7 @@ def compare(
         ValueError: there are no runs, `window` is no positive integer, or `solved` is not finite.
         RunDirectoryError: a run cannot be read.
     """
-    check_smooth(window, "window")
+    check_window(window)
     if not math.isfinite(solved):
         raise ValueError(f"solved={solved!r} is out of range; allowed: finite shares of the best known return")
     if isinstance(runs, str | os.PathLike | Result) or not isinstance(runs, Sequence):

@@ -6,12 +6,15 @@ MARL" (2022).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from jaxmac.analysis.returns import check_window
 from jaxmac.evaluation.comparison import gather
+from jaxmac.runs.formats import RunNote
 from jaxmac.runs.result import Result
 
 METRICS = {  # marl-eval's name -> column of metrics.csv
@@ -28,8 +31,11 @@ def marl_eval_data(results: Sequence[Result], window: int = 10) -> dict[str, Any
     `window` evaluations. The environment is the part of its id before the dash. It and the task are written in
     lower case, as marl-eval expects.
 
-    Raises ValueError if there are no runs.
+    What is not a number stays NaN, as Python's json reads and writes it, and comes with a `RunNote`.
+
+    Raises ValueError if there are no runs, or `window` is below 1.
     """
+    check_window(window)
     data: dict[str, Any] = {}
     for line in gather(results):
         result, task = results[line.run], line.task.lower()
@@ -37,6 +43,11 @@ def marl_eval_data(results: Sequence[Result], window: int = 10) -> dict[str, Any
         seeds = family.setdefault(task, {}).setdefault(line.label, {})
         for member in line.members:
             metrics = {name: values[: len(line.curve.returns)] for name, values in result.metrics.items()}
+            missing = int((~np.isfinite(metrics["eval_return"][:, member])).sum())
+            if missing:
+                warnings.warn(
+                    f"{line.label}, member {member}: {missing} evaluations are NaN", RunNote, stacklevel=2
+                )
             seeds[f"seed_{result.members[member]['seed']}"] = _member(metrics, member, window)
     return data
 

@@ -78,7 +78,24 @@ def read_network(path: Path) -> ExportedNetwork:
         raise ValueError(f"{path} has format {found!r}, but must have {FORMAT}: export the policy again")
     weights_file = path.with_name("weights.npz")
     weights = _read(weights_file, lambda: _arrays_of(weights_file))
+    _read(path, lambda: _check_fields(description))
     return _read(path, lambda: _network_of(description, weights))
+
+
+def _check_fields(description: dict[str, Any]) -> None:
+    """Raise ValueError or LookupError unless what the policy says of its agent and task can be used."""
+    agent, agents = description["agent"], description["agents"]
+    if not isinstance(agents, int) or not (agent is None or (isinstance(agent, int) and 0 <= agent < agents)):
+        raise ValueError(f"agent {agent!r} of {agents!r} agents")
+    if (agent is None) != description["team"]:
+        raise ValueError(f"agent {agent!r}, team {description['team']!r}")
+    about = description["environment"]
+    if not isinstance(about["id"], str) or not isinstance(about["options"], dict):
+        raise ValueError(f"environment {about!r}")
+    for name in ("shape", "meaning"):
+        description["arguments"]["observation"][name]
+    for name in ("macro_actions", "when"):
+        description[name]
 
 
 def _read(path: Path, read: Callable[[], Any]) -> Any:
@@ -138,11 +155,15 @@ def _check_weights(network: UtilityNetwork, weights: dict[str, Any], description
 def _check(folder: Path, about: dict[str, Any], env: Environment) -> None:
     """Raise ValueError unless an agent of `env` has the observation and macro-actions of the exported one."""
     trained_on = about["environment"]["id"]
+    if about["agents"] != env.num_agents:
+        raise ValueError(
+            f"{folder} was trained on {trained_on} with agents {about['agents']}; {env.name} has {env.num_agents}"
+        )
     sizes = sum(env.obs_sizes) if about["team"] else env.obs_sizes[about["agent"]]
     names = env.action_names if about["team"] else env.action_names[about["agent"]]
-    wanted = about["agents"], about["arguments"]["observation"]["shape"], about["macro_actions"]
-    found = env.num_agents, [sizes], json.loads(json.dumps(names))
-    for what, trained, here in zip(("agents", "observation", "macro-actions"), wanted, found, strict=True):
+    wanted = about["arguments"]["observation"]["shape"], about["macro_actions"]
+    found = [sizes], json.loads(json.dumps(names))
+    for what, trained, here in zip(("observation", "macro-actions"), wanted, found, strict=True):
         if trained != here:
             raise ValueError(f"{folder} was trained on {trained_on} with {what} {trained}; {env.name} has {here}")
 

@@ -16,8 +16,8 @@ from jaxmac import envs
 from jaxmac.algorithms import Algorithm, make_algorithm
 from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis.animation import Animation, animate
-from jaxmac.analysis.curves import SMOOTHED, Panel, check_axis, check_smooth, learning_curves
-from jaxmac.analysis.returns import Curve
+from jaxmac.analysis.curves import SMOOTHED, Panel, check_axis, learning_curves
+from jaxmac.analysis.returns import Curve, check_window
 from jaxmac.analysis.timelines import SUFFIXES, timeline
 from jaxmac.envs.environment import Environment
 from jaxmac.hyper import Hyper, hyper_of
@@ -115,7 +115,7 @@ class Result:
         drawn = [Panel.on(self.env, self.title, curves(self, x))]
         if path is not None:
             path = output_file(path, writes=("curve.png",))
-        return learning_curves(drawn, path, check_smooth(smooth), x)
+        return learning_curves(drawn, path, check_window(smooth, "smooth"), x)
 
     @property
     def title(self) -> str:

@@ -218,6 +218,13 @@ def test_a_compact_panel_begins_where_learning_does_and_ends_a_little_below_the_
     assert wide.get_ylim()[0] < -900 and bold(wide)[0].get_xdata()[0] == 0 and len(raw(wide)) == 4
 
 
+def test_a_figure_without_curves_is_refused_in_words():
+    with pytest.raises(ValueError, match=r"^there is no curve to draw: no evaluation yet\?$"):
+        analysis.learning_curve({})
+    with pytest.raises(ValueError, match="there is no curve to draw for BoxPushing-4"):
+        analysis.learning_curve({}, title="BoxPushing-4")
+
+
 def test_what_is_not_a_number_is_a_gap():
     episodes, returns = curve(members=3)
     returns[4, 0], returns[20:, 1] = np.nan, np.inf
@@ -225,7 +232,7 @@ def test_what_is_not_a_number_is_a_gap():
     (axes,) = figure.axes
     finite = np.isfinite(bold(axes)[0].get_ydata())
     assert np.flatnonzero(~finite).tolist() == [4, 5, *range(20, 30)]
-    assert "Gap: an evaluation was not a number." in caption(figure) and axes.collections
+    assert "Gap: one of these evaluations was not a number." in caption(figure) and axes.collections
     nothing = analysis.learning_curve({"a": (episodes, np.full((30, 3), np.nan))}, optimum=5.0)
     assert np.isnan(bold(nothing.axes[0])[0].get_ydata()).all() and nothing._repr_png_()
 

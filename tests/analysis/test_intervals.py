@@ -71,11 +71,23 @@ def test_a_long_label_is_wrapped_and_leaves_room_for_the_axes():
 
 
 def test_a_failing_seed_does_not_squeeze_the_others_into_a_corner():
-    finals = {"good": np.array([90.0, 95.0]), "failing": np.array([-5000.0, -4000.0, 80.0])}
+    finals = {"good": np.linspace(90.0, 95.0, 8), "failing": np.array([-5000.0, -4000.0, 80.0])}
     figure = analysis.interval_figure(finals)
     assert figure.axes[0].get_xlim()[0] == -95
     words = figure.get_supxlabel()
     assert "interval" in words and words.endswith("2 seeds are below \N{MINUS SIGN}95, out of the figure.")
+
+
+def test_no_more_than_a_quarter_of_the_seeds_is_left_out():
+    finals = {"lucky once": np.array([-100.0, -90.0, 2.0]), "none": np.array([-80.0, -70.0, -60.0])}
+    assert analysis.interval_figure(finals).axes[0].get_xlim()[0] == -90
+    scores = {label: [values] for label, values in finals.items()}
+    profile = analysis.profile_figure(scores, list(scores))
+    assert profile.axes[0].get_xlim()[0] < -90
+    words = [text.get_text() for text in profile.findobj(match=lambda found: hasattr(found, "get_text"))]
+    assert any("1 seed is below \N{MINUS SIGN}90, out of the figure." in text for text in words)
+    with pytest.raises(ValueError, match="scores is empty"):
+        analysis.profile_figure({}, [])
 
 
 def test_the_caption_speaks_of_an_interval_only_if_there_is_one():
@@ -92,11 +104,11 @@ def test_names_of_near_levels_do_not_cover_each_other():
 
 @pytest.mark.parametrize(
     ("seed", "words"),
-    [(-500.0, "1 seed is below \N{MINUS SIGN}300, out of the figure."), (80.0, "Dot: their mean.")],
+    [(-500.0, "1 seed is below \N{MINUS SIGN}300, out of the figure."), (80.0, "bootstrap interval.")],
 )
 def test_a_level_far_below_zero_stays_in_the_figure_and_is_no_seed(seed, words):
     figure = analysis.interval_figure(
-        {"one": np.array([90.0, seed])}, levels={"random play": -300.0, "best": 100.0}
+        {"one": np.array([90.0, 91.0, 92.0, 93.0, seed])}, levels={"random play": -300.0, "best": 100.0}
     )
     assert figure.axes[0].get_xlim()[0] <= -300
     assert figure.get_supxlabel().endswith(words)

@@ -89,6 +89,32 @@ def test_solved_at_means_it_stays():
     )
 
 
+def test_solved_at_by_the_episodes_of_each_member():
+    episodes = np.array([[0, 0, 0], [32, 64, 32], [64, 128, np.nan], [96, 192, np.nan]], float)
+    returns = np.array([[0, 0, 0], [9, 0, 9], [9, 9, np.nan], [9, 9, np.nan]], float)
+    found = analysis.solved_at(
+        episodes, returns, 5, window=1
+    )  # the last member was trained less far, and solves it
+    np.testing.assert_array_equal(found, [32, 128, 32])
+    diverged = analysis.solved_at(
+        episodes[:, 0], returns[:, 2:], 5, window=1
+    )  # it was trained, to what is no number
+    np.testing.assert_array_equal(diverged, [np.nan])
+
+
+@pytest.mark.parametrize("window", [0, -3, 2.5, True])
+def test_windows_that_mean_nothing_are_refused(window):
+    episodes, returns = curve()
+    for ask in (
+        lambda: analysis.smooth(returns, window),
+        lambda: analysis.final_returns(returns, window),
+        lambda: analysis.solved_at(episodes, returns, 1.0, window),
+        lambda: analysis.summary_table({"a": (episodes, returns)}, 1.0, window),
+    ):
+        with pytest.raises(ValueError, match=f"^window={window}"):
+            ask()
+
+
 def test_summary_table():
     episodes = np.arange(20.0)
     returns = np.ones((20, 1)) * np.array([1.0, 2.0, 3.0, 6.0])

@@ -15,6 +15,14 @@ def test_without_an_accelerator_it_says_so_and_writes_nothing(tmp_path, capsys):
     assert not (tmp_path / "x.json").exists()
 
 
+def test_tiny_sizes_do_not_replace_the_kept_results(tmp_path, monkeypatch):
+    monkeypatch.setattr(accelerator, "MEASURE", dict.fromkeys(accelerator.PARTS, lambda tiny: tiny))
+    for name in ("OUT", "TINY_OUT"):
+        monkeypatch.setattr(accelerator, name, tmp_path / getattr(accelerator, name).name)
+    assert accelerator.main(["--anyway"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["accelerator-tiny.json"]
+
+
 @pytest.mark.slow
 def test_tiny_sizes_run_on_any_device(tmp_path):
     assert accelerator.main(["--anyway", "--out", str(tmp_path / "x.json")]) == 0

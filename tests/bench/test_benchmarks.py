@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import jaxmac
-from jaxmac.bench import environments, training
+from jaxmac.bench import environments, run, training
 from jaxmac.bench.environments import random_steps
 from jaxmac.bench.run import BenchArguments, bench
 
@@ -114,3 +114,47 @@ def test_an_algorithm_that_is_not_measured_is_refused(options, words, tmp_path):
     with pytest.raises(ValueError) as refused:
         bench(BenchArguments(env=("BoxPushing-4",), what="training", out=tmp_path / "new", devices=None, **options))
     assert str(refused.value).startswith(words) and not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"what": "training", "parallel": (64,)}, "--parallel is for environments"),
+        ({"what": "environments", "algorithm": ("avf-qmix",)}, "--algorithm is for training"),
+        ({"what": "training", "env": ("BoxPushing-4", "BoxPushing-6")}, "--what training is measured on one"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(options, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        bench(BenchArguments(**{"env": ("BoxPushing-4",), "out": tmp_path / "new", **options}))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_report_replaces_neither_its_baseline_nor_other_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "_measured", lambda *_: pytest.fail("it measures"))
+    report = tmp_path / "bench.json"
+    machine, versions = dict.fromkeys(("cpu", "cores", "device")), dict.fromkeys(("jax", "jaxmac"))
+    report.write_text(json.dumps({"machine": machine, "versions": versions, "environments": {"rows": []}}))
+    with pytest.raises(
+        ValueError, match=r"--compare .*bench.json would be replaced by the new report; choose anoth"
+    ):
+        bench(BenchArguments(out=tmp_path, compare=report))
+    report.write_text('{"mine": 1}')
+    with pytest.raises(ValueError, match=r"--out would replace .*bench.json, which is no report of jaxmac bench"):
+        bench(BenchArguments(out=tmp_path))
+    report.unlink()
+    report.mkdir()
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        bench(BenchArguments(out=tmp_path))
+
+
+def test_a_case_that_cannot_be_built_is_left_out(monkeypatch):
+    def refuse(*_):
+        raise ValueError("9,765,625 joint macro-actions are too many")
+
+    lines = []
+    monkeypatch.setattr(training, "build", refuse)
+    found = training.bench_training("CaptureTarget-10-primitive", False, lines.append, ("mac-cen-q",))
+    assert (
+        found["rows"] == [] and all("left out: 9,765,625 joint macro-actions" in line for line in lines) and lines
+    )

@@ -15,6 +15,7 @@ from jaxmac.analysis import random_return, statistics
 from jaxmac.analysis.returns import final_returns
 from jaxmac.cli.main import main
 from jaxmac.evaluation import comparison
+from jaxmac.evaluation.marl_eval import marl_eval_data
 from jaxmac.evaluation.report import html_report
 
 
@@ -302,6 +303,8 @@ def test_windows_and_levels_that_mean_nothing_are_refused(runs):
     for window in (0, -1):
         with pytest.raises(ValueError, match=f"^window={window} is out of range; allowed: >= 1$"):
             jaxmac.compare(runs, window=window)
+        with pytest.raises(ValueError, match=f"^window={window} is out of range; allowed: >= 1$"):
+            marl_eval_data(runs, window)
     for window in (2.5, True):
         with pytest.raises(ValueError, match=f"^window={window}: expected an integer$"):
             jaxmac.compare(runs, window=window)

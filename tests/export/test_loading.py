@@ -86,6 +86,29 @@ def test_damaged_and_foreign_files_are_named(tmp_path, file, content, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda about: about.pop("environment"), r"damaged \(KeyError: 'environment'\)"),
+        (lambda about: about.update(agent=5), r"damaged \(ValueError: agent 5 of 2 agents\)"),
+        (lambda about: about.update(agent="0"), r"damaged \(ValueError: agent '0' of 2 agents\)"),
+        (lambda about: about.update(team=True), r"damaged \(ValueError: agent 0, team True\)"),
+        (lambda about: about["environment"].update(options=3), r"damaged \(ValueError: environment \{"),
+        (lambda about: about["arguments"].pop("observation"), r"damaged \(KeyError: 'observation'\)"),
+        (lambda about: about.update(agents=9), r"was trained on BoxPushing-4 with agents 9; BoxPushing-4 has 2$"),
+    ],
+)
+def test_a_description_that_was_edited_is_named(tmp_path, change, message):
+    env, _, out = made("avf", tmp_path)
+    path = out / "agent_0" / "policy.json"
+    about = json.loads(path.read_text())
+    change(about)
+    path.write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=message) as refused:
+        load_policy(out, env)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
         (lambda x: x | {"decode.kernel": x["decode.kernel"][1:]}, r"decode.kernel has the shape \(\d+, \d+\), but"),
         (lambda x: {k: v for k, v in x.items() if k != "decode.bias"}, "decode.bias is missing"),
         (lambda x: x | {"encode_0.kernel": x["encode_0.kernel"][1:]}, "encode_0.kernel has the shape"),
