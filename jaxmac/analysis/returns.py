@@ -125,8 +125,7 @@ def solved_at(
     """
     above = smooth(returns, window) >= threshold
     reached = np.broadcast_to(np.asarray(episodes, float).reshape(len(above), -1), above.shape)
-    not_trained = np.isnan(reached)
-    stays_above = np.logical_and.accumulate((above | not_trained)[::-1])[::-1] & ~not_trained
+    stays_above = np.logical_and.accumulate((above | np.isnan(reached))[::-1])[::-1]
     first = np.take_along_axis(reached, stays_above.argmax(axis=0)[None], axis=0)[0]
     return np.where(stays_above.any(axis=0), first, np.nan)
 
