@@ -206,7 +206,7 @@ def caption(drawn: Sequence[_Drawn], window: int) -> str:
     if any(curve.has_raw for curve in drawn):
         sentences.append("Faint: each seed's evaluations, not smoothed." if window > 1 else "Faint: each seed.")
     if any(np.isnan(curve.returns).any() for curve in drawn):
-        which = "one of these evaluations" if window > 1 else "an evaluation"
+        which = "an evaluation that is averaged there" if window > 1 else "an evaluation"
         sentences.append(f"Gap: {which} was not a number.")
     return " ".join(sentences)
 

@@ -53,18 +53,18 @@ def interval(
     return found.value, found.low, found.high
 
 
-def lowest_shown(labels: Iterable[np.ndarray], levels: Iterable[float] = ()) -> tuple[float, str]:
+def lowest_shown(finals: Iterable[np.ndarray], levels: Iterable[float] = ()) -> tuple[float, str]:
     """Where a figure of final returns begins, so that a failing seed does not squeeze all others into a corner.
 
     Args:
-        labels: the final returns of each label.
+        finals: the final returns of each label.
         levels: other returns that the figure shows.
 
     Returns:
         The lowest return shown, and words for the seeds below it ("" if there are none). No level is left out,
         nothing above minus the highest return, and no more than a quarter of the seeds.
     """
-    every, kept = np.concatenate([*labels, np.zeros(0)]), [level for level in levels if np.isfinite(level)]
+    every, kept = np.concatenate([*finals, np.zeros(0)]), [level for level in levels if np.isfinite(level)]
     every = every[np.isfinite(every)]
     highest = max([*every, *kept], default=0.0)
     quarter = np.quantile(every, 0.25, method="lower") if every.size else 0.0

@@ -106,11 +106,11 @@ def _checked_environments(arguments: BenchArguments) -> Sequence[str]:
         raise ValueError("--parallel is for environments: training has the numbers of its sizes")
     if arguments.what == "environments" and arguments.algorithm:
         raise ValueError("--algorithm is for training, which --what environments does not measure")
-    if arguments.what == "training" and arguments.env != DEFAULT_ENVIRONMENTS and len(arguments.env) != 1:
-        raise ValueError(f"--what training is measured on one environment; --env has {len(arguments.env)}")
     if not arguments.env:
         raise ValueError("env=(): name at least one environment")
     env_ids = envs.list_ids() if arguments.env == ("all",) else arguments.env
+    if arguments.what == "training" and arguments.env != DEFAULT_ENVIRONMENTS and len(env_ids) > 1:
+        raise ValueError(f"--what training is measured on one environment; --env has {len(env_ids)}")
     for env_id in env_ids:
         envs.make(env_id)
     for name in arguments.algorithm:

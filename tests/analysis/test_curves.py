@@ -232,7 +232,7 @@ def test_what_is_not_a_number_is_a_gap():
     (axes,) = figure.axes
     finite = np.isfinite(bold(axes)[0].get_ydata())
     assert np.flatnonzero(~finite).tolist() == [4, 5, *range(20, 30)]
-    assert "Gap: one of these evaluations was not a number." in caption(figure) and axes.collections
+    assert "Gap: an evaluation that is averaged there was not a number." in caption(figure) and axes.collections
     nothing = analysis.learning_curve({"a": (episodes, np.full((30, 3), np.nan))}, optimum=5.0)
     assert np.isnan(bold(nothing.axes[0])[0].get_ydata()).all() and nothing._repr_png_()
 

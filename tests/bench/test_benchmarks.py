@@ -122,6 +122,7 @@ def test_an_algorithm_that_is_not_measured_is_refused(options, words, tmp_path):
         ({"what": "training", "parallel": (64,)}, "--parallel is for environments"),
         ({"what": "environments", "algorithm": ("avf-qmix",)}, "--algorithm is for training"),
         ({"what": "training", "env": ("BoxPushing-4", "BoxPushing-6")}, "--what training is measured on one"),
+        ({"what": "training", "env": ("all",)}, "--what training is measured on one"),
     ],
 )
 def test_what_would_be_ignored_is_refused(options, words, tmp_path):
