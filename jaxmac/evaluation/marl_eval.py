@@ -46,7 +46,7 @@ def marl_eval_data(results: Sequence[Result], window: int = 10) -> dict[str, Any
             missing = int((~np.isfinite(metrics["eval_return"][:, member])).sum())
             if missing:
                 warnings.warn(
-                    f"{line.label}, member {member}: {missing} evaluations are NaN", RunNote, stacklevel=2
+                    f"{line.label}, member {member}: evaluations that are NaN: {missing}", RunNote, stacklevel=2
                 )
             seeds[f"seed_{result.members[member]['seed']}"] = _member(metrics, member, window)
     return data

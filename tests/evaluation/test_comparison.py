@@ -17,6 +17,7 @@ from jaxmac.cli.main import main
 from jaxmac.evaluation import comparison
 from jaxmac.evaluation.marl_eval import marl_eval_data
 from jaxmac.evaluation.report import html_report
+from jaxmac.runs.formats import RunNote
 
 
 @pytest.fixture(scope="module")
@@ -297,6 +298,20 @@ def test_the_data_for_marl_eval(runs, tmp_path, capsys):
     last = metrics["eval_return"][-10:, 2].mean()
     assert seed["absolute_metrics"]["mean_episode_return"] == [pytest.approx(last, rel=1e-6)]
     assert set(seed["absolute_metrics"]) == set(seed["step_0"]) - {"step_count", "elapsed_time"}
+
+
+def test_evaluations_that_are_no_numbers_come_with_a_note_in_the_data_for_marl_eval(runs):
+    run = dataclasses.replace(runs[0], metrics={name: x.copy() for name, x in runs[0].metrics.items()})
+    run.metrics["eval_return"][2, 1] = np.nan
+    with pytest.warns(RunNote, match=r"member 1: evaluations that are NaN: 1$"):
+        marl_eval_data([run])
+
+
+def test_a_plot_that_is_refused_leaves_no_folder(tmp_path, capsys):
+    out = tmp_path / "new" / "x.png"
+    refused(capsys, "plot", str(tmp_path / "nope"), "--out", str(out))
+    refused(capsys, "plot", str(tmp_path / "nope"), "--out", str(out), "--smooth", "0")
+    assert not out.parent.exists()
 
 
 def test_windows_and_levels_that_mean_nothing_are_refused(runs):
