@@ -97,17 +97,25 @@ def measure(env_id: str, parallel: int, repeats: int) -> dict[str, Any]:
 
 
 def bench_environments(
-    env_ids: Sequence[str], quick: bool, log: Callable[[str], None], sizes: Sequence[int] = ()
+    env_ids: Sequence[str],
+    quick: bool,
+    log: Callable[[str], None],
+    sizes: Sequence[int] = (),
+    section: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Measure every environment at every number of parallel copies; `log` is called with a line for each."""
-    rows = []
+    """Measure every environment at every number of parallel copies; `log` is called with a line for each.
+
+    Returns `section`, a part of a report, which is filled as measurements come; None is a new one.
+    """
+    section, rows = {} if section is None else section, list[dict[str, Any]]()
+    section |= {
+        "counted": "steps taken in running episodes; an episode that ends starts again at once",
+        "actions": "uniform over the available macro-actions",
+        "rows": rows,
+    }
     for env_id in env_ids:
         for parallel in sizes or (QUICK_PARALLEL if quick else PARALLEL):
             rows.append(measure(env_id, parallel, repeats=25 if parallel <= 256 else 3 if quick else 5))
             rate = rows[-1]["steps_per_second"]["median"]
             log(f"{env_id} x {parallel}: {rate:,.0f} steps/s")
-    return {
-        "counted": "steps taken in running episodes; an episode that ends starts again at once",
-        "actions": "uniform over the available macro-actions",
-        "rows": rows,
-    }
+    return section

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from jaxmac import envs
 from jaxmac.algorithms import ALGORITHMS
-from jaxmac.bench.compare import print_comparison, read_report
+from jaxmac.bench.compare import PARTS, print_comparison, read_report
 from jaxmac.bench.environments import bench_environments
 from jaxmac.bench.machine import machine
 from jaxmac.bench.tables import print_tables
@@ -56,21 +56,33 @@ class BenchArguments:
 def bench(arguments: BenchArguments) -> int:
     """Measure what `arguments` ask for, print tables and write `OUT/bench[-WHAT][-quick].json`; returns 0.
 
-    Raises ValueError for an unknown environment or algorithm, or a number out of range; OSError if the report
-    cannot be written.
+    What was measured before a Ctrl-C is printed, too, and written to a file of its own, whose name ends in
+    `-stopped.json`. Raises ValueError for an unknown environment or algorithm, or a number out of range; OSError if
+    the report cannot be written; KeyboardInterrupt after a Ctrl-C.
     """
     _split_cpu(arguments.devices)  # first: making an environment may start JAX
     env_ids = _checked_environments(arguments)
     before = None if arguments.compare is None else read_report(arguments.compare)
     path = _report_path(arguments)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    report = _measured(arguments, env_ids, lambda line: console.print(line, style="dim"))
+    report: dict[str, Any] = {}
+    try:
+        _measure(report, arguments, env_ids, lambda line: console.print(line, style="dim"))
+    except KeyboardInterrupt:
+        if any(report.get(part, {}).get("rows") for part in PARTS):
+            _publish(report, before, path.with_stem(f"{path.stem}-stopped"), console)
+        raise
+    _publish(report, before, path, console)
+    return 0
+
+
+def _publish(report: dict[str, Any], before: dict[str, Any] | None, path: Path, console: Console) -> None:
+    """Print a report, compare it with one of before, and write it."""
     print_tables(report, console)
     if before is not None:
         print_comparison(before, report, console)
     path.write_text(json.dumps(report, indent=2) + "\n")
     console.print(path, soft_wrap=True)
-    return 0
 
 
 def _report_path(arguments: BenchArguments) -> Path:
@@ -121,18 +133,16 @@ def _checked_environments(arguments: BenchArguments) -> Sequence[str]:
     return env_ids
 
 
-def _measured(arguments: BenchArguments, env_ids: Sequence[str], log: Callable[[str], None]) -> dict[str, Any]:
-    """The report: what was measured, on which machine, with which versions."""
-    start = time.perf_counter()
-    report: dict[str, Any] = {
-        "machine": machine(),
-        "versions": versions(),
-        "date": time.strftime("%Y-%m-%d"),
-        "quick": arguments.quick,
-    }
+def _measure(
+    report: dict[str, Any], arguments: BenchArguments, env_ids: Sequence[str], log: Callable[[str], None]
+) -> None:
+    """Fill `report` with what is measured, as it comes, on which machine, and with which versions."""
+    start, quick = time.perf_counter(), arguments.quick
+    report |= {"machine": machine(), "versions": versions(), "date": time.strftime("%Y-%m-%d"), "quick": quick}
     if arguments.what in ("all", "environments"):
-        report["environments"] = bench_environments(env_ids, arguments.quick, log, arguments.parallel)
+        section = report["environments"] = dict[str, Any]()
+        bench_environments(env_ids, quick, log, arguments.parallel, section)
     if arguments.what in ("all", "training"):
-        report["training"] = bench_training(env_ids[0], arguments.quick, log, arguments.algorithm)
+        section = report["training"] = dict[str, Any]()
+        bench_training(env_ids[0], quick, log, arguments.algorithm, section)
     report["seconds"] = round(time.perf_counter() - start, 1)
-    return report

@@ -98,7 +98,11 @@ def throughput(program: Program, algorithm: str, size: str, repeats: int) -> dic
 
 
 def bench_training(
-    env_id: str, quick: bool, log: Callable[[str], None], algorithms: tuple[str, ...] = ()
+    env_id: str,
+    quick: bool,
+    log: Callable[[str], None],
+    algorithms: tuple[str, ...] = (),
+    section: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Measure training in one environment, and the parts of an iteration of some algorithms.
 
@@ -107,8 +111,16 @@ def bench_training(
         quick: measure one small case only.
         log: called with a line for each measurement.
         algorithms: measure these only.
+        section: a part of a report, which is filled as measurements come, and returned; None is a new one.
     """
-    rows, parts = [], []
+    section, rows, parts = {} if section is None else section, list[dict[str, Any]](), list[dict[str, Any]]()
+    section |= {
+        "summed_over": "members",
+        "rows": rows,
+        "breakdown": parts,
+        "update_ratio": "nominal_env_steps_per_update = num_envs x horizon / updates per iteration and member",
+        "changed_from_preset": {"all": EARLY, **SIZES},
+    }
     for algorithm, size, members in _cases(quick, algorithms):
         try:
             program = build(algorithm, env_id, size, members)
@@ -121,13 +133,7 @@ def bench_training(
             parts.append(breakdown(program, algorithm, size, members=min(members, 4), repeats=3))
             shares = ", ".join(f"{name} {part['share']:.0%}" for name, part in parts[-1]["parts"].items())
             log(f"{algorithm} {size}, one iteration: {shares}")
-    return {
-        "summed_over": "members",
-        "rows": rows,
-        "breakdown": parts,
-        "update_ratio": "nominal_env_steps_per_update = num_envs x horizon / updates per iteration and member",
-        "changed_from_preset": {"all": EARLY, **SIZES},
-    }
+    return section
 
 
 def measured_algorithms(quick: bool) -> list[str]:

@@ -132,7 +132,7 @@ def test_what_would_be_ignored_is_refused(options, words, tmp_path):
 
 
 def test_a_report_replaces_neither_its_baseline_nor_other_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "_measured", lambda *_: pytest.fail("it measures"))
+    monkeypatch.setattr(run, "_measure", lambda *_: pytest.fail("it measures"))
     report = tmp_path / "bench.json"
     machine, versions = dict.fromkeys(("cpu", "cores", "device")), dict.fromkeys(("jax", "jaxmac"))
     report.write_text(json.dumps({"machine": machine, "versions": versions, "environments": {"rows": []}}))
@@ -147,6 +147,29 @@ def test_a_report_replaces_neither_its_baseline_nor_other_files(tmp_path, monkey
     report.mkdir()
     with pytest.raises(IsADirectoryError, match="is a folder"):
         bench(BenchArguments(out=tmp_path))
+
+
+@pytest.mark.parametrize("measured", [0, 2])
+def test_a_stopped_benchmark_keeps_what_it_has_measured(measured, tmp_path, monkeypatch, capsys):
+    def measure(env_id, parallel, repeats):
+        if parallel > measured:
+            raise KeyboardInterrupt
+        rate = {"median": 7.0, "min": 6.0, "max": 8.0}
+        row = {"env": env_id, "parallel": parallel, "devices": 1, "steps_per_second": rate}
+        return row | {"compile_seconds": 1.0, "reference_steps_per_second": None}
+
+    monkeypatch.setattr(environments, "measure", measure)
+    with pytest.raises(KeyboardInterrupt):
+        bench(BenchArguments(env=("BoxPushing-4",), parallel=(1, 2, 3), out=tmp_path))
+    found = [path.name for path in tmp_path.iterdir()]
+    if not measured:
+        assert found == []
+        return
+    assert found == ["bench-stopped.json"] and "bench-stopped.json" in capsys.readouterr().out
+    report = json.loads((tmp_path / "bench-stopped.json").read_text())
+    assert [row["parallel"] for row in report["environments"]["rows"]] == [1, 2] and "training" not in report
+    bench_again = BenchArguments(env=("BoxPushing-4",), what="environments", parallel=(1,), out=tmp_path)
+    assert bench(bench_again) == 0 and len(list(tmp_path.iterdir())) == 2  # the report of a stopped run stays
 
 
 def test_a_case_that_cannot_be_built_is_left_out(monkeypatch):
