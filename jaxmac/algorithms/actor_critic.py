@@ -16,10 +16,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxmac.algorithms.actor_critic_config import JointActorCriticConfig
 from jaxmac.algorithms.actors_and_critics import (
+    Decisions,
     Networks,
     Roles,
     Rows,
@@ -149,7 +150,7 @@ def learn(
     advantage = returns - values(networks, critics, rows)[0]
     losses = partial(actor_losses, networks, rows=rows, advantage=advantage, hyper=hyper, epsilon=epsilon)
     gradient, actor_loss = gradient_of_sum(losses, state.actors)
-    has_rows = jnp.any(decisions_of(networks, rows).mask, axis=(0, 1))
+    has_rows = jnp.any(learned_decisions(networks, decisions_of(networks, rows)), axis=(0, 1))
     given = gradient, state.actor_opt_state, state.actors, has_rows
     actors, actor_opt_state = gradient_step(hyper, hyper.actor_learning_rate, *given)
     new = ActorCriticState(actors, critics, state.target, actor_opt_state, critic_opt_state)
@@ -164,6 +165,11 @@ def critic_losses(
     return jnp.sum(error**2, axis=(0, 1)) / jnp.maximum(jnp.sum(stream.mask, axis=(0, 1)), 1)
 
 
+def learned_decisions(networks: Networks, decisions: Decisions) -> Bool[Array, "rows batch actors"]:
+    """The decisions that an actor learns from: with `conditional_log_prob` those with something to choose."""
+    return is_choice(decisions) if networks.config.conditional_log_prob else decisions.mask
+
+
 def actor_losses(
     networks: Networks, params: Any, rows: Rows, advantage: Array, hyper: Hyper, epsilon: Array
 ) -> Float[Array, "actors"]:
@@ -176,13 +182,14 @@ def actor_losses(
     if not (networks.roles.critic_per_agent or networks.joint):  # that of the joint row in which the own one ended
         advantage = at_joint_rows(advantage, rows.own.closing)
     logits = outputs_over(networks.actors, params, decisions.obs, decisions.last_action)
-    log_probs, mask = floored_log_probs(logits, epsilon, action_counts(networks)), decisions.mask
+    log_probs = floored_log_probs(logits, epsilon, action_counts(networks))
     if networks.config.conditional_log_prob:
-        log_probs, mask = conditional_log_probs(log_probs, decisions.allowed), is_choice(decisions)
+        log_probs = conditional_log_probs(log_probs, decisions.allowed)
     time = decisions.closing_time
     if networks.config.weight_at_decision:
         time = time + 1 - decisions.duration
     gain = take_chosen(log_probs, decisions.choice) * jax.lax.stop_gradient(advantage)
     gain = gain + hyper.entropy_weight * entropy_of(log_probs)
+    mask = learned_decisions(networks, decisions)
     gain = jnp.where(mask, hyper.gamma**time * gain, 0.0)
     return -jnp.sum(gain, axis=(0, 1)) / jnp.maximum(jnp.sum(mask, axis=(0, 1)), 1)

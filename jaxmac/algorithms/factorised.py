@@ -80,7 +80,8 @@ def init(networks: Networks, agents_key: Array, mixer_key: Array, context_key: A
     size = networks.state_size + (env.num_agents * context.width if context is not None else 0)
     mixer = with_traced(networks.mixer, hyper)
     reads_state = any(spec.reads_state for spec in MIXERS.values() if spec.module is type(mixer))
-    if reads_state and not size:
+    leading = getattr(mixer, "value_state", None)  # what it must have of the state, beside encoded histories
+    if reads_state and not (size if leading is None else leading):
         allowed = ", ".join(name for name, spec in MIXERS.items() if not spec.reads_state)
         raise ValueError(f"{env.name} has no global state, which the mixer reads; allowed mixers: {allowed}")
     params = {

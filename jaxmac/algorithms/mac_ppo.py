@@ -66,16 +66,14 @@ ADVANTAGE_EPSILON = 1e-8
 class Moments(struct.PyTreeNode):
     """Running moments of the returns of each critic, `[networks]` (Yu et al., 2022, section 5.1)."""
 
-    mean: Array  # of the returns, times `weight`
-    square: Array  # of their squares, times `weight`
-    weight: Array  # 1 - decay^(iterations so far), which corrects for the start at 0
+    mean: Array
+    variance: Array  # not the mean of squares: the variance would be lost in its rounding
+    weight: Array  # 1 - decay^(iterations so far), by which the share of an iteration is divided
 
     def center(self) -> tuple[Array, Array]:
         """Mean and standard deviation, each `[networks]`; 0 and 1 before the first iteration."""
-        weight = jnp.where(self.weight > 0, self.weight, 1.0)
-        mean = self.mean / weight
-        variance = jnp.maximum(self.square / weight - mean**2, SMALLEST_VARIANCE)
-        return mean, jnp.where(self.weight > 0, jnp.sqrt(variance), 1.0)
+        spread = jnp.sqrt(jnp.maximum(self.variance, SMALLEST_VARIANCE))
+        return self.mean, jnp.where(self.weight > 0, spread, 1.0)
 
 
 class PPOState(struct.PyTreeNode):
@@ -244,10 +242,14 @@ def _scaled(state: PPOState, output: Array) -> Array:
 
 def moments_with(networks: Networks, moments: Moments, returns: Array, mask: Array, decay: Array) -> Moments:
     """The moments after an iteration with these returns; those of a critic without rows stay as they are."""
-    new = (mean_of(networks, returns, mask), mean_of(networks, returns**2, mask), jnp.ones_like(moments.weight))
-    moved = [decay * old + (1.0 - decay) * x for old, x in zip(jax.tree.leaves(moments), new, strict=True)]
+    mean = mean_of(networks, returns, mask)
+    variance = mean_of(networks, (returns - over_rows(mean)) ** 2, mask)
+    weight = decay * moments.weight + (1.0 - decay)
+    share, apart = (1.0 - decay) / weight, mean - moments.mean
+    both = (1.0 - share) * (moments.variance + share * apart**2) + share * variance
+    moved = Moments(moments.mean + share * apart, both, weight)
     known = total_of(networks, mask) > 0
-    return jax.tree.map(lambda new, old: jnp.where(known, new, old), Moments(*moved), moments)
+    return jax.tree.map(lambda new, old: jnp.where(known, new, old), moved, moments)
 
 
 def step(

@@ -31,9 +31,11 @@ def floored_log_probs(
     sizes = jnp.asarray(counts, jnp.int32)[:, None]
     real = jax.lax.broadcast_to_rank(jnp.arange(logits.shape[-1], dtype=jnp.int32)[None] < sizes, logits.ndim)
     sizes = jax.lax.broadcast_to_rank(sizes, logits.ndim)
-    share = jax.nn.softmax(jnp.where(real, logits, NEGATIVE))
-    probs = (1.0 - epsilon) * share + epsilon / sizes
-    return jnp.where(real, jnp.log(jnp.maximum(probs, SMALLEST)), NEGATIVE)
+    log_share = jax.nn.log_softmax(jnp.where(real, logits, NEGATIVE))
+    probs = (1.0 - epsilon) * jnp.exp(log_share) + epsilon / sizes
+    floored = jnp.log(jnp.maximum(probs, SMALLEST))
+    # Without a floor a probability may be too small for float32, and its logarithm is not.
+    return jnp.where(real, jnp.where(epsilon > 0, floored, log_share), NEGATIVE)
 
 
 def conditional_log_probs(

@@ -85,7 +85,12 @@ def interquartile_mean(tasks: Tasks, **options: Any) -> Estimate:
     """Mean of the scores of all tasks without the lowest and the highest quarter (their number is rounded down)."""
     from scipy.stats import trim_mean
 
-    return stratified_bootstrap(lambda *x, axis: trim_mean(_pooled(x, axis), 0.25, axis), tasks, **options)
+    def statistic(*samples: np.ndarray, axis: int) -> np.ndarray:
+        scores = _pooled(samples, axis)
+        unknown = np.isnan(scores).any(axis)  # older versions of SciPy leave NaN out, among the highest scores
+        return np.where(unknown, np.nan, trim_mean(scores, 0.25, axis))
+
+    return stratified_bootstrap(statistic, tasks, **options)
 
 
 def optimality_gap(tasks: Tasks, target: float = 1.0, **options: Any) -> Estimate:

@@ -111,4 +111,4 @@ def at_joint_rows(
     count, but a number that is not finite would reach the gradients even so.
     """
     index = index.reshape(*index.shape, *(1,) * (values.ndim - index.ndim))
-    return jnp.take_along_axis(values, index, axis=0, mode="clip")
+    return jnp.take_along_axis(values, jnp.maximum(index, 0), axis=0, mode="clip")

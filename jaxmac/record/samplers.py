@@ -119,15 +119,15 @@ def _distinct_windows(key: Array, counts: Int[Array, "episodes"], number: int) -
     before = jnp.cumsum(counts, dtype=jnp.int32)
     total = before[-1]
 
-    def draw(chosen: Array, entry: tuple[Array, Array]) -> tuple[Array, None]:
-        place, share = entry
-        last = jnp.maximum(total - number, 0) + place
-        candidate = jnp.minimum((share * (last + 1)).astype(jnp.int32), last)
+    def draw(chosen: Array, entry: tuple[Array, Array, Array]) -> tuple[Array, None]:
+        place, last, candidate = entry
         pick = jnp.where(jnp.any(chosen == candidate), last, candidate)
         return chosen.at[place].set(pick), None
 
-    places = jnp.arange(number, dtype=jnp.int32), jax.random.uniform(key, (number,), jnp.float32)
-    chosen, _ = jax.lax.scan(draw, jnp.full(number, -1, jnp.int32), places)
+    places = jnp.arange(number, dtype=jnp.int32)
+    last = jnp.maximum(total - number, 0) + places
+    candidates = jax.random.randint(key, (number,), 0, last + 1, jnp.int32)
+    chosen, _ = jax.lax.scan(draw, jnp.full(number, -1, jnp.int32), (places, last, candidates))
     chosen = chosen % jnp.maximum(total, 1)
     episode = jnp.sum(before[None] <= chosen[:, None], axis=-1, dtype=jnp.int32)
     return episode, chosen - (before - counts)[episode]

@@ -199,6 +199,20 @@ def test_policies_have_a_floor_and_ignore_padding():
     np.testing.assert_allclose(probs[1], 0.8 * np.exp([0, 1, 2]) / np.exp([0, 1, 2]).sum() + 0.2 / 3, rtol=1e-6)
 
 
+def test_a_choice_that_is_all_but_certain_leaves_the_others_their_probabilities():
+    """Without a floor; where the likeliest macro-action is not available, the next one counts."""
+    logits, allowed = jnp.array([[[100.0, 0.0, 3.0]]]), jnp.array([[[False, True, True]]])
+
+    def conditional(logits):
+        floored = actor_critic.floored_log_probs(logits, jnp.float32(0), (3,))
+        return actor_critic.conditional_log_probs(floored, allowed)[0, 0]
+
+    odds = np.exp(3.0)
+    np.testing.assert_allclose(np.exp(conditional(logits)), [0, 1 / (1 + odds), odds / (1 + odds)], rtol=1e-5)
+    slope = jax.grad(lambda x: conditional(x)[2])(logits)[0, 0]
+    np.testing.assert_allclose(slope, [0, -1 / (1 + odds), 1 / (1 + odds)], atol=1e-5)
+
+
 def test_with_epsilon_one_the_actors_do_not_move():
     parts, hyper = small("mac-iac")
     batch = stacked("AB")
@@ -257,6 +271,26 @@ def test_a_macro_action_that_could_not_be_chosen_has_no_part_in_a_conditional_lo
     usual, replaced, left_out = (losses(example_rows._replace(own=x), np.ones_like(own.reward)) for x in given)
     np.testing.assert_array_equal(replaced, left_out)
     assert (replaced != usual).any()
+
+
+def test_an_actor_without_a_choice_does_not_move():
+    """With `conditional_log_prob`: not even by the momentum of Adam, which an update before has given it."""
+    parts, hyper = small("mac-iac", conditional_log_prob=True)
+    rows = jax.jit(lambda batch: actor_critic.rows_of(parts, hyper, batch))(stacked("AB"))
+    others = ~jax.nn.one_hot(rows.own.macro_action, rows.own.avail.shape[-1], dtype=bool)
+    first = (jnp.arange(2) == 0)[:, None]
+    avail = jnp.where(first, others, rows.own.avail)  # what agent 0 ran was put in the place of its choice
+    learn = jax.jit(lambda state, rows: actor_critic.learn(parts, state, rows, hyper, jnp.float32(0))[0])
+    before = learn(jax.jit(partial(actor_critic.init, parts))(jax.random.key(0), hyper), rows)
+    after = learn(before, rows._replace(own=rows.own._replace(avail=avail)))
+    moved = [bool((x[agent] != y[agent]).any()) for agent in (0, 1) for x, y in leaf_pairs(before, after)]
+    half = len(moved) // 2
+    assert not any(moved[:half]) and any(moved[half:])
+
+
+def leaf_pairs(before, after):
+    """Each leaf of the actors' parameters, before and after."""
+    return zip(jax.tree.leaves(before.actors), jax.tree.leaves(after.actors), strict=True)
 
 
 @pytest.fixture(scope="module")

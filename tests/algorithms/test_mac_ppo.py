@@ -202,6 +202,23 @@ def test_moments_are_weighted_means_over_the_iterations_without_padding():
         np.testing.assert_allclose(found, due, rtol=1e-4)
 
 
+def test_a_spread_that_is_small_beside_the_returns_is_found():
+    """A mean of squares less the square of the mean would leave rounding errors of its own size."""
+    networks = SimpleNamespace(config=SimpleNamespace(share_parameters=True))
+    returns = np.random.default_rng(0).normal(1000.0, 1.0, (300, 8, 16, 2)).astype(np.float32)
+    mask = np.ones(returns.shape[1:], bool)
+
+    @jax.jit
+    def spreads(returns):
+        def iteration(moments, x):
+            moments = mac_ppo.moments_with(networks, moments, x, mask, jnp.float32(0.99))
+            return moments, moments.center()[1][0]
+
+        return jax.lax.scan(iteration, mac_ppo.Moments(*jnp.zeros((3, 1))), returns)[1]
+
+    np.testing.assert_allclose(spreads(returns)[50:], 1.0, atol=0.05)
+
+
 @pytest.mark.slow
 def test_agents_without_rows_do_not_move():
     """Not even by the momentum of Adam; the others learn."""

@@ -62,6 +62,13 @@ def test_nothing_is_probable_where_a_member_diverged():
         assert np.isnan([found.value, found.low, found.high]).all()
 
 
+def test_a_diverged_member_has_no_interquartile_mean(monkeypatch):
+    """Older versions of SciPy sort NaN to the highest scores, which are left out."""
+    monkeypatch.setattr("scipy.stats.trim_mean", lambda x, share, axis: np.nanmean(x, axis))
+    scores = [np.array([1.0, 2, 3, np.nan]), np.ones(4)]
+    assert np.isnan(list(statistics.interquartile_mean(scores, resamples=9))).all()
+
+
 def test_a_profile_is_the_share_above_each_level():
     levels = np.array([-5.0, 0.1, 0.5, 0.9, 9.0])
     share, low, high = statistics.performance_profile(TASKS[2:], levels)

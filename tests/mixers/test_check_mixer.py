@@ -97,9 +97,10 @@ def test_registration_refuses_what_is_no_mixer():
             register_mixer(name, module, **options)
 
 
-def test_a_mixer_that_reads_the_state_is_refused_where_there_is_none():
+@pytest.mark.parametrize("algorithm", ["avf-qmix", "tomacvf-qmix"])
+def test_a_mixer_that_reads_the_state_is_refused_where_there_is_none(algorithm):
     env = Asynchronous()
     env.state_size = 0
-    config = configure("avf-qmix", "tuned", env, {})
+    config = configure(algorithm, "tuned", env, {})
     with pytest.raises(ValueError, match="has no global state, which the mixer reads; allowed mixers: vdn"):
-        jax.eval_shape(make_algorithm("avf-qmix", env, config).init, jax.random.key(0), hyper_of(config))
+        jax.eval_shape(make_algorithm(algorithm, env, config).init, jax.random.key(0), hyper_of(config))

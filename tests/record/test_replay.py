@@ -146,6 +146,14 @@ def test_fewer_windows_than_asked_for_come_again():
     assert pairs == {(0, 0), (0, 1), (2, 0)}
 
 
+def test_windows_of_a_large_replay_are_equally_likely():
+    """34 million of them, where neighbouring integers are one number in float32."""
+    counts = jnp.full(340_000, 100, jnp.int32)
+    rank = jax.jit(lambda key: _distinct_windows(key, counts, 512)[1])(jax.random.key(0))
+    each = np.bincount(np.asarray(rank) % 4, minlength=4)
+    assert (abs(each - 128) < 50).all()  # 128 with a standard deviation of 10
+
+
 @pytest.mark.parametrize("share", [0.9, 1.0])
 def test_a_batch_of_windows_may_be_drawn_by_tournament_alone(share):
     settings = {"replay_episodes": 16, "batch_size": 4, "replay_tournament": 3, "tournament_share": share}

@@ -10,6 +10,7 @@ from support.records import make_episode, recorded_squeeze
 
 from jaxmac.record.episode import discounted_return, mark
 from jaxmac.record.joint_rows import MACRO_STATES, REWARD_SCHEMES, TIME_MAJOR, joint_trajectory, mac_jert
+from jaxmac.record.own_rows import at_joint_rows
 from jaxmac.record.windows import accumulate_reward, joint_row_steps, pack, window
 
 FIG2 = json.loads((GOLDEN / "avf_fig2.json").read_text())
@@ -51,6 +52,12 @@ def test_avf_figure_2():
         assert rows.next_mixer_state[k].tolist() == row["s_next"]
         assert [real.mixer_state[k, 0], real.next_mixer_state[k, 0]] == row["real"]
     assert rows.obs[:count, :, 1].tolist() == [[0, 1]] * count  # each agent its own observation
+
+
+def test_an_own_row_whose_joint_row_is_gone_reads_the_first_one():
+    index = np.array([-3, -1, 0, 4, 9])[:, None, None]
+    found = at_joint_rows(jnp.arange(5.0)[:, None, None], jnp.asarray(index))
+    assert found[:, 0, 0].tolist() == [0, 0, 0, 4, 4]
 
 
 def test_joint_durations_sum_to_the_steps_covered():
