@@ -1,4 +1,4 @@
-"""The sweeps that presets `tuned` were chosen from, on the tuning seeds 1000 to 1015.
+"""The sweeps that presets `tuned` were chosen from, on tuning seeds, with some comparisons on fresh ones.
 
     python -m experiments.tuning                          # the sweeps that are missing
     python -m experiments.tuning iaicc_warehouse_d        # this one, anew

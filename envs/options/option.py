@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float32, Int, Int32, PRNGKeyArray
 class View(NamedTuple):
     """All that an option is shown: what its own agent perceives and has done, nothing of the other agents.
 
-    `obs` and `actions` are the agent's own sizes, without padding. `can_start` sees the same key at every call, as
+    `obs` and `avail` have the agent's own sizes, without padding. `can_start` sees the same key at every call, as
     an initiation set is no matter of chance.
     """
 

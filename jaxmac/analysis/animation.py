@@ -43,6 +43,7 @@ def animate(
 
     Raises:
         ValueError: `path` does not end with .gif, the seed is out of range, or the environment has no drawing.
+        OSError: `path` cannot be written.
     """
     from jaxmac.envs.rendering import write_gif
 

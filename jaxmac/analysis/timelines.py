@@ -49,7 +49,8 @@ def timeline(
         title: title of the figure; empty: the environment's name.
 
     Raises:
-        ValueError: the seed is out of range.
+        ValueError: the seed is out of range, or the suffix of `path` is no format of pictures.
+        OSError: `path` cannot be written.
     """
     _, steps = play(env, policy, jax.random.key(check_seed(seed)))
     action, ended, reward = (np.asarray(x)[1:] for x in (steps.macro_action, steps.ended, steps.reward))

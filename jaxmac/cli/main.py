@@ -1,7 +1,7 @@
 """The command line: `jaxmac list | train | convert | resume | eval | render | plot | export | bench`.
 
 The exit status is 0 only if the command did what was asked for. It is 2 for bad input (one line on stderr), 1 for a
-run that failed and 130 for one that was interrupted.
+run that failed, 130 for one that was interrupted, and 128 plus the number of another signal that stopped it.
 """
 
 from __future__ import annotations

@@ -28,13 +28,13 @@ def output_file(out: str | os.PathLike, suffixes: Sequence[str] = (), writes: Co
     """
     path = Path(out)
     if suffixes and path.suffix.lower() not in suffixes:
-        raise ValueError(f"--out {path}: its suffix selects the format; allowed: {', '.join(suffixes)}")
+        raise ValueError(f"{path}: its suffix selects the format; allowed: {', '.join(suffixes)}")
     if path.is_dir():
-        raise IsADirectoryError(f"--out {path} is a folder: give the name of a file")
+        raise IsADirectoryError(f"{path} is a folder: give the name of a file")
     refuse_owned(path, writes)
     _make_folder(path)
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise PermissionError(f"cannot write --out {path}: permission denied")
+        raise PermissionError(f"cannot write {path}: permission denied")
     return path
 
 
@@ -46,7 +46,7 @@ def refuse_owned(out: str | os.PathLike, writes: Collection[str] = ()) -> None:
         if name in writes and path.parent == run:
             continue
         if name.casefold() in (*OWN_FILES, *OWN_FOLDERS) or path.name.casefold().endswith(DRAFT):
-            raise OSError(f"--out {out}: {name} belongs to the run {run}; choose another name")
+            raise OSError(f"{out}: {name} belongs to the run {run}; choose another name")
 
 
 def _is_run(folder: Path) -> bool:
@@ -66,8 +66,8 @@ def _make_folder(path: Path) -> None:
     """Make the folder of a file; OSError, in one line, if that cannot be."""
     for parent in path.parents:
         if parent.exists() and not parent.is_dir():
-            raise NotADirectoryError(f"cannot write --out {path}: {parent} is a file, not a folder")
+            raise NotADirectoryError(f"cannot write {path}: {parent} is a file, not a folder")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OSError(f"cannot write --out {path}: {error.strerror}") from None
+        raise OSError(f"cannot write {path}: {error.strerror}") from None

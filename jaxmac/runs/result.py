@@ -109,7 +109,7 @@ class Result:
             smooth: evaluations that a point is the mean of; 1: no smoothing.
 
         Raises:
-            ValueError: `x` is another word, or `smooth` is below 1.
+            ValueError: `x` is another word, `smooth` is below 1, or the suffix of `path` is no format of pictures.
             OSError: `path` cannot be written, or belongs to a run and is no `curve.png`.
         """
         drawn = [Panel.on(self.env, self.title, curves(self, x))]

@@ -111,16 +111,16 @@ def test_what_is_written_for_a_run_stays_allowed(run, monkeypatch):
     [
         (
             ["plot", "RUN", "--out", "x.mp4"],
-            "--out x.mp4: its suffix selects the format; allowed: .png",
+            "x.mp4: its suffix selects the format; allowed: .png",
         ),
         (["plot", "RUN", "--out", "x"], "its suffix selects the format"),
-        (["render", "RUN", "--out", "x.mp4"], "--out x.mp4: its suffix selects the format; allowed: .gif"),
+        (["render", "RUN", "--out", "x.mp4"], "x.mp4: its suffix selects the format; allowed: .gif"),
         (["render", "--env", "BoxPushing-4", "--out", "x.png"], "its suffix selects the format; allowed: .gif"),
-        (["plot", "RUN", "--out", "notes.txt/x.png"], "cannot write --out notes.txt/x.png: notes.txt is a file"),
+        (["plot", "RUN", "--out", "notes.txt/x.png"], "cannot write notes.txt/x.png: notes.txt is a file"),
         (["render", "RUN", "--out", "notes.txt/a/x.gif"], "notes.txt is a file, not a folder"),
         (["export", "RUN", "--out", "notes.txt/policy"], "notes.txt is a file, not a folder"),
         (["export", "RUN", "--out", "notes.txt"], "notes.txt is a file, not a directory"),
-        (["plot", "RUN", "--out", "folder.png"], "--out folder.png is a folder: give the name of a file"),
+        (["plot", "RUN", "--out", "folder.png"], "folder.png is a folder: give the name of a file"),
         (["bench", "--out", "notes.txt"], "--out notes.txt is a file, not a folder"),
     ],
 )
