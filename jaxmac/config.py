@@ -70,8 +70,9 @@ def check_settings(kind: str, name: str, part: Any, may_trace: bool = True) -> N
     """Check that the settings of a part can be hyperparameters.
 
     Raises ValueError, in one line, for a setting of another type than int, float, bool or str, or for a traced one
-    that is not a float or (without `may_trace`) belongs to a kind of part whose settings are static, or for one
-    that is named like an argument of `jaxmac.train`, which nobody could set.
+    that is not a float or (without `may_trace`) belongs to a kind of part whose settings are static, for one that
+    is named like an argument of `jaxmac.train`, which nobody could set, for a default out of its range, and for one
+    that is no field, as its class is no dataclass.
     """
     for field in settings_of(part).values():
         label = f"{kind} {name!r}: its setting {field.name}"
@@ -83,6 +84,16 @@ def check_settings(kind: str, name: str, part: Any, may_trace: bool = True) -> N
             raise ValueError(f"{label} is traced; allowed: static settings only for a {kind}")
         if field.metadata["traced"] and _kind_of(field) is not float:
             raise ValueError(f"{label} is traced and has type {field.type!r}; allowed: float")
+        if not field.metadata["chooses"]:
+            try:
+                check_value(field.name, field, _typed(field.name, field.default, _kind_of(field) or str))
+            except ValueError as error:
+                raise ValueError(f"{kind} {name!r}: the default of a setting: {error}") from None
+    for owner in part.__mro__ if isinstance(part, type) else ():
+        for attribute, value in vars(owner).items():
+            if isinstance(value, dataclasses.Field) and "traced" in value.metadata:
+                missing = f"{owner.__name__} is no dataclass: add @dataclass(frozen=True)"
+                raise ValueError(f"{kind} {name!r}: its setting {attribute} is no field, as {missing}")
 
 
 def _kind_of(field: dataclasses.Field) -> type | None:

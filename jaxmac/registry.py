@@ -33,6 +33,7 @@ class Registry(Mapping[str, Part], Generic[Part]):
         self.kind = kind  # "mixer", "memory", ...: how error messages call a part
         self._parts: dict[str, Part] = {}
         self._origins: dict[str, str] = {}
+        self.guards: list[Callable[[str, Part], None]] = []  # raise ValueError for a part that must not be added
 
     def register(self, name: str, part: Part, defined_in: str | None = None) -> None:
         """Add a part under a name; `defined_in` is the module that it comes from (default: where it is defined).
@@ -44,6 +45,8 @@ class Registry(Mapping[str, Part], Generic[Part]):
         if name in self._parts:
             taken = self._origins[name]
             raise ValueError(f"{self.kind} {name!r} is registered already, by {taken}: choose another name")
+        for guard in self.guards:
+            guard(name, part)
         self._parts[name] = part
         self._origins[name] = origin_of(part, defined_in)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from jaxmac.algorithms.base import Algorithm
+from jaxmac.algorithms.checking import check_algorithm, check_replay, example_episodes, made_by
 from jaxmac.config import build, check_settings, choosing_fields, chosen_parts, compose, part_labels, settings_of
 from jaxmac.envs.environment import Environment
 from jaxmac.errors import nearest
@@ -68,6 +69,14 @@ class AlgorithmRegistry(Registry[AlgorithmSpec]):
             if family.takes(spec)
         }
 
+    def refuse_taken_by(self, mixer: str, spec: MixerSpec) -> None:
+        """Raise a one-line ValueError if an algorithm has one of the ids that a new mixer would define."""
+        for family in (name for name, family in self.families.items() if family.takes(spec)):
+            if f"{family}-{mixer}" in self._parts:
+                by = self._origins[f"{family}-{mixer}"]
+                taken = f"an algorithm {family}-{mixer} is registered already, by {by}"
+                raise ValueError(f"mixer {mixer!r}: {taken}: choose another name")
+
     def register(self, name: str, part: AlgorithmSpec, defined_in: str | None = None) -> None:
         """As of `Registry`; ids that are derived from mixers are taken, too."""
         if name in self.derived():
@@ -101,6 +110,7 @@ class AlgorithmRegistry(Registry[AlgorithmSpec]):
 
 
 ALGORITHMS = AlgorithmRegistry()
+MIXERS.guards.append(ALGORITHMS.refuse_taken_by)
 
 
 def register_algorithm(name: str, spec: AlgorithmSpec) -> None:
@@ -113,10 +123,13 @@ def register_algorithm(name: str, spec: AlgorithmSpec) -> None:
     if not dataclasses.is_dataclass(spec.config) or "num_envs" not in settings_of(spec.config):
         raise ValueError(f"algorithm {name!r}: its config is {spec.config!r}; expected a subclass of CommonConfig")
     check_settings("algorithm", name, spec.config)
-    if not callable(spec.make) or not spec.presets or not all(map(callable, spec.presets.values())):
+    is_mapping = isinstance(spec.presets, Mapping) and bool(spec.presets)
+    if not callable(spec.make) or not is_mapping or not all(map(callable, spec.presets.values())):
         raise ValueError(
             f"algorithm {name!r}: expected make(env, config) and presets such as {{'tuned': lambda env: {{}}}}"
         )
+    if not isinstance(spec.parts, Mapping) or not isinstance(spec.summary, str):
+        raise ValueError(f"algorithm {name!r}: expected parts as a dict and a text as summary")
     ALGORITHMS.register(
         name, spec, spec.make.__module__ if hasattr(spec.make, "__module__") else spec.config.__module__
     )
@@ -135,10 +148,18 @@ def make_algorithm(name: str, env: Environment, config: Any) -> Algorithm:
     memory = getattr(config, "memory", None)
     if memory is not None and is_outside(MEMORIES.origin(memory)):
         check_memory(memory, config, config.hidden_size)
-    algorithm = ALGORITHMS[name].make(env, static_view(config))
+    own = not is_outside(ALGORITHMS.origin(name))
+    if own or name in ALGORITHMS.derived():
+        algorithm = ALGORITHMS[name].make(env, static_view(config))
+    else:
+        make, static = ALGORITHMS[name].make, static_view(config)
+        algorithm = made_by(f"algorithm {name!r}", "make", make, env, static, passes=(ValueError,))
+        check_algorithm(name, algorithm, env, config)
     sampling, replay = getattr(config, "sampling", None), algorithm.collection.replay
-    if sampling is None or not is_outside(SAMPLERS.origin(sampling)):  # others are given the episodes as they are
+    if sampling is None or not is_outside(SAMPLERS.origin(sampling)):
         replay = compact_replay(replay, env)
+    else:  # it is given the episodes as they are
+        check_replay(f"sampler {sampling!r}", replay, example_episodes(env, config.num_envs))
     return algorithm._replace(collection=algorithm.collection._replace(replay=replay))
 
 
@@ -151,7 +172,10 @@ def configure(name: str, preset: str, env: Environment, overrides: Mapping[str, 
     spec = ALGORITHMS[name]
     if preset not in spec.presets:
         raise ValueError(f"unknown preset {preset!r} of {name}; {nearest(preset, spec.presets)}")
-    config = build_config(name, spec.presets[preset](env), overrides)
+    values = made_by(f"algorithm {name!r}", f"preset {preset!r}", spec.presets[preset], env, passes=(ValueError,))
+    if not isinstance(values, Mapping):
+        raise ValueError(f"preset {preset!r} of {name} is {values!r}; expected a dict of settings")
+    config = build_config(name, values, overrides)
     config.check_together()
     return config
 

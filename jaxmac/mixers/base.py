@@ -73,6 +73,8 @@ def register_mixer(name: str, module: type[nn.Module], *, dueling: str = "none",
         raise ValueError(f"mixer {name!r} is {module!r}; expected a flax.linen module class")
     if dueling not in DUELING:
         raise ValueError(f"mixer {name!r}: dueling={dueling!r}; allowed: {', '.join(DUELING)}")
+    if not isinstance(reads_state, bool):
+        raise ValueError(f"mixer {name!r}: reads_state={reads_state!r}; allowed: True or False")
     check_settings("mixer", name, module)
     MIXERS.register(name, MixerSpec(module, dueling, reads_state), module.__module__)
 
@@ -124,13 +126,20 @@ def init_mixer(mixer: nn.Module, key: Array, agents: int, actions: int, hidden_s
         jnp.ones((1, agents, actions), bool),
     )
     name = type(mixer).__name__
+    two_axes: Any = jax.tree.map(lambda x: jnp.broadcast_to(x, (2, 3, *x.shape[1:])), inputs)
     try:
         value = jax.eval_shape(lambda: mixer.init_with_output(key, inputs)[0])
         extra = jax.eval_shape(lambda: auxiliary_losses(mixer, mixer.init(key, inputs), inputs))
+        wide = jax.eval_shape(lambda: mixer.apply(mixer.init(key, inputs), two_axes))
     except Exception as error:
         raise ValueError(f"mixer {name} raised {type(error).__name__}: {first_line(error)}") from error
-    if value.shape != (1,):
-        raise ValueError(f"mixer {name} returns shape {value.shape} for one row; expected (1,)")
+    if getattr(value, "shape", None) != (1,):
+        shape = getattr(value, "shape", type(value).__name__)
+        raise ValueError(f"mixer {name} returns shape {shape} for one row; expected (1,)")
+    if wide.shape != (2, 3):
+        raise ValueError(f"mixer {name} returns shape {wide.shape} for two rows of three; expected (2, 3)")
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        raise ValueError(f"mixer {name} returns {value.dtype}; expected a float, as it is differentiated")
     if hasattr(mixer, "auxiliary") and extra.shape != (1,):
         raise ValueError(f"the auxiliary loss of mixer {name} has shape {extra.shape} for one row; expected (1,)")
     return mixer.init(key, inputs)

@@ -55,11 +55,11 @@ def carry_size(memory: Callable[..., nn.Module], size: int) -> int:
 
 def check_memory(name: str, config: Any, size: int) -> None:
     """Raise a one-line ValueError if the memory `name` fails or returns arrays of the wrong shapes."""
-    memory = memory_of(name, config)
-    carry, time, batch = carry_size(memory, size), 3, 2
-    shapes_of = (batch, carry), (time, batch, 5)
-    arguments = *(jnp.zeros(shape, jnp.float32) for shape in shapes_of), jnp.ones((time, batch), bool)
+    memory, time, batch = memory_of(name, config), 3, 2
     try:
+        carry = carry_size(memory, size)
+        shapes_of = (batch, carry), (time, batch, 5)
+        arguments = *(jnp.zeros(shape, jnp.float32) for shape in shapes_of), jnp.ones((time, batch), bool)
         made = jax.eval_shape(lambda: memory(size).init_with_output(jax.random.key(0), *arguments)[0])
         shapes = [x.shape for x in made]
     except Exception as error:
@@ -67,6 +67,9 @@ def check_memory(name: str, config: Any, size: int) -> None:
     if shapes != [(batch, carry), (time, batch, size)]:
         wanted = f"[({batch}, {carry}), ({time}, {batch}, {size})]"
         raise ValueError(f"memory {name!r} returns shapes {shapes}; expected hidden and outputs {wanted}")
+    if any(x.dtype != jnp.float32 for x in made):
+        dtypes = ", ".join(str(x.dtype) for x in made)
+        raise ValueError(f"memory {name!r} returns {dtypes}; expected float32 for hidden and outputs")
 
 
 class GRU(nn.Module):

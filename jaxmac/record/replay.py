@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxmac.config import check_settings, settings_of
+from jaxmac.errors import first_line
 from jaxmac.record.episode import Episode
 from jaxmac.registry import Registry
 
@@ -72,6 +73,8 @@ def register_sampler(name: str, factory: Callable[..., Any]) -> None:
         or (inspect.isclass(factory) and "__call__" not in vars(factory))
     ):
         raise ValueError(f"sampler {name!r} is {factory!r}; expected a callable dataclass or a function")
+    if not inspect.isclass(factory) and settings_of(factory):
+        raise ValueError(f"sampler {name!r} is an instance, whose settings could not be set: register its class")
     check_settings("sampler", name, factory, may_trace=False)
     SAMPLERS.register(name, factory)
 
@@ -84,11 +87,18 @@ def make_sampler(name: str, config: Any, capacity: int, batch_size: int, window:
     if batch_size > capacity:
         raise ValueError(f"batch_size={batch_size} is larger than the replay; allowed: <= {capacity}")
     factory: Any = SAMPLERS[name]
-    if inspect.isclass(factory):
-        factory = factory(**{setting: getattr(config, setting) for setting in settings_of(factory)})
-    replay = factory(capacity, batch_size, window)
+    try:
+        if inspect.isclass(factory):
+            factory = factory(**{setting: getattr(config, setting) for setting in settings_of(factory)})
+        replay = factory(capacity, batch_size, window)
+    except ValueError:  # for settings that do not fit
+        raise
+    except Exception as error:
+        raise ValueError(f"sampler {name!r} raised {type(error).__name__}: {first_line(error)}") from error
     if not isinstance(replay, Replay):
         raise ValueError(f"sampler {name!r} made a {type(replay).__name__}; expected a jaxmac.record.Replay")
+    if replay.capacity != capacity:
+        raise ValueError(f"sampler {name!r} made a replay of capacity {replay.capacity!r}; expected {capacity}")
     return replay
 
 

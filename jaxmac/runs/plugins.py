@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from jaxmac.algorithms.registry import plugins_of
-from jaxmac.envs.registry import module_of
+from jaxmac.algorithms.registry import config_class_of, plugins_of
+from jaxmac.envs.registry import factory_of, module_of
 from jaxmac.registry import is_outside, missing_plugins
 from jaxmac.runs.directory import RunDirectoryError
 from jaxmac.runs.sinks import SINKS
+
+SCRIPT = "__main__"  # what Python calls the module of a script or notebook
+DIGITS = 12  # of the digest of a plugin's file
+
+
+def versions_of(plugins: Sequence[str]) -> dict[str, str]:
+    """Digests of the files of imported plugins, as further entries of a run's versions."""
+    files = {name: getattr(sys.modules.get(name), "__file__", None) for name in plugins}
+    found = {name: Path(file) for name, file in files.items() if file is not None and Path(file).is_file()}
+    return {
+        f"plugin {name}": hashlib.sha256(file.read_bytes()).hexdigest()[:DIGITS] for name, file in found.items()
+    }
 
 
 def plugins_of_run(algorithm: str, configs: Sequence[Any], env_id: str | None, sinks: Sequence[str]) -> list[str]:
@@ -23,10 +38,30 @@ def plugins_of_run(algorithm: str, configs: Sequence[Any], env_id: str | None, s
 
 def refuse_missing_plugins(path: str | os.PathLike, config: dict[str, Any]) -> None:
     """Raise RunDirectoryError, in one line, unless the plugins of a run are imported; it imports none itself."""
-    missing = missing_plugins(config.get("plugins", []))
+    plugins = config.get("plugins", [])
+    missing = missing_plugins(plugins)
+    if SCRIPT in plugins and not _is_registered(config):
+        raise RunDirectoryError(
+            f"{path} needs parts that a script or notebook registered: put them into a module that --plugin names, "
+            "or run the script before opening it in the same process"
+        )
     if missing:
         flags = " ".join(f"--plugin {module}" for module in missing)
         modules = ", ".join(missing)
         raise RunDirectoryError(
             f"{path} needs parts of {modules}: add {flags}, or in Python import {modules} before opening it"
         )
+
+
+def _is_registered(config: dict[str, Any]) -> bool:
+    """Whether the parts that a run names are registered in this process."""
+    try:
+        for name in config["log"]:
+            SINKS[name]
+        if config["env_rebuildable"]:
+            factory_of(config["env"])
+        swept = {name: values[0] for name, values in config["sweep"].items()}
+        config_class_of(config["algorithm"], config["settings"] | swept)
+    except ValueError:
+        return False
+    return True

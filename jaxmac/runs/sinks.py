@@ -6,6 +6,7 @@ when a run is continued, the rows of metrics.csv that are kept are written to ev
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
 import netrc
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlparse
 
 from jaxmac.arguments import check_names
-from jaxmac.errors import nearest
+from jaxmac.errors import first_line, nearest
 from jaxmac.registry import Registry, is_outside
 from jaxmac.runs.exact import json_text
 from jaxmac.runs.rows import COLUMNS, to_number
@@ -67,6 +68,8 @@ def register_sink(
     """
     if not callable(factory):
         raise ValueError(f"log {name!r} is {factory!r}; expected a class or function of (path, config, members)")
+    if not (check is None or callable(check)) or not (package is None or isinstance(package, str)):
+        raise ValueError(f"log {name!r}: expected a function as check and a text as package")
     SINKS.register(name, SinkSpec(factory, package, check), getattr(factory, "__module__", None))
 
 
@@ -107,16 +110,46 @@ def new_log_id() -> str:
 def open_sinks(path: Path | None, config: dict[str, Any], members: Sequence[dict[str, Any]]) -> Iterator[Sink]:
     """Open the sinks that config.json names, one after the other; none without a run directory.
 
-    Raises ValueError, in one line, for a factory that returns something else than a `Sink`.
+    Whatever a sink raises, then or later, is an OSError of one line that names it. Raises ValueError, in one line,
+    for a factory that returns something else than a `Sink`.
     """
     if path is None:
         return
     for name in config.get("log", ()):
-        sink = SINKS[name].factory(path, config, members)
+        with _named(name):
+            sink = SINKS[name].factory(path, config, members)
         if not all(callable(getattr(sink, method, None)) for method in ("write", "close")):
             expected = "expected an object with write(row) and close()"
             raise ValueError(f"log {name!r} made a {type(sink).__name__}; {expected}")
-        yield sink
+        yield _Apart(name, sink)
+
+
+@contextlib.contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Turn what a sink raises inside into an OSError of one line that names the sink."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"log {name!r} raised {type(error).__name__}: {first_line(error)}") from error
+
+
+class _Apart:
+    """A sink that cannot harm the run or another sink: it gets rows of its own, and its errors name it."""
+
+    def __init__(self, name: str, sink: Sink):
+        self.name, self.sink = name, sink
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Hand on a copy of the row."""
+        with _named(self.name):
+            self.sink.write(dict(row))
+
+    def close(self) -> None:
+        """Close the sink."""
+        with _named(self.name):
+            self.sink.close()
 
 
 def _member_config(config: dict[str, Any], member: dict[str, Any]) -> dict[str, Any]:

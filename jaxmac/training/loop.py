@@ -16,7 +16,7 @@ from jaxmac.runs.checkpoint import KEPT_CHECKPOINTS
 from jaxmac.runs.directory import FORMAT, RunDirectory, versions
 from jaxmac.runs.exact import described, json_value
 from jaxmac.runs.members import MemberSpec, group_members, make_members, refuse_unless_restorable
-from jaxmac.runs.plugins import plugins_of_run
+from jaxmac.runs.plugins import SCRIPT, plugins_of_run, versions_of
 from jaxmac.runs.result import Result, environment_sizes
 from jaxmac.runs.sinks import check_sinks, new_log_id
 from jaxmac.training.cache import use_compilation_cache
@@ -177,6 +177,12 @@ def prepare(
         if compilation_cache:
             use_compilation_cache()
         programs = [Program(algorithm, environment, group, env_id=env_id) for group in group_members(specs)]
+        parts = plugins_of_run(algorithm, [spec.config for spec in specs], env_id, [])
+        plugins = plugins_of_run(algorithm, [spec.config for spec in specs], env_id, sinks)
+        if SCRIPT in plugins and out is not None:
+            console.print(
+                "note: parts that a script or notebook registers must be registered before the run is opened"
+            )
         on_disk = announce(console, algorithm, environment, specs, programs, episodes, checkpoint_replay)
     config: dict[str, Any] = {
         "format": FORMAT,
@@ -193,13 +199,13 @@ def prepare(
         "sweep": {name: list(dict.fromkeys(spec.swept[name] for spec in specs)) for name in sweep or {}},
         "hyperparameters": {n: vars(specs[0].config)[n] for n in hyperparameters if n not in (sweep or {})},
         "settings": settings_of_run(specs),
-        "plugins": plugins_of_run(algorithm, [spec.config for spec in specs], env_id, sinks),
+        "plugins": plugins,
         "optimal_return": environment.optimal_return,
         "checkpoint_every": int(checkpoint_every),
         "checkpoint_replay": bool(checkpoint_replay),
         "log": sinks,
         "log_id": new_log_id() if sinks else None,
-        "versions": versions(),
+        "versions": versions() | versions_of(parts),
         "backend": jax.default_backend(),
         "key_type": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
     }

@@ -25,6 +25,7 @@ from jaxmac.runs.directory import RunDirectory, RunDirectoryError, read_config, 
 from jaxmac.runs.exact import json_value
 from jaxmac.runs.formats import counter_shapes
 from jaxmac.runs.members import group_members
+from jaxmac.runs.plugins import versions_of
 from jaxmac.runs.result import Result, load
 from jaxmac.runs.sinks import check_sinks
 from jaxmac.training.cache import use_compilation_cache
@@ -118,9 +119,9 @@ def resume(
 
 
 def _note_other_versions(console: Console, config: dict[str, Any]) -> None:
-    for name, now in versions().items():
+    for name, now in (versions() | versions_of(config["plugins"])).items():
         then = config["versions"].get(name)
-        if then != now:
+        if then != now and not (then is None and name.startswith("plugin ")):  # earlier runs did not say
             console.print(f"note: {name} is {now}, the run began with {then}: its numbers may differ from here on")
 
 

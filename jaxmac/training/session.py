@@ -97,8 +97,7 @@ class Session:
             try:
                 self._finish(status)
             finally:
-                for sink in self.sinks:
-                    sink.close()
+                self._close_sinks()
 
     def _run_group(self, group: int, program: Program, label: str, saved: list[SavedGroup | None] | None) -> None:
         """Compile and train one group, and store its learners in the result."""
@@ -148,6 +147,14 @@ class Session:
         path = self.directory.path if self.directory.writes else None
         for sink in open_sinks(path, self.result.config, self.result.members):
             self.sinks.append(sink)  # one by one, so that those before one that fails are closed
+
+    def _close_sinks(self) -> None:
+        """Close every sink; one that fails costs neither the others nor what was learned."""
+        for sink in self.sinks:
+            try:
+                sink.close()
+            except OSError as error:
+                self.console.print(f"note: {first_line(error)}")
 
     def _train(self, group: int, program: Program) -> None:
         per_iteration = program.config.num_envs

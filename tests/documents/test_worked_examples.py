@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from support.commands import SMALL, refused
 from support.probes import Additive
+from support.readers import unread_settings
 from support.registries import registered_only_here
 
 import jaxmac
@@ -138,6 +139,13 @@ def test_the_environment_does_what_its_text_says(workshop):
         total += float(ts.reward)
     assert (int(ts.time), total, bool(ts.terminal)) == (3, 10.0 - 3, True)
     assert np.unique(rendering.frame(env, state).reshape(-1, 3), axis=0).shape[0] > 2
+
+
+@pytest.mark.slow
+def test_the_algorithm_reads_every_setting_that_it_has(workshop):
+    load_plugins(["alone"])
+    config = jaxmac.algorithms.configure("alone", "tuned", Additive(), {})
+    assert unread_settings("alone", config) == []
 
 
 @pytest.mark.slow

@@ -259,6 +259,8 @@ def test_sinks_of_the_wrong_kind_are_refused(registered, tmp_path):
     sinks.register_sink("list", lambda path, config, members: [])
     with pytest.raises(ValueError, match=r"^log 'list' made a list; expected an object with write"):
         list(sinks.open_sinks(tmp_path, {"log": ["list"]}, []))
+    with pytest.raises(ValueError, match="log 'checked': expected a function as check"):
+        sinks.register_sink("checked", list, check=3)
     sinks.register_sink("missing", list, package="no_such_package")
     with pytest.raises(ValueError, match=r"^log=missing needs the package no_such_package"):
         sinks.sink_names("missing")
@@ -300,6 +302,32 @@ def test_a_sink_that_cannot_be_opened_closes_the_others_and_ends_the_run(closed,
     with pytest.raises(TrainingError, match="nobody answers"):
         tiny(tmp_path / "run", log="first,second")
     assert closed == [True] and json.loads((tmp_path / "run" / "config.json").read_text())["status"] == "failed"
+
+
+@pytest.mark.parametrize("fault", ["write", "close"])
+def test_a_sink_harms_neither_the_run_nor_the_other_sinks(fault, closed, tmp_path):
+    """It may change the rows that it gets; what it raises names it, and at the end it is a note."""
+
+    class Careless:
+        def __init__(self, path, config, members):
+            pass
+
+        def write(self, row):
+            row.clear()
+            if fault == "write":
+                raise KeyError("episodes")
+
+        def close(self):
+            raise KeyError("file")
+
+    sinks.register_sink("careless", Careless)
+    if fault == "write":
+        with pytest.raises(TrainingError, match=r"^log 'careless' raised KeyError: 'episodes'$"):
+            tiny(tmp_path / "run", log="careless,first")
+    else:
+        result = tiny(tmp_path / "run", log="careless,first")
+        assert result.status == "finished" and np.isfinite(result.metrics["eval_return"]).all()
+    assert closed == [True]
 
 
 def test_rows_that_are_read_back_have_the_types_of_new_ones():

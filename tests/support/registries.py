@@ -31,5 +31,9 @@ def registered_only_here():
 
 def _installed(name):
     """Whether a module is the library's, an installed package's or Python's: a second copy would escape patches."""
-    file = getattr(sys.modules[name], "__file__", None) or ""
-    return "site-packages" in file or name.partition(".")[0] in {"jaxmac", *sys.stdlib_module_names}
+    module = sys.modules[name]
+    places = [getattr(module, "__file__", None), *getattr(module, "__path__", [])]  # a namespace has no file
+    return any("site-packages" in (place or "") for place in places) or name.partition(".")[0] in {
+        "jaxmac",
+        *sys.stdlib_module_names,
+    }

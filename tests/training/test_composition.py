@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 import pytest
 from support.probes import Additive
+from support.readers import unread_settings
 from support.registries import registered_only_here
 
 import jaxmac
-from jaxmac.algorithms import CommonConfig, configure, list_algorithms, make_algorithm
+from jaxmac.algorithms import CommonConfig, configure, list_algorithms
 from jaxmac.config import compose, part_of, setting, settings_of
 from jaxmac.hyper import Hyper, hyper_arrays, hyper_of, static_view
 from jaxmac.mixers import QPLEX, VDN, register_mixer
 from jaxmac.runs.members import group_members, make_members
-from jaxmac.training.compiled import training_functions
 
 
 def config_of(algorithm, **values):
@@ -128,37 +128,5 @@ WATCHED = [name if name in READERS else pytest.param(name, marks=pytest.mark.slo
 
 @pytest.mark.parametrize("algorithm", WATCHED)
 def test_no_setting_is_without_a_reader(algorithm):
-    """Every setting is read by the algorithm, by its replay or by the loop around it."""
-    config, read = config_of(algorithm), {"eval_every", "eval_episodes", "num_envs"}  # by the loop
-    view = type(static_view(config))
-    original = view.__getattribute__
-
-    def watched(self, name):
-        read.add(name)
-        return original(self, name)
-
-    class WatchedHyper(Hyper):
-        def __getattr__(self, name):
-            read.add(name)
-            return super().__getattr__(name)
-
-    view.__getattribute__ = watched
-    try:
-        trace_an_iteration(algorithm, config, WatchedHyper(**dict(hyper_of(config))))
-    finally:
-        del view.__getattribute__
-    unread = set(settings_of(type(config))) - read
-    assert not unread, f"{algorithm} never reads {sorted(unread)}"
-
-
-def trace_an_iteration(algorithm, config, hyper):
-    """What one iteration and an evaluation read; nothing is compiled."""
-    env = Additive()
-    functions = training_functions(env, make_algorithm(algorithm, env, config), static_view(config))
-
-    def iterate(key):
-        member = functions.init(key, hyper)
-        member = functions.advance(member, key, hyper, jnp.int32(0), jnp.int32(1))
-        return functions.evaluate(member, key, hyper, jnp.int32(1))
-
-    jax.eval_shape(iterate, jax.random.key(0))
+    unread = unread_settings(algorithm, config_of(algorithm))
+    assert not unread, f"{algorithm} never reads {unread}"

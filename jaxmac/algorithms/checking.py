@@ -1,0 +1,172 @@
+"""What algorithms and samplers from outside the library give is checked by its shapes, before anything compiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxmac.algorithms.base import Algorithm, Collection, Progress
+from jaxmac.envs.environment import Environment
+from jaxmac.errors import first_line
+from jaxmac.hyper import hyper_of
+from jaxmac.record.policy import Policy, random_policy
+from jaxmac.record.replay import Replay, Sample
+from jaxmac.record.rollout import rollout
+
+METRICS = ("loss", "dropped_rows", "errors")
+
+
+def made_by(label: str, what: str, function: Callable, *arguments: Any, passes: tuple[type, ...] = ()) -> Any:
+    """What `function` returns; whatever it raises, but for errors that it `passes`, is a ValueError."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        if isinstance(error, passes):
+            raise
+        raise ValueError(f"{label}: its {what} raised {type(error).__name__}: {first_line(error)}") from error
+
+
+def check_algorithm(name: str, algorithm: Any, env: Environment, config: Any) -> None:
+    """Raise a one-line ValueError for an `Algorithm` whose functions do not do what its docstring says."""
+    label = f"algorithm {name!r}"
+    if not isinstance(algorithm, Algorithm):
+        raise ValueError(f"{label}: its make returned a {type(algorithm).__name__}; expected an Algorithm")
+    streams, collection = algorithm.streams, algorithm.collection
+    if not isinstance(streams, tuple) or not streams or not all(isinstance(stream, str) for stream in streams):
+        raise ValueError(f"{label}: streams={streams!r}; expected a tuple of names such as ('main',)")
+    if not isinstance(collection, Collection) or not isinstance(collection.replay, Replay):
+        raise ValueError(f"{label}: collection={collection!r}; expected a Collection with a Replay")
+    for count, least in (("updates", 1), ("warmup_iterations", 0), ("episodes_per_env", 1)):
+        value = getattr(collection, count)
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"{label}: collection.{count}={value!r}; expected an int of at least {least}")
+    _check_functions(label, algorithm, env, config.num_envs, hyper_of(config))
+
+
+def _check_functions(label: str, algorithm: Algorithm, env: Environment, num_envs: int, hyper: Any) -> None:
+    """Trace every function of an algorithm once, on what the others return."""
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    zero = jnp.int32(0)
+    progress = Progress(zero, zero, zero)
+    learner = made_by(label, "init", jax.eval_shape, algorithm.init, key, hyper)
+    epsilon = made_by(label, "collection.epsilon", jax.eval_shape, algorithm.collection.epsilon, hyper, progress)
+    if getattr(epsilon, "shape", None) != (num_envs,):
+        shape = getattr(epsilon, "shape", type(epsilon).__name__)
+        raise ValueError(f"{label}: collection.epsilon returns shape {shape}; expected (num_envs,) = ({num_envs},)")
+    samples, played = {}, None
+    for stream in algorithm.streams:
+        behaviour = partial(_policy, algorithm.behaviour, hyper, stream)
+        played = _played(label, "behaviour", behaviour, env, num_envs, learner, key)
+        samples[stream] = check_replay(label, algorithm.collection.replay, played)
+    _played(label, "evaluation", partial(_policy, algorithm.evaluation, hyper), env, 1, learner, key)
+    update = made_by(label, "update", jax.eval_shape, algorithm.update, learner, hyper, samples, progress, key)
+    _check_update(label, algorithm, update, learner, samples)
+
+
+def _policy(function: Callable, hyper: Any, *rest: Any) -> Any:
+    """A function of the learner alone; the last argument is the learner."""
+    *stream, learner = rest
+    return function(learner, hyper, *stream)
+
+
+def _played(
+    label: str, what: str, policy_of: Callable[[Any], Any], env: Environment, number: int, learner: Any, key: Any
+) -> Any:
+    """The shapes of episodes that a policy plays."""
+    made: list[Any] = []
+    made_by(label, what, jax.eval_shape, lambda learner: made.append(policy_of(learner)), learner)
+    if not isinstance(made[0], Policy):
+        raise ValueError(f"{label}: its {what} returned a {type(made[0]).__name__}; expected a Policy")
+
+    def play(learner: Any, key: Any) -> Any:
+        return rollout(env, policy_of(learner), key, jnp.zeros(number, jnp.float32))
+
+    return made_by(label, f"{what} policy", jax.eval_shape, play, learner, key)
+
+
+def example_episodes(env: Environment, number: int) -> Any:
+    """The shapes of `number` recorded episodes `[number, time, ...]`."""
+    play = partial(rollout, env, random_policy(), epsilon=jnp.zeros(number, jnp.float32))
+    return jax.eval_shape(lambda: play(key=jax.random.key(0)))
+
+
+def _check_update(label: str, algorithm: Algorithm, update: Any, learner: Any, samples: dict[str, Sample]) -> None:
+    """Check what `update` returns: a learner like the one before, and metrics."""
+    if not isinstance(update, tuple) or len(update) != 2 or not isinstance(update[1], dict):
+        raise ValueError(f"{label}: its update returned a {type(update).__name__}; expected (learner, metrics)")
+    refuse_other_arrays(f"{label}: the learner that its update returns", update[0], learner)
+    metrics = update[1]
+    unknown = [name for name in metrics if name not in METRICS]
+    if unknown or "loss" not in metrics:
+        what = f"has the metric {unknown[0]!r}" if unknown else "has no loss"
+        raise ValueError(f"{label}: its update {what}; allowed: {', '.join(METRICS)}, with a loss")
+    if metrics["loss"].shape != ():
+        raise ValueError(f"{label}: its loss has shape {metrics['loss'].shape}; expected a scalar")
+    errors = metrics.get("errors", {})
+    for stream, sample in samples.items() if algorithm.collection.replay.feedback is not None else ():
+        found = errors[stream].shape if stream in errors else None
+        if found != sample.index.shape:
+            missing = "no errors" if found is None else f"errors of shape {found}"
+            raise ValueError(f"{label}: its update gives {missing} of stream {stream!r}, which the sampler is fed")
+
+
+def check_replay(label: str, replay: Replay, episodes: Any) -> Sample:
+    """Trace the functions of a replay on the shapes of `episodes` `[number, time, ...]`; returns those of a sample.
+
+    Raises ValueError, in one line, for what does not fit the docstrings of `Replay` and `Sample`.
+    """
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    example = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), episodes)
+    storage = made_by(label, "replay's init", jax.eval_shape, replay.init, example)
+    added = made_by(label, "replay's add", jax.eval_shape, replay.add, storage, episodes)
+    refuse_other_arrays(f"{label}: the storage that its replay's add returns", added, storage)
+    made: list[Any] = []
+    made_by(label, "replay's sample", jax.eval_shape, lambda *x: made.append(replay.sample(*x)), key, storage)
+    if not isinstance(made[0], Sample):
+        raise ValueError(f"{label}: its replay's sample returned a {type(made[0]).__name__}; expected a Sample")
+    sample: Sample = jax.eval_shape(replay.sample, key, storage)
+    for problem in _problems_of(sample, replay.chooses_windows, example):
+        raise ValueError(f"{label}: its replay's sample has {problem}")
+    if replay.feedback is not None:
+        errors = jax.ShapeDtypeStruct(sample.index.shape, jnp.float32)
+        fed = made_by(label, "replay's feedback", jax.eval_shape, replay.feedback, storage, sample.index, errors)
+        refuse_other_arrays(f"{label}: the storage that its replay's feedback returns", fed, storage)
+    return sample
+
+
+def _problems_of(sample: Sample, chooses_windows: bool, example: Any) -> Iterator[str]:
+    if not _alike(sample.episodes, example):
+        yield "other episodes than those that were added"
+        return
+    batch, starts = jax.tree.leaves(sample.episodes)[0].shape[:1], sample.window_start
+    if (starts is not None) != chooses_windows:
+        given = "no window_start" if starts is None else "a window_start"
+        yield f"{given}, and chooses_windows={chooses_windows}"
+    fields = {"index": (sample.index, jnp.integer), "weight": (sample.weight, jnp.floating)}
+    fields |= {"window_start": (starts, jnp.integer)} if starts is not None else {}
+    for name, (array, kind) in fields.items():
+        if getattr(array, "shape", None) != batch or not jnp.issubdtype(array.dtype, kind):
+            found = f"{array.dtype}{list(array.shape)}" if hasattr(array, "shape") else repr(array)
+            yield f"{name} {found}; expected {kind.__name__}{list(batch)}"
+
+
+def _alike(one: Any, other: Any) -> bool:
+    structures: tuple[Any, Any] = jax.tree.structure(one), jax.tree.structure(other)
+    return bool(structures[0] == structures[1])
+
+
+def refuse_other_arrays(what: str, found: Any, expected: Any) -> None:
+    """Raise a one-line ValueError unless two pytrees of shapes have the same structure, shapes and dtypes."""
+    if not _alike(found, expected):
+        raise ValueError(f"{what} has another structure than before")
+    pairs = zip(jax.tree.leaves_with_path(found), jax.tree.leaves(expected), strict=True)
+    for (path, new), old in pairs:
+        if (new.shape, new.dtype) != (old.shape, old.dtype):
+            where = jax.tree_util.keystr(path)
+            raise ValueError(
+                f"{what} has {new.dtype}{list(new.shape)} at {where}; expected {old.dtype}{list(old.shape)}"
+            )

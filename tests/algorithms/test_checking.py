@@ -1,0 +1,273 @@
+"""Algorithms, samplers, mixers, memories and sinks from outside that do not do what they should: one line each."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import pytest
+from support.probes import Additive
+from support.registries import registered_only_here
+
+import jaxmac
+from jaxmac.algorithms import ALGORITHMS, AlgorithmSpec, CommonConfig, configure, make_algorithm
+from jaxmac.algorithms.avf import AVFConfig
+from jaxmac.mixers import VDN, register_mixer
+from jaxmac.mixers.base import init_mixer
+from jaxmac.networks.memory import check_memory, register_memory
+from jaxmac.record import Replay, register_sampler
+from jaxmac.record.samplers import tournament_replay
+
+ENV = Additive()
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    with registered_only_here():
+        yield
+
+
+def altered(make, presets=None):
+    """An algorithm from outside whose `make` alters that of AVF-VDN; its config."""
+    whole = ALGORITHMS["avf-vdn"].make
+    spec = AlgorithmSpec(
+        AVFConfig,
+        lambda env, config: make(whole(env, config)),
+        presets or {"tuned": ALGORITHMS["avf-vdn"].presets["tuned"]},
+        {"mixer vdn": VDN},
+    )
+    jaxmac.register_algorithm("mine", spec)
+    return configure("mine", "tuned", ENV, {"hidden_size": 4, "num_envs": 4, "batch_size": 4})
+
+
+def collecting(**fields):
+    return lambda algorithm: algorithm._replace(collection=algorithm.collection._replace(**fields))
+
+
+def updating(change):
+    def make(algorithm):
+        return algorithm._replace(update=lambda *given: change(*algorithm.update(*given)))
+
+    return make
+
+
+def fails(*_):
+    raise KeyError("nothing")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (fails, "its make raised KeyError: 'nothing'"),
+        (lambda algorithm: None, "its make returned a NoneType; expected an Algorithm"),
+        (lambda algorithm: algorithm._replace(streams="main"), "streams='main'; expected a tuple of names"),
+        (lambda algorithm: algorithm._replace(init=fails), "its init raised KeyError: 'nothing'"),
+        (lambda algorithm: algorithm._replace(behaviour=lambda *_: None), "its behaviour returned a NoneType"),
+        (
+            lambda algorithm: algorithm._replace(evaluation=lambda *_: 3),
+            "its evaluation returned a int; expected a P",
+        ),
+        (collecting(updates=1.5), r"collection.updates=1.5; expected an int of at least 1"),
+        (collecting(replay=None), "expected a Collection with a Replay"),
+        (
+            collecting(epsilon=lambda hyper, progress: jnp.float32(0.5)),
+            r"collection.epsilon returns shape \(\); expected \(num_envs,\) = \(4,\)",
+        ),
+        (updating(lambda learner, metrics: None), "its update returned a NoneType; expected"),
+        (
+            updating(lambda learner, metrics: (learner, {})),
+            "its update has no loss; allowed: loss, dropped_rows, e",
+        ),
+        (
+            updating(lambda learner, metrics: (learner, metrics | {"entropy": metrics["loss"]})),
+            "its update has the metric 'entropy'; allowed: loss, dropped_rows, errors",
+        ),
+        (
+            updating(lambda learner, metrics: (learner, metrics | {"loss": jnp.ones(2)})),
+            r"its loss has shape \(2,\); expected a scalar",
+        ),
+        (
+            updating(lambda learner, metrics: (learner.replace(target=None), metrics)),
+            "the learner that its update returns has another structure than before",
+        ),
+        (
+            updating(lambda learner, metrics: (jax.tree.map(lambda x: x[None], learner), metrics)),
+            r"the learner that its update returns has \w+\[1.* at .*; expected",
+        ),
+    ],
+)
+def test_an_algorithm_is_checked_before_anything_compiles(make, message):
+    with pytest.raises(ValueError, match=f"^algorithm 'mine': .*{message}") as refused:
+        make_algorithm("mine", ENV, altered(make))
+    assert "\n" not in str(refused.value)
+
+
+def test_an_algorithm_that_does_what_it_should_is_taken():
+    assert make_algorithm("mine", ENV, altered(lambda algorithm: algorithm)).streams == ("main",)
+
+
+@pytest.mark.parametrize(
+    ("preset", "message"),
+    [
+        (fails, "algorithm 'mine': its preset 'tuned' raised KeyError: 'nothing'"),
+        (lambda env: None, "preset 'tuned' of mine is None; expected a dict of settings"),
+    ],
+)
+def test_a_preset_that_gives_no_settings_is_refused(preset, message):
+    with pytest.raises(ValueError, match=message):
+        altered(lambda algorithm: algorithm, {"tuned": preset})
+
+
+def sampling(change):
+    """A sampler from outside that changes what uniform replay does."""
+
+    def factory(capacity, batch_size, window):
+        return change(tournament_replay(capacity, batch_size))
+
+    register_sampler("changed", factory)
+    config = configure("avf-vdn", "tuned", ENV, {"sampling": "changed", "num_envs": 4, "batch_size": 4})
+    return make_algorithm("avf-vdn", ENV, config)
+
+
+def drawing(**fields):
+    return lambda replay: replay._replace(sample=lambda *given: replay.sample(*given)._replace(**fields))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (fails, "raised KeyError: 'nothing'"),
+        (lambda replay: replay._replace(capacity=7), "made a replay of capacity 7; expected 2500"),
+        (lambda replay: replay._replace(sample=fails), "its replay's sample raised KeyError: 'nothing'"),
+        (
+            lambda replay: replay._replace(sample=lambda *_: 3),
+            "its replay's sample returned a int; expected a Sample",
+        ),
+        (drawing(window_start=jnp.zeros(4, jnp.int32)), "a window_start, and chooses_windows=False"),
+        (
+            lambda replay: replay._replace(add=lambda storage, _: None),
+            "its replay's add returns has another structure",
+        ),
+        (
+            lambda replay: replay._replace(feedback=lambda *_: None),
+            "its replay's feedback returns has another structure",
+        ),
+        (drawing(weight=None), r"weight None; expected floating\[4\]"),
+        (drawing(weight=jnp.ones(5)), r"weight float32\[5\]; expected floating\[4\]"),
+        (drawing(index=jnp.ones(4)), r"index float32\[4\]; expected integer\[4\]"),
+        (drawing(episodes=3), "other episodes than those that were added"),
+    ],
+)
+def test_a_sampler_is_checked_before_anything_compiles(change, message):
+    with pytest.raises(ValueError, match=f"^sampler 'changed'.*{message}") as refused:
+        sampling(change)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_instance_with_settings_is_no_sampler():
+    @dataclasses.dataclass(frozen=True)
+    class Newest:
+        newest_share: float = jaxmac.setting(0.5, "share of new ones", low=0.0, high=1.0)
+
+        def __call__(self, capacity, batch_size, window):
+            return Replay(*[None] * 4, capacity)
+
+    with pytest.raises(
+        ValueError, match="'newest' is an instance, whose settings could not be set: register its cl"
+    ):
+        register_sampler("newest", Newest(0.25))
+    register_sampler("newest", Newest)
+
+
+def test_a_mixer_does_not_take_the_place_of_an_algorithm():
+    preset = {"tuned": lambda env: {}}
+    jaxmac.register_algorithm("avf-later", AlgorithmSpec(CommonConfig, lambda env, config: None, preset))
+    with pytest.raises(
+        ValueError, match=r"mixer 'later': an algorithm avf-later is registered already, by .*choose"
+    ):
+        register_mixer("later", VDN)
+    with pytest.raises(ValueError, match="reads_state='no'; allowed: True or False"):
+        register_mixer("other", VDN, reads_state="no")
+
+
+def test_settings_that_could_not_be_set_are_refused():
+    class Undecorated(CommonConfig):
+        extra: float = jaxmac.setting(1.0, "a setting without a field")
+
+    @dataclasses.dataclass(frozen=True)
+    class OutOfRange(CommonConfig):
+        share: float = jaxmac.setting(2.0, "a share", low=0.0, high=1.0)
+
+    presets = {"tuned": lambda env: {}}
+    for config, message in (
+        (Undecorated, "its setting extra is no field, as Undecorated is no dataclass: add @dataclass"),
+        (OutOfRange, r"the default of a setting: share=2.0 is out of range; allowed: >= 0 and <= 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            jaxmac.register_algorithm("mine", AlgorithmSpec(config, print, presets))
+    for fields, message in (
+        ({"presets": ["tuned"]}, "expected make"),
+        ({"parts": 3}, "expected parts as a dict"),
+        ({"summary": 3}, "a text as summary"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            jaxmac.register_algorithm("mine", AlgorithmSpec(CommonConfig, print, presets)._replace(**fields))
+
+
+class Memory(nn.Module):
+    """A memory whose output has another type."""
+
+    size: int
+
+    @nn.compact
+    def __call__(self, hidden, inputs, advance):
+        return hidden, jnp.zeros((*advance.shape, self.size), "float16")
+
+
+class Unmade(Memory):
+    """A memory that cannot be made of its size alone."""
+
+    @property
+    def carry_size(self):
+        raise KeyError("width")
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (Memory, "memory 'mine' returns float32, float16; expected float32 for hidden and outputs"),
+        (Unmade, "memory 'mine' raised KeyError: 'width'"),
+    ],
+)
+def test_the_types_of_a_memory_are_checked(module, message):
+    register_memory("mine", module)
+    with pytest.raises(ValueError, match=message):
+        check_memory("mine", None, 4)
+
+
+class Mixing(nn.Module):
+    """A mixer that does what `how` says."""
+
+    how: str = ""
+
+    @nn.compact
+    def __call__(self, inputs):
+        total = self.param("bias", nn.initializers.zeros, ()) + inputs.q_all.sum((-1, -2))
+        return {
+            "none": lambda: None,
+            "rows": lambda: total.reshape(-1),
+            "integers": lambda: total.astype(jnp.int32),
+        }[self.how]()
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("none", r"returns shape NoneType for one row; expected \(1,\)"),
+        ("rows", r"returns shape \(6,\) for two rows of three; expected \(2, 3\)"),
+        ("integers", "returns int32; expected a float, as it is differentiated"),
+    ],
+)
+def test_what_a_mixer_returns_is_checked(how, message):
+    with pytest.raises(ValueError, match=f"^mixer Mixing {message}$"):
+        init_mixer(Mixing(how), jax.random.key(0), 2, 3, 4, 5)

@@ -1,0 +1,51 @@
+"""What a run keeps of the modules that its parts come from."""
+
+import io
+
+import pytest
+from rich.console import Console
+from support.registries import registered_only_here
+
+from jaxmac.registry import load_plugins
+from jaxmac.runs.directory import RunDirectoryError, versions
+from jaxmac.runs.plugins import refuse_missing_plugins, versions_of
+from jaxmac.training.resume import _note_other_versions
+
+CONFIG = {"plugins": ["__main__"], "log": [], "env": "BoxPushing-4", "env_rebuildable": True}
+CONFIG |= {"algorithm": "avf-vdn", "sweep": {}, "settings": {"memory": "gru", "sampling": "uniform"}}
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        {"algorithm": "avf-mine"},
+        {"env": "Corridor-7"},
+        {"log": ["mine"]},
+        {"settings": {"memory": "mine"}},
+        {"sweep": {"sampling": ["mine"]}},
+    ],
+)
+def test_parts_of_a_script_that_are_not_there_are_named_as_such(missing):
+    refuse_missing_plugins("runs/x", CONFIG)  # in the script itself they are there
+    with pytest.raises(RunDirectoryError, match=r"^runs/x needs parts that a script or notebook registered"):
+        refuse_missing_plugins("runs/x", CONFIG | missing)
+
+
+def test_a_plugin_that_has_changed_is_noted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def notes(config):
+        text = io.StringIO()
+        _note_other_versions(Console(file=text, width=200), config)
+        return text.getvalue()
+
+    with registered_only_here():
+        (tmp_path / "changing_parts.py").write_text("reward = 5.0\n")
+        load_plugins(["changing_parts"])
+        found = versions_of(["changing_parts"])
+        assert list(found) == ["plugin changing_parts"]
+        config = {"plugins": ["changing_parts"], "versions": versions() | found}
+        assert notes(config) == ""
+        (tmp_path / "changing_parts.py").write_text("reward = 50.0\n")
+        assert notes(config).startswith("note: plugin changing_parts is ")
+        assert notes(config | {"versions": versions()}) == ""  # of a run that did not keep it
