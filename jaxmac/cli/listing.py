@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jaxmac import envs
 from jaxmac.algorithms import ALGORITHMS, configure
 from jaxmac.cli.parsing import parse, refuse_given
 from jaxmac.cli.tables import Row, print_line, print_table
-from jaxmac.config import allowed, part_of, settings_of
+from jaxmac.config import allowed, choosing_fields, part_of, settings_of
 from jaxmac.envs.registry import description_of
 
 # An algorithm's own settings by what they are for (others: "algorithm"); those of parts are listed under the part.
@@ -125,9 +125,30 @@ def _print_settings(algorithm: str, env_id: str) -> None:
             values = (str(getattr(configs[column[0]], name, "-")) for column in columns)
             together = " (swept together)" if fields[name].metadata["traced"] else ""
             rows.append((f"  {name}", *values, allowed(fields[name]), fields[name].metadata["help"] + together))
+    rows += _parts_not_chosen(type(configs[presets[0]]), fields, len(columns))
     print_line(f"{algorithm} on {env_id}; the default is the preset {presets[0]}")
     labels = ["default", *(", ".join(column) for column in columns[1:])]
     print_table(("setting", *labels, "allowed", "meaning"), rows)
+
+
+def _parts_not_chosen(config_class: type, listed: Iterable[str], columns: int) -> list[Row]:
+    """The settings that are not `listed`, as no preset chooses the parts that have them, under what would."""
+    fields: dict[str, dataclasses.Field] = {}
+    choices: dict[tuple[tuple[str, Any], ...], list[str]] = {}
+    for name, chooser in choosing_fields(config_class).items():
+        for part, made in chooser.metadata["choices"].items():
+            known = settings_of(made)
+            if not known.keys() <= set(listed):
+                fields |= known
+                defaults = tuple((setting, field.default) for setting, field in known.items())
+                choices.setdefault(defaults, []).append(f"{name}={part}")
+    rows: list[Row] = []
+    for defaults, bring in choices.items():
+        rows.append((f"with {' or '.join(bring)}",))
+        for name, default in defaults:
+            meaning = f"{fields[name].metadata['help']} (default {default})"
+            rows.append((f"  {name}", *["-"] * columns, allowed(fields[name]), meaning))
+    return rows
 
 
 def _same_values(configs: dict[str, Any]) -> list[list[str]]:

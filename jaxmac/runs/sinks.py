@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import inspect
 import math
 import netrc
 import os
@@ -70,7 +71,20 @@ def register_sink(
         raise ValueError(f"log {name!r} is {factory!r}; expected a class or function of (path, config, members)")
     if not (check is None or callable(check)) or not (package is None or isinstance(package, str)):
         raise ValueError(f"log {name!r}: expected a function as check and a text as package")
+    _refuse_other_arguments(name, factory)
     SINKS.register(name, SinkSpec(factory, package, check), getattr(factory, "__module__", None))
+
+
+def _refuse_other_arguments(name: str, factory: Callable) -> None:
+    """Raise a one-line ValueError for a factory that cannot be called with (path, config, members)."""
+    try:
+        signature = inspect.signature(factory)
+    except (ValueError, TypeError):  # some of those written in C do not tell
+        return
+    try:
+        signature.bind(None, None, None)
+    except TypeError as error:
+        raise ValueError(f"log {name!r}: its factory is called with (path, config, members): {error}") from None
 
 
 def sink_names(log: str | Sequence[str]) -> list[str]:

@@ -91,6 +91,15 @@ def test_every_setting_is_one_line_with_its_group(capsys):
     assert lines.index("target") < next(i for i, line in enumerate(lines) if line.startswith("  td_lambda"))
 
 
+def test_settings_of_parts_that_no_preset_chooses_are_listed_with_what_chooses_them(capsys):
+    lines = lines_of(capsys, "--algorithm", "avf-vdn", "--env", "Warehouse-S")
+    at = lines.index("with sampling=tournament")
+    assert lines[at + 1].split()[:2] == ["replay_tournament", "-"] and lines[at + 1].endswith("(default 64)")
+    assert lines[lines.index("with sampling=windows") + 1].endswith("(default 0)")
+    ablations = lines_of(capsys, "--algorithm", "tomacvf-qmix")
+    assert "with ablation=mac-sjert or ablation=both" in ablations
+
+
 def test_presets_with_the_same_values_share_a_column(capsys):
     header = lines_of(capsys, "--algorithm", "mac-iac", "--env", "Warehouse-D")[1]
     assert "reference, paper" in header

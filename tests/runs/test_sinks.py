@@ -259,9 +259,11 @@ def test_sinks_of_the_wrong_kind_are_refused(registered, tmp_path):
     sinks.register_sink("list", lambda path, config, members: [])
     with pytest.raises(ValueError, match=r"^log 'list' made a list; expected an object with write"):
         list(sinks.open_sinks(tmp_path, {"log": ["list"]}, []))
+    with pytest.raises(ValueError, match=r"^log 'two': its factory is called with \(path, config, me"):
+        sinks.register_sink("two", lambda path, config: [])
     with pytest.raises(ValueError, match="log 'checked': expected a function as check"):
-        sinks.register_sink("checked", list, check=3)
-    sinks.register_sink("missing", list, package="no_such_package")
+        sinks.register_sink("checked", print, check=3)
+    sinks.register_sink("missing", print, package="no_such_package")
     with pytest.raises(ValueError, match=r"^log=missing needs the package no_such_package"):
         sinks.sink_names("missing")
 
