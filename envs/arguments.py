@@ -57,10 +57,17 @@ def check_factory(env_id: str, factory: Any, presets: Mapping[str, Mapping[str, 
             hint = "has no default" if p.kind is p.KEYWORD_ONLY else "must be given: bind it with functools.partial"
             raise ValueError(f"factory of {env_id!r}: its argument {p.name} {hint}")
     known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    if not isinstance(presets, Mapping) or not all(isinstance(values, Mapping) for values in presets.values()):
+        raise ValueError(f"presets of {env_id!r} are {presets!r}; expected names with a dict of options for each")
+    kinds = factory_options(factory)
     for preset, values in presets.items():
-        for name in values:
+        for name, value in values.items():
             if name not in known:
                 raise ValueError(f"preset {preset!r} of {env_id!r} sets {name!r}, which is none of its options")
+            try:
+                check_option(name, value, kinds[name][0])
+            except ValueError as error:
+                raise ValueError(f"preset {preset!r} of {env_id!r}: {error}") from None
 
 
 def underlying(factory: Any) -> Any:

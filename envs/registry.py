@@ -20,6 +20,7 @@ from jaxmac.envs.arguments import (
     underlying,
 )
 from jaxmac.envs.environment import Environment
+from jaxmac.envs.shapes import first_line
 
 Presets = Mapping[str, Mapping[str, Any]]
 PRIMITIVE = "-primitive"
@@ -161,7 +162,12 @@ def make(env_id: str, **options: Any) -> Environment:
     preset = options.pop("preset", None)
     chosen = {**(spec.presets[preset] if preset is not None else {}), **options}
     chosen = {name: plain(value, known[name][0]) for name, value in chosen.items()}
-    env = spec.factory(**chosen)
+    try:
+        env = spec.factory(**chosen)
+    except (ValueError, MemoryError):  # for options that do not fit, in one line
+        raise
+    except Exception as error:
+        raise ValueError(f"the factory of {env_id} raised {first_line(error)}") from error
     if not isinstance(env, Environment):
         raise ValueError(f"the factory of {env_id} returned a {type(env).__name__}, but must return an Environment")
     env.name = env_id

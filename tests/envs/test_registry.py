@@ -116,6 +116,28 @@ def test_nothing_is_registered_where_the_primitive_version_cannot_be():
     assert text == "preset 'big' of 'W' sets 'size', which is none of its options" and "W" not in envs.list_ids()
 
 
+@pytest.mark.parametrize(
+    ("presets", "message"),
+    [
+        (["big"], r"presets of 'W' are \['big'\]; expected names with a dict of options for each"),
+        ({"big": 3}, r"presets of 'W' are \{'big': 3\}; expected names"),
+        ({"big": {"horizon": "many"}}, r"preset 'big' of 'W': horizon is 'many', but must be an integer"),
+    ],
+)
+def test_presets_of_the_wrong_kind_are_refused_when_they_are_registered(presets, message):
+    with pytest.raises(ValueError, match=message):
+        envs.register_environment("W", functools.partial(Walk, 7), presets=presets)
+
+
+def test_what_a_factory_raises_names_its_environment():
+    def factory(*, horizon: int = 3):
+        raise KeyError("layout")
+
+    envs.register_environment("W", factory)
+    with pytest.raises(ValueError, match=r"^the factory of W raised KeyError: 'layout'$"):
+        envs.make("W")
+
+
 def test_a_factory_that_returns_something_else_is_named():
     envs.register_environment("Odd", lambda: {"obs": 3})
     assert message(envs.make, "Odd") == "the factory of Odd returned a dict, but must return an Environment"
