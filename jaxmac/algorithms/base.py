@@ -118,10 +118,10 @@ class Algorithm(NamedTuple):
         init: (key, hyper) -> LearnerState, arrays only: parameters, targets, optimiser states.
         behaviour: (LearnerState, hyper, stream) -> the Policy that collects the experience of a stream.
         evaluation: (LearnerState, hyper) -> the Policy that is evaluated, rendered and exported.
-        update: (LearnerState, hyper, samples by stream, Progress, key) -> (LearnerState, metrics). Metrics are
-            scalars with at least `loss`, and `dropped_rows` where a cap left rows out. `errors` may hold, by
-            stream, the mean absolute temporal-difference error of each sampled episode `[batch]`, which is passed
-            to the sampler's `feedback`.
+        update: (LearnerState, hyper, samples by stream, Progress, key) -> (LearnerState, metrics). These are `loss`
+            and, where a cap left rows out, their number `dropped_rows`, both scalars; others are not written.
+            `errors` may hold, by stream, the mean absolute temporal-difference error of each sampled episode
+            `[batch]`, which is passed to the sampler's `feedback`.
         collection: how experience is collected.
         joint_outputs: number of joint macro-actions for which a network has outputs, to estimate memory (0: none).
     """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import numbers
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,8 +17,6 @@ from jaxmac.hyper import hyper_of
 from jaxmac.record.policy import Policy, random_policy
 from jaxmac.record.replay import Replay, Sample
 from jaxmac.record.rollout import rollout
-
-METRICS = ("loss", "dropped_rows", "errors")
 
 
 def made_by(label: str, what: str, function: Callable, *arguments: Any, passes: tuple[type, ...] = ()) -> Any:
@@ -36,13 +35,17 @@ def check_algorithm(name: str, algorithm: Any, env: Environment, config: Any) ->
     if not isinstance(algorithm, Algorithm):
         raise ValueError(f"{label}: its make returned a {type(algorithm).__name__}; expected an Algorithm")
     streams, collection = algorithm.streams, algorithm.collection
-    if not isinstance(streams, tuple) or not streams or not all(isinstance(stream, str) for stream in streams):
+    if (
+        not isinstance(streams, tuple | list)
+        or not streams
+        or not all(isinstance(stream, str) for stream in streams)
+    ):
         raise ValueError(f"{label}: streams={streams!r}; expected a tuple of names such as ('main',)")
     if not isinstance(collection, Collection) or not isinstance(collection.replay, Replay):
         raise ValueError(f"{label}: collection={collection!r}; expected a Collection with a Replay")
     for count, least in (("updates", 1), ("warmup_iterations", 0), ("episodes_per_env", 1)):
         value = getattr(collection, count)
-        if not isinstance(value, int) or value < least:
+        if not isinstance(value, numbers.Integral) or value < least:
             raise ValueError(f"{label}: collection.{count}={value!r}; expected an int of at least {least}")
     _check_functions(label, algorithm, env, config.num_envs, hyper_of(config))
 
@@ -96,26 +99,30 @@ def example_episodes(env: Environment, number: int) -> Any:
 
 def _check_update(label: str, algorithm: Algorithm, update: Any, learner: Any, samples: dict[str, Sample]) -> None:
     """Check what `update` returns: a learner like the one before, and metrics."""
-    if not isinstance(update, tuple) or len(update) != 2 or not isinstance(update[1], dict):
+    if not isinstance(update, tuple | list) or len(update) != 2:
         raise ValueError(f"{label}: its update returned a {type(update).__name__}; expected (learner, metrics)")
+    if not isinstance(update[1], Mapping):
+        raise ValueError(f"{label}: the metrics of its update are no dict")
     refuse_other_arrays(f"{label}: the learner that its update returns", update[0], learner)
     metrics = update[1]
-    unknown = [name for name in metrics if name not in METRICS]
-    if unknown or "loss" not in metrics:
-        what = f"has the metric {unknown[0]!r}" if unknown else "has no loss"
-        raise ValueError(f"{label}: its update {what}; allowed: {', '.join(METRICS)}, with a loss")
-    if metrics["loss"].shape != ():
-        raise ValueError(f"{label}: its loss has shape {metrics['loss'].shape}; expected a scalar")
+    if "loss" not in metrics:
+        raise ValueError(f"{label}: its update has no loss among its metrics, which are {', '.join(metrics)}")
+    for name in ("loss", "dropped_rows"):
+        found = metrics.get(name, metrics["loss"])
+        if getattr(found, "shape", None) != ():
+            raise ValueError(f"{label}: its {name} is {_in_words(found)}; expected a scalar")
     errors = metrics.get("errors", {})
     for stream, sample in samples.items() if algorithm.collection.replay.feedback is not None else ():
-        found = errors[stream].shape if stream in errors else None
-        if found != sample.index.shape:
-            missing = "no errors" if found is None else f"errors of shape {found}"
-            raise ValueError(f"{label}: its update gives {missing} of stream {stream!r}, which the sampler is fed")
+        found = errors.get(stream) if isinstance(errors, Mapping) else None
+        if getattr(found, "shape", None) != sample.index.shape:
+            given = "no errors" if found is None else f"errors {_in_words(found)}"
+            raise ValueError(f"{label}: its update gives {given} of stream {stream!r}, which the sampler is fed")
 
 
-def check_replay(label: str, replay: Replay, episodes: Any) -> Sample:
+def check_replay(label: str, replay: Replay, episodes: Any, batch_size: int | None = None) -> Sample:
     """Trace the functions of a replay on the shapes of `episodes` `[number, time, ...]`; returns those of a sample.
+
+    With `batch_size` a sample must have that many episodes.
 
     Raises ValueError, in one line, for what does not fit the docstrings of `Replay` and `Sample`.
     """
@@ -129,7 +136,7 @@ def check_replay(label: str, replay: Replay, episodes: Any) -> Sample:
     if not isinstance(made[0], Sample):
         raise ValueError(f"{label}: its replay's sample returned a {type(made[0]).__name__}; expected a Sample")
     sample: Sample = jax.eval_shape(replay.sample, key, storage)
-    for problem in _problems_of(sample, replay.chooses_windows, example):
+    for problem in _problems_of(sample, replay, example, batch_size):
         raise ValueError(f"{label}: its replay's sample has {problem}")
     if replay.feedback is not None:
         errors = jax.ShapeDtypeStruct(sample.index.shape, jnp.float32)
@@ -138,20 +145,29 @@ def check_replay(label: str, replay: Replay, episodes: Any) -> Sample:
     return sample
 
 
-def _problems_of(sample: Sample, chooses_windows: bool, example: Any) -> Iterator[str]:
-    if not _alike(sample.episodes, example):
-        yield "other episodes than those that were added"
+def _problems_of(sample: Sample, replay: Replay, example: Any, batch_size: int | None) -> Iterator[str]:
+    starts, alike = sample.window_start, _alike(sample.episodes, example)
+    drawn = [(x.shape, x.dtype) for x in jax.tree.leaves(sample.episodes)] if alike else [((), None)]
+    batch = drawn[0][0][:1] if batch_size is None else (batch_size,)
+    if drawn != [((*batch, *x.shape), x.dtype) for x in jax.tree.leaves(example)]:
+        yield f"other episodes than {batch[0] if batch else 'some'} of those that were added, in shape or type"
         return
-    batch, starts = jax.tree.leaves(sample.episodes)[0].shape[:1], sample.window_start
-    if (starts is not None) != chooses_windows:
+    if (starts is not None) != replay.chooses_windows:
         given = "no window_start" if starts is None else "a window_start"
-        yield f"{given}, and chooses_windows={chooses_windows}"
-    fields = {"index": (sample.index, jnp.integer), "weight": (sample.weight, jnp.floating)}
+        yield f"{given}, and chooses_windows={replay.chooses_windows}"
+    fields: dict[str, tuple[Any, Any]] = {"weight": (sample.weight, jnp.number)}
+    fields |= {"index": (sample.index, jnp.integer)} if replay.feedback is not None else {}
     fields |= {"window_start": (starts, jnp.integer)} if starts is not None else {}
     for name, (array, kind) in fields.items():
         if getattr(array, "shape", None) != batch or not jnp.issubdtype(array.dtype, kind):
-            found = f"{array.dtype}{list(array.shape)}" if hasattr(array, "shape") else repr(array)
-            yield f"{name} {found}; expected {kind.__name__}{list(batch)}"
+            yield f"{name} {_in_words(array)}; expected {kind.__name__}{list(batch)}"
+
+
+def _in_words(array: Any) -> str:
+    """Type and shape of an array, or what else something is."""
+    if hasattr(array, "shape"):
+        return f"{array.dtype}{list(array.shape)}"
+    return "None" if array is None else f"a {type(array).__name__}"
 
 
 def _alike(one: Any, other: Any) -> bool:

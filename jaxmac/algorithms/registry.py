@@ -159,7 +159,7 @@ def make_algorithm(name: str, env: Environment, config: Any) -> Algorithm:
     if sampling is None or not is_outside(SAMPLERS.origin(sampling)):
         replay = compact_replay(replay, env)
     else:  # it is given the episodes as they are
-        check_replay(f"sampler {sampling!r}", replay, example_episodes(env, config.num_envs))
+        check_replay(f"sampler {sampling!r}", replay, example_episodes(env, config.num_envs), config.batch_size)
     return algorithm._replace(collection=algorithm.collection._replace(replay=replay))
 
 

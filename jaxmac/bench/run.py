@@ -63,14 +63,14 @@ def bench(arguments: BenchArguments) -> int:
     _split_cpu(arguments.devices)  # first: making an environment may start JAX
     env_ids = _checked_environments(arguments)
     before = None if arguments.compare is None else read_report(arguments.compare)
-    path = _report_path(arguments)
+    path, stopped = (_report_path(arguments, ending) for ending in ("", "-stopped"))
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     report: dict[str, Any] = {}
     try:
         _measure(report, arguments, env_ids, lambda line: console.print(line, style="dim"))
     except KeyboardInterrupt:
         if any(report.get(part, {}).get("rows") for part in PARTS):
-            _publish(report, before, path.with_stem(f"{path.stem}-stopped"), console)
+            _publish(report, before, stopped, console)
         raise
     _publish(report, before, path, console)
     return 0
@@ -85,12 +85,12 @@ def _publish(report: dict[str, Any], before: dict[str, Any] | None, path: Path, 
     console.print(path, soft_wrap=True)
 
 
-def _report_path(arguments: BenchArguments) -> Path:
-    """The file for the report, checked before anything is measured: it replaces nothing but an earlier report."""
+def _report_path(arguments: BenchArguments, ending: str) -> Path:
+    """A file for the report, checked before anything is measured: it replaces nothing but an earlier report."""
     if arguments.out.exists() and not arguments.out.is_dir():
         raise NotADirectoryError(f"--out {arguments.out} is a file, not a folder")
     name = "bench" if arguments.what == "all" else f"bench-{arguments.what}"
-    path = output_file(arguments.out / f"{name}{'-quick' if arguments.quick else ''}.json")
+    path = output_file(arguments.out / f"{name}{'-quick' if arguments.quick else ''}{ending}.json")
     if path.exists():
         if arguments.compare is not None and path.samefile(arguments.compare):
             raise ValueError(f"--compare {path} would be replaced by the new report; choose another --out")

@@ -136,12 +136,14 @@ def init_mixer(mixer: nn.Module, key: Array, agents: int, actions: int, hidden_s
     if getattr(value, "shape", None) != (1,):
         shape = getattr(value, "shape", type(value).__name__)
         raise ValueError(f"mixer {name} returns shape {shape} for one row; expected (1,)")
-    if wide.shape != (2, 3):
-        raise ValueError(f"mixer {name} returns shape {wide.shape} for two rows of three; expected (2, 3)")
+    if getattr(wide, "shape", None) != (2, 3):
+        shape = getattr(wide, "shape", type(wide).__name__)
+        raise ValueError(f"mixer {name} returns shape {shape} for two rows of three; expected (2, 3)")
     if not jnp.issubdtype(value.dtype, jnp.floating):
         raise ValueError(f"mixer {name} returns {value.dtype}; expected a float, as it is differentiated")
-    if hasattr(mixer, "auxiliary") and extra.shape != (1,):
-        raise ValueError(f"the auxiliary loss of mixer {name} has shape {extra.shape} for one row; expected (1,)")
+    if hasattr(mixer, "auxiliary") and getattr(extra, "shape", None) != (1,):
+        shape = getattr(extra, "shape", type(extra).__name__)
+        raise ValueError(f"the auxiliary loss of mixer {name} has shape {shape} for one row; expected (1,)")
     return mixer.init(key, inputs)
 
 

@@ -36,7 +36,7 @@ class Replay(NamedTuple):
         add: (storage, episodes `[number, time, ...]`) -> storage; the oldest episodes are overwritten.
         size: storage -> number of stored episodes, int32.
         sample: (key, storage) -> Sample.
-        capacity: the largest number of stored episodes.
+        capacity: the largest number of stored episodes, as the sampling rule was given it.
         feedback: (storage, index `[batch]`, errors `[batch]`) -> storage, called after each update with the mean
             absolute temporal-difference error of each sampled episode; None where the rule does not use it.
         chooses_windows: whether samples have a `window_start`.
@@ -82,7 +82,8 @@ def register_sampler(name: str, factory: Callable[..., Any]) -> None:
 def make_sampler(name: str, config: Any, capacity: int, batch_size: int, window: int) -> Replay:
     """The replay that the sampling rule `name` makes, with its settings from `config`.
 
-    Raises ValueError, in one line, if a batch is larger than the replay or the rule does not return a `Replay`.
+    Raises ValueError, in one line, if a batch is larger than the replay, or the rule raises something or does not
+    return a `Replay` of this capacity.
     """
     if batch_size > capacity:
         raise ValueError(f"batch_size={batch_size} is larger than the replay; allowed: <= {capacity}")

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxmac.algorithms.mac_ppo import Moments
 from jaxmac.algorithms.registry import ALGORITHMS, config_class_of, owners_of, refusal
 from jaxmac.config import settings_of
 from jaxmac.record.compact import CompactEpisode, is_compact, packed
@@ -105,8 +106,35 @@ def is_plain(stored: Any) -> bool:
     return isinstance(stored, list | tuple) and any(map(is_plain, stored))
 
 
+def has_squares(stored: Any) -> bool:
+    """Whether a checkpoint, by its metadata, has the moments of PPO's returns as means of their squares."""
+    if isinstance(stored, dict):
+        return "square" in stored.get("moments", ()) or any(map(has_squares, stored.values()))
+    return isinstance(stored, list | tuple) and any(map(has_squares, stored))
+
+
+def _are_moments(node: Any) -> bool:
+    return isinstance(node, Moments)
+
+
+def _squares(node: Any) -> Any:
+    """Moments with the names that they had; other nodes as they are."""
+    return dict(zip(("mean", "square", "weight"), vars(node).values(), strict=True)) if _are_moments(node) else node
+
+
+def _from_squares(like: Any, found: Any) -> Any:
+    """The inverse of `_squares`, whose means are multiplied by the weight."""
+    if not _are_moments(like):
+        return found
+    weight = jnp.where(found["weight"] > 0, found["weight"], 1.0)
+    mean = found["mean"] / weight
+    return Moments(mean, jnp.maximum(found["square"] / weight - mean**2, 0.0), found["weight"])
+
+
 def as_written(item: Any, stored: Any) -> Any:
     """An item of a checkpoint, as shapes, in the layout that its metadata `stored` shows."""
+    if has_squares(stored):
+        return jax.tree.map(_squares, item, is_leaf=_are_moments)
     if is_plain(stored):
         item = _unpacked(item)
     return old_names(item) if is_old(stored) else item
@@ -114,6 +142,8 @@ def as_written(item: Any, stored: Any) -> Any:
 
 def from_written(item: Any, restored: Any, stored: Any) -> Any:
     """The inverse of `as_written`: the arrays `restored` in today's layout, which is that of `item`."""
+    if has_squares(stored):
+        return jax.tree.map(_from_squares, item, restored, is_leaf=_are_moments)
     if is_old(stored):
         restored = from_old_names(_unpacked(item) if is_plain(stored) else item, restored)
     if not is_plain(stored):

@@ -56,12 +56,13 @@ def refuse_missing_plugins(path: str | os.PathLike, config: dict[str, Any]) -> N
 def _is_registered(config: dict[str, Any]) -> bool:
     """Whether the parts that a run names are registered in this process."""
     try:
-        for name in config["log"]:
+        for name in config.get("log", ()):
             SINKS[name]
-        if config["env_rebuildable"]:
+        if config.get("env_rebuildable"):
             factory_of(config["env"])
-        swept = {name: values[0] for name, values in config["sweep"].items()}
-        config_class_of(config["algorithm"], config["settings"] | swept)
+        swept = [{name: value} for name, values in config["sweep"].items() for value in values]
+        for values in swept or [{}]:
+            config_class_of(config["algorithm"], config["settings"] | values)
     except ValueError:
         return False
     return True

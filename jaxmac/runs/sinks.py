@@ -143,8 +143,6 @@ def _named(name: str) -> Iterator[None]:
     """Turn what a sink raises inside into an OSError of one line that names the sink."""
     try:
         yield
-    except OSError:
-        raise
     except Exception as error:
         raise OSError(f"log {name!r} raised {type(error).__name__}: {first_line(error)}") from error
 

@@ -38,14 +38,15 @@ def compiled_bytes(*functions: Any) -> CompiledBytes:
 def working_bytes(env: Any, config: Any, episode_bytes: int, joint_outputs: int = 0) -> int:
     """Upper estimate of one member's transient memory: fresh episodes twice, a batch, and its activations."""
     windows = getattr(config, "trajectory_unit", "episode") != "episode" and not config.unroll_episode
+    batch_size = getattr(config, "batch_size", config.num_envs)  # a config from outside may have none
     rows = getattr(config, "max_rows", 0) or (config.trajectory if windows else env.horizon)
     hidden = config.hidden_size + getattr(config, "critic_hidden_size", 0)
     widths = hidden * (10 + 2 * config.hidden_layers) + 4 * env.num_agents * env.state_size
     widths += 6 * joint_outputs  # of a centralised network, forward and backward
     mixer = ("attention_width", "mixing_embed", "hypernet_embed", "advantage_embed", "critic_embed")
     widths += 8 * sum(getattr(config, name, 0) for name in mixer)  # online and target, forward and backward
-    activations = 4 * config.batch_size * (rows + 1) * env.num_agents * widths
-    episodes = 2 * max(config.num_envs, config.eval_episodes) + config.batch_size
+    activations = 4 * batch_size * (rows + 1) * env.num_agents * widths
+    episodes = 2 * max(config.num_envs, config.eval_episodes) + batch_size
     return episodes * episode_bytes + activations
 
 

@@ -6,11 +6,19 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
-from support.probes import Additive
+from support.probes import Additive, Asynchronous
 from support.registries import registered_only_here
+from support.selection import slow_except
 
 import jaxmac
-from jaxmac.algorithms import ALGORITHMS, AlgorithmSpec, CommonConfig, configure, make_algorithm
+from jaxmac.algorithms import (
+    ALGORITHMS,
+    AlgorithmSpec,
+    CommonConfig,
+    configure,
+    list_algorithms,
+    make_algorithm,
+)
 from jaxmac.algorithms.avf import AVFConfig
 from jaxmac.mixers import VDN, register_mixer
 from jaxmac.mixers.base import init_mixer
@@ -76,15 +84,17 @@ def fails(*_):
         (updating(lambda learner, metrics: None), "its update returned a NoneType; expected"),
         (
             updating(lambda learner, metrics: (learner, {})),
-            "its update has no loss; allowed: loss, dropped_rows, e",
-        ),
-        (
-            updating(lambda learner, metrics: (learner, metrics | {"entropy": metrics["loss"]})),
-            "its update has the metric 'entropy'; allowed: loss, dropped_rows, errors",
+            "its update has no loss among its metrics, which are",
         ),
         (
             updating(lambda learner, metrics: (learner, metrics | {"loss": jnp.ones(2)})),
-            r"its loss has shape \(2,\); expected a scalar",
+            r"its loss is float32\[2\]; expected a scalar",
+        ),
+        (updating(lambda learner, metrics: (learner, {"loss": None})), "its loss is None; expected a scalar"),
+        (updating(lambda learner, metrics: (learner, 3)), "the metrics of its update are no dict"),
+        (
+            updating(lambda learner, metrics: (learner, metrics | {"dropped_rows": jnp.ones(2)})),
+            r"its dropped_rows is float32\[2\]; expected a scalar",
         ),
         (
             updating(lambda learner, metrics: (learner.replace(target=None), metrics)),
@@ -102,8 +112,28 @@ def test_an_algorithm_is_checked_before_anything_compiles(make, message):
     assert "\n" not in str(refused.value)
 
 
-def test_an_algorithm_that_does_what_it_should_is_taken():
-    assert make_algorithm("mine", ENV, altered(lambda algorithm: algorithm)).streams == ("main",)
+@pytest.mark.parametrize("name", slow_except(["avf-vdn", "mac-dec-q"], list_algorithms()))
+def test_an_algorithm_of_the_library_under_another_id_is_taken(name):
+    jaxmac.register_algorithm("mine", ALGORITHMS[name])
+    env = Asynchronous()
+    make_algorithm("mine", env, configure("mine", "tuned", env, {"hidden_size": 4, "num_envs": 4}))
+
+
+@pytest.mark.parametrize("errors", [None, 3.0, {"main": jnp.ones(3)}])
+def test_errors_that_a_sampler_is_fed_are_checked(errors):
+    register_sampler(
+        "fed", lambda *sizes: tournament_replay(*sizes[:2])._replace(feedback=lambda storage, *_: storage)
+    )
+    spec = ALGORITHMS["avf-vdn"]
+
+    def make(env, config):
+        whole = spec.make(env, config)
+        return whole._replace(update=lambda *given: (given[0], {"loss": jnp.float32(0), "errors": errors}))
+
+    jaxmac.register_algorithm("mine", spec._replace(make=make))
+    config = configure("mine", "tuned", ENV, {"num_envs": 4, "batch_size": 4, "sampling": "fed"})
+    with pytest.raises(ValueError, match=r"its update gives .*errors .*of stream 'main', which the sampler is fed"):
+        make_algorithm("mine", ENV, config)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +163,14 @@ def drawing(**fields):
     return lambda replay: replay._replace(sample=lambda *given: replay.sample(*given)._replace(**fields))
 
 
+def recast(replay, change):
+    def sample(*given):
+        drawn = replay.sample(*given)
+        return drawn._replace(episodes=jax.tree.map(change, drawn.episodes))
+
+    return replay._replace(sample=sample)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -152,10 +190,15 @@ def drawing(**fields):
             lambda replay: replay._replace(feedback=lambda *_: None),
             "its replay's feedback returns has another structure",
         ),
-        (drawing(weight=None), r"weight None; expected floating\[4\]"),
-        (drawing(weight=jnp.ones(5)), r"weight float32\[5\]; expected floating\[4\]"),
-        (drawing(index=jnp.ones(4)), r"index float32\[4\]; expected integer\[4\]"),
-        (drawing(episodes=3), "other episodes than those that were added"),
+        (drawing(weight=None), r"weight None; expected number\[4\]"),
+        (drawing(weight=jnp.ones(5)), r"weight float32\[5\]; expected number\[4\]"),
+        (
+            lambda replay: drawing(index=jnp.ones(4))(replay._replace(feedback=lambda storage, *_: storage)),
+            r"index float32\[4\]; expected integer\[4\]",
+        ),
+        (lambda replay: recast(replay, lambda x: x[:3]), "other episodes than 4 of those that were added"),
+        (lambda replay: recast(replay, lambda x: x.astype("float16")), "other episodes than 4 of those that were"),
+        (drawing(episodes=3), "other episodes than 4 of those that were added"),
     ],
 )
 def test_a_sampler_is_checked_before_anything_compiles(change, message):
@@ -221,7 +264,7 @@ class Memory(nn.Module):
 
     @nn.compact
     def __call__(self, hidden, inputs, advance):
-        return hidden, jnp.zeros((*advance.shape, self.size), "float16")
+        return hidden, jnp.zeros((*advance.shape, self.size), "int32")
 
 
 class Unmade(Memory):
@@ -235,7 +278,7 @@ class Unmade(Memory):
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (Memory, "memory 'mine' returns float32, float16; expected float32 for hidden and outputs"),
+        (Memory, "memory 'mine' returns float32 and int32; expected a float32 hidden state and outputs of f"),
         (Unmade, "memory 'mine' raised KeyError: 'width'"),
     ],
 )

@@ -11,8 +11,9 @@ from support.commands import refused
 from support.made_runs import made
 
 import jaxmac
+from jaxmac.algorithms.mac_ppo import Moments, PPOState
 from jaxmac.errors import RunDirectoryError
-from jaxmac.runs.formats import RunNote, upgraded
+from jaxmac.runs.formats import RunNote, as_written, from_written, upgraded
 
 
 @pytest.fixture
@@ -138,3 +139,18 @@ def test_a_run_of_a_plugin_that_is_not_imported_names_it(run, capsys):
     assert said.endswith(
         "needs parts of my_parts: add --plugin my_parts, or in Python import my_parts before opening it\n"
     )
+
+
+def test_checkpoints_of_ppo_with_mean_squares_are_read_as_variances():
+    """The moments were weighted sums, and the variance a difference of them."""
+    now = {"learners": PPOState({"w": np.zeros(3)}, {}, {}, {}, Moments(*np.zeros((3, 2, 1))))}
+    weight, mean, variance = np.array([[0.19], [0.0]]), np.array([[7.0], [0.0]]), np.array([[4.0], [0.0]])
+    then = {"mean": weight * mean, "square": weight * (variance + mean**2), "weight": weight}
+    stored = {"learners": {"actors": {"w": None}, "moments": dict.fromkeys(then)}}
+    written = as_written(now, stored)
+    assert set(written["learners"].moments) == set(then)
+    read = from_written(now, {"learners": written["learners"].replace(moments=then)}, stored)["learners"]
+    for found, due in zip(jax.tree.leaves(read.moments), (mean, variance, weight), strict=True):
+        np.testing.assert_allclose(found, due, rtol=1e-5)
+    assert (read.actors["w"] == 0).all()
+    assert as_written(now, {"learners": {"moments": {"variance": None}}}) is now

@@ -22,7 +22,7 @@ CONFIG |= {"algorithm": "avf-vdn", "sweep": {}, "settings": {"memory": "gru", "s
         {"env": "Corridor-7"},
         {"log": ["mine"]},
         {"settings": {"memory": "mine"}},
-        {"sweep": {"sampling": ["mine"]}},
+        {"sweep": {"sampling": ["uniform", "mine"]}},
     ],
 )
 def test_parts_of_a_script_that_are_not_there_are_named_as_such(missing):
