@@ -88,11 +88,11 @@ SWEEPS = {
             algorithm, env_id, TASKS[env_id].episodes, FOUR, {}, {"learning_rate": [1e-3, 3e-3]}
         )
         for env_id, algorithms in (
-            ("Warehouse-S", FULL_Q),
+            ("Warehouse-S", ("tomacvf-qmix", *FULL_Q)),
             ("Warehouse-D", ("avf-qmix", "tomacvf-qmix", "mac-dec-ddrqn")),
-            ("Warehouse-D1", ("avf-qmix", *FULL_Q)),
-            ("Warehouse-T", ("avf-qmix",)),
-            ("Warehouse-T1", ("avf-qmix",)),
+            ("Warehouse-D1", ("avf-qmix", "tomacvf-qmix", *FULL_Q)),
+            ("Warehouse-T", ("avf-qmix", "tomacvf-qmix")),
+            ("Warehouse-T1", ("avf-qmix", "tomacvf-qmix")),
             ("BoxPushing-10", ("avf-qmix", *FULL_Q)),
         )
         for algorithm in algorithms

@@ -16,7 +16,8 @@ CHANGED = {  # settings that a family takes otherwise
     "mac": {"share_parameters", "hidden_size"},
     "parallel": {"share_parameters"},
 }
-OWN_RATE = {"mac-dec-q", "mac-cen-q", "mac-dec-ddrqn", "parallel-mac-dec-ddrqn"}  # in the warehouses
+OWN_RATE = dict.fromkeys(("mac-dec-q", "mac-cen-q", "mac-dec-ddrqn", "parallel-mac-dec-ddrqn"), "Warehouse")
+OWN_RATE |= {"tomacvf": "Warehouse-D"}  # and D1
 
 ONE_OF_EACH_FAMILY = ["avf-qmix", "tomacvf-qmix", "mac-dec-q", "mac-cen-q", "mac-iaicc", "mac-mappo"]
 
@@ -58,10 +59,11 @@ def test_all_of_the_recipe_reaches_the_config(environments):
 @pytest.mark.parametrize("algorithm", VALUE_BASED)
 def test_every_value_based_algorithm_gets_the_recipe(algorithm, environments):
     """As far as it has the settings."""
-    for env in environments[::5]:
+    for env in [*environments[::5], envs.make("Warehouse-D"), envs.make("Warehouse-D1"), envs.make("Warehouse-T")]:
         config, values = configure(algorithm, "tuned", env, {}), recipe(env)
         same = set(values) & set(vars(config)) - CHANGED[algorithm.partition("-")[0]]
-        if algorithm in OWN_RATE and env.name.startswith("Warehouse"):
+        family = algorithm.partition("-")[0] if algorithm.startswith("tomacvf") else algorithm
+        if env.name.startswith(OWN_RATE.get(family, "nowhere")):
             assert config.learning_rate == 3e-3, env.name  # what their own sweeps found
             same.remove("learning_rate")
         assert {name: getattr(config, name) for name in same} == {name: values[name] for name in same}, env.name
