@@ -166,7 +166,7 @@ def critic_losses(
 
 
 def learned_decisions(networks: Networks, decisions: Decisions) -> Bool[Array, "rows batch actors"]:
-    """The decisions that an actor learns from: with `conditional_log_prob` those with something to choose."""
+    """The decisions that an actor learns from: with `conditional_log_prob` those that were choices."""
     return is_choice(decisions) if networks.config.conditional_log_prob else decisions.mask
 
 

@@ -148,8 +148,7 @@ def make_algorithm(name: str, env: Environment, config: Any) -> Algorithm:
     memory = getattr(config, "memory", None)
     if memory is not None and is_outside(MEMORIES.origin(memory)):
         check_memory(memory, config, config.hidden_size)
-    own = not is_outside(ALGORITHMS.origin(name))
-    if own or name in ALGORITHMS.derived():
+    if name in ALGORITHMS.derived() or not is_outside(ALGORITHMS.origin(name)):
         algorithm = ALGORITHMS[name].make(env, static_view(config))
     else:
         make, static = ALGORITHMS[name].make, static_view(config)

@@ -132,7 +132,7 @@ def _print_settings(algorithm: str, env_id: str) -> None:
 
 
 def _parts_not_chosen(config_class: type, listed: Iterable[str], columns: int) -> list[Row]:
-    """The settings that are not `listed`, as no preset chooses the parts that have them, under what would."""
+    """The settings that are not `listed`, each under the choice of a part that would bring it."""
     fields: dict[str, dataclasses.Field] = {}
     choices: dict[tuple[tuple[str, Any], ...], list[str]] = {}
     for name, chooser in choosing_fields(config_class).items():

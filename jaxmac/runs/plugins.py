@@ -40,16 +40,16 @@ def refuse_missing_plugins(path: str | os.PathLike, config: dict[str, Any]) -> N
     """Raise RunDirectoryError, in one line, unless the plugins of a run are imported; it imports none itself."""
     plugins = config.get("plugins", [])
     missing = missing_plugins(plugins)
-    if SCRIPT in plugins and not _is_registered(config):
-        raise RunDirectoryError(
-            f"{path} needs parts that a script or notebook registered: put them into a module that --plugin names, "
-            "or run the script before opening it in the same process"
-        )
     if missing:
         flags = " ".join(f"--plugin {module}" for module in missing)
         modules = ", ".join(missing)
         raise RunDirectoryError(
             f"{path} needs parts of {modules}: add {flags}, or in Python import {modules} before opening it"
+        )
+    if SCRIPT in plugins and not _is_registered(config):
+        raise RunDirectoryError(
+            f"{path} needs parts that a script or notebook registered: put them into a module that --plugin names, "
+            "or run the script before opening it in the same process"
         )
 
 

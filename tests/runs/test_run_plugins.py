@@ -29,6 +29,8 @@ def test_parts_of_a_script_that_are_not_there_are_named_as_such(missing):
     refuse_missing_plugins("runs/x", CONFIG)  # in the script itself they are there
     with pytest.raises(RunDirectoryError, match=r"^runs/x needs parts that a script or notebook registered"):
         refuse_missing_plugins("runs/x", CONFIG | missing)
+    with pytest.raises(RunDirectoryError, match=r"^runs/x needs parts of no_parts: add --plugin no_parts"):
+        refuse_missing_plugins("runs/x", CONFIG | missing | {"plugins": ["__main__", "no_parts"]})
 
 
 def test_a_plugin_that_has_changed_is_noted(tmp_path, monkeypatch):
