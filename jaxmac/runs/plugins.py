@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from jaxmac.algorithms.registry import config_class_of, plugins_of
 from jaxmac.envs.registry import factory_of, module_of
 from jaxmac.registry import is_outside, missing_plugins
 from jaxmac.runs.directory import RunDirectoryError
+from jaxmac.runs.formats import RunNote
 from jaxmac.runs.sinks import SINKS
 
 SCRIPT = "__main__"  # what Python calls the module of a script or notebook
@@ -26,6 +28,14 @@ def versions_of(plugins: Sequence[str]) -> dict[str, str]:
     return {
         f"plugin {name}": hashlib.sha256(file.read_bytes()).hexdigest()[:DIGITS] for name, file in found.items()
     }
+
+
+def note_changed_plugins(path: str | os.PathLike, config: dict[str, Any]) -> None:
+    """Warn with a `RunNote` for each plugin whose file is another one than when the run in `path` began."""
+    for name, now in versions_of(config["plugins"]).items():
+        if config["versions"].get(name, now) != now:
+            note = f"{path}: the file of {name} has changed since the run began: its policies may act differently"
+            warnings.warn(note, RunNote, stacklevel=4)
 
 
 def plugins_of_run(algorithm: str, configs: Sequence[Any], env_id: str | None, sinks: Sequence[str]) -> list[str]:

@@ -28,7 +28,7 @@ from jaxmac.runs.exact import described
 from jaxmac.runs.formats import upgraded
 from jaxmac.runs.members import MemberSpec, group_members, restore_members
 from jaxmac.runs.outputs import output_file
-from jaxmac.runs.plugins import refuse_missing_plugins
+from jaxmac.runs.plugins import note_changed_plugins, refuse_missing_plugins
 from jaxmac.runs.rows import tabulate, whole_evaluations
 from jaxmac.runs.table import read_rows
 
@@ -85,6 +85,7 @@ class Result:
             if self.path is None:
                 why = "best learners are kept on disk only" if best else "the run ended before it was trained"
                 raise RunDirectoryError(f"member {member} has no learner: {why}")
+            note_changed_plugins(self.path, self.config)
             shapes = _learner_shapes(algorithm, members)
             self.learners[name] = read_checkpoint(self.path, group, "best" if best else "learners", shapes)
         row = members.index(self.specs[member])
