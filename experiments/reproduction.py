@@ -171,8 +171,12 @@ def _outcome(verdict: Verdict, ours: np.ndarray | None, theirs: np.ndarray | Non
 
 def name(key: str) -> str:
     """A learner as it is written on the page."""
-    baselines = {"mac-dec-q": "MacDec-Q", "mac-cen-q": "MacCen-Q", "mac-iaicc": "Mac-IAICC"}
-    baselines |= {"tomacvf-qtran": "ToMacVF-QTRAN", "tomacvf-qplex": "ToMacVF-QPLEX", "whole": "ToMacVF"}
+    baselines = {
+        "mac-cen-q": "MacCen-Q",
+        "tomacvf-qtran": "ToMacVF-QTRAN",
+        "tomacvf-qplex": "ToMacVF-QPLEX",
+        "whole": "ToMacVF",
+    }
     if key.startswith("without "):
         return f"ToMacVF {key}"
     return (LABELS | baselines).get(key, key)

@@ -1,23 +1,31 @@
-"""ToMacVF's ablations on BoxPushing-10, preset `tuned`.
+"""ToMacVF's ablations, preset `tuned`.
 
-    python -m experiments.tomacvf
+    python -m experiments.tomacvf --env Warehouse-D --only "without both"
 
-Results: experiments/results/tomacvf_ablations. ToMacVF against AVF: `experiments.tasks`.
+Results: experiments/results/tomacvf_ablations/ENVIRONMENT. ToMacVF against AVF: `experiments.tasks`.
 """
 
-from experiments.common import Job, arguments, run
+from experiments.common import RESULTS, Job, arguments, run, slug
+from experiments.tasks import TASKS
 
+ENVIRONMENTS = ("BoxPushing-10", "Warehouse-D")
 ABLATIONS = {"none": "whole", "atpg": "without ATPG", "mac-sjert": "without Mac-SJERT", "both": "without both"}
 
 
 def main() -> None:
-    """Train every ablation."""
-    given = arguments(__doc__, range(200, 208))
-    jobs = [
-        Job(label, "tomacvf-qmix", "BoxPushing-10", 5_000, settings={"ablation": ablation})
-        for ablation, label in ABLATIONS.items()
-    ]
-    run("tomacvf_ablations", "ToMacVF-QMIX, Box Pushing 10x10, preset tuned", jobs, given, 95.0)
+    """Train every ablation on every task asked for."""
+    choices = {"nargs": "+", "choices": ENVIRONMENTS, "default": ENVIRONMENTS, "help": "environments"}
+    given = arguments(__doc__, range(200, 208), env=choices)
+    for env_id in given.env:
+        given.running = ["--env", env_id]
+        name, task = f"tomacvf_ablations/{slug(env_id)}", TASKS[env_id]
+        if given.only == [] and not (RESULTS / name).exists():
+            continue
+        jobs = [
+            Job(label, "tomacvf-qmix", env_id, task.episodes, settings={"ablation": ablation})
+            for ablation, label in ABLATIONS.items()
+        ]
+        run(name, f"{env_id}, ToMacVF-QMIX, preset tuned", jobs, given, task.threshold)
 
 
 if __name__ == "__main__":
