@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Float32, Int, Int32, PRNGKeyArray, Shaped
+from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Integer, PRNGKeyArray, Shaped
 
 from jaxmac.envs.multiples import Multiples
 
@@ -119,7 +119,8 @@ class Environment:
         """`action_names` and `obs_sizes` have one entry per agent.
 
         With `horizon_is_terminal` a time-out is reported as `terminal`, not `truncated`. Raises ValueError, in one
-        line, unless `horizon` is an integer from 1 to LONGEST_HORIZON and the two are lists of one entry or more.
+        line, unless `horizon` is an integer from 1 to LONGEST_HORIZON and the two are lists of one entry or more,
+        and for another argument of the wrong type.
         """
         whole = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool)
         if not whole or not 1 <= horizon <= LONGEST_HORIZON:
@@ -134,7 +135,7 @@ class Environment:
         self.state_size = state_size
         self.horizon = int(horizon)
         self.horizon_is_terminal = horizon_is_terminal
-        self.obs_dtype = np.dtype(obs_dtype)
+        self.obs_dtype = _number_type(obs_dtype)
         self.obs_multiples, self.state_multiples = obs_multiples, state_multiples
         self._check_multiples()
         self.optimal_return = optimal_return
@@ -146,6 +147,8 @@ class Environment:
             ("obs_multiples", self.obs_multiples, self.obs_size),
             ("state_multiples", self.state_multiples, self.state_size),
         ):
+            if given is not None and not isinstance(given, Multiples):
+                raise ValueError(f"{name} is {given!r}, but must be envs.Multiples or None")
             if given is not None and (len(given.unit) != size or not any(given.unit)):
                 raise ValueError(f"{name} has the units {given.unit}, but must have {size} and not only zeros")
         if self.obs_multiples is not None and self.obs_dtype != np.float32:
@@ -204,7 +207,8 @@ class Environment:
         return self.begin(self.initial_physics(key))
 
     def begin(self, physics: Any) -> tuple[EnvState, TimeStep]:
-        """Start an episode from given physics."""
+        """Start an episode from given physics; numbers of Python in it become arrays."""
+        physics = jax.tree.map(jnp.asarray, physics)
         obs = self.observe_initial(physics).astype(self.obs_dtype)
         per_agent = jnp.zeros(self.num_agents, jnp.int32)
         state = EnvState(
@@ -221,17 +225,21 @@ class Environment:
         return state, self._timestep(state, obs, jnp.float32(0))
 
     def step(
-        self, key: PRNGKeyArray, state: EnvState, macro_actions: Int[ArrayLike, "agents"]
+        self, key: PRNGKeyArray, state: EnvState, macro_actions: Integer[ArrayLike, "agents"]
     ) -> tuple[EnvState, TimeStep]:
-        """One primitive step; an entry of `macro_actions` is read only where the agent must choose."""
+        """One primitive step; an entry of `macro_actions` is read only where the agent must choose.
+
+        Raises ValueError, in one line, unless `macro_actions` are integers, one for each agent. Their values are
+        not checked: under `jit` they are not known.
+        """
         return self.advance(state, macro_actions, self.sample_noise(key))
 
     def advance(
-        self, state: EnvState, macro_actions: Int[ArrayLike, "agents"], noise: Any
+        self, state: EnvState, macro_actions: Integer[ArrayLike, "agents"], noise: Any
     ) -> tuple[EnvState, TimeStep]:
         """The deterministic part of `step`, for given draws (`noise`); recordings are replayed with it."""
         finished = state.terminal | state.truncated
-        running = jnp.where(state.ended, jnp.asarray(macro_actions, jnp.int32), state.macro_action)
+        running = jnp.where(state.ended, self._choices(macro_actions), state.macro_action)
         physics, outcome = self.transition(state.physics, running, state.ended, noise)
 
         def unless_finished(old: Any, new: Any) -> Any:
@@ -258,6 +266,18 @@ class Environment:
         )
         return state, self._timestep(state, obs, reward)
 
+    def _choices(self, macro_actions: Any) -> Int32[Array, "agents"]:
+        """`macro_actions` as an array; ValueError unless they are integers, one for each agent."""
+        try:
+            given = jnp.asarray(macro_actions)
+        except (TypeError, ValueError):  # a text, or rows of different lengths
+            given = None
+        if given is None or given.shape != (self.num_agents,) or not jnp.issubdtype(given.dtype, jnp.integer):
+            what = repr(macro_actions) if given is None else f"{given.dtype}{list(given.shape)}"
+            allowed = f"an integer for each of {self.num_agents} agents (jax.vmap steps a batch)"
+            raise ValueError(f"macro_actions is {what}, but must be {allowed}")
+        return given.astype(jnp.int32)
+
     def _timestep(self, state: EnvState, obs: Shaped[Array, "agents obs"], reward: Float[Array, ""]) -> TimeStep:
         return TimeStep(
             obs=obs.astype(jnp.float32),
@@ -281,6 +301,17 @@ def _names_of_agents(given: Any) -> tuple[tuple[str, ...], ...]:
         if lists and all(isinstance(name, str) for own in given for name in own):
             return tuple(tuple(own) for own in given)
     raise ValueError(f"action_names is {given!r}, but must have a list of names for each agent")
+
+
+def _number_type(given: Any) -> np.dtype:
+    """The dtype `given`. Raises ValueError unless it is one of bools, integers or floats."""
+    try:
+        found = np.dtype(given)
+    except TypeError:
+        found = None
+    if found is None or not any(jnp.issubdtype(found, kind) for kind in (np.bool_, jnp.integer, jnp.floating)):
+        raise ValueError(f"obs_dtype is {given!r}, but must be a type of bools, integers or floats")
+    return found
 
 
 def _sizes_of_agents(given: Any) -> tuple[int, ...]:

@@ -17,11 +17,19 @@ class Multiples:
 
     Attributes:
         unit: of each entry, the unit; 0 where an entry can be any number, which is then kept as it is.
-        largest: the largest magnitude of the integers.
+        largest: the largest magnitude of the integers, at most 2^31 - 1.
+
+    Raises ValueError, in one line, for a `largest` that is no such integer.
     """
 
     unit: tuple[float, ...]
     largest: int
+
+    def __post_init__(self) -> None:
+        """Raise ValueError as the class does."""
+        whole, most = isinstance(self.largest, int | np.integer), np.iinfo(np.int32).max
+        if not whole or isinstance(self.largest, bool) or not 0 < self.largest <= most:
+            raise ValueError(f"largest is {self.largest!r}, but must be an integer of 1 to {most}")
 
     @property
     def dtype(self) -> np.dtype:

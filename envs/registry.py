@@ -61,8 +61,9 @@ def register_environment(
     With `listed` False `make` knows the id but `jaxmac.list_environments` does not show it. Raises ValueError, in
     one line, for an id that is taken or not a word, and for a factory of the wrong kind.
     """
-    if not isinstance(env_id, str) or not re.fullmatch(r"[\w.+-]+", env_id):
-        raise ValueError(f"environment id {env_id!r} must be a word of letters, digits, '_', '-', '.' and '+'")
+    if not isinstance(env_id, str) or not re.fullmatch(r"\w[\w.+-]*", env_id):
+        allowed = "a word of letters, digits, '_', '-', '.' and '+', which begins with a letter, a digit or '_'"
+        raise ValueError(f"environment id {env_id!r} must be {allowed}")
     factories = {env_id: factory}
     if primitive := _primitive_version(factory):
         factories[env_id + PRIMITIVE] = primitive

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxmac.envs.arguments import fits, python_value
 from jaxmac.envs.environment import Environment, EnvState
 
 COLOURS = (  # of agents 0, 1, 2, ...
@@ -54,10 +55,13 @@ def frame(env: Environment, state: EnvState) -> np.ndarray:
 def write_gif(env: Environment, states: Sequence[EnvState] | EnvState, path: str | Path, fps: float = 5.0) -> Path:
     """Animate an episode: `states` is a list, or one pytree with time as leading axis.
 
-    The last frame is shown longer; frames that look alike become one. Raises ValueError if `states` is empty.
+    The last frame is shown longer; frames that look alike become one. Raises ValueError if `states` is empty, or
+    unless `fps`, the frames per second, is a positive number.
     """
     from PIL import Image
 
+    if not fits(python_value(fps), float) or not 0 < fps <= 1000:
+        raise ValueError(f"fps is {fps!r}, but must be a number above 0, at most 1000")
     frames = [Image.fromarray(frame(env, state)) for state in _as_list(states)]
     if not frames:
         raise ValueError("states is empty, but an animation needs at least one state")
@@ -174,5 +178,5 @@ def _note(ax: Any, corner: tuple[float, float], points_up: float, text: str, **s
     """Text at a corner of the axes (fractions), moved up by some points."""
     return ax.annotate(
         text, corner, xytext=(0, points_up), xycoords="axes fraction", textcoords="offset points",
-        va="center", annotation_clip=False, **style
+        va="center", annotation_clip=False, parse_math=False, **style
     )  # fmt: skip

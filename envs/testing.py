@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Shaped
 
+from jaxmac.envs.arguments import check_seed, python_value
 from jaxmac.envs.environment import Environment, EnvState, Outcome, TimeStep
+from jaxmac.envs.options import WithOptions
 from jaxmac.envs.registry import make
 from jaxmac.envs.shapes import described, first_line
 
@@ -31,7 +33,7 @@ class Course(NamedTuple):
 
     states: EnvState
     ts: TimeStep
-    observed: Float[Any, "... agents obs"]  # what `observe` says of the states
+    observed: Shaped[Any, "... agents obs"]  # what `observe` (at reset `observe_initial`) says of the states
 
 
 class Played(NamedTuple):
@@ -49,13 +51,18 @@ class Played(NamedTuple):
 def check_environment(env: Environment | str, *, episodes: int = 3, seed: int = 7) -> None:
     """Check that an environment (or an id) keeps the contract: function by function, then in random episodes.
 
-    Returns nothing if it does. Raises ContractError, a ValueError of one line, for the first fault.
+    Returns nothing if it does. Raises ContractError, a ValueError of one line, for the first fault, and ValueError
+    for `episodes` below 1 or a `seed` that is none.
     """
+    count = python_value(episodes)
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise ValueError(f"episodes is {episodes!r}, but must be an integer of at least 1")
+    seed = check_seed(seed)
     env = make(env) if isinstance(env, str) else env
     if not isinstance(env, Environment):
         raise ContractError(f"env is {env!r}, but must be an envs.Environment")
     check_functions(env)
-    played = play_at_random(env, episodes, seed)
+    played = play_at_random(env, count, seed)
     for check in CHECKS:
         check(env, played)
 
@@ -111,6 +118,8 @@ def _check_transition(env: Environment, physics: Any, result: Any) -> None:
         ("terminal", (), "bool"),
     ):
         _expect(env, f"transition gives the {name}", getattr(outcome, name), shape, kind)
+    numbers = not jnp.issubdtype(outcome.reward.dtype, jnp.complexfloating)
+    _demand(env, numbers, f"transition gives the reward {described(outcome.reward)}, but must give a real number")
 
 
 def _check_timestep(env: Environment, name: str, ts: Any) -> None:
@@ -152,8 +161,8 @@ def play_at_random(env: Environment, episodes: int = 3, seed: int = 7) -> Played
     """Play random macro-actions to the horizon and a few steps beyond."""
 
     def episode(key: jax.Array, ignored: jax.Array) -> Any:
-        def record(state: EnvState, ts: TimeStep) -> Course:
-            return Course(state, ts, env.observe(state.physics).astype(jnp.float32))
+        def record(state: EnvState, ts: TimeStep, observe: Any = env.observe) -> Course:
+            return Course(state, ts, observe(state.physics))
 
         def body(carry: Any, key: jax.Array) -> Any:
             state, ts = carry
@@ -165,7 +174,7 @@ def play_at_random(env: Environment, episodes: int = 3, seed: int = 7) -> Played
 
         first = env.reset(key)
         _, rest = jax.lax.scan(body, first, jax.random.split(key, env.horizon + AFTER))
-        joined = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), record(*first), rest)
+        joined = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), record(*first, env.observe_initial), rest)
         return jax.tree.map(_without_keys, joined)
 
     # Of this type under `jax_default_prng_impl`, too: with "rbg" an episode depends on the others of its vmap.
@@ -187,7 +196,7 @@ def check_numbers(env: Environment, played: Played) -> None:
     for name in ("obs", "state", "reward"):
         wrong = ~np.isfinite(getattr(played.ts, name))
         _demand(env, not wrong.any(), f"{name} is not finite {_where(wrong)}")
-    inexact = played.observed[1:] != played.ts.obs[1:]  # the first may be `observe_initial`'s
+    inexact = played.observed != played.ts.obs
     _demand(env, not inexact.any(), f"obs_dtype {env.obs_dtype} does not hold the observation {_where(inexact)}")
     for name, multiples in (("obs", env.obs_multiples), ("state", env.state_multiples)):
         if multiples is not None:
@@ -216,10 +225,27 @@ def check_padding_and_choice(env: Environment, played: Played) -> None:
             beyond = getattr(ts, name)[..., i, size:]
             _demand(env, not beyond.any(), f"{name} of agent {i} is not zero beyond its {size} entries")
         named = ts.macro_action[..., i]
-        _demand(env, (named < actions).all(), f"macro_action of agent {i} is {named.max()}, it has {actions}")
+        wrong = named[(named < -1) | (named >= actions)].tolist()
+        _demand(env, not wrong, f"macro_action of agent {i} is {wrong[0] if wrong else -1}, it has {actions}")
     finished = (ts.terminal | ts.truncated)[..., None]  # nobody chooses any more
     stuck = ts.ended & ~finished & ~ts.avail.any(axis=-1)
     _demand(env, not stuck.any(), f"one must be chosen, but no macro-action is available {_where(stuck)}")
+
+
+def check_actions_of_options(env: Environment, played: Played) -> None:
+    """Check that options take actions that the environment below them has."""
+    physics, above = played.states.physics, env
+    while isinstance(above, WithOptions):
+        for i, count in enumerate(above.env.num_actions):
+            taken = physics.action[..., i]
+            wrong = (taken < 0) | (taken >= count)
+            if wrong.any():
+                time, episode = np.argwhere(wrong)[0]
+                named = above.action_names[i][played.ts.macro_action[time, episode, i]] if above is env else ""
+                who = f"option {named!r} of agent {i}" if named else f"an option of agent {i} in {above.name}"
+                what = f"takes the action {taken[time, episode]} at step {time}"
+                _demand(env, False, f"{who} {what}, but must take one from 0 to {count - 1}")
+        physics, above = physics.world, above.env
 
 
 def check_script(env: Environment, played: Played) -> None:
@@ -280,7 +306,9 @@ def check_end(env: Environment, played: Played) -> None:
         *zip(jax.tree.leaves(states), jax.tree.leaves(states), strict=True),
         *zip(jax.tree.leaves(repeated), jax.tree.leaves(ts), strict=True),
     ):
-        _demand(env, np.array_equal(before[:-1][stays], after[1:][stays]), "something changes after the end")
+        exact = not np.issubdtype(before.dtype, np.floating)  # floats may be NaN, and stay NaN
+        same = np.array_equal(before[:-1][stays], after[1:][stays], equal_nan=not exact)
+        _demand(env, same, "something changes after the end")
     returns = np.cumsum(ts.reward, axis=0)
     close = np.allclose(states.episode_return, returns, rtol=1e-5, atol=1e-3)
     _demand(env, close, "episode_return must be the sum of rewards")
@@ -289,6 +317,7 @@ def check_end(env: Environment, played: Played) -> None:
 CHECKS: tuple[Callable[[Environment, Played], None], ...] = (
     check_numbers,
     check_padding_and_choice,
+    check_actions_of_options,
     check_script,
     check_reset,
     check_independence,

@@ -7,9 +7,11 @@ interfaces, and `rollout_manager` gives JaxMARL's programs our masks. The librar
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from jaxmac.envs.arguments import factory_options
 from jaxmac.envs.environment import Environment
 
 __all__ = ["from_jaxmarl", "rollout_manager", "to_jaxmarl", "to_pettingzoo"]
@@ -25,8 +27,12 @@ def from_jaxmarl(env: Any, **options: Any) -> Environment:
         ImportError: JaxMARL is not installed.
         ValueError: in one line, for an environment or an option that does not fit.
     """
-    environment: Environment = _load("incoming_jaxmarl").FromJaxMARL(env, **options)
-    return environment
+    make: Callable[..., Environment] = _load("incoming_jaxmarl").FromJaxMARL
+    known = list(factory_options(make))
+    for name in options:
+        if name not in known:
+            raise ValueError(f"unknown option {name!r} of from_jaxmarl; known: {', '.join(known)}")
+    return make(env, **options)
 
 
 def to_jaxmarl(env: Environment, *, fresh: bool = False) -> Any:

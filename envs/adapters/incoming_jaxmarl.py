@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,8 +14,9 @@ from jaxmarl.environments.multi_agent_env import MultiAgentEnv
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from jaxmac.envs.environment import Environment, EnvState, Outcome
+from jaxmac.envs.shapes import first_line
 
-REWARDS: dict[str, Callable[[Array], Array]] = {"mean": jnp.mean, "sum": jnp.sum}
+REWARDS: dict[str, Callable[[Array], Array]] = {"mean": partial(jnp.mean, axis=0), "sum": partial(jnp.sum, axis=0)}
 Dict = dict[str, Array]
 
 
@@ -69,8 +71,9 @@ class FromJaxMARL(Environment):
             problem = f"env is a {type(env).__name__}, but must be a jaxmarl MultiAgentEnv"
             raise ValueError(problem + (", without its wrapper" if hasattr(env, "_env") else ""))
         self.env, self.agents = env, tuple(env.agents)
+        _check_arguments(action_names, state, draw, name)
         key = jax.eval_shape(lambda: jax.random.key(0))
-        observations, world = jax.eval_shape(env.reset, key)
+        observations, world = _shapes_of(f"reset of {env.name}", _pair_of(env.reset), key)
         self._check_observations(observations)
         self.tables = None if actions is None else self._tables(actions)
         counts = [len(t) for t in self.tables.values()] if self.tables else self._counts()
@@ -78,6 +81,7 @@ class FromJaxMARL(Environment):
         self.reward_of, self.state_of, self.draw_world = reward, state, draw
         self._check_reward()
         later, self.world = self._shapes(key, world)
+        self._check_observations(later, "step_env")
         if state is None and hasattr(env, "get_world_state"):
             self.state_of = env.get_world_state
         sizes = [int(np.prod(observations[agent].shape)) for agent in self.agents]
@@ -137,7 +141,7 @@ class FromJaxMARL(Environment):
             return function
         return None
 
-    def _check_observations(self, observations: Any) -> None:
+    def _check_observations(self, observations: Any, function: str = "reset") -> None:
         missing = [
             agent for agent in self.agents if not isinstance(observations, Mapping) or agent not in observations
         ]
@@ -145,7 +149,7 @@ class FromJaxMARL(Environment):
             given = (
                 sorted(map(str, observations)) if isinstance(observations, Mapping) else type(observations).__name__
             )
-            raise ValueError(f"reset of {self.env.name} gives {given}, but must give a dict with {missing}")
+            raise ValueError(f"{function} of {self.env.name} gives {given}, but must give a dict with {missing}")
 
     def _horizon(self, horizon: int | None) -> int:
         if horizon is not None:
@@ -165,7 +169,8 @@ class FromJaxMARL(Environment):
         choices = jax.ShapeDtypeStruct((len(self.agents),), jnp.int32)
         # A leaf may widen another one a step later, so until nothing changes: dtypes only ever widen.
         while True:
-            observations, after, reward, _ = jax.eval_shape(self._play, key, world, choices)
+            step = f"step_env of {self.env.name}" + (", or reward," if callable(self.reward_of) else "")
+            observations, after, reward, _ = _shapes_of(step, self._play, key, world, choices)
             if getattr(reward, "shape", None) != ():
                 raise ValueError(f"reward gives {getattr(reward, 'shape', reward)}, but must give a scalar")
             before, world = world, jax.tree.map(_wider, world, after)
@@ -257,8 +262,35 @@ def _numbers(agent: str, given: Any) -> np.ndarray:
     return table
 
 
+def _check_arguments(action_names: Any, state: Any, draw: Any, name: Any) -> None:
+    listed = isinstance(action_names, Sequence) and not isinstance(action_names, str)
+    if action_names is not None and not (listed and all(isinstance(one, str) for one in action_names)):
+        raise ValueError(f"action_names is {action_names!r}, but must be a list of names")
+    for label, function in (("state", state), ("draw", draw)):
+        if function is not None and not callable(function):
+            raise ValueError(f"{label} is {function!r}, but must be a function")
+    if name is not None and not isinstance(name, str):
+        raise ValueError(f"name is {name!r}, but must be a string")
+
+
+def _shapes_of(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Shapes and dtypes of what a function of the user gives; ValueError, in one line, if it raises."""
+    try:
+        return jax.eval_shape(function, *arguments)
+    except Exception as error:  # of whatever kind
+        raise ValueError(f"{what} raised {first_line(error)}") from error
+
+
+def _pair_of(reset: Callable[..., Any]) -> Callable[[Any], tuple[Any, Any]]:
+    def pair(key: Any) -> tuple[Any, Any]:
+        observations, world = reset(key)
+        return observations, world
+
+    return pair
+
+
 def _state_size(state_of: Callable[[Any], Array], world: Any) -> int:
-    shape = jax.eval_shape(state_of, world)
+    shape = _shapes_of("state", state_of, world)
     if not isinstance(shape, jax.ShapeDtypeStruct):
         raise ValueError(f"state gives {type(shape).__name__}, but must give an array [state]")
     return int(np.prod(shape.shape))
@@ -280,7 +312,7 @@ def _names(names: Sequence[str] | None, count: int) -> list[str]:
         return [f"action {k}" for k in range(count)]
     if len(names) < count:
         raise ValueError(f"action_names has {len(names)} names, but an agent has {count} actions")
-    return [str(name) for name in names[:count]]
+    return list(names[:count])
 
 
 def _smallest_dtype(dtypes: list[Any]) -> np.dtype:

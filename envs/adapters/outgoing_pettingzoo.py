@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -119,6 +120,8 @@ class PettingZooView(ParallelEnv):
         forks.check(self.env.name)
         if not self.agents:
             raise self._no_episode()
+        if not isinstance(actions, Mapping):
+            raise ValueError(f"actions is {actions!r}, but must be a dict, agent -> macro-action")
         choices = np.asarray([self._choice(i, agent, actions) for i, agent in enumerate(self.agents)], np.int32)
         key = jax.random.fold_in(self._step_key, int(self._ts.time))
         self._env_state, ts = self._programs[1](key, self._env_state, choices)
@@ -139,7 +142,7 @@ class PettingZooView(ParallelEnv):
         if not self._ts.ended[i]:
             return int(self._ts.macro_action[i])
         if agent not in actions:
-            raise ValueError(f"{agent} must choose now, but actions has only {sorted(actions)}")
+            raise ValueError(f"{agent} must choose now, but actions has only {sorted(map(str, actions))}")
         choice = _integer(actions[agent])
         if choice is None or not 0 <= choice < self.env.num_actions[i] or not self._ts.avail[i, choice]:
             allowed = np.flatnonzero(self._ts.avail[i]).tolist()
@@ -201,5 +204,8 @@ def _check_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
 
 def _integer(action: Any) -> int | None:
     """The integer that an action is, also as an array of one entry; None for anything else."""
-    array = np.asarray(action)
+    try:
+        array = np.asarray(action)
+    except ValueError:  # rows of different lengths
+        return None
     return int(array.item()) if array.size == 1 and array.dtype.kind in "iu" else None

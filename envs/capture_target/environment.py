@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
+from jaxmac.envs.arguments import check_option, fits
 from jaxmac.envs.capture_target.drawing import draw_torus
 from jaxmac.envs.capture_target.noise import INTENDED, Noise, sample_noise
 from jaxmac.envs.capture_target.state import Cells, Physics
@@ -49,11 +50,12 @@ class CaptureTarget(Environment):
 
         Raises ValueError, in one line, for values out of range.
         """
-        if num_agents not in AGENTS:
+        if not fits(num_agents, int) or num_agents not in AGENTS:
             raise ValueError(f"num_agents is {num_agents!r}, but must be an integer from 2 to 10")
-        if grid not in range(3, LARGEST_GRID + 1):
+        if not fits(grid, int) or grid not in range(3, LARGEST_GRID + 1):
             raise ValueError(f"grid is {grid!r}, but must be an integer from 3 to {LARGEST_GRID}")
         for name, probability in (("slip", slip), ("flicker", flicker)):
+            check_option(name, probability, float)
             if not 0 <= probability <= 1:
                 raise ValueError(f"{name} is {probability!r}, but must be a probability, from 0 to 1")
         self.grid, self.slip, self.flicker = int(grid), float(slip), float(flicker)

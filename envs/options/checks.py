@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmac.envs.environment import LONGEST_HORIZON
 from jaxmac.envs.options.option import Option, View
 from jaxmac.envs.shapes import described, first_line
 
@@ -43,8 +44,10 @@ def check_options(agent: int, options: tuple[Option, ...], obs_size: int, num_ac
 
 def _check_option(where: str, option: Option, obs_size: int, num_actions: int) -> None:
     limit = option.max_duration
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | np.integer) or limit < 1):
-        raise ValueError(f"{where}: max_duration is {limit!r}, but must be None or an integer of at least 1")
+    whole = isinstance(limit, int | np.integer) and not isinstance(limit, bool)
+    if limit is not None and not (whole and 1 <= limit <= LONGEST_HORIZON):
+        allowed = f"None or an integer of at least 1, at most {LONGEST_HORIZON}"
+        raise ValueError(f"{where}: max_duration is {limit!r}, but must be {allowed}")
     try:
         memory = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, option.memory))
     except (TypeError, ValueError):

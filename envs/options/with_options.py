@@ -78,8 +78,8 @@ class WithOptions(Environment):
         for i, own in enumerate(self.agent_options):
             check_options(i, own, env.obs_sizes[i], env.num_actions[i])
         self.teams = _teams(env, self.agent_options)
-        # How far the numbers of a longer episode reach is not known.
-        same_length = horizon is None or horizon <= env.horizon
+        if name is not None and not isinstance(name, str):
+            raise ValueError(f"name is {name!r}, but must be a string")
         super().__init__(
             action_names=[[option.name for option in own] for own in self.agent_options],
             obs_sizes=env.obs_sizes,
@@ -87,9 +87,9 @@ class WithOptions(Environment):
             horizon=env.horizon if horizon is None else horizon,
             horizon_is_terminal=env.horizon_is_terminal,
             obs_dtype=env.obs_dtype,
-            obs_multiples=env.obs_multiples if same_length else None,
-            state_multiples=env.state_multiples if same_length else None,
         )
+        if self.horizon <= env.horizon:  # how far the numbers of a longer episode reach is not known
+            self.obs_multiples, self.state_multiples = env.obs_multiples, env.state_multiples
         self.fresh_observations = env.fresh_observations
         self.name = name or f"options on {env.name}"
 

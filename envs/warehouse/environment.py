@@ -72,6 +72,7 @@ class Warehouse(Environment):
         """
         if not isinstance(layout, Layout):
             raise ValueError(f"layout is {layout!r}, but must be a Layout (such as LAYOUTS['D'])")
+        check_option("mobile_speed", mobile_speed, float)
         if not 0.01 <= mobile_speed <= FASTEST:
             allowed = f"at least 0.01 and at most {FASTEST} metres per step"
             raise ValueError(f"mobile_speed is {mobile_speed!r}, but must be {allowed}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import jax
+import numpy as np
 
 from jaxmac import envs
 from jaxmac.algorithms.base import Collection
@@ -57,7 +59,8 @@ def check_contract(env: Environment, wanted: bool) -> None:
     It plays random episodes, which takes seconds, mostly to compile them; environments of the same class and with
     the same attributes are checked once in a process. Raises `jaxmac.envs.ContractError`, a ValueError of one line.
     """
-    kind, attributes = type(env), repr(sorted(vars(env).items()))
+    with np.printoptions(threshold=sys.maxsize, precision=17):  # as a rule arrays, such as maps, are abbreviated
+        kind, attributes = type(env), repr(sorted(vars(env).items()))
     is_own = kind.__module__.startswith("jaxmac.envs.") and not kind.__module__.startswith(WRAPPERS)
     if not wanted or is_own or attributes in _checked.get(kind, ()):
         return

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxmac.algorithms import Algorithm, configure, make_algorithm
-from jaxmac.arguments import LARGEST_COUNT, check_positive
+from jaxmac.arguments import LARGEST_COUNT, check_positive, check_switch
 from jaxmac.config import check_value, settings_of
+from jaxmac.envs.arguments import one_line, python_value
 from jaxmac.envs.environment import Environment
 from jaxmac.errors import nearest
 from jaxmac.hyper import Hyper, hyper_of, static_view
@@ -84,12 +85,18 @@ class TrainFunction:
 
     def _hyper(self, hyper: Mapping[str, Any] | None) -> Hyper:
         fields = settings_of(type(self.config))
-        for name, value in (hyper or {}).items():
+        if hyper is not None and not isinstance(hyper, Mapping):
+            raise ValueError(f"hyper={hyper!r}: expected a dict, hyperparameter -> value")
+        given = {name: python_value(value) for name, value in (hyper or {}).items()}
+        for name, value in given.items():
             if name not in self.hyper:
                 raise ValueError(f"{name!r} is no traced hyperparameter; {nearest(name, self.hyper)}")
-            if isinstance(value, numbers.Real):  # an array may be traced and have no value yet
+            if isinstance(value, numbers.Real) and not isinstance(value, bool):
                 check_value(name, fields[name], float(value))
-        values = {**self.hyper, **(hyper or {})}
+            elif not isinstance(value, jax.core.Tracer) or value.shape != ():  # one that is traced has no value yet
+                several = "jax.vmap(train, in_axes=(None, 0)) trains one member for each of several"
+                raise ValueError(f"hyper[{name!r}]={one_line(value)}: expected a number; {several}")
+        values = {**self.hyper, **given}
         known = {name: float(value) for name, value in values.items() if isinstance(value, numbers.Real)}
         dataclasses.replace(self.config, **known).check_together()
         return Hyper(**{name: jnp.asarray(value, jnp.float32) for name, value in values.items()})
@@ -141,6 +148,7 @@ def make_train(
     """
     environment = environment_of(env, env_options)
     check_positive("episodes", episodes)
+    check_switch("check_environment", check_environment)
     config = configure(algorithm, preset, environment, hyperparameters)
     check_size(config)
     check_contract(environment, check_environment)

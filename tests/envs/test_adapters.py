@@ -293,6 +293,12 @@ def test_as_pettingzoo_the_same_episode(macro_line):
     assert theirs.state().tolist() == [4, 7, 2]
     with pytest.raises(ValueError, match="agent_1 must choose now, but actions has only"):
         theirs.step({})
+    with pytest.raises(ValueError, match="actions is None, but must be a dict, agent -> macro-action"):
+        theirs.step(None)
+    with pytest.raises(ValueError, match=r"agent_1 must choose now, but actions has only \['3', 'x'\]"):
+        theirs.step({3: 1, "x": 0})
+    with pytest.raises(ValueError, match=r"agent_1 chose \[\[1\], \[2, 3\]\], but may start one of"):
+        theirs.step({"agent_1": [[1], [2, 3]]})
     with pytest.raises(ValueError, match=r"agent_1 chose 2, but may start one of \[0, 1\]"):
         theirs.step({"agent_1": 2})
     while theirs.agents:

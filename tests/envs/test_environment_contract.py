@@ -199,6 +199,18 @@ BREAKS = [  # what a subclass may get wrong and what is said then
         {"transition": paid_as(lambda actions, started: Outcome(started, actions, jnp.zeros(2), False))},
         "transition gives the reward float32[2], but must be []",
     ),
+    (
+        {"transition": paid_as(lambda actions, started: Outcome(started, actions, 1j, False))},
+        "transition gives the reward complex64[], but must give a real number",
+    ),
+    (
+        {"obs_dtype": np.dtype(np.uint8), "observe_initial": lambda env, p: jnp.array([[0.0, 0.0], [0.5, 1.0]])},
+        "obs_dtype uint8 does not hold the observation at step 0, agent 1",
+    ),
+    (
+        {"obs_dtype": np.dtype(np.int32), "observe": lambda env, p: jnp.array([[2**24 + 1, 0], [0, 0]])},
+        "obs_dtype int32 does not hold the observation at step 0, agent 0",
+    ),
     ({"script": lambda env: ((0,),)}, "script has 1 plans for 2 agents"),
     ({"script": lambda env: ((1,), (0,))}, "script of agent 0 is (1,), but must name macro-actions 0 to 0"),
     ({"reset": reset_to(ended=jnp.array([True, False]))}, "after reset every agent must choose"),
@@ -233,6 +245,10 @@ BREAKS = [  # what a subclass may get wrong and what is said then
     (
         {"step": after_step(lambda ts, a: {"macro_action": ts.macro_action + jnp.array([1, 0])})},
         "macro_action of agent 0 is 1, it has 1",
+    ),
+    (
+        {"step": after_step(lambda ts, a: {"macro_action": ts.macro_action - jnp.array([7, 0])})},
+        "macro_action of agent 0 is -7, it has 1",
     ),
     ({"reset": reset_to(macro_action=jnp.zeros(2, jnp.int32))}, "after reset macro_action must be -1"),
     ({"reset": reset_to(macro_obs=jnp.diag(jnp.array([5.0, 0.0])))}, "after reset macro_obs must be obs"),
@@ -273,6 +289,9 @@ def test_the_test_kit_is_silent_about_a_good_environment_and_takes_an_id():
     check_environment(Probe())
     with pytest.raises(ContractError, match=r"env is 3, but must be an envs\.Environment"):
         check_environment(3)
+    for wrong in ({"episodes": 0}, {"episodes": "3"}, {"seed": -1}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .*, but must be an integer of"):
+            check_environment(Probe(), **wrong)
     with pytest.raises(ValueError, match="unknown environment 'Nonsense'"):
         check_environment("Nonsense")
 

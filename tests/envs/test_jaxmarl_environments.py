@@ -112,6 +112,49 @@ def test_an_environment_that_does_not_fit_is_one_line(env, words):
     assert str(error.value) == words
 
 
+class Broken(Chooser):
+    """Its step gives no observation for its agent, or no state, or a reward with two entries."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def step_env(self, key, state, actions):
+        observations, state, rewards, done, info = super().step_env(key, state, actions)
+        if self.how == "observation":
+            return {}, state, rewards, done, info
+        if self.how == "two rewards":
+            return observations, state, {"agent_0": jnp.ones(2)}, done, info
+        return observations, rewards, done, info
+
+
+@pytest.mark.parametrize(
+    ("env", "options", "words"),
+    [
+        (Broken("observation"), {}, "step_env of Broken gives [], but must give a dict with ['agent_0']"),
+        (Broken("state"), {}, "step_env of Broken raised ValueError: not enough values to unpack"),
+        (Broken("two rewards"), {}, "reward gives (2,), but must give a scalar"),
+        (
+            Chooser(),
+            {"reward": lambda rewards, info: rewards["b"]},
+            "step_env of Chooser, or reward, raised KeyError",
+        ),
+        (Chooser(), {"reward": lambda rewards: 0.0}, "step_env of Chooser, or reward, raised TypeError"),
+        (Chooser(), {"state": lambda state: state.cells}, "state raised AttributeError"),
+        (Chooser(), {"state": 3}, "state is 3, but must be a function"),
+        (Chooser(), {"draw": 3}, "draw is 3, but must be a function"),
+        (Chooser(), {"name": 3}, "name is 3, but must be a string"),
+        (Chooser(), {"action_names": "abc"}, "action_names is 'abc', but must be a list of names"),
+        (Chooser(), {"action_names": 3}, "action_names is 3, but must be a list of names"),
+        (Chooser(), {"horizn": 3}, "unknown option 'horizn' of from_jaxmarl; known: horizon, reward,"),
+    ],
+)
+def test_what_does_not_fit_is_named_in_one_line(env, options, words):
+    with pytest.raises(ValueError) as error:
+        from_jaxmarl(env, **({"horizon": 3} | options))
+    assert str(error.value).startswith(words) and "\n" not in str(error.value)
+
+
 class Burner(Chooser):
     """Integers at reset: `fuel` has a fraction from the first step on, `before` from the second, `time` never."""
 

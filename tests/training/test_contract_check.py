@@ -114,3 +114,15 @@ def test_environments_are_checked_once(checked, registered, monkeypatch):
     longer.horizon = 7
     checks.check_contract(longer, True)
     assert checked[2:] == [longer]
+
+
+@pytest.mark.parametrize("array", [np.zeros((100, 100)), jnp.zeros((100, 100))])
+def test_environments_that_differ_in_a_single_entry_of_a_map_are_both_checked(checked, monkeypatch, array):
+    monkeypatch.setattr(checks, "check_environment", checked.append)
+    with_map, with_other = Asynchronous(), Asynchronous()
+    other = np.array(array)
+    other[50, 50] = 1e-12
+    with_map.map, with_other.map = array, other if isinstance(array, np.ndarray) else jnp.asarray(other)
+    for env in (with_map, with_other, with_other):
+        checks.check_contract(env, True)
+    assert checked == [with_map, with_other]

@@ -83,6 +83,12 @@ def test_its_policy_plays(train):
         ({}, {"batch_size": 3}, "'batch_size' is no traced hyperparameter; known:|did you mean"),
         ({}, {"reward_scale": 1e39}, r"reward_scale=1e\+39 is inf in float32, in which it is used; allowed: > 0"),
         ({}, {"gamma": np.float32(1.5)}, "gamma=1.5 is out of range; allowed: >= 0 and <= 1"),
+        ({}, {"gamma": jnp.float32(1.5)}, "gamma=1.5 is out of range; allowed: >= 0 and <= 1"),
+        ({}, {"gamma": jnp.ones(3)}, r"hyper\['gamma'\]=Array.*: expected a number; jax.vmap"),
+        ({}, {"gamma": [0.9, 0.8]}, r"hyper\['gamma'\]=\[0.9, 0.8\]: expected a number; jax.vmap"),
+        ({}, {"gamma": "0.9"}, r"hyper\['gamma'\]='0.9': expected a number"),
+        ({}, {"gamma": None}, r"hyper\['gamma'\]=None: expected a number"),
+        ({}, ["gamma"], r"hyper=\['gamma'\]: expected a dict"),
         ({}, {"gama": 0.9}, "'gama' is no traced hyperparameter; did you mean gamma"),
     ],
 )
