@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -19,7 +20,13 @@ Factory = Callable[..., Environment]
 LAST_SEED = 2**32 - 1  # JAX takes seeds modulo 2^32: others would repeat what these give
 LARGEST_FLOAT = float(np.finfo(np.float32).max)  # on a device what is larger is infinite
 UNIONS = (Union, UnionType)
-PLAIN = {bool: "True or False", int: "an integer", float: "a finite number (float32)", str: "a string"}
+PLAIN = {
+    bool: "True or False",
+    int: "an integer",
+    float: "a finite number (float32)",
+    str: "a string",
+    Path: "a path",
+}
 
 
 def factory_options(factory: Factory) -> dict[str, tuple[Any, Any]]:

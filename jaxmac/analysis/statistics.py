@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from jaxmac.arguments import check_positive
+
 Tasks = Sequence[Float[np.ndarray, "members"]]
 
 
@@ -42,29 +44,45 @@ def stratified_bootstrap(
         seed: of the resampling.
 
     Raises:
-        ValueError: there is no sample or an empty one, or `confidence` is not strictly between 0 and 1.
+        ValueError: there is no sample or an empty one, one is no array of numbers with an axis, `confidence` is not
+            strictly between 0 and 1, or `resamples` is not a positive integer.
     """
-    samples = [np.asarray(sample, float) for sample in samples]
+    samples = [_numbers(sample) for sample in samples]
     if not samples or not all(sample.shape[-1] for sample in samples):
         raise ValueError("every task needs at least one score")
-    if not 0 < confidence < 1:
+    if not isinstance(confidence, float | np.floating) or not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence}: must lie strictly between 0 and 1")
-    value = statistic(*samples, axis=-1)
+    check_positive("resamples", resamples)
+    with np.errstate(invalid="ignore"):  # of infinite scores, whose mean may be NaN
+        value = statistic(*samples, axis=-1)
     if min(sample.shape[-1] for sample in samples) < 2 or np.isnan(value).all():
         return Estimate(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
     from scipy.stats import bootstrap
 
-    found = bootstrap(
-        samples,
-        statistic,
-        axis=-1,
-        confidence_level=confidence,
-        n_resamples=resamples,
-        method="percentile",
-        batch=500,
-        rng=seed,
-    )
+    with np.errstate(invalid="ignore"):
+        found = bootstrap(
+            samples,
+            statistic,
+            axis=-1,
+            confidence_level=confidence,
+            n_resamples=resamples,
+            method="percentile",
+            batch=500,
+            rng=seed,
+        )
     return Estimate(value, *found.confidence_interval)
+
+
+def _numbers(sample: Any) -> np.ndarray:
+    """A sample as an array of floats with one axis or more; ValueError for anything else."""
+    try:
+        found = np.asarray(sample, float)
+    except (TypeError, ValueError):
+        found = np.zeros(())
+    if not found.ndim:
+        shown = " ".join(repr(sample).split())
+        raise ValueError(f"a task has the scores {shown}: expected a list with one array [members] for each task")
+    return found
 
 
 def mean(tasks: Tasks, **options: Any) -> Estimate:
@@ -121,7 +139,7 @@ def probability_of_improvement(ours: Tasks, theirs: Tasks, **options: Any) -> Es
 
 def performance_profile(tasks: Tasks, levels: Float[np.ndarray, "levels"], **options: Any) -> Estimate:
     """Share of runs with a score above each level, `[levels]`, with pointwise intervals."""
-    above = [np.asarray(sample, float) > np.asarray(levels)[:, None] for sample in tasks]
+    above = [_numbers(sample) > _numbers(levels)[:, None] for sample in tasks]
     return mean(above, **options)
 
 

@@ -16,7 +16,7 @@ from jaxmac.cli.parsing import parse
 class ExportArguments:
     """Write the policy of a member as folders with weights, StableHLO, a description and a NumPy-only runner."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path | None, tyro.conf.Positional] = None
     member: int = 0
     """index of the member"""
     out: Path = Path("policy")
@@ -32,6 +32,8 @@ def command_export(arguments: Sequence[str]) -> int:
     from jaxmac.export.folder import export_policy
 
     given = parse("export", ExportArguments, arguments)
+    if given.run is None:
+        raise ValueError("give a run directory")
     out = export_policy(given.run, given.member, given.out, given.best, given.overwrite)
     for folder in sorted(out.iterdir(), key=lambda x: (len(x.name), x.name)):
         print(folder)

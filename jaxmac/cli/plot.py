@@ -61,7 +61,11 @@ def command_plot(arguments: Sequence[str]) -> int:
     if suffix == ".json":
         refuse_given(arguments, ["--title", "--x", "--smooth"], "is for a figure or page, not for .json")
     results = _runs_with_evaluations(given.runs)
-    out = output_file(given.out, SUFFIXES, writes=("curve.png",))  # last: it makes the folder
+    own = {Path(run).resolve() for run in given.runs}
+    may = ("curve.png",) if given.out.resolve().parent in own else ()
+    out = output_file(given.out, SUFFIXES, writes=may)  # last: it makes the folder
+    if suffix == ".json" and out.exists() and not _is_marl_eval(out):
+        raise FileExistsError(f"--out {out} holds something that `jaxmac plot` did not write: choose another name")
     _write(results, given, out, suffix)
     print(out)
     return 0
@@ -83,10 +87,23 @@ def _runs_with_evaluations(paths: Sequence[Path]) -> list[Result]:
         if result.status != "finished":
             low, high = (int(ends(reached.max(axis=0))) for ends in (np.min, np.max))
             far = f"{high}" if low == high else f"{low} to {high}"
+            total = max(total, high)  # training rounds it up
             print_note(f"{path} is not finished ({result.status}): plotted up to {far} of {total} episodes")
     if not results:
         raise RunDirectoryError(f"nothing to plot: {', '.join(map(str, paths))} has no evaluation yet")
     return results
+
+
+def _is_marl_eval(path: Path) -> bool:
+    """Whether a file is empty or has the layout that `jaxmac plot` writes: family, task, algorithm, seed, steps."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8") or "{}")
+        tasks = [task for family in content.values() for task in family.values()]
+        seeds = [seed for task in tasks for algorithm in task.values() for seed in algorithm.items()]
+        ours = all(name.startswith("seed_") and "absolute_metrics" in steps for name, steps in seeds)
+        return not content or (bool(seeds) and ours)
+    except (ValueError, AttributeError, TypeError):
+        return False
 
 
 def _write(results: Sequence[Result], given: PlotArguments, out: Path, suffix: str) -> None:

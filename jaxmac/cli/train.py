@@ -178,7 +178,7 @@ def report_result(result: Any, out: Path) -> None:
         best = result.env.optimal_return
         against = "" if best is None else f" (optimum {best:.1f})"
         shown = ", ".join("-" if value is None else f"{value:.1f}" for value in final)
-        print(f"mean of the last ten evaluations{against}: {shown}")
+        print(f"mean of {_averaged(result)}{against}: {shown}")
         print(f"metrics {out / 'metrics.csv'}, curve {out / 'curve.png'}")
     if result.status == "finished":
         best_member = int(np.argmax([-np.inf if value is None else value for value in final]))
@@ -188,8 +188,16 @@ def report_result(result: Any, out: Path) -> None:
             print(f"no animation: {first_line(error)}")
 
 
+def _averaged(result: Any) -> str:
+    """Which evaluations `_final_returns` is the mean of, in words."""
+    from jaxmac.runs.result import evaluations_of
+
+    most = max(evaluations_of(result, [member]) for member in range(len(result.members)))
+    return "the last ten evaluations" if most >= 10 else f"all {most} evaluations"
+
+
 def _final_returns(result: Any) -> list[float | None]:
-    """The mean of each member's last ten evaluations; None for one that was not trained yet."""
+    """The mean of each member's last ten evaluations, or of all if they are fewer; None where there are none."""
     from jaxmac.analysis.returns import final_returns
     from jaxmac.runs.result import evaluations_of
 

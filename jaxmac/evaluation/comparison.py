@@ -6,6 +6,7 @@ A task is an environment with its options. A line is the members of one run that
 from __future__ import annotations
 
 import math
+import numbers
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -72,7 +73,7 @@ def compare(
         RunDirectoryError: a run cannot be read.
     """
     check_window(window)
-    if not math.isfinite(solved):
+    if not isinstance(solved, numbers.Real) or not math.isfinite(solved):
         raise ValueError(f"solved={solved!r} is out of range; allowed: finite shares of the best known return")
     if isinstance(runs, str | os.PathLike | Result) or not isinstance(runs, Sequence):
         raise ValueError(f"runs={runs!r}: expected a list of results or run directories")

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.arguments import check_environment_made, check_switches, is_integer
-from jaxmac.envs.arguments import check_seed
+from jaxmac.envs.arguments import check_seed, python_value
 from jaxmac.envs.environment import Environment
 from jaxmac.record.episode import Episode, discounted_return, mark
 from jaxmac.record.policy import Policy, check_policy, random_policy
@@ -185,7 +185,8 @@ def _check(episodes: int, seed: int, epsilon: float, gamma: float = 0.0) -> None
         raise ValueError(f"episodes={episodes!r} is out of range; allowed: <= {MOST_EPISODES}")
     check_seed(seed)
     for name, value in (("epsilon", epsilon), ("gamma", gamma)):
-        if not 0 <= value <= 1:
+        number = python_value(value)
+        if not isinstance(number, int | float) or isinstance(number, bool) or not 0 <= number <= 1:
             raise ValueError(f"{name}={value!r} is out of range; allowed: >= 0 and <= 1")
 
 

@@ -31,11 +31,14 @@ def marl_eval_data(results: Sequence[Result], window: int = 10) -> dict[str, Any
     `window` evaluations. The environment is the part of its id before the dash. It and the task are written in
     lower case, as marl-eval expects.
 
-    What is not a number stays NaN, as Python's json reads and writes it, and comes with a `RunNote`.
+    What is not finite stays so, as Python's json reads and writes it, and comes with a `RunNote`.
 
-    Raises ValueError if there are no runs, or `window` is below 1.
+    Raises ValueError if there are no runs, one is no Result, or `window` is below 1.
     """
     check_window(window)
+    for result in results:
+        if not isinstance(result, Result):
+            raise ValueError(f"results has {result!r}: expected Results, such as jaxmac.load gives")
     data: dict[str, Any] = {}
     for line in gather(results):
         result, task = results[line.run], line.task.lower()
@@ -46,7 +49,9 @@ def marl_eval_data(results: Sequence[Result], window: int = 10) -> dict[str, Any
             missing = int((~np.isfinite(metrics["eval_return"][:, member])).sum())
             if missing:
                 warnings.warn(
-                    f"{line.label}, member {member}: evaluations that are NaN: {missing}", RunNote, stacklevel=2
+                    f"{line.label}, member {member}: evaluations that are not finite: {missing}",
+                    RunNote,
+                    stacklevel=2,
                 )
             seeds[f"seed_{result.members[member]['seed']}"] = _member(metrics, member, window)
     return data

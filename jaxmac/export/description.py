@@ -44,6 +44,7 @@ MEANING: dict[str, Any] = {
     "elapsed": "primitive steps since the agent's macro-action began, 0 if it has ended",
     "must_choose": "whether each agent's macro-action has ended; all true at the start of an episode",
 }
+ENCODINGS = ("none", "one_hot", "sinusoid", "constant")  # of the pieces of a network's input
 CHOICE = {
     "utilities": "the available macro-action with the largest output, the first one of several",
     "logits": "trained to sample from the softmax of the outputs over the available macro-actions, as act(rng=...) "

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -15,13 +16,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxmac.arguments import check_environment_made, check_path, is_integer
 from jaxmac.envs.environment import Environment, TimeStep
 from jaxmac.errors import first_line
-from jaxmac.export.description import FORMAT, MEANING, RECURRENT, ExportedNetwork, act_function
+from jaxmac.export.description import ENCODINGS, FORMAT, MEANING, RECURRENT, WHEN, ExportedNetwork, act_function
 from jaxmac.networks.agent import UtilityNetwork
+from jaxmac.networks.layers import LEAK
 from jaxmac.record.policy import Policy, uniform_available
 from jaxmac.runs.exact import described
 from jaxmac.runs.formats import RunNote
+
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, StopIteration, EOFError, BadZipFile, zlib.error)
+"""What reading a damaged file raises."""
 
 
 def load_policy(folder: str | os.PathLike, env: Environment) -> Policy:
@@ -38,6 +44,8 @@ def load_policy(folder: str | os.PathLike, env: Environment) -> Policy:
     Raises:
         ValueError: `folder` holds no exported policy, or one for other agents than those of `env`.
     """
+    check_path("folder", folder)
+    check_environment_made(env)
     networks = read_team(folder, env)
     about = networks[0].description["environment"]
     options = json.loads(json.dumps(described(env.options)))
@@ -85,17 +93,37 @@ def read_network(path: Path) -> ExportedNetwork:
 def _check_fields(description: dict[str, Any]) -> None:
     """Raise ValueError or LookupError unless what the policy says of its agent and task can be used."""
     agent, agents = description["agent"], description["agents"]
-    if not isinstance(agents, int) or not (agent is None or (isinstance(agent, int) and 0 <= agent < agents)):
+    if not is_integer(agents) or not (agent is None or (is_integer(agent) and 0 <= agent < agents)):
         raise ValueError(f"agent {agent!r} of {agents!r} agents")
     if (agent is None) != description["team"]:
         raise ValueError(f"agent {agent!r}, team {description['team']!r}")
     about = description["environment"]
     if not isinstance(about["id"], str) or not isinstance(about["options"], dict):
         raise ValueError(f"environment {about!r}")
-    for name in ("shape", "meaning"):
-        description["arguments"]["observation"][name]
-    for name in ("macro_actions", "when"):
-        description[name]
+    _among("when", description["when"], WHEN)
+    _check_inputs(description["arguments"], description["inputs"])
+    for layer in description["layers"]:
+        _among("negative_slope", layer.get("negative_slope", LEAK), (LEAK, 1.0))
+    for value in (description["arguments"]["observation"]["shape"], description["macro_actions"]):
+        if not isinstance(value, list):
+            raise ValueError(f"{value!r} is no list")
+
+
+def _check_inputs(arguments: dict[str, Any], inputs: list[dict[str, Any]]) -> None:
+    """Raise ValueError or LookupError unless the arguments of a policy, and what it makes of them, can be given."""
+    for name in arguments:
+        _among("argument", name, MEANING)
+    _among("meaning", arguments["observation"]["meaning"], MEANING["observation"].values())
+    for piece in inputs:
+        _among("encoding", piece["encoding"], ENCODINGS)
+        if piece["encoding"] != "constant":
+            _among("argument", piece["argument"], arguments)
+
+
+def _among(name: str, value: Any, allowed: Iterable[Any]) -> None:
+    """Raise ValueError unless `value` is one of `allowed`."""
+    if value not in list(allowed):
+        raise ValueError(f"{name} {value!r}")
 
 
 def _read(path: Path, read: Callable[[], Any]) -> Any:
@@ -103,7 +131,7 @@ def _read(path: Path, read: Callable[[], Any]) -> Any:
         return read()
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, LookupError, TypeError, AttributeError, StopIteration, BadZipFile) as error:
+    except DAMAGE as error:
         kind = type(error).__name__
         raise ValueError(f"{path} is no exported policy, or damaged ({kind}: {first_line(error)})") from None
 
@@ -150,6 +178,8 @@ def _check_weights(network: UtilityNetwork, weights: dict[str, Any], description
             raise ValueError(f"{name} is no weight of the network")
         if weights[name].shape != shapes[name]:
             raise ValueError(f"{name} has the shape {weights[name].shape}, but must have {shapes[name]}")
+        if weights[name].dtype.kind != "f" or not np.isfinite(weights[name]).all():
+            raise ValueError(f"{name} has values that are no finite numbers")
 
 
 def _check(folder: Path, about: dict[str, Any], env: Environment) -> None:

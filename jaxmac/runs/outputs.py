@@ -8,6 +8,7 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from jaxmac.arguments import check_path
 from jaxmac.runs.rows import COLUMNS
 
 OWN_FILES = ("config.json", "metrics.csv", "run.lock", "curve.png", "episode.gif")
@@ -23,9 +24,10 @@ def output_file(out: str | os.PathLike, suffixes: Sequence[str] = (), writes: Co
         suffixes: what its name may end with; empty: anything.
         writes: the files of a run that whoever asks writes himself, such as "curve.png".
 
-    Raises ValueError, in one line, for another suffix, OSError for a folder, a place that cannot be written, or a
-    file that a run owns.
+    Raises ValueError, in one line, for no path or another suffix, OSError for a folder, a place that cannot be
+    written, or a file that a run owns.
     """
+    check_path("path", out)
     path = Path(out)
     if suffixes and path.suffix.lower() not in suffixes:
         raise ValueError(f"{path}: its suffix selects the format; allowed: {', '.join(suffixes)}")

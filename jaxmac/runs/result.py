@@ -19,6 +19,7 @@ from jaxmac.analysis.animation import Animation, animate
 from jaxmac.analysis.curves import SMOOTHED, Panel, check_axis, learning_curves
 from jaxmac.analysis.returns import Curve, check_window
 from jaxmac.analysis.timelines import SUFFIXES, timeline
+from jaxmac.arguments import is_integer
 from jaxmac.envs.environment import Environment
 from jaxmac.hyper import Hyper, hyper_of
 from jaxmac.record.policy import Policy
@@ -74,8 +75,8 @@ class Result:
 
         Raises ValueError for a member out of range, RunDirectoryError if no checkpoint was written.
         """
-        if not 0 <= member < len(self.specs):
-            raise ValueError(f"member={member} is out of range; allowed: 0 to {len(self.specs) - 1}")
+        if not is_integer(member) or not 0 <= member < len(self.specs):
+            raise ValueError(f"member={member!r} is out of range; allowed: 0 to {len(self.specs) - 1}")
         group, members = next(
             (number, found) for number, found in enumerate(group_members(self.specs)) if self.specs[member] in found
         )

@@ -35,7 +35,7 @@ def test_train_leaves_a_complete_run_directory(trained):
         path.name for path in out.iterdir()
     }
     assert "2 cpu device(s)" in done.stderr and "of memory" in done.stderr and "compiling" in done.stderr
-    assert "mean of the last ten evaluations (optimum 99.6)" in done.stdout
+    assert "mean of all 5 evaluations (optimum 99.6)" in done.stdout
     config = json.loads((out / "config.json").read_text())
     assert config["hyperparameters"]["train_freq"] == 50 and config["env_options"] == {"horizon": 12}
 

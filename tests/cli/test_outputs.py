@@ -122,6 +122,10 @@ def test_what_is_written_for_a_run_stays_allowed(run, monkeypatch):
         (["export", "RUN", "--out", "notes.txt"], "notes.txt is a file, not a directory"),
         (["plot", "RUN", "--out", "folder.png"], "folder.png is a folder: give the name of a file"),
         (["bench", "--out", "notes.txt"], "--out notes.txt is a file, not a folder"),
+        (["plot", "RUN", "--out", "mine.json"], "--out mine.json holds something that `jaxmac plot` did not write"),
+        (["plot", "RUN", "--out", "OTHER/curve.png"], "curve.png belongs to the run"),
+        (["plot", "RUN", "--out"], "--out needs a value: a path"),
+        (["export", "--out", "x"], "give a run directory"),
     ],
 )
 def test_what_cannot_be_written_is_said_before_drawing(
@@ -130,9 +134,12 @@ def test_what_cannot_be_written_is_said_before_drawing(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("jaxmac.bench.run._split_cpu", lambda devices: None)
     (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "mine.json").write_text('{"mine": 1}')
     (tmp_path / "folder.png").mkdir()
-    assert message in refused(capsys, *(str(run) if word == "RUN" else word for word in arguments))
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+    other = shutil.copytree(run, tmp_path / "other")
+    words = (word.replace("RUN", str(run)).replace("OTHER", str(other)) for word in arguments)
+    assert message in refused(capsys, *words)
+    assert (tmp_path / "notes.txt").read_text() == "mine" and (tmp_path / "mine.json").read_text() == '{"mine": 1}'
 
 
 def test_a_folder_that_is_missing_is_made(tmp_path):
@@ -151,6 +158,7 @@ def test_an_animation_that_is_no_gif_is_refused_before_it_is_played(monkeypatch)
 @pytest.mark.parametrize(("finals", "best"), [([-5.0, 0.0], 1), ([None, -3.0], 1), ([2.0, 2.0], 0)])
 def test_the_best_member_is_animated(finals, best, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("jaxmac.cli.train._final_returns", lambda result: finals)
+    monkeypatch.setattr("jaxmac.cli.train._averaged", lambda result: "all")
     env = SimpleNamespace(optimal_return=None)
     report_result(SimpleNamespace(status="finished", env=env, render=lambda member, path: path), tmp_path)
     assert capsys.readouterr().out.endswith(f"episode.gif (member {best})\n")
@@ -161,6 +169,7 @@ def test_a_result_that_cannot_be_drawn_is_no_error(monkeypatch, capsys, tmp_path
         raise ValueError("Mine has no drawing")
 
     monkeypatch.setattr("jaxmac.cli.train._final_returns", lambda result: [1.0])
+    monkeypatch.setattr("jaxmac.cli.train._averaged", lambda result: "all")
     env = SimpleNamespace(optimal_return=None)
     report_result(SimpleNamespace(status="finished", env=env, render=render), tmp_path)
     assert capsys.readouterr().out.endswith("no animation: Mine has no drawing\n")

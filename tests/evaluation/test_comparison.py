@@ -1,6 +1,7 @@
 """Runs beside each other: labels, tables, the page and the data for marl-eval, from made-up metrics."""
 
 import dataclasses
+import inspect
 import json
 import re
 from html.parser import HTMLParser
@@ -284,6 +285,8 @@ def test_every_word_of_a_table_is_explained(runs):
 def test_the_data_for_marl_eval(runs, tmp_path, capsys):
     out = tmp_path / "x.json"
     assert main(["plot", *(str(run.path) for run in runs), "--out", str(out)]) == 0
+    assert main(["plot", str(runs[0].path), "--out", str(out)]) == 0  # what it wrote itself is replaced
+    assert main(["plot", *(str(run.path) for run in runs), "--out", str(out)]) == 0
     data = json.loads(out.read_text())
     assert list(data) == ["boxpushing"] and list(data["boxpushing"]) == ["boxpushing-4", "boxpushing-6"]
     for task in data["boxpushing"].values():  # marl-eval demands the same algorithms, runs and steps for all
@@ -303,8 +306,10 @@ def test_the_data_for_marl_eval(runs, tmp_path, capsys):
 def test_evaluations_that_are_no_numbers_come_with_a_note_in_the_data_for_marl_eval(runs):
     run = dataclasses.replace(runs[0], metrics={name: x.copy() for name, x in runs[0].metrics.items()})
     run.metrics["eval_return"][2, 1] = np.nan
-    with pytest.warns(RunNote, match=r"member 1: evaluations that are NaN: 1$"):
+    with pytest.warns(RunNote, match=r"member 1: evaluations that are not finite: 1$"):
         marl_eval_data([run])
+    with pytest.raises(ValueError, match="results has 'runs/a': expected Results"):
+        inspect.unwrap(marl_eval_data)(["runs/a"])
 
 
 def test_a_plot_that_is_refused_leaves_no_folder(tmp_path, capsys):
@@ -323,5 +328,8 @@ def test_windows_and_levels_that_mean_nothing_are_refused(runs):
     for window in (2.5, True):
         with pytest.raises(ValueError, match=f"^window={window}: expected an integer$"):
             jaxmac.compare(runs, window=window)
+    for solved in ("x", None):
+        with pytest.raises(ValueError, match=f"^solved={solved!r} is out of range"):
+            inspect.unwrap(jaxmac.compare)(runs, solved=solved)
     with pytest.raises(ValueError, match=r"^solved=nan is out of range"):
         jaxmac.compare(runs, solved=float("nan"))

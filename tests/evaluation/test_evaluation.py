@@ -1,5 +1,6 @@
 """Judging policies: against records read by hand, in batches, greedy and sampled, in other environments."""
 
+import inspect
 import json
 
 import jax
@@ -221,6 +222,8 @@ def test_the_environment_to_evaluate_in(run):
         ({"episodes": 0}, "episodes=0 is out of range; allowed: >= 1"),
         ({"episodes": 1.5}, "episodes=1.5 is out of range"),
         ({"epsilon": 1.5}, "epsilon=1.5 is out of range; allowed: >= 0 and <= 1"),
+        ({"epsilon": "0.1"}, "epsilon='0.1' is out of range; allowed: >= 0 and <= 1"),
+        ({"epsilon": np.array([0.1, 0.2])}, r"epsilon=array\(\[0.1, 0.2\]\) is out of range"),
         ({"member": 2}, "member=2 is out of range; allowed: 0 to 1"),
         ({"greedy": False}, "avf-vdn has no probabilities to sample from"),
         ({"env": "Warehouse-D"}, "Warehouse-D has number of agents 3, the policy needs 2, as BoxPushing-4 has"),
@@ -231,8 +234,14 @@ def test_the_environment_to_evaluate_in(run):
 )
 def test_bad_questions_are_one_line(run, options, message):
     with pytest.raises(ValueError, match=message) as caught:
-        jaxmac.evaluate(run, **{"episodes": 2, **options})
+        inspect.unwrap(jaxmac.evaluate)(run, **{"episodes": 2, **options})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("member", ["0", 0.0, -1, True])
+def test_a_member_is_an_index(run, member):
+    with pytest.raises(ValueError, match=f"member={member!r} is out of range; allowed: 0 to 1"):
+        inspect.unwrap(jaxmac.Result.learned)(run, member)
 
 
 def test_an_instance_cannot_be_rebuilt_with_other_options(run):

@@ -1,5 +1,6 @@
 """Exported policies read back act as the policies that were exported."""
 
+import inspect
 import json
 import shutil
 import warnings
@@ -71,6 +72,7 @@ def test_a_policy_of_another_environment_comes_with_a_note(tmp_path):
         ("policy.json", b'{"format": 2}', "policy.json has format 2, but must have 1"),
         ("policy.json", b'{"format": 1}', r"policy.json is no exported policy, or damaged \(KeyError: "),
         ("weights.npz", b"PK not a zip", "weights.npz is no exported policy, or damaged"),
+        ("weights.npz", b"", r"weights.npz is no exported policy, or damaged \(EOFError"),
         ("weights.npz", None, "weights.npz cannot be read: No such file or directory"),
     ],
 )
@@ -92,6 +94,17 @@ def test_damaged_and_foreign_files_are_named(tmp_path, file, content, message):
         (lambda about: about.update(team=True), r"damaged \(ValueError: agent 0, team True\)"),
         (lambda about: about["environment"].update(options=3), r"damaged \(ValueError: environment \{"),
         (lambda about: about["arguments"].pop("observation"), r"damaged \(KeyError: 'observation'\)"),
+        (lambda about: about.update(agent=True), r"damaged \(ValueError: agent True of 2 agents\)"),
+        (lambda about: about.update(when="sometimes"), r"damaged \(ValueError: when 'sometimes'\)"),
+        (lambda about: about["arguments"].update(foo={}), r"damaged \(ValueError: argument 'foo'\)"),
+        (lambda about: about["inputs"][0].update(argument="foo"), r"damaged \(ValueError: argument 'foo'\)"),
+        (lambda about: about["inputs"][0].update(encoding="foo"), r"damaged \(ValueError: encoding 'foo'\)"),
+        (
+            lambda about: about["layers"][0].update(negative_slope=0.5),
+            "ValueError: negative_slope 0.5",
+        ),
+        (lambda about: about["arguments"]["observation"].update(meaning="foo"), "ValueError: meaning 'foo'"),
+        (lambda about: about.update(macro_actions=3), "ValueError: 3 is no list"),
         (lambda about: about.update(agents=9), r"was trained on BoxPushing-4 with agents 9; BoxPushing-4 has 2$"),
     ],
 )
@@ -112,6 +125,11 @@ def test_a_description_that_was_edited_is_named(tmp_path, change, message):
         (lambda x: x | {"decode.kernel": x["decode.kernel"][1:]}, r"decode.kernel has the shape \(\d+, \d+\), but"),
         (lambda x: {k: v for k, v in x.items() if k != "decode.bias"}, "decode.bias is missing"),
         (lambda x: x | {"encode_0.kernel": x["encode_0.kernel"][1:]}, "encode_0.kernel has the shape"),
+        (
+            lambda x: x | {"decode.bias": x["decode.bias"] * np.nan},
+            "decode.bias has values that are no finite",
+        ),
+        (lambda x: x | {"decode.bias": x["decode.bias"].astype(str)}, "decode.bias has values that are no finite"),
         (lambda x: x | {"more.bias": x["decode.bias"]}, r"more.bias is no weight of the network"),
     ],
 )
@@ -135,6 +153,12 @@ def test_an_agent_has_one_policy(tmp_path):
 
 def test_what_is_no_policy_for_this_environment_is_refused(tmp_path):
     env, _, out = made("avf", tmp_path)
+    for wrong, words in (
+        ((None, env), "folder=None: expected a path"),
+        ((out, "BoxPushing-4"), "env='BoxPushing-4'"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            inspect.unwrap(load_policy)(*wrong)
     with pytest.raises(ValueError, match="holds no exported policy"):
         load_policy(tmp_path / "nothing", env)
     with pytest.raises(ValueError, match=r"trained on BoxPushing-4 with agents 2; Warehouse-T has 3"):
