@@ -41,7 +41,7 @@ def check_switches(**values: Any) -> None:
 
 def check_path(name: str, value: Any) -> None:
     """Raise a one-line ValueError unless `value` is a path."""
-    if not isinstance(value, str | os.PathLike):
+    if not isinstance(value, str | os.PathLike) or "\0" in str(value):
         raise ValueError(f"{name}={value!r}: expected a path")
 
 

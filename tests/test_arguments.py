@@ -32,6 +32,8 @@ def run(tmp_path_factory):
         (lambda: jaxmac.train("avf-vdn", ENV, check_environment="no"), "check_environment='no': expected True or"),
         (lambda: jaxmac.compare("runs/a"), "runs='runs/a': expected a list of results or run directories"),
         (lambda: jaxmac.load(3), "path=3: expected a path"),
+        (lambda: jaxmac.load("a\0b"), "path='a\\x00b': expected a path"),
+        (lambda: jaxmac.train("avf-vdn", ENV, out="a\0b"), "out='a\\x00b': expected a path"),
         (lambda: jaxmac.resume(3), "path=3: expected a path"),
         (lambda: jaxmac.evaluate(3), "path=3: expected a path"),
         (lambda: jaxmac.evaluate("runs/a", best="no"), "best='no': expected True or False"),

@@ -13,8 +13,11 @@ another name and renamed once it is whole. Runs of format 1 and 2 have no such f
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from jaxmac.runs.schema import format_from
 
 KEPT_CHECKPOINTS = 2  # for each group; older ones are deleted
 DRAFT = ".part"  # ends the name of a checkpoint that is being written or deleted
+ORBAX = threading.RLock()  # held while orbax works, which threads that train runs of their own cannot do at once
 
 
 def folder_of(run: Path, group: int) -> Path:
@@ -82,14 +86,26 @@ def save_checkpoint(
 def _write_items(path: Path, items: dict[str, Any]) -> None:
     import orbax.checkpoint as ocp
 
-    logging.getLogger("absl").setLevel(logging.ERROR)
     trees = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
     options = _own_process_only()
     handler = ocp.CompositeCheckpointHandler(
         composite_options=ocp.CompositeOptions(multiprocessing_options=options)
     )
-    with ocp.Checkpointer(handler, multiprocessing_options=options) as checkpointer:
-        checkpointer.save(path, args=ocp.args.Composite(**trees))
+    # An error is raised, in the end; what orbax and its threads write about it before are hundreds of lines.
+    with ORBAX, _quiet("absl", "asyncio"), ocp.Checkpointer(handler, multiprocessing_options=options) as writer:
+        writer.save(path, args=ocp.args.Composite(**trees))
+
+
+@contextlib.contextmanager
+def _quiet(*loggers: str) -> Iterator[None]:
+    """Inside, these loggers write nothing below a critical error; afterwards nothing below an error."""
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name in loggers:
+            logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _remove_drafts(folder: Path) -> None:
@@ -143,7 +159,7 @@ def read_checkpoint(run: Path, group: int, item: str, shapes: Any, iteration: in
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), written)
     try:
-        with ocp.StandardCheckpointer(multiprocessing_options=_own_process_only()) as checkpointer:
+        with ORBAX, ocp.StandardCheckpointer(multiprocessing_options=_own_process_only()) as checkpointer:
             restored = checkpointer.restore(path / item, target)
     except Exception as error:  # orbax and tensorstore raise many types
         raise damaged(path, first_line(error)) from error
@@ -187,7 +203,7 @@ def _stored_tree(path: Path) -> Any:
     import orbax.checkpoint as ocp
 
     try:
-        with ocp.StandardCheckpointer(multiprocessing_options=_own_process_only()) as checkpointer:
+        with ORBAX, ocp.StandardCheckpointer(multiprocessing_options=_own_process_only()) as checkpointer:
             return checkpointer.metadata(path).item_metadata.tree
     except Exception as error:
         raise damaged(path.parent, first_line(error)) from error

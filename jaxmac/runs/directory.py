@@ -196,29 +196,49 @@ class RunDirectory:
         """Open the directory of a run that is continued and return the rows of metrics.csv that are kept.
 
         Args:
-            config: the new content of config.json.
+            config: the new content of config.json. It is written first: from then on the run is not finished.
             swept: names of the swept hyperparameters.
-            reached: member -> training episodes at its last evaluation before the checkpoint. Later rows, rows of
-                members that are not in `reached`, and an incomplete last line are removed in one atomic move.
+            reached: as for `kept_rows`. Other rows are removed in one atomic move.
 
         Raises:
             RunDirectoryError: metrics.csv is missing, or the directory cannot be written.
         """
         self.columns = [*COLUMNS, *swept]
-        kept = []
-        before = read_config(self._folder)  # what the rows were written under; `config` has today's names
-        config_of_rows = config | {name: before[name] for name in ("status", "episodes")}
-        for row in read_rows(self._folder / "metrics.csv", config_of_rows):
-            if int(row["episodes"]) <= reached.get(int(row["member"]), -1):
-                kept.append(row)
+        kept = self.kept_rows(config, reached)
         self._updates = {int(row["member"]): int(row["updates"]) for row in kept}
         if not self.writes:
             return kept
         lines = [self.columns, *([row[column] for column in self.columns] for row in kept)]
         with self._one_line_errors():
-            _replace(self._folder / "metrics.csv", _csv_text(lines))
             self.write_config(config)
+            _replace(self._folder / "metrics.csv", _csv_text(lines))
         return kept
+
+    def kept_rows(self, config: dict[str, Any], reached: dict[int, int]) -> list[dict[str, Any]]:
+        """The rows of metrics.csv that a run of this config keeps when it is continued.
+
+        `reached` has for each member the training episodes at its last evaluation before the checkpoint. Later
+        rows, rows of members that are not in it, and an incomplete last line are left out. Raises
+        RunDirectoryError, in one line, if the file is missing or damaged.
+        """
+        file = self._folder / "metrics.csv"
+        before = read_config(self._folder)  # what the rows were written under; `config` has today's names
+        config_of_rows = config | {name: before[name] for name in ("status", "episodes")}
+        rows = read_rows(file, config_of_rows)
+        return [row for row in rows if int(row["episodes"]) <= reached.get(int(row["member"]), -1)]
+
+    def refuse_missing_rows(self, config: dict[str, Any], reached: dict[int, int]) -> None:
+        """Raise RunDirectoryError, in one line, unless metrics.csv has the rows up to a checkpoint.
+
+        Arguments as of `kept_rows`. A run that goes on without them could not be opened again.
+        """
+        last = {int(row["member"]): int(row["episodes"]) for row in self.kept_rows(config, reached)}
+        file = self._folder / "metrics.csv"
+        for member, episodes in reached.items():
+            if last.get(member) != episodes:
+                ends = "has no rows" if member not in last else f"ends at {last[member]} episodes"
+                there = f"its checkpoint is of {episodes}: continue from an earlier one (--from), or train it again"
+                raise RunDirectoryError(f"{file} is damaged: member {member} {ends}, {there}")
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write config.json in one atomic move; raises RunDirectoryError, in one line, if it cannot be written."""

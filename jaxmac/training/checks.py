@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import jax
-import numpy as np
 
 from jaxmac import envs
 from jaxmac.algorithms.base import Collection
@@ -18,6 +16,7 @@ from jaxmac.envs.environment import Environment
 from jaxmac.envs.testing import ContractError, check_environment
 from jaxmac.runs.exact import json_value
 from jaxmac.runs.members import MemberSpec, make_members, seed_list, values_of_sweep
+from jaxmac.training.member_functions import attributes_of
 from jaxmac.training.memory import refuse_if_too_large
 from jaxmac.training.program import Program
 
@@ -59,8 +58,7 @@ def check_contract(env: Environment, wanted: bool) -> None:
     It plays random episodes, which takes seconds, mostly to compile them; environments of the same class and with
     the same attributes are checked once in a process. Raises `jaxmac.envs.ContractError`, a ValueError of one line.
     """
-    with np.printoptions(threshold=sys.maxsize, precision=17):  # as a rule arrays, such as maps, are abbreviated
-        kind, attributes = type(env), repr(sorted(vars(env).items()))
+    kind, attributes = type(env), attributes_of(env)
     is_own = kind.__module__.startswith("jaxmac.envs.") and not kind.__module__.startswith(WRAPPERS)
     if not wanted or is_own or attributes in _checked.get(kind, ()):
         return

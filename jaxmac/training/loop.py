@@ -80,6 +80,10 @@ def train(
             compile them. It holds for the whole process; JAX's own options, where they are set, take precedence.
         **hyperparameters: settings of the algorithm and its parts, which replace those of the preset.
 
+    Returns:
+        The result. Ctrl-C and SIGTERM end the run after the current chunk and give what there is, with the status
+        "interrupted": a loop over runs has to look at it.
+
     Raises:
         ValueError: something is unknown or out of range, or the environment breaks its contract; raised in one line
             before the run compiles.

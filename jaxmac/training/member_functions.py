@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jax.stages import Wrapped
 
@@ -40,8 +42,8 @@ def member_functions(
 
     Therefore a second run that differs only in seeds and traced hyperparameters does not compile again. The last
     `KEPT_PROGRAMS` are kept; `jax.clear_caches` releases their compiled code. With `env_id` an environment is
-    identified by its id, what is registered under it, and its options; without it, only the same object counts as
-    the same environment.
+    identified by its id, what is registered under it, and its options; without it, only the same object with the
+    same attributes counts as the same environment.
     """
     static = static_view(config)
     same_env = _environment_key(env, env_id)
@@ -67,7 +69,22 @@ def _environment_key(env: Environment, env_id: str | None) -> Hashable:
             return env_id, _function_key(factory_of(env_id)), json_text(dict(sorted(env.options.items())))
     except ValueError:
         pass
-    return id(env)
+    return id(env), attributes_of(env)
+
+
+def attributes_of(env: Environment) -> str:
+    """A text that differs between environments whose attributes do, also those of environments within.
+
+    Arrays are written in full, which Python abbreviates otherwise; what is computed on first use does not count.
+    """
+
+    def text(value: Any) -> str:
+        return attributes_of(value) if isinstance(value, Environment) else repr(value)
+
+    owned = (pair for kind in type(env).__mro__ for pair in vars(kind).items())
+    computed = {name for name, value in owned if isinstance(value, cached_property)}
+    with np.printoptions(threshold=sys.maxsize, precision=17):
+        return repr([(name, text(value)) for name, value in sorted(vars(env).items()) if name not in computed])
 
 
 def _function_key(function: Callable) -> Hashable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 import time
 from typing import Any, TextIO, cast
@@ -24,7 +25,9 @@ from jaxmac.processes.collective import is_main_process
 def progress_console(wanted: bool) -> Console:
     """The console that shows progress on stderr of process 0; silent elsewhere, or without `wanted`."""
     quiet = not (wanted and is_main_process())
-    return Console(file=cast(TextIO, Unfailing(sys.stderr)), quiet=quiet, highlight=False, soft_wrap=True)
+    # There is no stderr where it was closed before Python started.
+    file = cast(TextIO, Unfailing(sys.stderr or io.StringIO()))
+    return Console(file=file, quiet=quiet, highlight=False, soft_wrap=True, markup=False)
 
 
 class Unfailing:

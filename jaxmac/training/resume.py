@@ -60,10 +60,12 @@ def resume(
         progress: show progress on stderr.
         compilation_cache: as in `train`.
 
+    Returns the result, also of a run that is stopped again, as `train` does.
+
     Raises:
-        RunDirectoryError: there is no run or no checkpoint, the checkpoint is damaged or of another config, another
-            process writes the run, or the run ended with a loss that is not finite (without `iteration`). The
-            directory is not changed.
+        RunDirectoryError: there is no run or no checkpoint, the checkpoint is damaged or of another config, the
+            rows of metrics.csv do not reach it, another process writes the run, or the run is finished or ended
+            with a loss that is not finite (without `iteration`). The directory is not changed.
         ValueError: `episodes` is fewer than before, or an argument is out of range.
         TrainingError: a file could not be written while training; the other errors of `train` are raised, too.
     """
@@ -75,7 +77,7 @@ def resume(
             directory.lock()
             run = load(path, env, need_rows=False)
             config, total = run.config, run.config["episodes"] if episodes is None else episodes
-            _check_arguments(path, config, total, chunk)
+            _check_arguments(path, config, total, chunk, iteration)
             if is_main_process():
                 check_sinks(config.get("log", ()), path)
             check_switch("compilation_cache", compilation_cache)
@@ -92,6 +94,8 @@ def resume(
                 None if start is None else _saved_group(folder, group, program, start)
                 for group, (program, start) in enumerate(zip(programs, iterations, strict=True))
             ]
+            reached = _reached(programs, saved)
+            directory.refuse_missing_rows(config, reached)
             _note_other_versions(console, config)
             _note_further_groups(console, iteration, iterations)
             announce(console, config["algorithm"], run.env, run.specs, programs, total, config["checkpoint_replay"])
@@ -100,22 +104,30 @@ def resume(
             json_value("config", config | {"chunk": chunk, "from": iteration, "versions": versions()})
         )
         result = Result({}, run.members, config, run.env, folder, "running", run.specs, {})
-        reached = {
-            spec.index: int(start.counters["evaluated"]) * program.config.num_envs
-            for program, start in zip(programs, saved, strict=True)
-            if start is not None
-            for spec in program.specs
-        }
 
         def reopen() -> list[dict[str, Any]]:
-            """Remove what is trained again, and give the rows that are kept."""
+            """Remove what is trained again, and give the rows that are kept.
+
+            Checkpoints go last: whoever is killed in between can continue from those that are left.
+            """
+            rows = directory.reopen(config | {"status": "running"}, list(config["sweep"]), reached)
             for group, start_at in enumerate(iterations):
                 if start_at is not None and is_main_process():
                     drop_after(folder, group, start_at)
-            return directory.reopen(config | {"status": "running"}, list(config["sweep"]), reached)
+            return rows
 
         Session(result, directory, console, stop, chunk, reopen).run(programs, saved)
     return result
+
+
+def _reached(programs: list[Program], saved: list[SavedGroup | None]) -> dict[int, int]:
+    """Member -> training episodes at its last evaluation before the checkpoint that it continues from."""
+    return {
+        spec.index: int(start.counters["evaluated"]) * program.config.num_envs
+        for program, start in zip(programs, saved, strict=True)
+        if start is not None
+        for spec in program.specs
+    }
 
 
 def _note_other_versions(console: Console, config: dict[str, Any]) -> None:
@@ -125,12 +137,14 @@ def _note_other_versions(console: Console, config: dict[str, Any]) -> None:
             console.print(f"note: {name} is {now}, the run began with {then}: its numbers may differ from here on")
 
 
-def _check_arguments(path: str | os.PathLike, config: dict[str, Any], total: int, chunk: int | None) -> None:
+def _check_arguments(
+    path: str | os.PathLike, config: dict[str, Any], total: int, chunk: int | None, iteration: int | None
+) -> None:
     check_positive("episodes", total)
     check_positive("chunk", 1 if chunk is None else chunk)
     if total < config["episodes"]:
         raise ValueError(f"episodes={total} is fewer than the {config['episodes']} of {path}")
-    if config["status"] == "finished" and total == config["episodes"]:
+    if config["status"] == "finished" and total == config["episodes"] and iteration is None:
         raise RunDirectoryError(f"{path} is finished: train it further with more --episodes")
 
 

@@ -16,6 +16,17 @@ def clock(monkeypatch):
     return now
 
 
+def test_notes_are_printed_as_they_are(capsys):
+    """Paths and messages may have brackets, which rich would take for its markup."""
+    progress.progress_console(True).print("note: [small] closed [/b] socket")
+    assert capsys.readouterr().err == "note: [small] closed [/b] socket\n"
+
+
+def test_without_a_stderr_nothing_is_shown(monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)
+    progress.progress_console(True).print("note")
+
+
 def row(wall, env_steps, updates):
     return {"wall_seconds": wall, "env_steps": env_steps, "updates": updates, "eval_return": 1.0}
 

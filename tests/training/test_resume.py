@@ -123,6 +123,50 @@ def test_a_finished_run_can_be_trained_further(whole, tmp_path):
     assert json.loads((run / "config.json").read_text())["episodes"] == 60
 
 
+def test_rows_that_do_not_reach_the_checkpoint_are_named(whole, tmp_path):
+    """A run that went on without them would be one that nothing can open."""
+    _, out = whole
+    run = copied(out, tmp_path)
+    as_if_killed(run, 12)
+    lines = (run / "metrics.csv").read_text().splitlines(keepends=True)
+    (run / "metrics.csv").write_text("".join(lines[:-2]))
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file() and file.name != "run.lock"}
+    with pytest.raises(
+        RunDirectoryError, match=r"metrics.csv is damaged: member \d ends at \d+ episodes, its checkp"
+    ):
+        jaxmac.resume(run, env=ENV, progress=False)
+    after = {file: file.read_bytes() for file in run.rglob("*") if file.is_file() and file.name != "run.lock"}
+    assert after == before
+
+
+def test_a_finished_run_goes_on_from_an_earlier_checkpoint(whole, tmp_path):
+    """As its own message offers where the last one is damaged."""
+    result, out = whole
+    run = copied(out, tmp_path)
+    spoil(run / "checkpoints" / "group_0" / "12")
+    jaxmac.resume(run, env=ENV, iteration=9, progress=False)
+    assert table(run) == table(out)
+    assert_same_learners(result, out, run, "learners")
+
+
+def test_a_kill_while_a_run_is_reopened_leaves_one_that_goes_on(whole, tmp_path, monkeypatch):
+    _, out = whole
+    run = copied(out, tmp_path)
+
+    def killed(*arguments):
+        raise KeyError("killed")
+
+    for name in ("jaxmac.runs.directory._csv_text", "jaxmac.training.resume.drop_after"):
+        with monkeypatch.context() as patched, pytest.raises(KeyError, match="killed"):
+            patched.setattr(name, killed)
+            jaxmac.resume(run, env=ENV, iteration=9, episodes=60, progress=False)
+        assert json.loads((run / "config.json").read_text())["status"] != "finished"
+    with pytest.raises(RunDirectoryError, match="its checkpoint is of 48: continue from an earlier one"):
+        jaxmac.resume(run, env=ENV, progress=False)
+    jaxmac.resume(run, env=ENV, iteration=9, progress=False)
+    assert table(run)[: len(table(out))] == table(out)
+
+
 def spoil(folder):
     """Cut every file of arrays short."""
     for file in folder.rglob("*"):
