@@ -83,8 +83,11 @@ def _file_layer(path: str, names: Set[str]) -> Layer:
     content = _content(Path(path))
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds {content or 'nothing'}, but must map settings to values")
-    values = {str(name).replace("-", "_"): value for name, value in content.items()}
-    options, sweep = values.pop("env_options", None) or {}, values.pop("sweep", None) or {}
+    values = _named(content)
+    for name, value in values.items():
+        if value is None:
+            raise ValueError(f"{path}: {name} has no value: give it one, or leave it out")
+    options, sweep = values.pop("env_options", {}), values.pop("sweep", {})
     if not isinstance(options, Mapping):
         raise ValueError(f"{path}: env_options is {options!r}, but must map names to values")
     if not isinstance(sweep, Mapping):
@@ -92,8 +95,16 @@ def _file_layer(path: str, names: Set[str]) -> Layer:
     for name, found in sweep.items():
         if not isinstance(found, list) or not found:
             raise ValueError(f"{path}: sweep.{name} is {found!r}, but must be a list of values")
-    values |= {f"{OPTION}{name}": value for name, value in options.items()}
-    return Layer(path, values, {str(name).replace("-", "_"): found for name, found in sweep.items()}, strict=True)
+    for name, value in _named(options).items():
+        if f"{OPTION}{name}" in values:
+            raise ValueError(f"{path} has {OPTION}{name} twice")
+        values[f"{OPTION}{name}"] = value
+    return Layer(path, values, _named(sweep), strict=True)
+
+
+def _named(content: Mapping[Any, Any]) -> dict[str, Any]:
+    """A map with the names of settings, in which dashes and underscores are the same."""
+    return {str(name).replace("-", "_"): value for name, value in content.items()}
 
 
 def _content(path: Path) -> Any:
@@ -107,6 +118,8 @@ def _content(path: Path) -> Any:
         return yaml.load(text, _Loader)
     except OSError as error:
         raise ValueError(f"--config {path} cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""

@@ -184,6 +184,8 @@ def _is_table(kind: Any, default: Any = None) -> bool:
 def _read_table(name: str, text: str) -> Any:
     try:
         return json.loads(text)
+    except RecursionError:
+        raise ValueError(f"{name} is nested too deeply") from None
     except ValueError:
         raise ValueError(f"{name} is {text!r}, but must be a table such as [[20, 20], [30, 30]]") from None
 

@@ -25,7 +25,7 @@ from jaxmac.cli.parsing import (
     refuse_given,
 )
 from jaxmac.cli.words import option_types
-from jaxmac.config import allowed, choosing_fields, field_types, part_of, settings_of
+from jaxmac.config import allowed, choosing_fields, field_types, is_switch, part_of, settings_of
 from jaxmac.errors import first_line
 from jaxmac.processes.collective import is_main_process
 from jaxmac.processes.joining import use_cpu_devices
@@ -58,7 +58,11 @@ def command_train(arguments: Sequence[str]) -> int:
     arguments_class, config = _train_class(algorithm, env_id, preset, chosen)
 
     def explain(flag: str) -> str | None:
-        setting = flag.lstrip("-").partition("=")[0].replace("-", "_").removeprefix("no_")
+        given = flag.lstrip("-").partition("=")[0].replace("-", "_")
+        setting = given.removeprefix("no_")
+        if given != setting and setting in (own := settings_of(type(config))):
+            switch = f"write {setting}: false in a file, --{given.replace('_', '-')} on the command line"
+            return f"{given}: " + (switch if is_switch(own[setting]) else f"{setting} is no switch")
         return refusal(algorithm, setting, type(config)) if owners_of(setting) else None
 
     kinds, flags = field_types(type(config)), option_types(arguments_class)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxmac.arguments import check_positive
 from jaxmac.errors import first_line
 from jaxmac.mixers.base import MIXERS, MixerInputs, is_factorised, make_mixer
 from jaxmac.networks.choice import conditional_argmax, feasible_set
@@ -67,10 +68,11 @@ def check_mixer(mixer: str | nn.Module | type[nn.Module], instances: int = 200) 
 
     Raises MixerError, in one line, for the first property that does not hold.
     """
+    check_positive("instances", instances)
     if isinstance(mixer, str):
         name, module = mixer, make_mixer(mixer)
     else:
-        module = mixer() if isinstance(mixer, type) else mixer
+        module = _built(mixer)
         name = next((n for n in MIXERS if MIXERS[n].module is type(module)), type(module).__name__)
     try:
         _check(module, instances)
@@ -78,6 +80,20 @@ def check_mixer(mixer: str | nn.Module | type[nn.Module], instances: int = 200) 
         raise MixerError(f"mixer {name!r}: {error}") from None
     except Exception as error:
         raise MixerError(f"mixer {name!r} raised {type(error).__name__}: {first_line(error)}") from error
+
+
+def _built(mixer: Any) -> Any:
+    """The module, or that of a class with its defaults; MixerError for anything else."""
+    if isinstance(mixer, nn.Module):
+        return mixer
+    if not isinstance(mixer, type) or not issubclass(mixer, nn.Module):
+        raise MixerError(f"mixer={mixer!r}: expected a registered name, or a flax module or its class")
+    try:
+        return mixer()
+    except TypeError as error:
+        raise MixerError(
+            f"mixer {mixer.__name__!r} cannot be built with its defaults: {first_line(error)}"
+        ) from None
 
 
 def _check(mixer: nn.Module, count: int) -> None:
@@ -145,6 +161,8 @@ def _check_rows_of(what: str, apply: Callable[..., Any], params: Any, rows: Mixe
     values = np.asarray(apply(params, rows))
     if values.shape != (count,):
         raise MixerError(f"{count} rows give {what} of shape {values.shape}; expected ({count},)")
+    if not np.isfinite(values).all():
+        raise MixerError(f"gives {what} that are not finite")
     order = np.random.default_rng(0).permutation(count)
     permuted = apply(params, jax.tree.map(lambda x: x[order], rows))
     folded = apply(params, jax.tree.map(lambda x: x.reshape(3, count // 3, *x.shape[1:]), rows))

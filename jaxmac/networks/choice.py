@@ -8,6 +8,7 @@ the record end the value there (`jaxmac.record.episode.ends_value`).
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 NEGATIVE = -1e9
@@ -30,7 +31,9 @@ def masked_argmax(
     values: Float[Array, "*rows actions"], allowed: Bool[Array, "*rows actions"]
 ) -> Int[Array, "*rows"]:
     """Index of the largest allowed value (int32, ties to the lowest index); 0 where nothing is allowed."""
-    return jnp.argmax(jnp.where(allowed, values, NEGATIVE), axis=-1).astype(jnp.int32)
+    lowest = jnp.finfo(values.dtype).min  # below all that is allowed, whatever that is
+    kept = jnp.maximum(values, np.nextafter(lowest, np.zeros((), values.dtype)))
+    return jnp.argmax(jnp.where(allowed, kept, lowest), axis=-1).astype(jnp.int32)
 
 
 def conditional_argmax(

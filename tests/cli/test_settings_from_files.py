@@ -123,6 +123,13 @@ def test_tables_and_single_values_in_lists(tmp_path, passed):
         ("sweep: {gama: [0.9]}", "run.yaml: unknown setting 'gama'; did you mean gamma?"),
         ("gamma: high", "run.yaml: gamma is 'high', but must be a number"),
         ("double_q: 3", "run.yaml: double_q is '3', but must be True or False"),
+        ("gamma:", "run.yaml: gamma has no value: give it one, or leave it out"),
+        ("env_options: false", "run.yaml: env_options is False, but must map names to values"),
+        ("env_options: []", "run.yaml: env_options is [], but must map names to values"),
+        ("sweep: 0", "run.yaml: sweep is 0, but must map names to lists of values"),
+        ("env_options.horizon: 50\nenv_options: {horizon: 60}", "run.yaml has env_options.horizon twice"),
+        ("no_double_q: true", "run.yaml: no_double_q: write double_q: false in a file"),
+        ("gamma: " + "[" * 3000 + "]" * 3000, "run.yaml is nested too deeply"),
         ("config: other.yaml", "run.yaml: unknown setting 'config'"),
         ("- gamma", "run.yaml holds ['gamma'], but must map settings to values"),
         ("", "run.yaml holds nothing, but must map settings to values"),
@@ -139,6 +146,19 @@ def test_a_wrong_file_is_one_line(text, message, tmp_path, passed, capsys, monke
     (tmp_path / "run.yaml").write_text(text)
     assert message in refused(capsys, "train", "--env", "BoxPushing-4", "--config", "run.yaml")
     assert not passed
+
+
+def test_dashes_are_underscores_within_a_map(tmp_path, passed):
+    (tmp_path / "x.yaml").write_text("env_options: {big-box-reward: 60}\nsweep: {learning-rate: [0.1]}")
+    assert main(["train", "--env", "BoxPushing-4", "--config", str(tmp_path / "x.yaml")]) == 0
+    assert passed[0]["env_options"] == {"big_box_reward": 60} and passed[0]["sweep"] == {"learning_rate": [0.1]}
+
+
+def test_a_flag_that_is_no_switch_says_so(capsys):
+    assert "no_gamma: gamma is no switch" in refused(capsys, "train", "--no-gamma")
+    assert "no_mixing_embed: mixing_embed is no switch" in refused(
+        capsys, "train", "--algorithm", "avf-qmix", "--no-mixing-embed"
+    )
 
 
 def test_a_byte_order_mark_is_no_content(tmp_path, passed):

@@ -1,5 +1,7 @@
 """What mixers are refused, and what `check_mixer` finds."""
 
+import inspect
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -104,3 +106,37 @@ def test_a_mixer_that_reads_the_state_is_refused_where_there_is_none(algorithm):
     config = configure(algorithm, "tuned", env, {})
     with pytest.raises(ValueError, match="has no global state, which the mixer reads; allowed mixers: vdn"):
         jax.eval_shape(make_algorithm(algorithm, env, config).init, jax.random.key(0), hyper_of(config))
+
+
+class Needs(nn.Module):
+    """A mixer without a default for its size."""
+
+    size: int
+
+
+class Spoilt(nn.Module):
+    """A mixer that gives NaN."""
+
+    def __call__(self, inputs):
+        return inputs.q_all.sum(axis=(-2, -1)) * jnp.nan
+
+
+@pytest.mark.parametrize(
+    ("mixer", "words"),
+    [
+        (int, "mixer=<class 'int'>: expected a registered name, or a flax module or its class"),
+        (None, "mixer=None: expected a registered name"),
+        (Needs, "mixer 'Needs' cannot be built with its defaults: "),
+        (Spoilt, "mixer 'Spoilt': gives values that are not finite"),
+    ],
+)
+def test_what_is_no_mixer_is_named(mixer, words):
+    with pytest.raises(MixerError) as error:
+        check_mixer(mixer)
+    assert str(error.value).startswith(words) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("instances", [0, -1, 1.5, True])
+def test_instances_are_counted(instances):
+    with pytest.raises(ValueError, match=f"instances={instances} is out of range; allowed: >= 1"):
+        inspect.unwrap(check_mixer)("vdn", instances=instances)

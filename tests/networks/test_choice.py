@@ -88,3 +88,9 @@ def test_take_chosen_sends_its_gradient_to_the_chosen_entry():
     q, chosen = jnp.arange(6.0).reshape(2, 3), jnp.array([2, 0])
     grad = jax.grad(lambda q: (targets.take_chosen(q, chosen) * jnp.array([5.0, 7.0])).sum())(q)
     np.testing.assert_array_equal(grad, [[0, 0, 5], [7, 0, 0]])
+
+
+@pytest.mark.parametrize("lowest", [-2e9, -3e38, -np.inf])
+def test_what_is_not_allowed_never_wins_however_low_the_others_are(lowest):
+    values, allowed = np.float32([[lowest, lowest, 5.0]]), np.array([[False, True, False]])
+    assert targets.masked_argmax(values, allowed).tolist() == [1]
