@@ -148,7 +148,7 @@ class Environment:
             ("state_multiples", self.state_multiples, self.state_size),
         ):
             if given is not None and not isinstance(given, Multiples):
-                raise ValueError(f"{name} is {given!r}, but must be envs.Multiples or None")
+                raise ValueError(f"{name} is {given!r}, but must be envs.multiples.Multiples or None")
             if given is not None and (len(given.unit) != size or not any(given.unit)):
                 raise ValueError(f"{name} has the units {given.unit}, but must have {size} and not only zeros")
         if self.obs_multiples is not None and self.obs_dtype != np.float32:
@@ -270,7 +270,7 @@ class Environment:
         """`macro_actions` as an array; ValueError unless they are integers, one for each agent."""
         try:
             given = jnp.asarray(macro_actions)
-        except (TypeError, ValueError):  # a text, or rows of different lengths
+        except (TypeError, ValueError, OverflowError):  # a text, rows of different lengths, beyond int32
             given = None
         if given is None or given.shape != (self.num_agents,) or not jnp.issubdtype(given.dtype, jnp.integer):
             what = repr(macro_actions) if given is None else f"{given.dtype}{list(given.shape)}"

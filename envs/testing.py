@@ -162,7 +162,9 @@ def play_at_random(env: Environment, episodes: int = 3, seed: int = 7) -> Played
 
     def episode(key: jax.Array, ignored: jax.Array) -> Any:
         def record(state: EnvState, ts: TimeStep, observe: Any = env.observe) -> Course:
-            return Course(state, ts, observe(state.physics))
+            observed = observe(state.physics)
+            floats = jnp.issubdtype(observed.dtype, jnp.floating)  # of a larger type they are rounded, by design
+            return Course(state, ts, observed.astype(jnp.float32) if floats else observed)
 
         def body(carry: Any, key: jax.Array) -> Any:
             state, ts = carry
@@ -238,7 +240,7 @@ def check_actions_of_options(env: Environment, played: Played) -> None:
     while isinstance(above, WithOptions):
         for i, count in enumerate(above.env.num_actions):
             taken = physics.action[..., i]
-            wrong = (taken < 0) | (taken >= count)
+            wrong = (taken < -1) | (taken >= count)  # -1: the environment below names none
             if wrong.any():
                 time, episode = np.argwhere(wrong)[0]
                 named = above.action_names[i][played.ts.macro_action[time, episode, i]] if above is env else ""

@@ -23,7 +23,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
-from jaxmac.envs.arguments import check_option, fits
+from jaxmac.envs.arguments import check_option, fits, python_value
 from jaxmac.envs.box_pushing import plans
 from jaxmac.envs.box_pushing.controllers import Distance, go_to, push_alone
 from jaxmac.envs.box_pushing.drawing import draw_field
@@ -64,6 +64,7 @@ class BoxPushing(Environment):
         With `random_init` robots 0 and 1 start in random cells below the waypoints. `distance` is what the go-to
         controller minimises. Raises ValueError, in one line, for values out of range.
         """
+        size, num_agents = python_value(size), python_value(num_agents)
         if not fits(size, int) or size not in range(4, 31, 2):
             raise ValueError(f"size is {size!r}, but must be an even integer from 4 to 30")
         if not fits(num_agents, int) or num_agents not in (2, 3):

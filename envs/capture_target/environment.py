@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
-from jaxmac.envs.arguments import check_option, fits
+from jaxmac.envs.arguments import check_option, fits, python_value
 from jaxmac.envs.capture_target.drawing import draw_torus
 from jaxmac.envs.capture_target.noise import INTENDED, Noise, sample_noise
 from jaxmac.envs.capture_target.state import Cells, Physics
@@ -50,6 +50,7 @@ class CaptureTarget(Environment):
 
         Raises ValueError, in one line, for values out of range.
         """
+        num_agents, grid = python_value(num_agents), python_value(grid)
         if not fits(num_agents, int) or num_agents not in AGENTS:
             raise ValueError(f"num_agents is {num_agents!r}, but must be an integer from 2 to 10")
         if not fits(grid, int) or grid not in range(3, LARGEST_GRID + 1):

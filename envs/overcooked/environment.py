@@ -74,7 +74,7 @@ class Overcooked(Environment):
             ("task", task, tuple(range(len(RECIPES)))),
         )
         for name, value, allowed in checks:
-            if isinstance(value, bool | float) or value not in allowed:
+            if isinstance(value, bool | float | np.floating) or value not in allowed:
                 raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(map(str, allowed))}")
         if isinstance(view_radius, bool) or not isinstance(view_radius, int | np.integer) or view_radius < 0:
             raise ValueError(f"view_radius is {view_radius!r}, but must be an integer of at least 0 (0: see all)")

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxmac.arguments import check_positive
+from jaxmac.envs.arguments import python_value
 
 Tasks = Sequence[Float[np.ndarray, "members"]]
 
@@ -50,7 +51,7 @@ def stratified_bootstrap(
     samples = [_numbers(sample) for sample in samples]
     if not samples or not all(sample.shape[-1] for sample in samples):
         raise ValueError("every task needs at least one score")
-    if not isinstance(confidence, float | np.floating) or not 0 < confidence < 1:
+    if not isinstance(confidence := python_value(confidence), float) or not 0 < confidence < 1:
         raise ValueError(f"confidence={confidence}: must lie strictly between 0 and 1")
     check_positive("resamples", resamples)
     with np.errstate(invalid="ignore"):  # of infinite scores, whose mean may be NaN

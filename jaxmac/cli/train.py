@@ -197,7 +197,7 @@ def _averaged(result: Any) -> str:
     from jaxmac.runs.result import evaluations_of
 
     most = max(evaluations_of(result, [member]) for member in range(len(result.members)))
-    return "the last ten evaluations" if most >= 10 else f"all {most} evaluations"
+    return "the last ten evaluations" if most >= 10 else f"all {most} evaluations" if most > 1 else "one evaluation"
 
 
 def _final_returns(result: Any) -> list[float | None]:

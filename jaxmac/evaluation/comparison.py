@@ -18,6 +18,7 @@ import numpy as np
 from jaxmac.analysis import statistics
 from jaxmac.analysis.curves import Panel
 from jaxmac.analysis.returns import Curve, check_window, final_returns
+from jaxmac.envs.arguments import python_value
 from jaxmac.envs.environment import Environment
 from jaxmac.runs.result import Result, curves, load, members_alike, task_of
 
@@ -73,7 +74,7 @@ def compare(
         RunDirectoryError: a run cannot be read.
     """
     check_window(window)
-    if not isinstance(solved, numbers.Real) or not math.isfinite(solved):
+    if not isinstance(python_value(solved), numbers.Real) or not math.isfinite(solved):
         raise ValueError(f"solved={solved!r} is out of range; allowed: finite shares of the best known return")
     if isinstance(runs, str | os.PathLike | Result) or not isinstance(runs, Sequence):
         raise ValueError(f"runs={runs!r}: expected a list of results or run directories")

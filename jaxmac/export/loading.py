@@ -28,6 +28,10 @@ from jaxmac.runs.formats import RunNote
 
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, StopIteration, EOFError, BadZipFile, zlib.error)
 """What reading a damaged file raises."""
+OLDER_MEANINGS = (
+    "the agents' macro-observations (each from when its own macro-action last ended), side by side without padding",
+)
+"""What policies said of their observation that were exported before the words of today."""
 
 
 def load_policy(folder: str | os.PathLike, env: Environment) -> Policy:
@@ -113,7 +117,7 @@ def _check_inputs(arguments: dict[str, Any], inputs: list[dict[str, Any]]) -> No
     """Raise ValueError or LookupError unless the arguments of a policy, and what it makes of them, can be given."""
     for name in arguments:
         _among("argument", name, MEANING)
-    _among("meaning", arguments["observation"]["meaning"], MEANING["observation"].values())
+    _among("meaning", arguments["observation"]["meaning"], (*MEANING["observation"].values(), *OLDER_MEANINGS))
     for piece in inputs:
         _among("encoding", piece["encoding"], ENCODINGS)
         if piece["encoding"] != "constant":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -48,7 +48,8 @@ def exact_options(env_options: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: json_value(name, value) for name, value in env_options.items()}
 
 
-_checked: WeakKeyDictionary[type, set[str]] = WeakKeyDictionary()  # class -> the attributes of what was checked
+# Class -> the attributes of those of its environments that were checked.
+_checked: WeakKeyDictionary[type, set[Hashable]] = WeakKeyDictionary()
 WRAPPERS = ("jaxmac.envs.adapters", "jaxmac.envs.options")  # their environments are made of parts from outside
 
 
@@ -58,9 +59,9 @@ def check_contract(env: Environment, wanted: bool) -> None:
     It plays random episodes, which takes seconds, mostly to compile them; environments of the same class and with
     the same attributes are checked once in a process. Raises `jaxmac.envs.ContractError`, a ValueError of one line.
     """
-    kind, attributes = type(env), attributes_of(env)
+    kind = type(env)
     is_own = kind.__module__.startswith("jaxmac.envs.") and not kind.__module__.startswith(WRAPPERS)
-    if not wanted or is_own or attributes in _checked.get(kind, ()):
+    if not wanted or is_own or (attributes := attributes_of(env)) in _checked.get(kind, ()):
         return
     try:
         check_environment(env)

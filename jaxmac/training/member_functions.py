@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jax.stages import Wrapped
@@ -72,19 +73,33 @@ def _environment_key(env: Environment, env_id: str | None) -> Hashable:
     return id(env), attributes_of(env)
 
 
-def attributes_of(env: Environment) -> str:
-    """A text that differs between environments whose attributes do, also those of environments within.
+def attributes_of(env: Environment) -> Hashable:
+    """What differs between environments whose attributes do, also those of environments within.
 
-    Arrays are written in full, which Python abbreviates otherwise; what is computed on first use does not count.
+    Arrays count in full, by a digest. What is computed on first use does not count.
     """
-
-    def text(value: Any) -> str:
-        return attributes_of(value) if isinstance(value, Environment) else repr(value)
-
     owned = (pair for kind in type(env).__mro__ for pair in vars(kind).items())
     computed = {name for name, value in owned if isinstance(value, cached_property)}
-    with np.printoptions(threshold=sys.maxsize, precision=17):
-        return repr([(name, text(value)) for name, value in sorted(vars(env).items()) if name not in computed])
+    named = sorted((name, value) for name, value in vars(env).items() if name not in computed)
+    return tuple((name, _content_of(value)) for name, value in named)
+
+
+def _content_of(value: Any) -> Hashable:
+    if isinstance(value, Environment):
+        return attributes_of(value)
+    try:
+        leaves, structure = jax.tree.flatten(value)
+    except (TypeError, ValueError):  # a dict whose keys have no order
+        return repr(value)
+    return str(structure), tuple(map(_leaf_content, leaves))
+
+
+def _leaf_content(leaf: Any) -> str:
+    if isinstance(leaf, np.ndarray | jax.Array) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        array = np.asarray(leaf)
+        if array.dtype != object:
+            return f"{array.dtype}{array.shape}{hashlib.sha256(array.tobytes()).hexdigest()}"
+    return repr(leaf)
 
 
 def _function_key(function: Callable) -> Hashable:

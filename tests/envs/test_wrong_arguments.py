@@ -31,6 +31,7 @@ def started():
         ([2.7, 3.2], r"float32\[2\]"),
         (np.array([True, False]), r"bool\[2\]"),
         ("23", "'23'"),
+        ([2**40, 0], r"\[1099511627776, 0\]"),
         ([[1], [2, 3]], r"\[\[1\], \[2, 3\]\]"),
     ],
 )
@@ -78,6 +79,19 @@ def test_physics_may_be_numbers_of_python_and_not_finite(physics):
     check_environment(Free(physics))
 
 
+def test_sizes_may_be_integers_of_numpy_and_jax():
+    assert envs.BoxPushing(np.int64(6), num_agents=np.array(2)).num_agents == 2
+    assert envs.CaptureTarget(jnp.int32(2), grid=np.int8(5)).grid == 5
+
+
+def test_an_environment_below_options_may_name_no_macro_action():
+    class Silent(Free):
+        def transition(self, physics, macro_actions, started, noise):
+            return physics, Outcome(started, macro_actions * 0 - 1, 0.0, False)
+
+    check_environment(WithOptions(Silent(0), [wait()]))
+
+
 def test_names_with_dollars_are_drawn_as_they_are():
     env = Free(0)
     env.name = "from $a_$ to $b"
@@ -90,7 +104,7 @@ def test_names_with_dollars_are_drawn_as_they_are():
     [
         ({"obs_dtype": "foo"}, "obs_dtype is 'foo', but must be a type of bools, integers or floats"),
         ({"obs_dtype": complex}, "obs_dtype is <class 'complex'>, but must be"),
-        ({"obs_multiples": 3}, "obs_multiples is 3, but must be envs.Multiples or None"),
+        ({"obs_multiples": 3}, "obs_multiples is 3, but must be envs.multiples.Multiples or None"),
     ],
 )
 def test_types_of_the_base_class(options, words):
