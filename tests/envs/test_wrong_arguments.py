@@ -92,6 +92,16 @@ def test_an_environment_below_options_may_name_no_macro_action():
     check_environment(WithOptions(Silent(0), [wait()]))
 
 
+def test_observations_of_64_bits_are_rounded_not_refused():
+    class Precise(Free):
+        def observe(self, physics):
+            return jnp.full((1, 1), 0.1)
+
+    with jax.enable_x64(True):
+        assert Precise(0).observe(0).dtype == np.float64
+        check_environment(Precise(0))
+
+
 def test_names_with_dollars_are_drawn_as_they_are():
     env = Free(0)
     env.name = "from $a_$ to $b"

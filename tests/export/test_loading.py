@@ -13,7 +13,7 @@ from support.exported import CASES, made, recorded
 from support.selection import slow_except
 
 import jaxmac
-from jaxmac.export.loading import load_policy
+from jaxmac.export.loading import OLDER_MEANINGS, load_policy
 from jaxmac.record.rollout import rollout
 from jaxmac.runs.formats import RunNote
 
@@ -142,6 +142,15 @@ def test_weights_of_another_network_are_named(tmp_path, change, message):
     with pytest.raises(ValueError, match=message) as refused:
         load_policy(out, env)
     assert "\n" not in str(refused.value)
+
+
+def test_what_older_policies_said_of_their_observation_is_known(tmp_path):
+    env, _, out = made("avf", tmp_path)
+    path = out / "agent_0" / "policy.json"
+    about = json.loads(path.read_text())
+    about["arguments"]["observation"]["meaning"] = OLDER_MEANINGS[0]
+    path.write_text(json.dumps(about))
+    load_policy(out, env)
 
 
 def test_an_agent_has_one_policy(tmp_path):
