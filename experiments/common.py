@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,18 @@ def run(
     if not wanted:
         report(name, title, jobs, given, threshold, anchors or {})
     return folder
+
+
+def folders(given: argparse.Namespace, experiment: str) -> Iterator[tuple[str, str]]:
+    """Each environment asked for, and its folder `experiment`/ENVIRONMENT, while the summary names that part.
+
+    Where only stored metrics are drawn, environments without any are left out.
+    """
+    for env_id in given.env:
+        given.running = ["--env", env_id]
+        folder = f"{experiment}/{slug(env_id)}"
+        if given.only != [] or (RESULTS / folder).exists():
+            yield env_id, folder
 
 
 def train_or_go_on(

@@ -6,7 +6,7 @@ Some values of `tuned` for Box Pushing were looked for after a seed of 200 to 20
 then chosen on tuning seeds. Results: experiments/results/new_seeds/ENVIRONMENT.
 """
 
-from experiments.common import RESULTS, Job, arguments, run, slug
+from experiments.common import Job, arguments, folders, run
 from experiments.tasks import ALGORITHMS, FOUR, TASKS
 
 ENVIRONMENTS = ("BoxPushing-10", "BoxPushing-14", "BoxPushing-20")
@@ -16,13 +16,10 @@ def main() -> None:
     """Train every algorithm that the grid's task has."""
     choices = {"nargs": "+", "choices": ENVIRONMENTS, "default": ENVIRONMENTS, "help": "environments"}
     given = arguments(__doc__, range(400, 416), env=choices)
-    for env_id in given.env:
-        given.running = ["--env", env_id]
-        name, task = f"new_seeds/{slug(env_id)}", TASKS[env_id]
-        if given.only == [] and not (RESULTS / name).exists():
-            continue
+    for env_id, folder in folders(given, "new_seeds"):
+        task = TASKS[env_id]
         jobs = [Job(label, ALGORITHMS[label], env_id, task.episodes) for label in FOUR if label in task.labels]
-        run(name, f"{env_id}, preset tuned, sixteen new seeds", jobs, given, task.threshold)
+        run(folder, f"{env_id}, preset tuned, sixteen new seeds", jobs, given, task.threshold)
 
 
 if __name__ == "__main__":

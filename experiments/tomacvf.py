@@ -5,7 +5,7 @@
 Results: experiments/results/tomacvf_ablations/ENVIRONMENT. ToMacVF against AVF: `experiments.tasks`.
 """
 
-from experiments.common import RESULTS, Job, arguments, run, slug
+from experiments.common import Job, arguments, folders, run
 from experiments.tasks import TASKS
 
 ENVIRONMENTS = ("BoxPushing-10", "Warehouse-D")
@@ -16,16 +16,13 @@ def main() -> None:
     """Train every ablation on every task asked for."""
     choices = {"nargs": "+", "choices": ENVIRONMENTS, "default": ENVIRONMENTS, "help": "environments"}
     given = arguments(__doc__, range(200, 208), env=choices)
-    for env_id in given.env:
-        given.running = ["--env", env_id]
-        name, task = f"tomacvf_ablations/{slug(env_id)}", TASKS[env_id]
-        if given.only == [] and not (RESULTS / name).exists():
-            continue
+    for env_id, folder in folders(given, "tomacvf_ablations"):
+        task = TASKS[env_id]
         jobs = [
             Job(label, "tomacvf-qmix", env_id, task.episodes, settings={"ablation": ablation})
             for ablation, label in ABLATIONS.items()
         ]
-        run(name, f"{env_id}, ToMacVF-QMIX, preset tuned", jobs, given, task.threshold)
+        run(folder, f"{env_id}, ToMacVF-QMIX, preset tuned", jobs, given, task.threshold)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import numpy as np
 
 import jaxmac
 from experiments.baselines import anchors
-from experiments.common import RESULTS, Job, arguments, run, slug
+from experiments.common import Job, arguments, folders, run
 from experiments.tasks import TASKS
 from jaxmac.algorithms.registry import configure
 from jaxmac.analysis import interval_figure
@@ -62,10 +62,7 @@ def main() -> None:
     choices = {"nargs": "+", "choices": ENVIRONMENTS, "default": ENVIRONMENTS, "help": "environments"}
     given = arguments(__doc__, range(200, 208), env=choices)
     written: list[Path | None] = []
-    for env_id in given.env:
-        if given.only == [] and not (RESULTS / NAME / slug(env_id)).exists():
-            continue
-        given.running = ["--env", env_id]
+    for env_id, folder in folders(given, NAME):
         task = TASKS[env_id]
         jobs = [
             Job(label, "avf-qmix", env_id, EPISODES.get(env_id, task.episodes), settings=values)
@@ -74,7 +71,7 @@ def main() -> None:
         base = "row minGRU" if "minGRU" in changes(env_id) else "preset tuned"
         title = f"{env_id}, AVF-QMIX: one change from {base}"
         known = anchors(jaxmac.make(env_id))
-        written.append(run(f"{NAME}/{slug(env_id)}", title, jobs, given, task.threshold, known))
+        written.append(run(folder, title, jobs, given, task.threshold, known))
     for folder in filter(None, written):
         draw_finals(folder)
 

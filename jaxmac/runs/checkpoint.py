@@ -86,6 +86,7 @@ def save_checkpoint(
 def _write_items(path: Path, items: dict[str, Any]) -> None:
     import orbax.checkpoint as ocp
 
+    logging.getLogger("absl").setLevel(logging.ERROR)
     trees = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
     options = _own_process_only()
     handler = ocp.CompositeCheckpointHandler(
@@ -98,14 +99,15 @@ def _write_items(path: Path, items: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _quiet(*loggers: str) -> Iterator[None]:
-    """Inside, these loggers write nothing below a critical error; afterwards nothing below an error."""
-    for name in loggers:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    """Inside, these loggers write critical errors only; afterwards what they did before."""
+    before = {logging.getLogger(name): logging.getLogger(name).level for name in loggers}
+    for logger in before:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        for name in loggers:
-            logging.getLogger(name).setLevel(logging.ERROR)
+        for logger, level in before.items():
+            logger.setLevel(level)
 
 
 def _remove_drafts(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Two runs of one process, in two threads, write and read their checkpoints one at a time."""
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -17,6 +18,17 @@ def test_threads_write_checkpoints_of_their_own(tmp_path):
     with ThreadPoolExecutor(4) as pool:
         written = list(pool.map(write, [tmp_path / str(number) for number in range(4)]))
     assert written == [[2, 3]] * 4
+
+
+def test_loggers_are_left_as_they_were(tmp_path):
+    """An application may have chosen their levels."""
+    logger = logging.getLogger("asyncio")
+    before, level = logger.level, logging.INFO
+    logger.setLevel(level)
+    checkpoint.save_checkpoint(tmp_path, 0, 1, {"learners": {"w": np.zeros(2)}})
+    after = logger.level
+    logger.setLevel(before)
+    assert after == level
 
 
 def test_nobody_else_uses_orbax_meanwhile(tmp_path, monkeypatch):
