@@ -62,7 +62,9 @@ def command_train(arguments: Sequence[str]) -> int:
         setting = given.removeprefix("no_")
         if given != setting and setting in (own := settings_of(type(config))):
             switch = f"write {setting}: false in a file, --{given.replace('_', '-')} on the command line"
-            return f"{given}: " + (switch if is_switch(own[setting]) else f"{setting} is no switch")
+            return f"{flag.partition('=')[0]}: " + (
+                switch if is_switch(own[setting]) else f"{setting} is no switch"
+            )
         return refusal(algorithm, setting, type(config)) if owners_of(setting) else None
 
     kinds, flags = field_types(type(config)), option_types(arguments_class)

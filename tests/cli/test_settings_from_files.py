@@ -155,8 +155,8 @@ def test_dashes_are_underscores_within_a_map(tmp_path, passed):
 
 
 def test_a_flag_that_is_no_switch_says_so(capsys):
-    assert "no_gamma: gamma is no switch" in refused(capsys, "train", "--no-gamma")
-    assert "no_mixing_embed: mixing_embed is no switch" in refused(
+    assert "--no-gamma: gamma is no switch" in refused(capsys, "train", "--no-gamma")
+    assert "--no-mixing-embed: mixing_embed is no switch" in refused(
         capsys, "train", "--algorithm", "avf-qmix", "--no-mixing-embed"
     )
 
