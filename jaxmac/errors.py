@@ -36,7 +36,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "seed": ("seeds",),
     "seeds": ("seed",),
     **dict.fromkeys(("env_id", "env_name", "environment", "scenario", "map_name", "task"), ("env",)),
-    **dict.fromkeys(("alg", "algo", "alg_name", "system", "learner"), ("algorithm",)),
+    **dict.fromkeys(("alg", "algo", "alg_name", "system", "learner", "mixer"), ("algorithm",)),
     **dict.fromkeys(("env_kwargs", "env_args"), ("env_options",)),
     **dict.fromkeys(("logger", "use_wandb", "wandb_mode", "use_tensorboard"), ("log",)),
     **dict.fromkeys(("output_dir", "save_path", "log_dir", "results_dir"), ("out",)),

@@ -44,6 +44,7 @@ def print_plan(
     )
     if not is_main_process():
         return
+    RunDirectory(out).check(options["overwrite"], prepared.on_disk)
     _print_programs(prepared)
     print_line(f"{_megabytes(prepared.on_disk)} on disk at most, in {out}")
     rows: list[Row] = [("run",)]

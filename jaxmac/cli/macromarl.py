@@ -16,6 +16,7 @@ from jaxmac.cli.macromarl_flags import ALGORITHMS, VALUE_BASED, Flags, program_a
 from jaxmac.envs.environment import Environment
 from jaxmac.envs.warehouse import LAYOUTS
 from jaxmac.errors import nearest
+from jaxmac.runs.members import LARGEST_SEED
 
 # MacroMARL's environment id -> our family, and what follows the size or the map in ours.
 ENVIRONMENTS = {
@@ -126,6 +127,9 @@ def _run(flags: Flags, notes: list[str]) -> dict[str, Any]:
             f"--run_id={run_id}: a loop over runs is one run with several seeds here; --seeds 20 trains 20"
         )
     seed = flags["seed"] or (int(run_id) if run_id.isdecimal() else 0)
+    if seed > LARGEST_SEED:
+        flag = flags.spelled("seed" if flags["seed"] else "run_id")
+        raise ValueError(f"{flag} is out of range; allowed: <= {LARGEST_SEED}")
     values = {"seeds": [seed], "episodes": flags["total_epi"]}
     return values | ({"out": f"runs/{flags['save_dir']}"} if flags.given.get("save_dir") else {})
 
@@ -280,4 +284,6 @@ def _two_widths(flags: Flags, name: str) -> tuple[int, int]:
     widths = flags[name]
     if len(widths) < 2:
         raise ValueError(f"{flags.spelled(name)}: needs two numbers, before and after the recurrent layer")
+    if min(widths) < 1:
+        raise ValueError(f"{flags.spelled(name)} is out of range; allowed: >= 1")
     return widths[0], widths[1]

@@ -134,7 +134,9 @@ def program_and_words(words: Sequence[str]) -> tuple[str, list[str]]:
     The program may be left out; then the algorithm tells. Raises ValueError, in one line, for another program, an
     unknown algorithm, or one of the other program.
     """
-    first = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
+    names = [word.rpartition("/")[2] in DEFAULTS for word in words]  # `python -u scripts/pg_based_main.py`
+    options = [word.startswith("-") for word in words]
+    first = names.index(True) + 1 if any(names) else [*options, True].index(True)
     head, flags = words[:first], list(words[first:])
     named = head[-1].rpartition("/")[2] if head else None
     if named not in (*DEFAULTS, None):

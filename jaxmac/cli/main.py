@@ -99,6 +99,8 @@ def _interrupted_afterwards() -> Iterator[None]:
 
 def _run(words: list[str]) -> int:
     """Run one command. What takes long to import is imported once it is needed."""
+    if words[:1] == ["help"]:  # `jaxmac help train`, as with git
+        words = [*words[1:2], "--help"]
     if not words or words[0] in ("-h", "--help"):
         print(USAGE)
         return 0 if words else 2

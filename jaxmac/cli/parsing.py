@@ -136,9 +136,9 @@ def documented(kind: Any, text: str) -> Any:
 def peek(arguments: Sequence[str], flag: str, default: str) -> str:
     """The value of a flag, as `--flag value` or `--flag=value`, before the arguments are parsed: the last one."""
     value = default
-    for index, argument in enumerate(arguments):
-        if argument == flag and index + 1 < len(arguments):
-            value = arguments[index + 1]
+    for argument, following in zip(arguments, [*arguments[1:], "--"], strict=True):
+        if argument == flag and not following.startswith("--"):  # else the value is missing, as `parse` will say
+            value = following
         if argument.startswith(flag + "="):
             value = argument.split("=", 1)[1]
     return value

@@ -7,18 +7,28 @@ from collections.abc import Callable, Mapping, Sequence
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import tyro
+
 from jaxmac.envs.arguments import describe
 from jaxmac.errors import nearest
 
+(_POSITIONAL,) = get_args(tyro.conf.Positional[int])[1:]  # the mark of what has no flag
 FEW = 12  # names that an error may list where none is near
 
 
 def option_types(arguments_class: Any, prefix: str = "--") -> dict[str, Any]:
-    """`--name-of-option` -> type of every option of a dataclass; those of nested ones are `--outer.inner`."""
+    """`--name-of-option` -> type of every option of a dataclass; those of nested ones are `--outer.inner`.
+
+    What has no flag, as its place on the command line tells what it is, is left out.
+    """
     kinds: dict[str, Any] = {}
-    hints = get_type_hints(arguments_class)
+    hints, marked = get_type_hints(arguments_class), get_type_hints(arguments_class, include_extras=True)
     for field in dataclasses.fields(arguments_class):
-        flag, kind = prefix + field.name.replace("_", "-"), hints[field.name]
+        marks = getattr(marked[field.name], "__metadata__", ())
+        if _POSITIONAL in marks:
+            continue
+        name = next((mark.name for mark in marks if getattr(mark, "name", None)), field.name)
+        flag, kind = prefix + name.replace("_", "-"), hints[field.name]
         kinds |= option_types(kind, f"{flag}.") if dataclasses.is_dataclass(kind) else {flag: kind}
     return kinds
 

@@ -175,15 +175,20 @@ def _check_rows_of(what: str, apply: Callable[..., Any], params: Any, rows: Mixe
 
 
 def check_padding(mixer: nn.Module, instances: Instance) -> None:
-    """Utilities of infeasible macro-actions, NaN included, change neither the value nor its gradient."""
+    """Utilities of infeasible macro-actions, NaN included, change no value, no auxiliary loss and no gradient."""
+    _check_padding_of("the value", mixer.apply, instances)
+    if hasattr(mixer, "auxiliary"):
+        _check_padding_of("the auxiliary loss", partial(mixer.apply, method="auxiliary"), instances)
 
+
+def _check_padding_of(what: str, apply: Callable[..., Any], instances: Instance) -> None:
     def value_and_gradient(garbage: float, instance: Instance) -> Any:
         feasible = feasible_set(instance.available, instance.choosing, instance.running)
         spoiled = jnp.where(feasible, instance.q_all, garbage)
         joint = instance.greedy[None]
 
         def value(params: Any, q_all: Array) -> Array:
-            return mixer.apply(params, instance._replace(q_all=q_all).inputs(joint))[0]
+            return apply(params, instance._replace(q_all=q_all).inputs(joint))[0]
 
         return jax.value_and_grad(value, argnums=(0, 1))(instance.params, spoiled)
 
@@ -192,7 +197,7 @@ def check_padding(mixer: nn.Module, instances: Instance) -> None:
         dirty = for_each(partial(value_and_gradient, garbage), instances)
         same = jax.tree.map(lambda a, b: bool(np.array_equal(a, b, equal_nan=False)), clean, dirty)
         if not all(jax.tree.leaves(same)):
-            raise MixerError(f"an infeasible utility of {garbage} changes the value or its gradient")
+            raise MixerError(f"an infeasible utility of {garbage} changes {what} or its gradient")
 
 
 def check_monotone(mixer: nn.Module, instances: Instance) -> None:

@@ -7,8 +7,9 @@ A checkpoint of a group of members (those that share a compiled program) is the 
 * `best`: the learner of every member at its best evaluation so far,
 * `state`: the replay and all else that makes resuming exact; missing with `checkpoint_replay=False`,
 
-and the file `checkpoint.json` with the counters of the run and a digest of every other file. It is written under
-another name and renamed once it is whole. Runs of format 1 and 2 have no such file: their counters are in `state`.
+and the file `checkpoint.json` with the counters of the run, the run that it belongs to and a digest of every other
+file. It is written under another name and renamed once it is whole. Runs of format 1 and 2 have no such file: their
+counters are in `state`.
 """
 
 from __future__ import annotations
@@ -25,9 +26,17 @@ import jax
 
 from jaxmac.errors import RunDirectoryError, first_line
 from jaxmac.processes.collective import is_distributed
-from jaxmac.runs.digests import check_digests, damaged, listed_items, read_counters, sync_folder, write_summary
+from jaxmac.runs.digests import (
+    check_digests,
+    damaged,
+    listed_items,
+    read_counters,
+    refuse_other_owner,
+    sync_folder,
+    write_summary,
+)
 from jaxmac.runs.formats import as_written, from_written, path_of
-from jaxmac.runs.schema import format_from
+from jaxmac.runs.schema import format_from, identity_from
 
 KEPT_CHECKPOINTS = 2  # for each group; older ones are deleted
 DRAFT = ".part"  # ends the name of a checkpoint that is being written or deleted
@@ -49,8 +58,18 @@ def _own_process_only() -> Any:
     return ocp.options.MultiprocessingOptions(own, {own})
 
 
+def _owner(identity: str, group: int) -> str:
+    """The run and group that a checkpoint belongs to, as `checkpoint.json` notes them."""
+    return f"{identity}/group_{group}" if identity else ""
+
+
 def save_checkpoint(
-    run: Path, group: int, iteration: int, items: dict[str, Any], counters: dict[str, Any] | None = None
+    run: Path,
+    group: int,
+    iteration: int,
+    items: dict[str, Any],
+    counters: dict[str, Any] | None = None,
+    identity: str = "",
 ) -> None:
     """Write a checkpoint after `iteration` iterations and delete older ones.
 
@@ -60,6 +79,7 @@ def save_checkpoint(
         iteration: the iterations that the members have made.
         items: name -> tree of arrays.
         counters: name -> number or list of numbers, kept exactly.
+        identity: the identity in the run's config.json; empty for a run of an earlier version.
 
     Raises RunDirectoryError if it cannot be written; the older ones are kept then.
     """
@@ -69,7 +89,7 @@ def save_checkpoint(
         folder.mkdir(parents=True, exist_ok=True)
         _remove_drafts(folder)
         _write_items(draft, items)
-        write_summary(draft, counters or {})
+        write_summary(draft, counters or {}, _owner(identity, group))
         if (folder / str(iteration)).exists():  # of the same iteration, before its evaluation
             _remove(folder / str(iteration))
         draft.replace(folder / str(iteration))
@@ -150,8 +170,9 @@ def read_checkpoint(run: Path, group: int, item: str, shapes: Any, iteration: in
         iteration: the iteration of the checkpoint; None reads the last one.
 
     Raises:
-        RunDirectoryError: there is no such checkpoint or item, its arrays have other shapes (the message names
-            them), or it is damaged (the message names the file and the checkpoint before it).
+        RunDirectoryError: there is no such checkpoint or item, it belongs to another run, its arrays have other
+            shapes (the message names them), or it is damaged (the message names the file and the checkpoint before
+            it).
     """
     import orbax.checkpoint as ocp
 
@@ -178,6 +199,7 @@ def check_item(run: Path, group: int, item: str, shapes: Any, iteration: int | N
     if not (path / item).is_dir() and item not in listed_items(path):
         raise RunDirectoryError(f"{path} holds no {item}: the run was trained with checkpoint_replay=False")
     check_digests(path, item, required=format_from(run / "config.json") >= 3)
+    refuse_other_owner(path, _owner(identity_from(run / "config.json"), group))
     stored = _stored_tree(path / item)
     _refuse_other_shapes(path / item, stored, as_written(shapes, stored))
     return path

@@ -1,6 +1,6 @@
-"""`checkpoint.json`: the counters of a checkpoint, and the digest of each of its files.
+"""`checkpoint.json`: the counters of a checkpoint, the digest of each of its files, and the run that it belongs to.
 
-A checkpoint whose files do not match their digests is named, never trained on.
+A checkpoint whose files do not match their digests, or that belongs to another run, is named, never trained on.
 """
 
 from __future__ import annotations
@@ -12,19 +12,32 @@ from pathlib import Path
 from typing import Any
 
 from jaxmac.errors import RunDirectoryError
+from jaxmac.runs.exact import json_text
 
 SUMMARY = "checkpoint.json"
 
 
-def write_summary(path: Path, counters: dict[str, Any]) -> None:
-    """Write `checkpoint.json` for the files of a checkpoint; all of them have reached the disk afterwards."""
+def run_identity(config: dict[str, Any]) -> str:
+    """A digest of what decides the numbers of a run, besides versions: the same run made again has the same one."""
+    names = ("algorithm", "env", "env_settings", "env_sizes", "settings", "seeds", "sweep", "key_type")
+    return _digest_of(json_text({name: config[name] for name in names}))
+
+
+def write_summary(path: Path, counters: dict[str, Any], owner: str = "") -> None:
+    """Write `checkpoint.json` for the files of a checkpoint; all of them have reached the disk afterwards.
+
+    Args:
+        path: the folder of the checkpoint.
+        counters: name -> number or list of numbers.
+        owner: the run and group that the checkpoint belongs to, as text; empty where that is not known.
+    """
     digests = {}
     for file in sorted(path.rglob("*")):
         if file.is_file():
             digests[file.relative_to(path).as_posix()] = _digest(file, sync=True)
         else:
             sync_folder(file)
-    text = json.dumps({"counters": counters, "digests": digests}, indent=1)
+    text = json.dumps({"counters": counters, "owner": owner, "digests": digests}, indent=1)
     with (path / SUMMARY).open("w") as stream:
         stream.write(json.dumps({"digest": _digest_of(text), "summary": text}) + "\n")
         stream.flush()
@@ -36,6 +49,17 @@ def read_counters(path: Path) -> dict[str, Any] | None:
     """The counters of a checkpoint; None for one of format 1 or 2. Raises RunDirectoryError if it is damaged."""
     summary = _read_summary(path)
     return None if summary is None else summary["counters"]
+
+
+def refuse_other_owner(path: Path, owner: str) -> None:
+    """Raise RunDirectoryError if a checkpoint belongs to another run or group; earlier versions did not note it."""
+    summary = _read_summary(path)
+    found = "" if summary is None else summary.get("owner", "")
+    if found and owner and found != owner:
+        raise RunDirectoryError(
+            f"the checkpoint {path} was written by another run or for other members: it cannot stand in for the "
+            "one that was here"
+        )
 
 
 def listed_items(path: Path) -> set[str]:

@@ -98,22 +98,28 @@ class RunDirectory:
             self.lock()
             if self._holds_a_run(overwrite):
                 self._replaced = parts_of_run(path, read_config(path).get("log") or ())
-            free = shutil.disk_usage(path).free + (bytes_of_run(path) if self.replaces else 0)
-            if free < needed_bytes:
-                raise OSError(errno.ENOSPC, f"{free / 1e6:.0f} MB free, {needed_bytes / 1e6:.0f} MB needed")
+            self._refuse_full_disk(needed_bytes, self.replaces)
 
     @property
     def replaces(self) -> bool:
         """Whether `begin` removes a run that is there."""
         return self._replaced is not None
 
-    def check(self, overwrite: bool) -> None:
-        """Raise what `claim` would raise for what the directory holds; nothing is made, locked or written."""
+    def check(self, overwrite: bool, needed_bytes: int = 0) -> None:
+        """Raise what `claim` would raise, but for another writer; nothing is made, locked or written."""
         if self.writes:
             with self._one_line_errors():
                 self._refuse_path()
-                if self._folder.is_dir():
-                    self._holds_a_run(overwrite)
+                replaces = self._folder.is_dir() and self._holds_a_run(overwrite)
+                self._refuse_full_disk(needed_bytes, replaces)
+
+    def _refuse_full_disk(self, needed_bytes: int, replaces: bool) -> None:
+        """Raise OSError unless so much is free where the directory is or will be made."""
+        folder = self._folder.absolute()
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        free = shutil.disk_usage(there).free + (bytes_of_run(folder) if replaces else 0)
+        if free < needed_bytes:
+            raise OSError(errno.ENOSPC, f"{free / 1e6:.0f} MB free, {needed_bytes / 1e6:.0f} MB needed")
 
     def _refuse_path(self) -> None:
         name = str(self._folder.absolute())

@@ -97,6 +97,7 @@ class RunConfig(_Strict):
     backend: Word
     key_type: KeyType = "threefry2x32"  # runs of jaxmac 0.1.0 do not say
     finished: str = ""  # only once the run has ended
+    identity: str = ""  # a digest of what decides the run's numbers, which its checkpoints have, too
     env_settings: dict[str, Option] = {}  # all options that the environment was built with; checked where they are
 
 
@@ -134,6 +135,11 @@ def config_from(file: Path) -> dict[str, Any]:
 def format_from(file: Path) -> int:
     """The format of the run of a config.json; RunDirectoryError as `config_from`. Its other fields are not read."""
     return _format_of(file, _json_object(file))
+
+
+def identity_from(file: Path) -> str:
+    """The identity of the run of a config.json, empty in one of an earlier version; errors as `config_from`."""
+    return str(_json_object(file).get("identity", ""))
 
 
 def _format_of(file: Path, config: dict[str, Any]) -> int:

@@ -13,6 +13,7 @@ from jaxmac.arguments import check_path, check_positive, check_switch, check_swi
 from jaxmac.envs.environment import Environment
 from jaxmac.processes.collective import is_distributed, is_main_process, raise_on_all, refuse_differences
 from jaxmac.runs.checkpoint import KEPT_CHECKPOINTS
+from jaxmac.runs.digests import run_identity
 from jaxmac.runs.directory import FORMAT, RunDirectory, versions
 from jaxmac.runs.exact import described, json_value
 from jaxmac.runs.members import MemberSpec, group_members, make_members, refuse_unless_restorable
@@ -213,6 +214,7 @@ def prepare(
         "backend": jax.default_backend(),
         "key_type": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
     }
+    config["identity"] = run_identity(config)
     refuse_unless_restorable(config, specs)
     # The settings hold the hyperparameters; sinks, and the plugins that they come from, are process 0's alone.
     asked = {"chunk": chunk, "log": log, "log_id": None, "hyperparameters": None, "plugins": None}

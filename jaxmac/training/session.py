@@ -227,7 +227,8 @@ class Session:
         items = program.snapshot(self.result.config["checkpoint_replay"])
         with raise_on_all():
             if items is not None and is_main_process():
-                save_checkpoint(path, group, program.done, items, program.counters())
+                identity = self.result.config.get("identity", "")
+                save_checkpoint(path, group, program.done, items, program.counters(), identity)
 
     def _refuse_non_finite(self, program: Program) -> None:
         for spec, update in zip(program.specs, program.reached.broken, strict=True):

@@ -205,6 +205,18 @@ def test_help_exits_with_zero_and_nothing_with_two(capsys):
     assert "resume RUN" in capsys.readouterr().out
 
 
+def test_the_word_help_is_the_option(capsys):
+    for words in ([], ["train"]):
+        printed = []
+        for arguments in (["help", *words], [*words, "--help"]):
+            try:
+                assert main(arguments) == 0
+            except SystemExit as exit:
+                assert not exit.code
+            printed.append(capsys.readouterr().out)
+        assert printed[0] == printed[1] != ""
+
+
 def test_importing_does_not_start_jax():
     """Otherwise nobody could choose the number of CPU devices any more."""
     code = "import jax, jaxmac; jaxmac.use_cpu_devices(3); print(jax.device_count())"

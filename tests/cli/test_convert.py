@@ -188,6 +188,17 @@ def test_without_out_it_is_printed(capsys):
     assert yaml.safe_load(capsys.readouterr().out)["algorithm"] == "mac-iac"
 
 
+def test_options_of_python_stand_before_the_program():
+    line = "python -u scripts/pg_based_main.py --alg=MacIAC --seed=3"
+    assert from_macromarl(line.split()).settings == from_macromarl(["--alg=MacIAC", "--seed=3"]).settings
+
+
+def test_a_word_of_two_lines_stays_a_comment(tmp_path, monkeypatch):
+    file = converted("--alg=MacIAC --save_dir='a\ngamma: 0.5'", tmp_path, monkeypatch)
+    settings = yaml.safe_load(file.read_text())
+    assert settings["out"] == "runs/a\ngamma: 0.5" and settings["gamma"] == 0.95
+
+
 def test_only_its_own_files_are_replaced(tmp_path, monkeypatch, capsys):
     file = converted("--alg=MacIAC", tmp_path, monkeypatch)
     converted("--alg=MacCAC", tmp_path, monkeypatch)
@@ -225,6 +236,10 @@ def test_only_its_own_files_are_replaced(tmp_path, monkeypatch, capsys):
         ("", "needs flags, such as --alg=MacDecQ"),
         ("--alg=MacIAISC --c_mlp_layer_size 32 64", "twice the same"),
         ("--run_id=first", "must be an integer"),
+        ("--seed=3000000000", "--seed=3000000000 is out of range; allowed: <= 2147483647"),
+        ("--run_id=3000000000", "--run_id=3000000000 is out of range; allowed: <= 2147483647"),
+        ("--mlp_layer_size 0 32", "--mlp_layer_size=0 32 is out of range; allowed: >= 1"),
+        ("python -u main.py --alg=MacDecQ", "main.py"),
         ("--run_id=\u00b2", "must be an integer"),  # a digit that int() does not read
     ],
 )

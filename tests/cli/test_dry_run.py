@@ -1,5 +1,7 @@
 """`train --dry-run`: says what would be done, refuses what training would refuse, and leaves no trace."""
 
+import shutil
+
 import pytest
 from support.commands import SMALL, refused
 from support.made_runs import made
@@ -24,12 +26,24 @@ def plan(capsys, *arguments):
     return output.out.splitlines()
 
 
+def refused_after_notes(capsys, *arguments):
+    assert main(["train", *SMALL, *arguments, "--dry-run"]) == 2
+    return capsys.readouterr().err
+
+
 def test_it_shows_the_plan_and_writes_nothing(tmp_path, capsys):
     lines = plan(capsys, "--episodes", "32", "--out", "runs/x")
     assert lines[0].startswith("avf-vdn on BoxPushing-4: 2 members, 32 episodes each, ")
     assert lines[0].endswith(" MB of memory") and "cpu device" in lines[0]
     assert "1 compiled program" in lines and any("MB on disk at most, in runs/x" in line for line in lines)
     assert lines[-1] == "dry run: nothing was compiled or written"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_named(tmp_path, capsys, monkeypatch):
+    free = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    assert "1 MB free, " in refused_after_notes(capsys, "--out", "runs/x")
     assert not list(tmp_path.iterdir())
 
 

@@ -73,6 +73,7 @@ def test_every_synonym_leads_to_a_name_that_exists():
         ("--seed", "--seeds"),
         ("--buffer-size", "--replay-episodes"),
         ("--discount", "--gamma"),
+        ("--mixer", "--algorithm"),
     ],
 )
 def test_a_name_of_another_library_leads_to_ours(flag, meant, nothing_compiles, capsys):
@@ -95,6 +96,18 @@ def test_a_name_of_another_library_leads_to_ours(flag, meant, nothing_compiles, 
 def test_a_word_that_nothing_takes_is_told_without_a_list_of_all_options(words, says, nothing_compiles, capsys):
     error = refused(capsys, "train", *words)
     assert says in error and len(error) < 140
+
+
+def test_an_option_is_suggested_by_the_name_that_it_has(capsys):
+    """`--from` is the argument `iteration` of Python; RUN is no option."""
+    error = refused(capsys, "resume", "runs/x", "--fron", "3")
+    assert error == "jaxmac: error: unknown option '--fron' of `jaxmac resume`; did you mean --from or --process?\n"
+    assert "--from is 'x', but must be an integer" in refused(capsys, "resume", "runs/x", "--from", "x")
+
+
+@pytest.mark.parametrize("flag", ["--algorithm", "--env", "--preset"])
+def test_an_option_is_not_the_value_of_the_one_before(flag, nothing_compiles, capsys):
+    assert f"{flag} needs a value: a string" in refused(capsys, "train", flag, "--seeds", "2")
 
 
 def test_an_actor_critic_has_two_learning_rates(nothing_compiles, capsys):

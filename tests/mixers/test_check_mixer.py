@@ -56,7 +56,7 @@ def test_an_auxiliary_loss_is_checked_like_the_value():
 
         @nn.compact
         def __call__(self, inputs):
-            return inputs.q_all.max(-1).sum(-1) * 0.0
+            return inputs.hidden.sum((-1, -2)) * 0.0
 
         def auxiliary(self, inputs):
             q = jnp.take_along_axis(inputs.q_all, inputs.chosen[..., None], -1)[..., 0]
@@ -65,6 +65,7 @@ def test_an_auxiliary_loss_is_checked_like_the_value():
                 "agents": lambda: q,
                 "scalar": lambda: q.mean(),
                 "rows": lambda: q.sum(-1) + q.mean(),
+                "padding": lambda: q.sum(-1) + inputs.q_all.sum((-1, -2)),
                 "raises": lambda: inputs.nothing,
             }[self.how]()
 
@@ -72,6 +73,7 @@ def test_an_auxiliary_loss_is_checked_like_the_value():
         ("agents", r"12 rows give auxiliary losses of shape \(12, 3\); expected \(12,\)"),
         ("scalar", r"12 rows give auxiliary losses of shape \(\); expected \(12,\)"),
         ("rows", "the auxiliary losses of a row depend on the other rows"),
+        ("padding", "an infeasible utility of 100000000.0 changes the auxiliary loss or its gradient"),
         ("raises", "mixer 'Extra' raised AttributeError"),
     ):
         with pytest.raises(MixerError, match=message):

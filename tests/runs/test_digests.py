@@ -84,6 +84,27 @@ def test_a_run_of_an_earlier_format_has_no_digests(run):
     assert read_counters(last) is None
 
 
+def test_a_checkpoint_of_another_run_or_group_is_refused(run):
+    def written(identity, group=0):
+        checkpoint.save_checkpoint(run, group, 9, ITEMS, COUNTERS, identity)
+
+    (run / "config.json").write_text('{"format": 5, "identity": "ours"}')
+    read(run)  # of a version that did not note whose it is
+    written("ours")
+    read(run)
+    written("theirs")
+    with pytest.raises(
+        RunDirectoryError, match=r"group_0/9 was written by another run or for other members"
+    ) as error:
+        read(run)
+    assert "\n" not in str(error.value)
+    written("ours", group=1)
+    shutil.rmtree(run / "checkpoints" / "group_0" / "9")
+    shutil.copytree(run / "checkpoints" / "group_1" / "9", run / "checkpoints" / "group_0" / "9")
+    with pytest.raises(RunDirectoryError, match="written by another run or for other members"):
+        read(run)
+
+
 def test_a_missing_file_is_named(run):
     file = next(iter((run / "checkpoints" / "group_0" / "6" / "learners" / "d").iterdir()))
     file.unlink()
@@ -93,7 +114,7 @@ def test_a_missing_file_is_named(run):
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_others(run, monkeypatch):
-    def full(path, counters):
+    def full(path, *rest):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "write_summary", full)
