@@ -16,8 +16,9 @@ CHANGED = {  # settings that a family takes otherwise
     "mac": {"share_parameters", "hidden_size"},
     "parallel": {"share_parameters"},
 }
-OWN_RATE = dict.fromkeys(("mac-dec-q", "mac-cen-q", "mac-dec-ddrqn", "parallel-mac-dec-ddrqn"), "Warehouse")
-OWN_RATE |= {"tomacvf": "Warehouse-D"}  # and D1
+OWN_RATE = dict.fromkeys(
+    ("tomacvf", "mac-dec-q", "mac-cen-q", "mac-dec-ddrqn", "parallel-mac-dec-ddrqn"), "Warehouse"
+)
 
 ONE_OF_EACH_FAMILY = ["avf-qmix", "tomacvf-qmix", "mac-dec-q", "mac-cen-q", "mac-iaicc", "mac-mappo"]
 

@@ -55,14 +55,15 @@ def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
     """The recipe of all presets `tuned`; lambda counts per primitive step here, not per row.
 
     On Box Pushing, where half of the episodes are random, targets are as short as AVF's: of eight tuning seeds on
-    14x14 all solve it with one step and lambda .3 or .5, six with five steps and .95. On Warehouse-D and D1 it has
+    14x14 all solve it with one step and lambda .3 or .5, six with five steps and .95. In the warehouses it has
     three times the recipe's learning rate: of eight tuning seeds on D all end at the optimum with it, five without;
-    on D1 four end at 518 on average, without it at 506 (experiments/results/tuning/summary.md).
+    four on D1 end at 518 on average, without it at 506, on T1 at 779 and 775, and on S and T, where they solve the
+    task with either, as high or higher (experiments/results/tuning/summary.md).
     """
     del mixer_name
     values = {name: value for name, value in recipe(env).items() if name != "max_rows"} | MIXER
     if env.name.startswith("BoxPushing"):
         return values | {"n_step": 1}
-    if env.name.removesuffix("-primitive") in ("Warehouse-D", "Warehouse-D1"):
+    if env.name.startswith("Warehouse"):
         values["learning_rate"] = 3e-3
     return values | {"td_lambda": 0.95, "n_step": min(5, env.horizon)}
