@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 from jaxmac.envs.arguments import python_value
 from jaxmac.envs.environment import Environment
 
-LARGEST_COUNT = 2_000_000_000  # what a counter on a device, an int32, may reach
+LARGEST_COUNT = 2_000_000_000  # what a counter on a device, an int32, may reach; it has room to count further
 
 
 def is_integer(value: Any) -> TypeGuard[int]:
@@ -22,7 +22,7 @@ def is_integer(value: Any) -> TypeGuard[int]:
 def check_positive(name: str, value: Any) -> None:
     """Raise a one-line ValueError unless `value` is a positive integer that int32 holds."""
     if not is_integer(value) or value < 1:
-        raise ValueError(f"{name}={value!r} is out of range; allowed: >= 1")
+        raise ValueError(f"{name}={value!r} is out of range; allowed: integers >= 1")
     if value > LARGEST_COUNT:
         raise ValueError(f"{name}={value!r} is out of range; allowed: <= {LARGEST_COUNT}")
 

@@ -228,7 +228,8 @@ def check_value(name: str, field: dataclasses.Field, value: Any) -> None:
     choices = tuple(field.metadata["choices"])
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if (choices and value not in choices) or (number and not _in_range(field, value)):
-        raise ValueError(f"{name}={value!r} is out of range; allowed: {allowed(field)}")
+        finite = "finite numbers " if number and not math.isfinite(value) else ""
+        raise ValueError(f"{name}={value!r} is out of range; allowed: {finite}{allowed(field)}")
     if isinstance(value, float) and not _in_range(field, used := in_float32(value)):
         raise ValueError(f"{name}={value!r} is {used:g} in float32, in which it is used; allowed: {allowed(field)}")
     if isinstance(value, int) and value > LARGEST_INT:

@@ -16,7 +16,7 @@ from jaxmac.mixers import MIXERS, MixerSpec
 from jaxmac.networks.memory import MEMORIES, check_memory
 from jaxmac.record.compact import compact_replay
 from jaxmac.record.replay import SAMPLERS
-from jaxmac.registry import Registry, is_outside
+from jaxmac.registry import Registry, UnknownNameError, is_outside
 
 Preset = Callable[[Environment], dict[str, Any]]
 
@@ -78,21 +78,28 @@ class AlgorithmRegistry(Registry[AlgorithmSpec]):
                 raise ValueError(f"mixer {mixer!r}: {taken}: choose another name")
 
     def register(self, name: str, part: AlgorithmSpec, defined_in: str | None = None) -> None:
-        """As of `Registry`; ids that are derived from mixers are taken, too."""
+        """As in `Registry`; ids that are derived from mixers are taken, too."""
         if name in self.derived():
             raise ValueError(
                 f"algorithm {name!r} is derived from the mixer {name.partition('-')[2]}: choose another name"
             )
         super().register(name, part, defined_in)
 
+    def unregister(self, name: str) -> None:
+        """As in `Registry`; ValueError for an id that is derived from a mixer."""
+        if name in self.derived():
+            mixer = name.partition("-")[2]
+            raise ValueError(f"algorithm {name!r} is derived from the mixer {mixer!r}: unregister the mixer")
+        super().unregister(name)
+
     def origin(self, name: str) -> str:
-        """As of `Registry`; that of a derived id is its mixer's."""
+        """As in `Registry`; that of a derived id is its mixer's."""
         derived = self.derived()
         return MIXERS.origin(derived[name][1]) if name in derived else super().origin(name)
 
     def __getitem__(self, name: str) -> AlgorithmSpec:
         if name not in self:
-            raise ValueError(f"unknown algorithm {name!r}; {nearest(name, self)}")
+            raise UnknownNameError(f"unknown algorithm {name!r}; {nearest(name, self)}")
         derived = self.derived()
         if name in derived:
             family, mixer = derived[name]

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmac.arguments import check_environment_made, check_switches, is_integer
+from jaxmac.arguments import check_environment_made, check_positive, check_switches, is_integer
 from jaxmac.envs.arguments import check_seed, python_value
 from jaxmac.envs.environment import Environment
 from jaxmac.record.episode import Episode, discounted_return, mark
@@ -179,8 +179,7 @@ def _check_sizes(trained: Environment, chosen: Environment) -> None:
 
 def _check(episodes: int, seed: int, epsilon: float, gamma: float = 0.0) -> None:
     """Raise a one-line ValueError for arguments out of range."""
-    if not is_integer(episodes) or episodes < 1:
-        raise ValueError(f"episodes={episodes!r} is out of range; allowed: >= 1")
+    check_positive("episodes", episodes)
     if episodes > MOST_EPISODES:
         raise ValueError(f"episodes={episodes!r} is out of range; allowed: <= {MOST_EPISODES}")
     check_seed(seed)

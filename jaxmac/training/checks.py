@@ -104,11 +104,12 @@ def check_sizes(specs: list[MemberSpec]) -> None:
 
 
 def check_size(config: Any) -> None:
-    """Raise a one-line ValueError if a batch or the episodes of an iteration do not fit in the replay."""
-    for name in ("batch_size", "num_envs"):
-        value = getattr(config, name)
-        if value > config.replay_episodes:
-            raise ValueError(f"{name}={value} is larger than the replay; allowed: <= {config.replay_episodes}")
+    """Raise a one-line ValueError if a batch or the episodes of an iteration do not fit in the replay, if any."""
+    stored = getattr(config, "replay_episodes", None)
+    for name in ("batch_size", "num_envs") if stored is not None else ():
+        value = getattr(config, name, 0)  # a config from outside may have no batches
+        if value > stored:
+            raise ValueError(f"{name}={value} is larger than the replay; allowed: <= {stored}")
 
 
 def check_counts(env: Environment, config: Any, collection: Collection, streams: int, episodes: int) -> None:

@@ -77,13 +77,12 @@ def refuse_if_too_large(needed: int, members: float, config: Any, stored: int) -
     if needed <= available:
         return
     fit = int(available / (needed / members))
-    without_replay = needed - members * stored * SLACK
-    replay = int(config.replay_episodes * (available - without_replay) / (members * stored * SLACK))
-    advice = []
-    if fit >= 1:
-        advice.append(f"at most {fit} members at once")
-    if replay >= config.batch_size and "replay_episodes" in settings_of(type(config)):
-        advice.append(f"replay_episodes={replay}")
+    advice = [f"at most {fit} members at once"] if fit >= 1 else []
+    if "replay_episodes" in settings_of(type(config)):
+        without_replay = needed - members * stored * SLACK
+        replay = int(config.replay_episodes * (available - without_replay) / (members * stored * SLACK))
+        if replay >= getattr(config, "batch_size", 1):
+            advice.append(f"replay_episodes={replay}")
     hint = " or ".join(advice) or "a smaller batch_size, num_envs or hidden_size"
     sizes = f"{_gigabytes(needed)} and {_gigabytes(available)} are free"
     raise MemoryError(f"this run needs about {sizes}; what would fit: {hint}")

@@ -128,7 +128,7 @@ def test_kill_9_leaves_whole_rows(tmp_path):
         (["--env-options.horizn", "9"], "did you mean --env-options.horizon"),
         (["--learning-rate", "-1"], "learning_rate=-1.0 is out of range; allowed: > 0 and <= 1"),
         (["--gamma", "1.5"], "gamma=1.5 is out of range; allowed: >= 0 and <= 1"),
-        (["--episodes", "0"], "episodes=0 is out of range; allowed: >= 1"),
+        (["--episodes", "0"], "episodes=0 is out of range; allowed: integers >= 1"),
         (["--seeds", "0"], "seeds=0 is out of range"),
         (["--seeds", "a,b"], "seeds='a,b': expected a number or a list"),
         (["--batch-size", "99999"], "batch_size=99999 is larger than the replay"),

@@ -219,7 +219,7 @@ def test_the_environment_to_evaluate_in(run):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"episodes": 0}, "episodes=0 is out of range; allowed: >= 1"),
+        ({"episodes": 0}, "episodes=0 is out of range; allowed: integers >= 1"),
         ({"episodes": 1.5}, "episodes=1.5 is out of range"),
         ({"epsilon": 1.5}, "epsilon=1.5 is out of range; allowed: >= 0 and <= 1"),
         ({"epsilon": "0.1"}, "epsilon='0.1' is out of range; allowed: >= 0 and <= 1"),

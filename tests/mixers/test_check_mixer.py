@@ -140,5 +140,5 @@ def test_what_is_no_mixer_is_named(mixer, words):
 
 @pytest.mark.parametrize("instances", [0, -1, 1.5, True])
 def test_instances_are_counted(instances):
-    with pytest.raises(ValueError, match=f"instances={instances} is out of range; allowed: >= 1"):
+    with pytest.raises(ValueError, match=f"instances={instances} is out of range; allowed: integers >= 1"):
         inspect.unwrap(check_mixer)("vdn", instances=instances)

@@ -60,7 +60,7 @@ def test_bad_values_are_named_with_their_range(name, value, message):
             r"learning_starts=10{12} is out of range; allowed: >= 1 and <= 2147483647",
         ),
         ("avf-qplex", {"kernels": 10**400}, r"kernels=10{400} is out of range; allowed: >= 1 and <= 2147483647"),
-        ("avf-qplex", {"reward_scale": 10**400}, r"reward_scale=inf is out of range; allowed: > 0"),
+        ("avf-qplex", {"reward_scale": 10**400}, r"reward_scale=inf is out of range; allowed: finite numbers > 0$"),
         ("avf-qplex", {"kernels": 10**20}, r"kernels=10{20} is out of range; allowed: >= 1 and <= 2147483647"),
     ],
 )

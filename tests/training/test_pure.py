@@ -76,7 +76,7 @@ def test_its_policy_plays(train):
 @pytest.mark.parametrize(
     ("change", "hyper", "message"),
     [
-        ({"episodes": 0}, None, "episodes=0 is out of range; allowed: >= 1"),
+        ({"episodes": 0}, None, "episodes=0 is out of range; allowed: integers >= 1"),
         ({"replay_episodes": 2, "num_envs": 2}, None, "batch_size=8 is larger than the replay; allowed: <= 2"),
         ({"kernels": 3}, None, "kernels is a setting of mixer qplex; avf-qmix has mixer qmix"),
         ({"env_options": {"horizon": 3}}, None, "env_options go with an environment id"),

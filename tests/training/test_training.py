@@ -303,7 +303,7 @@ def test_a_run_that_does_not_fit_is_refused_with_advice(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"episodes": 0}, "episodes=0 is out of range; allowed: >= 1"),
+        ({"episodes": 0}, "episodes=0 is out of range; allowed: integers >= 1"),
         ({"chunk": 0}, "chunk=0 is out of range"),
         ({"batch_size": 65}, r"batch_size=65 is larger than the replay; allowed: <= 64"),
         ({"num_envs": 65}, r"num_envs=65 is larger than the replay"),
