@@ -136,7 +136,7 @@ def documented(kind: Any, text: str) -> Any:
 def peek(arguments: Sequence[str], flag: str, default: str) -> str:
     """The value of a flag, as `--flag value` or `--flag=value`, before the arguments are parsed: the last one."""
     value = default
-    for argument, following in zip(arguments, [*arguments[1:], "--"], strict=True):
+    for argument, following in zip(arguments, [*arguments[1:], "--"], strict=False):
         if argument == flag and not following.startswith("--"):  # else the value is missing, as `parse` will say
             value = following
         if argument.startswith(flag + "="):

@@ -105,9 +105,9 @@ def check_sizes(specs: list[MemberSpec]) -> None:
 
 def check_size(config: Any) -> None:
     """Raise a one-line ValueError if a batch or the episodes of an iteration do not fit in the replay, if any."""
-    stored = getattr(config, "replay_episodes", None)
-    for name in ("batch_size", "num_envs") if stored is not None else ():
-        value = getattr(config, name, 0)  # a config from outside may have no batches
+    stored = getattr(config, "replay_episodes", math.inf)  # a config from outside may have no replay or batches
+    for name in ("batch_size", "num_envs"):
+        value = getattr(config, name, 0)
         if value > stored:
             raise ValueError(f"{name}={value} is larger than the replay; allowed: <= {stored}")
 
