@@ -1,4 +1,4 @@
-"""Steps per second of the environments; options as of `jaxmac bench`.
+"""Steps per second of the environments; options as in `jaxmac bench`.
 
     python -m benchmarks.environments --env Warehouse-D Overcooked-A --parallel 64 4096
 

@@ -1,4 +1,4 @@
-"""Environment steps and updates per second of training; options as of `jaxmac bench`.
+"""Environment steps and updates per second of training; options as in `jaxmac bench`.
 
     python -m benchmarks.training --env BoxPushing-10 --algorithm avf-qmix
 

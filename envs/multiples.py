@@ -19,7 +19,7 @@ class Multiples:
         unit: of each entry, the unit; 0 where an entry can be any number, which is then kept as it is.
         largest: the largest magnitude of the integers, at most 2^31 - 1.
 
-    Raises ValueError, in one line, for a `largest` that is no such integer.
+    Raises ValueError, in one line, for a `largest` that is not such an integer.
     """
 
     unit: tuple[float, ...]

@@ -79,7 +79,7 @@ def run(
     folder, labels = RESULTS / name, [job.label for job in jobs]
     for label in given.only or ():
         if label not in labels:
-            print(f"--only {label!r} is no job of {name}; {nearest(label, labels)}", file=sys.stderr)
+            print(f"--only {label!r} is not a job of {name}; {nearest(label, labels)}", file=sys.stderr)
     wanted = [job for job in jobs if given.only is None or job.label in given.only]
     if given.only and not wanted:
         return folder

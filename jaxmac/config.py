@@ -72,7 +72,7 @@ def check_settings(kind: str, name: str, part: Any, may_trace: bool = True) -> N
     Raises ValueError, in one line, for a setting of another type than int, float, bool or str, or for a traced one
     that is not a float or (without `may_trace`) belongs to a kind of part whose settings are static, for one that
     is named like an argument of `jaxmac.train`, which nobody could set, for a default out of its range, and for one
-    that is no field, as its class is no dataclass.
+    that is not a field, as its class is not a dataclass.
     """
     for field in settings_of(part).values():
         label = f"{kind} {name!r}: its setting {field.name}"
@@ -92,8 +92,8 @@ def check_settings(kind: str, name: str, part: Any, may_trace: bool = True) -> N
     for owner in part.__mro__ if isinstance(part, type) else ():
         for attribute, value in vars(owner).items():
             if isinstance(value, dataclasses.Field) and "traced" in value.metadata:
-                missing = f"{owner.__name__} is no dataclass: add @dataclass(frozen=True)"
-                raise ValueError(f"{kind} {name!r}: its setting {attribute} is no field, as {missing}")
+                missing = f"{owner.__name__} is not a dataclass: add @dataclass(frozen=True)"
+                raise ValueError(f"{kind} {name!r}: its setting {attribute} is not a field, as {missing}")
 
 
 def _kind_of(field: dataclasses.Field) -> type | None:

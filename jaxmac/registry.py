@@ -126,7 +126,7 @@ def _import(module: str, load: Callable[[], Any]) -> None:
     except ModuleNotFoundError as error:
         missing = "there is no such module" if error.name == module else f"it needs the module {error.name}"
         raise ValueError(f"plugin {module!r} cannot be imported: {missing}") from error
-    except (Exception, SystemExit) as error:  # a script that ends itself is not a plugin, and does not end us
+    except (Exception, SystemExit) as error:  # a script that ends itself must not end this process
         raised = f"{type(error).__name__}: {first_line(error)}"
         raise ValueError(f"plugin {module!r} cannot be imported: it raised {raised}") from error
     finally:

@@ -51,7 +51,7 @@ def rollout_manager(env: Any, batch_size: int, **options: Any) -> Any:
     team's reward as `rewards["__all__"]`. A program of JaxMARL's gets them without a change to it when
     `program.CTRolloutManager` is set to this function.
 
-    Raises ImportError if JaxMARL is not installed, ValueError if `env` is no such view.
+    Raises ImportError if JaxMARL is not installed, ValueError if `env` is not such a view.
     """
     return _load("outgoing_jaxmarl").rollout_manager(env, batch_size, **options)
 

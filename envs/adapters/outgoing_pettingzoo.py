@@ -95,7 +95,7 @@ class PettingZooView(ParallelEnv):
         """Start an episode: every agent must choose. `options` are not read.
 
         Raises:
-            ValueError: the seed is no integer of 0 to 2^32 - 1.
+            ValueError: the seed is not an integer of 0 to 2^32 - 1.
             RuntimeError: this process was forked after JAX had started.
         """
         del options

@@ -14,7 +14,7 @@ class View(NamedTuple):
     """All that an option is shown: what its own agent perceives and has done, nothing of the other agents.
 
     `obs` and `avail` have the agent's own sizes, without padding. `can_start` sees the same key at every call, as
-    an initiation set is no matter of chance.
+    an initiation set must not depend on random numbers.
     """
 
     obs: Float32[Array, "... obs"]  # its observation now

@@ -160,7 +160,7 @@ class WithOptions(Environment):
         mask = jnp.zeros((self.num_agents, self.max_actions), bool)
         avail = self.env.available(physics.world)
         elapsed = jnp.zeros(self.num_agents, jnp.int32)
-        # An initiation set is no matter of chance: the same key every time.
+        # An initiation set must not depend on random numbers: the same key every time.
         keys = jax.random.split(jax.random.key(0), self.num_agents)
         for team in self.teams:
             views = self._views(team, physics.obs, avail, elapsed, keys)

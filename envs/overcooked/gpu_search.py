@@ -21,7 +21,7 @@ from jaxtyping import Bool, Int
 
 from jaxmac.envs.overcooked import heap_search
 
-Ref = Any  # what a kernel reads and writes; its type is no public name of JAX
+Ref = Any  # what a kernel reads and writes; its type is not a public name of JAX
 
 
 def search(

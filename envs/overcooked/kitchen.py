@@ -24,7 +24,7 @@ from jaxmac.envs.overcooked.layout import (
     step_from,
 )
 
-HAND, ON_PLATE = 256, 264  # places that are no cell: HAND + agent, ON_PLATE + plate
+HAND, ON_PLATE = 256, 264  # places other than cells: HAND + agent, ON_PLATE + plate
 
 
 class Kitchen(struct.PyTreeNode):

@@ -25,7 +25,7 @@ from jaxmac.record.windows import trajectory_of
 
 
 class Roles(NamedTuple):
-    """Who acts and who judges in an algorithm with actors and critics."""
+    """Which actors and critics an algorithm has."""
 
     joint_actor: bool = False  # one actor chooses for the team and learns from joint rows; else one for each agent
     critic_per_agent: bool = True  # each learns from its agent's own rows; else there is one, on joint rows
@@ -176,7 +176,7 @@ def action_counts(networks: Networks) -> tuple[int, ...]:
 def with_small_outputs(actors: Any, gain: Array | float) -> Any:
     """Parameters of actors, with the weights of their outputs times `gain` (`gain` of Yu et al., 2022).
 
-    With outputs of any size a first policy may hold on to one macro-action, and never meet a reward.
+    With outputs of any size a first policy may always choose one macro-action and never receive a reward.
     """
 
     def scaled(path: tuple[Any, ...], leaf: Array) -> Array:

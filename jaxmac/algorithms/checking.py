@@ -1,4 +1,4 @@
-"""What algorithms and samplers from outside the library give is checked by its shapes, before anything compiles."""
+"""Checks of the algorithms and samplers of plugins, by shapes alone, before anything compiles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jaxmac.record.rollout import rollout
 
 
 def made_by(label: str, what: str, function: Callable, *arguments: Any, passes: tuple[type, ...] = ()) -> Any:
-    """What `function` returns; whatever it raises, but for errors that it `passes`, is a ValueError."""
+    """What `function` returns; exceptions other than those in `passes` become a ValueError of one line."""
     try:
         return function(*arguments)
     except Exception as error:
@@ -102,7 +102,7 @@ def _check_update(label: str, algorithm: Algorithm, update: Any, learner: Any, s
     if not isinstance(update, tuple | list) or len(update) != 2:
         raise ValueError(f"{label}: its update returned a {type(update).__name__}; expected (learner, metrics)")
     if not isinstance(update[1], Mapping):
-        raise ValueError(f"{label}: the metrics of its update are no dict")
+        raise ValueError(f"{label}: the metrics of its update are not a dict")
     refuse_other_arrays(f"{label}: the learner that its update returns", update[0], learner)
     metrics = update[1]
     if "loss" not in metrics:

@@ -59,7 +59,7 @@ from jaxmac.record.own_rows import OWN_TIME_MAJOR, at_joint_rows
 from jaxmac.record.policy import Policy
 from jaxmac.record.replay import Sample, fresh_episodes
 
-SMALLEST_VARIANCE = 1e-4  # of returns, by whose root they are divided
+SMALLEST_VARIANCE = 1e-4  # of returns, so that normalising them never divides by 0
 ADVANTAGE_EPSILON = 1e-8
 
 
@@ -70,7 +70,7 @@ class Moments(struct.PyTreeNode):
     variance: Array  # not the mean of squares: the variance would be lost in its rounding
     weight: Array  # 1 - decay^(iterations so far), by which the share of an iteration is divided
 
-    def center(self) -> tuple[Array, Array]:
+    def mean_and_spread(self) -> tuple[Array, Array]:
         """Mean and standard deviation, each `[networks]`; 0 and 1 before the first iteration."""
         spread = jnp.sqrt(jnp.maximum(self.variance, SMALLEST_VARIANCE))
         return self.mean, jnp.where(self.weight > 0, spread, 1.0)
@@ -86,7 +86,7 @@ class PPOState(struct.PyTreeNode):
     moments: Moments
 
 
-class Rates(NamedTuple):
+class ScheduledValues(NamedTuple):
     """The scheduled values with which an iteration learns, each a scalar."""
 
     learning_rate: Array  # factor on both learning rates
@@ -104,7 +104,7 @@ class Batch(NamedTuple):
     target: Array  # of the critic's output
 
 
-EPISODES = Batch(Rows(OWN_TIME_MAJOR, TIME_MAJOR), 1, 1, 1, 1)  # type: ignore[arg-type]
+EPISODE_AXES = Batch(Rows(OWN_TIME_MAJOR, TIME_MAJOR), 1, 1, 1, 1)  # type: ignore[arg-type]
 """The axis of episodes of every field of a `Batch`."""
 
 
@@ -178,16 +178,16 @@ def init(networks: Networks, key: Array, hyper: Hyper) -> PPOState:
     return PPOState(actors, critics, actor_opt_state, critic_opt_state, Moments(none, none, none))
 
 
-def rates_at(hyper: Hyper, progress: Progress) -> Rates:
+def rates_at(hyper: Hyper, progress: Progress) -> ScheduledValues:
     """The scheduled values after `progress.episodes` training episodes."""
     schedule = partial(linear_schedule, progress, 0)
     learning_rate = schedule(1.0, hyper.learning_rate_decay, hyper.learning_rate_episodes)
     entropy = schedule(hyper.entropy_weight, hyper.entropy_weight_end, hyper.entropy_episodes)
-    return Rates(learning_rate, entropy, epsilon_at(hyper, progress))
+    return ScheduledValues(learning_rate, entropy, epsilon_at(hyper, progress))
 
 
 def learn(
-    networks: Networks, state: PPOState, rows: Rows, hyper: Hyper, rates: Rates, key: Array
+    networks: Networks, state: PPOState, rows: Rows, hyper: Hyper, rates: ScheduledValues, key: Array
 ) -> tuple[PPOState, Float[Array, ""]]:
     """`epochs` times a step of Adam on each of `minibatches` random shares of the episodes.
 
@@ -201,14 +201,16 @@ def learn(
     shares = orders.reshape(config.epochs * config.minibatches, -1)
 
     def on_share(state: PPOState, share: Array) -> tuple[PPOState, Array]:
-        part = jax.tree.map(lambda x, axis: jnp.take(x, share, axis), batch, EPISODES)
+        part = jax.tree.map(lambda x, axis: jnp.take(x, share, axis), batch, EPISODE_AXES)
         return step(networks, state, part, hyper, rates)
 
     state, losses = jax.lax.scan(on_share, state.replace(moments=moments), shares)
     return state, jnp.mean(losses)
 
 
-def estimate(networks: Networks, state: PPOState, rows: Rows, hyper: Hyper, rates: Rates) -> tuple[Batch, Moments]:
+def estimate(
+    networks: Networks, state: PPOState, rows: Rows, hyper: Hyper, rates: ScheduledValues
+) -> tuple[Batch, Moments]:
     """Advantages, targets and old probabilities of a batch of rows, and the moments with its returns.
 
     A_k = delta_k + gamma^tau_k lambda A_{k+1} with delta_k = R_k + gamma^tau_k V_{k+1} - V_k, where tau_k is the
@@ -228,7 +230,7 @@ def estimate(networks: Networks, state: PPOState, rows: Rows, hyper: Hyper, rate
     moments, target = state.moments, returns
     if networks.config.normalise_value:
         moments = moments_with(networks, moments, returns, decisions.mask, hyper.value_moments_decay)
-        mean, spread = map(over_rows, moments.center())
+        mean, spread = map(over_rows, moments.mean_and_spread())
         target = (returns - mean) / spread
     log_prob = take_chosen(log_probs, decisions.choice)
     return Batch(rows, *map(jax.lax.stop_gradient, (log_prob, advantage, output, target))), moments
@@ -236,7 +238,7 @@ def estimate(networks: Networks, state: PPOState, rows: Rows, hyper: Hyper, rate
 
 def _scaled(state: PPOState, output: Array) -> Array:
     """Outputs of critics as returns."""
-    mean, spread = map(over_rows, state.moments.center())
+    mean, spread = map(over_rows, state.moments.mean_and_spread())
     return mean + spread * output
 
 
@@ -253,7 +255,7 @@ def moments_with(networks: Networks, moments: Moments, returns: Array, mask: Arr
 
 
 def step(
-    networks: Networks, state: PPOState, batch: Batch, hyper: Hyper, rates: Rates
+    networks: Networks, state: PPOState, batch: Batch, hyper: Hyper, rates: ScheduledValues
 ) -> tuple[PPOState, Float[Array, ""]]:
     """One step of Adam of every critic and actor; returns the new state and the sum of their losses."""
     actor_loss = partial(actor_losses, networks, batch=batch, hyper=hyper, rates=rates)
@@ -276,7 +278,7 @@ def step(
 
 
 def actor_losses(
-    networks: Networks, params: Any, batch: Batch, hyper: Hyper, rates: Rates
+    networks: Networks, params: Any, batch: Batch, hyper: Hyper, rates: ScheduledValues
 ) -> Float[Array, "networks"]:
     """Loss of each actor: minus the mean over its choices of min(r A, clip(r, 1 - c, 1 + c) A) + entropy_weight H.
 
@@ -330,7 +332,7 @@ def log_probs_of(
 
 
 def over_rows(x: Float[Array, "networks"]) -> Float[Array, "1 1 networks"]:
-    """A value of each network as one that fits `[rows, batch, agents]`."""
+    """One value per network, to broadcast over rows and batch."""
     return x[None, None]
 
 

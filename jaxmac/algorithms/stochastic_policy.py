@@ -64,7 +64,7 @@ def sampled_policy(
         return jnp.where(allowed, floored_log_probs(logits, epsilon[:, None, None], counts), NEGATIVE)
 
     def draw(key: Array, logits: Array, allowed: Array, ts: TimeStep, epsilon: Array) -> Array:
-        import distrax  # it takes as long to import as everything else together, and only this needs it
+        import distrax  # here, as its import takes as long as all others together
 
         del ts
         log_probs = allowed_log_probs(logits, allowed, epsilon)

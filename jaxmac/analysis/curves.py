@@ -1,4 +1,4 @@
-"""Learning curves: here is decided what an axis, a line, a band and a mark mean, for all figures of the library."""
+"""Learning curves: the one place that defines what axes, lines, bands and marks of the figures mean."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 X_AXES = {"episodes": "training episodes", "steps": "environment steps (mean over seeds)"}
-SMOOTHED = 5  # evaluations: more of them would show what is learned at once as if it took long
+SMOOTHED = 5  # evaluations; a longer mean would make a sudden improvement look gradual
 RAW = 0.25  # opacity of single evaluations
 
 
@@ -66,7 +66,7 @@ def check_axis(x: str) -> str:
     if x not in X_AXES:
         close = nearest(x, X_AXES)
         meant = "" if close.startswith("known") else f"; {close}"
-        raise ValueError(f"x={x!r} is no horizontal axis; allowed: {', '.join(X_AXES)}{meant}")
+        raise ValueError(f"x={x!r} is not a horizontal axis; allowed: {', '.join(X_AXES)}{meant}")
     return x
 
 

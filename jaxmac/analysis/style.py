@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)))  # the next one each time the colours are used up
 BEST, OTHER = "--", ":"  # dashes of levels: the best return, other policies
-INK = "0.25"  # of what is no data: levels, marks and their labels
+INK = "0.25"  # colour of everything that is not data: levels, marks and their labels
 SMALL = 8  # points
 LINE = 0.17  # inches for a further line of a label
 DECADE = 0.5  # height of a decade on the logarithmic part of an axis, as a share of the bound's
@@ -30,7 +30,7 @@ def line_style(index: int) -> tuple[str, Any]:
 
 
 def number(value: float, digits: int = 4) -> str:
-    """A number as the figures write it: so many digits, those before the point at least, and a real minus sign."""
+    """A number with `digits` significant digits, never fewer than its integer part has, and a real minus sign."""
     return f"{value:,.{max(digits, len(f'{abs(value):.0f}'))}g}".replace("-", "\N{MINUS SIGN}")
 
 

@@ -49,7 +49,7 @@ def timeline(
         title: title of the figure; empty: the environment's name.
 
     Raises:
-        ValueError: the seed is out of range, or the suffix of `path` is no format of pictures.
+        ValueError: the seed is out of range, or the suffix of `path` is not a format of pictures.
         OSError: `path` cannot be written.
     """
     _, steps = play(env, policy, jax.random.key(check_seed(seed)))

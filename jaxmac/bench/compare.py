@@ -46,9 +46,9 @@ def read_report(path: Path) -> dict[str, Any]:
         list(changes(report, report))
         list(differences(report, report))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"--compare {path} is no report of jaxmac bench: {first_line(error)}") from error
+        raise ValueError(f"--compare {path} is not a report of jaxmac bench: {first_line(error)}") from error
     if not any(part in report for part in PARTS):
-        raise ValueError(f"--compare {path} is no report of jaxmac bench: it has neither of {', '.join(PARTS)}")
+        raise ValueError(f"--compare {path} is not a report of jaxmac bench: it has neither of {', '.join(PARTS)}")
     return report
 
 

@@ -97,7 +97,7 @@ def _report_path(arguments: BenchArguments, ending: str) -> Path:
         try:
             read_report(path)
         except ValueError:
-            raise ValueError(f"--out would replace {path}, which is no report of jaxmac bench") from None
+            raise ValueError(f"--out would replace {path}, which is not a report of jaxmac bench") from None
     return path
 
 

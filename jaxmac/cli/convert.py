@@ -39,7 +39,7 @@ def command_convert(arguments: Sequence[str]) -> int:
 
     settings, notes = from_macromarl(words)
     lines = [FIRST_LINE + " from", f"# {source} {shlex.join(words)}", *(f"# note: {note}" for note in notes)]
-    lines = [" ".join(line.splitlines()) for line in lines]  # what a word has of lines is no line of the file
+    lines = [" ".join(line.splitlines()) for line in lines]  # a line break in a word must not end the comment
     text = "\n".join(lines) + "\n" + yaml.safe_dump(settings, sort_keys=False, default_flow_style=None, width=116)
     for note in notes:
         print_note(note)

@@ -27,9 +27,9 @@ def print_plan(
     """Print the size, the programs and all settings of a run; those that differ from the default are marked.
 
     Args:
-        algorithm: as of `jaxmac.train`.
-        env_id: as of `jaxmac.train`.
-        out: as of `jaxmac.train`.
+        algorithm: as in `jaxmac.train`.
+        env_id: as in `jaxmac.train`.
+        out: as in `jaxmac.train`.
         run_defaults: the defaults of the other arguments, such as `seeds`, as they are shown.
         **options: the other arguments of `jaxmac.training.loop.prepare`.
 

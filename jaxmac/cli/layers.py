@@ -123,11 +123,12 @@ def _content(path: Path) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
-        raise ValueError(f"{path} is no YAML: {where}{getattr(error, 'problem', first_line(error))}") from None
+        problem = getattr(error, "problem", first_line(error))
+        raise ValueError(f"{path} is not valid YAML: {where}{problem}") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from None
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
     except UnicodeDecodeError:
-        raise ValueError(f"{path} is no text in UTF-8") from None
+        raise ValueError(f"{path} is not UTF-8 text") from None
     except _TwiceError as error:
         raise ValueError(f"{path} has {error} twice") from None
 

@@ -92,7 +92,7 @@ def _described_algorithms(wanted: bool) -> list[Row]:
 
 
 def _clause(text: str) -> str:
-    """The first sentence of a docstring, without what is in brackets and the full stop."""
+    """The first sentence of a docstring, without text in parentheses and the full stop."""
     first = " ".join(text.strip().split("\n\n")[0].split())
     return re.split(r"[.;](?: |$)", re.sub(r" \([^)]*\)", "", first))[0]
 

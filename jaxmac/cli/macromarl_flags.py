@@ -140,7 +140,7 @@ def program_and_words(words: Sequence[str]) -> tuple[str, list[str]]:
     head, flags = words[:first], list(words[first:])
     named = head[-1].rpartition("/")[2] if head else None
     if named not in (*DEFAULTS, None):
-        raise ValueError(f"{head[-1]!r} is no program of MacroMARL; {nearest(named, DEFAULTS)}")
+        raise ValueError(f"{head[-1]!r} is not a program of MacroMARL; {nearest(named, DEFAULTS)}")
     algorithm = Flags(named, flags)["alg"] if named else _algorithm(flags)
     if algorithm not in ALGORITHMS:
         raise ValueError(f"--alg={algorithm}: MacroMARL has no such algorithm; {nearest(algorithm, ALGORITHMS)}")

@@ -63,7 +63,7 @@ def command_train(arguments: Sequence[str]) -> int:
         if given != setting and setting in (own := settings_of(type(config))):
             switch = f"write {setting}: false in a file, --{given.replace('_', '-')} on the command line"
             return f"{flag.partition('=')[0]}: " + (
-                switch if is_switch(own[setting]) else f"{setting} is no switch"
+                switch if is_switch(own[setting]) else f"{setting} is not a switch"
             )
         return refusal(algorithm, setting, type(config)) if owners_of(setting) else None
 

@@ -51,7 +51,7 @@ def export_policy(
 
     Raises:
         ValueError: the member is out of range, or the policy does not consist of networks that can be exported.
-        RunDirectoryError: `run` is no run directory, or holds no checkpoint.
+        RunDirectoryError: `run` is not a run directory, or holds no checkpoint.
         OSError: `out` is not empty, cannot be written, or belongs to a run.
     """
     check_switches(best=best, overwrite=overwrite)

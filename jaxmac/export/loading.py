@@ -82,7 +82,7 @@ def read_team(folder: str | os.PathLike, env: Environment) -> list[ExportedNetwo
 def read_network(path: Path) -> ExportedNetwork:
     """The network that policy.json at `path` and weights.npz beside it describe.
 
-    Raises ValueError, in one line, for files that are no exported policy, or one of another format.
+    Raises ValueError, in one line, for files that are not an exported policy, or one of another format.
     """
     description = _read(path, lambda: json.loads(path.read_text(encoding="utf-8")))
     found = description.get("format") if isinstance(description, dict) else None
@@ -110,7 +110,7 @@ def _check_fields(description: dict[str, Any]) -> None:
         _among("negative_slope", layer.get("negative_slope", LEAK), (LEAK, 1.0))
     for value in (description["arguments"]["observation"]["shape"], description["macro_actions"]):
         if not isinstance(value, list):
-            raise ValueError(f"{value!r} is no list")
+            raise ValueError(f"{value!r} is not a list")
 
 
 def _check_inputs(arguments: dict[str, Any], inputs: list[dict[str, Any]]) -> None:
@@ -137,7 +137,7 @@ def _read(path: Path, read: Callable[[], Any]) -> Any:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
     except DAMAGE as error:
         kind = type(error).__name__
-        raise ValueError(f"{path} is no exported policy, or damaged ({kind}: {first_line(error)})") from None
+        raise ValueError(f"{path} is not an exported policy, or damaged ({kind}: {first_line(error)})") from None
 
 
 def _arrays_of(path: Path) -> dict[str, np.ndarray]:
@@ -179,11 +179,11 @@ def _check_weights(network: UtilityNetwork, weights: dict[str, Any], description
         if name not in weights:
             raise ValueError(f"{name} is missing")
         if name not in shapes:
-            raise ValueError(f"{name} is no weight of the network")
+            raise ValueError(f"{name} is not a weight of the network")
         if weights[name].shape != shapes[name]:
             raise ValueError(f"{name} has the shape {weights[name].shape}, but must have {shapes[name]}")
         if weights[name].dtype.kind != "f" or not np.isfinite(weights[name]).all():
-            raise ValueError(f"{name} has values that are no finite numbers")
+            raise ValueError(f"{name} has values that are not finite numbers")
 
 
 def _check(folder: Path, about: dict[str, Any], env: Environment) -> None:

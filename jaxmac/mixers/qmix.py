@@ -19,7 +19,7 @@ from jaxmac.networks.layers import MLP, Linear
 class QMIX(nn.Module):
     """Q_tot = elu(q^T |W1(s)| + b1(s)) . |w2(s)| + v(s) (docs/specifications/mixers.md, section 2).
 
-    `mixing_embed` is the mixing width E; `hypernet_layers` (1 or more) and `hypernet_embed` shape the networks
+    `mixing_embed` is the mixing width E; `hypernet_layers` (1 or 2) and `hypernet_embed` shape the networks
     that produce W1 and w2. The absolute values make dQ_tot/dQ_i >= 0. With `value_state` only that many leading
     entries of the mixer state produce w2 and v; `b1_abs` uses |b1| (both: docs/specifications/tomacvf.md, section
     4). With `weight_floor` > 0, that many times the sum of the utilities is added (section 5).

@@ -40,7 +40,7 @@ class QPLEX(nn.Module):
     terms in lambda. `weight_floor` is added to w (section 5).
     """
 
-    kernels: int = setting(4, "number of attention heads in the advantage weights", low=1)
+    kernels: int = setting(4, "number of terms in the advantage weights lambda", low=1)
     hypernet_embed: int = setting(32, "hidden width of the hypernetworks that weight the utilities", low=1)
     advantage_layers: int = setting(2, "layers of the networks that weight the advantages", low=1, high=3)
     advantage_embed: int = setting(32, "hidden width of the networks that weight the advantages", low=1)

@@ -19,7 +19,8 @@ from jaxmac.mixers.base import MIXERS, MixerInputs, is_factorised, make_mixer
 from jaxmac.networks.choice import conditional_argmax, feasible_set
 
 STATE, HIDDEN, ACTIONS = 5, 6, 4
-quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # compiling is most of it
+# Most of the time is compilation.
+quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 class MixerError(ValueError):

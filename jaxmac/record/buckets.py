@@ -39,7 +39,7 @@ def rows_needed(mask: Bool[Array, "rows batch *rest"]) -> Int[Array, ""]:
 def first_rows(rows: Any, length: int) -> Any:
     """The first `length` of time-major `rows`, a NamedTuple with `mask [rows, ...]`.
 
-    What has one entry more than there are rows keeps one entry more. `dropped` has no rows and stays.
+    Fields with `rows + 1` entries keep `length + 1` of them. `dropped` has no rows and stays.
     """
     beyond = rows.mask.shape[0] - length
     fields = {name: x[: x.shape[0] - beyond] for name, x in rows._asdict().items() if name != "dropped"}
@@ -50,8 +50,8 @@ def at_needed_length(function: Callable[..., Any], *batches: Any) -> Any:
     """`function(*batches)` for time-major rows of one length, computed without the padding that all of them have.
 
     Arrays among `batches` are passed on as they are; the first of `batches` has rows. `function` returns the same
-    shapes for every length, and padding does not change its results. On an accelerator there is a single length:
-    its work is wide, not long, and each copy of the update is slow to compile.
+    shapes for every length, and padding does not change its results. On an accelerator there is a single length: it
+    runs wide operations fast, and every further length is slow to compile.
     """
     lengths = bucket_lengths(batches[0].mask.shape[0])
     if len(lengths) == 1 or jax.default_backend() != "cpu":

@@ -18,7 +18,8 @@ from jaxtyping import Array, Bool, Float, Int
 class Episode(struct.PyTreeNode):
     """One episode, time first; a batch of them has one more leading axis.
 
-    Entries at and after the first False of `mask` are padding and never change a result.
+    Steps where `mask` is False are padding, and so are the entries of the `[time+1]` fields after the first such
+    step; the entry at it is the end of the episode. Padding never changes a result.
     """
 
     obs: Array  # [time+1, agents, obs] observation of each agent now, in the environment's storage dtype

@@ -23,7 +23,7 @@ FEWEST = 4  # episodes: below that an operation costs more than its numbers do
 def microbatches(episodes: int, size: int) -> int:
     """How many equal parts a batch of `episodes` is divided into, if a layer has `size` numbers per episode.
 
-    On an accelerator it is 1: its work is to be wide.
+    On an accelerator it is 1, because wide operations use it best.
     """
     if jax.default_backend() != "cpu":
         return 1

@@ -192,7 +192,7 @@ def read_checkpoint(run: Path, group: int, item: str, shapes: Any, iteration: in
 def check_item(run: Path, group: int, item: str, shapes: Any, iteration: int | None = None) -> Path:
     """The folder of the checkpoint that `read_checkpoint` reads, once everything but the arrays has been checked.
 
-    Arguments and errors as of `read_checkpoint`.
+    Arguments and errors as in `read_checkpoint`.
     """
     logging.getLogger("absl").setLevel(logging.ERROR)
     path = checkpoint_path(run, group, iteration)

@@ -84,8 +84,8 @@ class RunDirectory:
             needed_bytes: the free space that the run needs.
 
         Raises:
-            RunDirectoryError: the directory already holds a run (without `overwrite`), something that is no run, or
-                other files; another process writes it; it cannot be written, or lies on a disk with less than
+            RunDirectoryError: the directory already holds a run (without `overwrite`), something that is not a run,
+                or other files; another process writes it; it cannot be written, or lies on a disk with less than
                 `needed_bytes` free.
         """
         if not self.writes:
@@ -236,7 +236,7 @@ class RunDirectory:
     def refuse_missing_rows(self, config: dict[str, Any], reached: dict[int, int]) -> None:
         """Raise RunDirectoryError, in one line, unless metrics.csv has the rows up to a checkpoint.
 
-        Arguments as of `kept_rows`. A run that goes on without them could not be opened again.
+        Arguments as in `kept_rows`. A run that goes on without them could not be opened again.
         """
         last = {int(row["member"]): int(row["episodes"]) for row in self.kept_rows(config, reached)}
         file = self._folder / "metrics.csv"

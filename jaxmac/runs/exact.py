@@ -17,7 +17,7 @@ def json_value(name: str, value: Any) -> Any:
     """`value` as JSON holds it: scalars of NumPy and JAX as numbers of Python, tuples as lists.
 
     Raises ValueError, in one line that begins with `name`, for anything that would come back from JSON as something
-    else, such as an array, a NaN, or a dict whose keys are no text.
+    else, such as an array, a NaN, or a dict whose keys are not text.
     """
     return _exact(name, python_value(value), DEEPEST)
 
@@ -45,7 +45,7 @@ def _text(name: str, value: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{name} is {text!r}, which is no text that UTF-8 can hold") from None
+        raise ValueError(f"{name} is {text!r}, which is not text that UTF-8 can hold") from None
     return text
 
 

@@ -103,7 +103,7 @@ def make_members(
 def values_of_sweep(sweep: Mapping[str, Sequence[Any]] | None) -> dict[str, list[Any]]:
     """Name -> values of the swept hyperparameters, as numbers of Python.
 
-    Raises ValueError, in one line, for a sweep that is no dict of lists, or one that cannot be swept.
+    Raises ValueError, in one line, for a sweep that is not a dict of lists, or one that cannot be swept.
     """
     if sweep is None:
         return {}
@@ -124,7 +124,7 @@ def _refuse_duplicates(sweep: Mapping[str, list[Any]], configs: Sequence[Any]) -
     for name, values in sweep.items():
         used = {_as_used(getattr(config, name)) for config in configs}
         if len(used) < len(values):
-            raise ValueError(f"sweep[{name!r}]={values!r}: two values are the same (in float32 at the latest)")
+            raise ValueError(f"sweep[{name!r}]={values!r}: two values are the same (after rounding to float32)")
 
 
 def _as_used(value: Any) -> Any:

@@ -22,7 +22,7 @@ def output_file(out: str | os.PathLike, suffixes: Sequence[str] = (), writes: Co
     Args:
         out: the file to write.
         suffixes: what its name may end with; empty: anything.
-        writes: the files of a run that whoever asks writes himself, such as "curve.png".
+        writes: files of a run that the caller itself may replace, such as "curve.png".
 
     Raises ValueError, in one line, for no path or another suffix, OSError for a folder, a place that cannot be
     written, or a file that a run owns.

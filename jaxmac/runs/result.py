@@ -96,8 +96,8 @@ class Result:
     def policy(self, member: int = 0, best: bool = False) -> Policy:
         """The evaluation policy of a member; arguments and errors as in `learned`.
 
-        Whoever plays it says with which epsilon it explores: `jaxmac.evaluate` takes the member's `eval_epsilon`,
-        `jaxmac.evaluate_policy` its own argument, pictures none.
+        The caller sets its exploration rate: `jaxmac.evaluate` takes the member's `eval_epsilon`,
+        `jaxmac.evaluate_policy` its own argument, and pictures are greedy.
         """
         found = self.learned(member, best)
         return found.algorithm.evaluation(found.learner, found.hyper)
@@ -111,7 +111,7 @@ class Result:
             smooth: evaluations that a point is the mean of; 1: no smoothing.
 
         Raises:
-            ValueError: `x` is another word, `smooth` is below 1, or the suffix of `path` is no format of pictures.
+            ValueError: `x` is another word, `smooth` is below 1, or the suffix of `path` is no picture's.
             OSError: `path` cannot be written, or belongs to a run and is no `curve.png`.
         """
         drawn = [Panel.on(self.env, self.title, curves(self, x))]
@@ -223,7 +223,7 @@ def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: 
         need_rows: whether a run without any evaluation is an error.
 
     Raises:
-        RunDirectoryError: it is no run directory, is damaged (the message names the file and the field or line),
+        RunDirectoryError: it is not a run directory, is damaged (the message names the file and the field or line),
             was written in a newer format, needs a plugin that is not imported, or (with `need_rows`) has no
             evaluation.
         ValueError: the run used an environment instance and `env` is missing, or `env` has other sizes, another

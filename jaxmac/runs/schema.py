@@ -114,8 +114,8 @@ MODELS: dict[int, type[RunConfig]] = {1: FirstRunConfig, 2: RunConfig, 3: RunCon
 def config_from(file: Path) -> dict[str, Any]:
     """The content of a config.json.
 
-    Raises RunDirectoryError, in one line that names the file and the field, if it is missing or no file, is no JSON
-    with the fields of `RunConfig`, or has a format that is newer than this jaxmac.
+    Raises RunDirectoryError, in one line that names the file and the field, if it is missing or not a file, is not
+    JSON with the fields of `RunConfig`, or has a format that is newer than this jaxmac.
     """
     config = _json_object(file)
     number = _format_of(file, config)
@@ -160,11 +160,11 @@ def _json_object(file: Path) -> dict[str, Any]:
         content = file.read_bytes().decode()
         config = json.loads(content, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
     except FileNotFoundError:
-        raise RunDirectoryError(f"{file.parent} is no run directory: it has no config.json") from None
+        raise RunDirectoryError(f"{file.parent} is not a run directory: it has no config.json") from None
     except NotADirectoryError:
         raise RunDirectoryError(f"{file.parent} is a file, not a run directory") from None
     except UnicodeDecodeError as error:
-        raise RunDirectoryError(f"{file} is damaged: it is no UTF-8 text (byte {error.start})") from None
+        raise RunDirectoryError(f"{file} is damaged: it is not UTF-8 text (byte {error.start})") from None
     except RecursionError:
         raise RunDirectoryError(f"{file} is damaged: it is nested too deeply") from None
     except OSError as error:
@@ -186,7 +186,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _fault(error: Any) -> str:

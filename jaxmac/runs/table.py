@@ -41,7 +41,7 @@ def read_rows(file: Path, config: Mapping[str, Any]) -> list[dict[str, str]]:
 
     Raises RunDirectoryError, in one line that names the file and the row, if the file is missing or is not what
     `train` writes for a run with this content of config.json: a column or row is missing, a member or seed is
-    another one, a cell is no number, an empty cell is one that has a value, or the evaluations of a member do not
+    another one, a cell is not a number, a cell that has a value is empty, or the evaluations of a member do not
     follow one another.
     """
     lines = _whole_lines(file)
@@ -72,7 +72,7 @@ def _whole_lines(file: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         content = file.read_bytes()
     except FileNotFoundError:
-        raise RunDirectoryError(f"{file.parent} is no run directory: it has no metrics.csv") from None
+        raise RunDirectoryError(f"{file.parent} is not a run directory: it has no metrics.csv") from None
     except OSError as error:
         raise RunDirectoryError(f"{file} cannot be read: {error.strerror}") from None
     if content.startswith(b"\xef\xbb\xbf"):

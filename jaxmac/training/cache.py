@@ -77,7 +77,7 @@ def cache_folder() -> Path:
     kind = hashlib.sha256(_processor().encode()).hexdigest()[:12]
     caches = platformdirs.user_cache_path("jaxmac", appauthor=False)
     if not caches.is_absolute():
-        raise RuntimeError(f"{caches} is no absolute path")
+        raise RuntimeError(f"{caches} is not an absolute path")
     return caches / "compiled" / kind
 
 

@@ -39,7 +39,7 @@ def environment_of(env: str | Environment, env_options: Mapping[str, Any] | None
 def exact_options(env_options: Mapping[str, Any] | None) -> dict[str, Any]:
     """The options of an environment as config.json holds them: numbers of Python, lists.
 
-    Raises ValueError, in one line, for options that are no dict of names, or a value that JSON cannot hold exactly.
+    Raises ValueError, in one line, for options that are not a dict of names, or a value that JSON cannot hold.
     """
     if env_options is None:
         return {}

@@ -83,7 +83,7 @@ def train(
 
     Returns:
         The result. Ctrl-C and SIGTERM end the run after the current chunk and give what there is, with the status
-        "interrupted": a loop over runs has to look at it.
+        "interrupted": check it in a loop over runs.
 
     Raises:
         ValueError: something is unknown or out of range, or the environment breaks its contract; raised in one line

@@ -90,7 +90,7 @@ class TrainFunction:
         given = {name: python_value(value) for name, value in (hyper or {}).items()}
         for name, value in given.items():
             if name not in self.hyper:
-                raise ValueError(f"{name!r} is no traced hyperparameter; {nearest(name, self.hyper)}")
+                raise ValueError(f"{name!r} is not a traced hyperparameter; {nearest(name, self.hyper)}")
             if isinstance(value, numbers.Real) and not isinstance(value, bool):
                 check_value(name, fields[name], float(value))
             elif not isinstance(value, jax.core.Tracer) or value.shape != ():  # one that is traced has no value yet

@@ -73,7 +73,7 @@ def resume(
     console, folder = progress_console(progress), Path(path)
     with Interruption(console.print) as stop, RunDirectory(path, is_main_process()) as directory:
         with stop.at_once(), raise_on_all():
-            read_config(path)  # what holds no run is not locked
+            read_config(path)  # before locking, so that a folder without a run gets no lock file
             directory.lock()
             run = load(path, env, need_rows=False)
             config, total = run.config, run.config["episodes"] if episodes is None else episodes

@@ -251,7 +251,7 @@ class Session:
         except OSError as error:
             if status == "finished":
                 raise TrainingError(str(error)) from error
-            self.console.print(f"note: {first_line(error)}")  # what has ended the run is the error
+            self.console.print(f"note: {first_line(error)}")  # the error that ended the run takes precedence
         if self.directory.writes and result.path is not None and self.rows:
             try:
                 result.plot(result.path / "curve.png")

@@ -13,9 +13,7 @@ from support.selection import slow_except
 import jaxmac
 from jaxmac.algorithms import (
     ALGORITHMS,
-    Algorithm,
     AlgorithmSpec,
-    Collection,
     CommonConfig,
     configure,
     list_algorithms,
@@ -25,8 +23,7 @@ from jaxmac.algorithms.avf import AVFConfig
 from jaxmac.mixers import VDN, register_mixer
 from jaxmac.mixers.base import init_mixer
 from jaxmac.networks.memory import check_memory, register_memory
-from jaxmac.record import Policy, Replay, register_sampler
-from jaxmac.record.replay import fresh_episodes
+from jaxmac.record import Replay, register_sampler
 from jaxmac.record.samplers import tournament_replay
 
 ENV = Additive()
@@ -94,7 +91,7 @@ def fails(*_):
             r"its loss is float32\[2\]; expected a scalar",
         ),
         (updating(lambda learner, metrics: (learner, {"loss": None})), "its loss is None; expected a scalar"),
-        (updating(lambda learner, metrics: (learner, 3)), "the metrics of its update are no dict"),
+        (updating(lambda learner, metrics: (learner, 3)), "the metrics of its update are not a dict"),
         (
             updating(lambda learner, metrics: (learner, metrics | {"dropped_rows": jnp.ones(2)})),
             r"its dropped_rows is float32\[2\]; expected a scalar",
@@ -246,7 +243,7 @@ def test_settings_that_could_not_be_set_are_refused():
 
     presets = {"tuned": lambda env: {}}
     for config, message in (
-        (Undecorated, "its setting extra is no field, as Undecorated is no dataclass: add @dataclass"),
+        (Undecorated, "its setting extra is not a field, as Undecorated is not a dataclass: add @dataclass"),
         (OutOfRange, r"the default of a setting: share=2.0 is out of range; allowed: >= 0 and <= 1"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -317,47 +314,3 @@ class Mixing(nn.Module):
 def test_what_a_mixer_returns_is_checked(how, message):
     with pytest.raises(ValueError, match=f"^mixer Mixing {message}$"):
         init_mixer(Mixing(how), jax.random.key(0), 2, 3, 4, 5)
-
-
-@dataclasses.dataclass(frozen=True)
-class Bare(CommonConfig):
-    """Without a replay, batches or any other setting that algorithms of the library have."""
-
-
-def make_bare(env, config):
-    """Values of macro-actions that nothing changes."""
-
-    def policy(state, hyper, stream="main"):
-        def act(key, carry, timestep, epsilon):
-            return carry, jnp.where(timestep.avail, state["value"], -1e9).argmax(axis=-1).astype(jnp.int32)
-
-        return Policy(lambda batch: (), act)
-
-    def epsilons(hyper, progress):
-        return jnp.zeros(config.num_envs)
-
-    return Algorithm(
-        ("main",),
-        lambda key, hyper: {"value": jax.random.normal(key, (env.num_agents, env.max_actions))},
-        policy,
-        policy,
-        lambda state, *rest: (state, {"loss": jnp.float32(0.0)}),
-        Collection(epsilons, fresh_episodes(config.num_envs), 1, 0),
-    )
-
-
-def test_an_algorithm_needs_no_settings_but_the_common_ones(monkeypatch):
-    preset = {"tuned": lambda env: {"num_envs": 4, "eval_every": 8, "eval_episodes": 2}}
-    jaxmac.register_algorithm("bare", AlgorithmSpec(Bare, make_bare, preset))
-    assert jaxmac.train("bare", ENV, seeds=2, episodes=8, progress=False).status == "finished"
-    monkeypatch.setattr("jaxmac.training.memory.available_bytes", lambda: 10)
-    with pytest.raises(MemoryError, match="what would fit: a smaller batch_size"):
-        jaxmac.train("bare", ENV, seeds=2, episodes=8, progress=False)
-
-
-def test_a_derived_algorithm_is_removed_by_its_mixer():
-    assert ALGORITHMS.get("nope") is None
-    with pytest.raises(ValueError, match="'avf-vdn' is derived from the mixer 'vdn': unregister the mixer"):
-        ALGORITHMS.unregister("avf-vdn")
-    with pytest.raises(ValueError, match="unknown algorithm 'nope'"):
-        ALGORITHMS.unregister("nope")

@@ -74,7 +74,7 @@ def test_advantages_of_an_asynchronous_example_by_hand():
     @jax.jit
     def run(episodes):
         rows = mac_ppo.rows_of(networks, hyper, episodes, macro_state="joint")
-        rates = mac_ppo.Rates(jnp.float32(1), jnp.float32(0), jnp.float32(0))
+        rates = mac_ppo.ScheduledValues(jnp.float32(1), jnp.float32(0), jnp.float32(0))
         return mac_ppo.estimate(networks, state, rows, hyper, rates)[0]
 
     batch = jax.device_get(run(episodes_with(garbage=50)))
@@ -189,7 +189,7 @@ def test_moments_are_weighted_means_over_the_iterations_without_padding():
     mask[0, 2:, :, 0] = mask[1, :, :, 1] = False  # padding, and an iteration without rows of agent 1
     returns[~mask] = 1e6
     moments = mac_ppo.Moments(*jnp.zeros((3, 2)))
-    assert [x.tolist() for x in moments.center()] == [[0, 0], [1, 1]]
+    assert [x.tolist() for x in moments.mean_and_spread()] == [[0, 0], [1, 1]]
     for iteration in range(2):
         moments = mac_ppo.moments_with(networks, moments, returns[iteration], mask[iteration], 0.9)
     first, second = returns[0, :2, 0, 0], returns[1, :, 0, 0]
@@ -198,7 +198,7 @@ def test_moments_are_weighted_means_over_the_iterations_without_padding():
     variance = shares @ [(first**2).mean(), (second**2).mean()] - mean**2
     alone = returns[0, :, 0, 1]
     expected = [mean, alone.mean()], [np.sqrt(variance), alone.std()]
-    for found, due in zip(moments.center(), expected, strict=True):
+    for found, due in zip(moments.mean_and_spread(), expected, strict=True):
         np.testing.assert_allclose(found, due, rtol=1e-4)
 
 
@@ -212,7 +212,7 @@ def test_a_spread_that_is_small_beside_the_returns_is_found():
     def spreads(returns):
         def iteration(moments, x):
             moments = mac_ppo.moments_with(networks, moments, x, mask, jnp.float32(0.99))
-            return moments, moments.center()[1][0]
+            return moments, moments.mean_and_spread()[1][0]
 
         return jax.lax.scan(iteration, mac_ppo.Moments(*jnp.zeros((3, 1))), returns)[1]
 

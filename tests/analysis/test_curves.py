@@ -253,8 +253,8 @@ def test_steps_of_seeds_differ_and_their_mean_places_the_mean():
 @pytest.mark.parametrize(
     ("x", "said"),
     [
-        ("step", "x='step' is no horizontal axis; allowed: episodes, steps; did you mean steps?"),
-        ("wall", "x='wall' is no horizontal axis; allowed: episodes, steps"),
+        ("step", "x='step' is not a horizontal axis; allowed: episodes, steps; did you mean steps?"),
+        ("wall", "x='wall' is not a horizontal axis; allowed: episodes, steps"),
     ],
 )
 def test_another_axis_is_refused_in_one_line(x, said):

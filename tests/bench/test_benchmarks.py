@@ -141,11 +141,13 @@ def test_a_report_replaces_neither_its_baseline_nor_other_files(tmp_path, monkey
     ):
         bench(BenchArguments(out=tmp_path, compare=report))
     report.write_text('{"mine": 1}')
-    with pytest.raises(ValueError, match=r"--out would replace .*bench.json, which is no report of jaxmac bench"):
+    with pytest.raises(
+        ValueError, match=r"--out would replace .*bench.json, which is not a report of jaxmac bench"
+    ):
         bench(BenchArguments(out=tmp_path))
     report.unlink()
     (tmp_path / "bench-stopped.json").write_text("my notes")
-    with pytest.raises(ValueError, match=r"--out would replace .*bench-stopped.json, which is no report"):
+    with pytest.raises(ValueError, match=r"--out would replace .*bench-stopped.json, which is not a report"):
         bench(BenchArguments(out=tmp_path))
     (tmp_path / "bench-stopped.json").unlink()
     report.mkdir()

@@ -79,7 +79,7 @@ def test_a_file_that_is_no_report_is_refused_before_anything_is_measured(content
     path = tmp_path / "old.json"
     path.write_text(content)
     error = refused(capsys, "bench", "--quick", "--compare", str(path), "--out", str(tmp_path / "results"))
-    assert f"--compare {path} is no report of jaxmac bench" in error
+    assert f"--compare {path} is not a report of jaxmac bench" in error
     assert not (tmp_path / "results").exists()
 
 

@@ -165,8 +165,8 @@ def test_environment_options_that_are_given_win_over_the_preset_even_at_their_de
 
 def test_bad_commands_and_runs(capsys, tmp_path):
     assert "unknown command 'trian'; did you mean train" in refused(capsys, "trian")
-    assert "is no run directory" in refused(capsys, "eval", str(tmp_path))
-    assert "is no run directory" in refused(capsys, "plot", str(tmp_path / "none"))
+    assert "is not a run directory" in refused(capsys, "eval", str(tmp_path))
+    assert "is not a run directory" in refused(capsys, "plot", str(tmp_path / "none"))
     (tmp_path / "config.json").write_text("{")
     assert "is damaged" in refused(capsys, "render", str(tmp_path))
     (tmp_path / "config.json").write_text('{"format": 99}')

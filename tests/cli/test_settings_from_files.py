@@ -133,10 +133,10 @@ def test_tables_and_single_values_in_lists(tmp_path, passed):
         ("config: other.yaml", "run.yaml: unknown setting 'config'"),
         ("- gamma", "run.yaml holds ['gamma'], but must map settings to values"),
         ("", "run.yaml holds nothing, but must map settings to values"),
-        ("gamma: [", "run.yaml is no YAML: line "),
+        ("gamma: [", "run.yaml is not valid YAML: line "),
         ("gamma: 0.9\ngamma: 0.8", "run.yaml has gamma twice"),
         ("double-q: true\ndouble_q: false", "run.yaml has double_q twice"),
-        ("? [gamma]\n: 0.9", "run.yaml is no YAML: line 1: a name must be a word, not a list or a map"),
+        ("? [gamma]\n: 0.9", "run.yaml is not valid YAML: line 1: a name must be a word, not a list or a map"),
         ("algorithm: avf-qmx", "unknown algorithm 'avf-qmx'; did you mean avf-qmix"),
         ("learning_rate: 1\nsweep: {learning_rate: [0.1, 0.2]}", "--learning-rate is given beside a sweep of it"),
     ],
@@ -155,8 +155,8 @@ def test_dashes_are_underscores_within_a_map(tmp_path, passed):
 
 
 def test_a_flag_that_is_no_switch_says_so(capsys):
-    assert "--no-gamma: gamma is no switch" in refused(capsys, "train", "--no-gamma")
-    assert "--no-mixing-embed: mixing_embed is no switch" in refused(
+    assert "--no-gamma: gamma is not a switch" in refused(capsys, "train", "--no-gamma")
+    assert "--no-mixing-embed: mixing_embed is not a switch" in refused(
         capsys, "train", "--algorithm", "avf-qmix", "--no-mixing-embed"
     )
 
@@ -180,7 +180,7 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path, passed, capsys):
     assert "cannot be read: Is a directory" in refused(capsys, "train", "--config", str(made_folder(tmp_path)))
     assert "run.txt: settings are read from .yaml, .yml or .json" in refused(capsys, "train", "--config", "run.txt")
     (tmp_path / "x.json").write_text("{")
-    assert "x.json is no JSON: " in refused(capsys, "train", "--config", str(tmp_path / "x.json"))
+    assert "x.json is not valid JSON: " in refused(capsys, "train", "--config", str(tmp_path / "x.json"))
     assert "--config is given twice" in refused(capsys, "train", "--config", "a.yaml", "--config", "b.yaml")
     assert "--config needs a value" in refused(capsys, "train", "--config")
 
@@ -247,7 +247,7 @@ def test_a_file_goes_before_a_run_and_the_line_before_both(run, tmp_path, passed
 
 
 def test_a_run_that_cannot_be_taken_is_one_line(run, tmp_path, passed, capsys):
-    assert "is no run directory" in refused(capsys, "train", "--like", str(tmp_path))
+    assert "is not a run directory" in refused(capsys, "train", "--like", str(tmp_path))
     config = json.loads((run / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"env_rebuildable": False, "env": "Mine"}))
     assert "has no environment id: give --env" in refused(capsys, "train", "--like", str(tmp_path))

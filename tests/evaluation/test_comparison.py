@@ -193,7 +193,7 @@ def test_plot_writes_what_its_ending_says(runs, tmp_path, capsys):
     page, figure = str(tmp_path / "x.html"), str(tmp_path / "x.svg")
     assert "window=0 is out of range" in refused(capsys, "plot", *paths, "--window", "0", "--out", page)
     assert "--window is for final returns" in refused(capsys, "plot", *paths, "--window", "3", "--out", figure)
-    said = "x='step' is no horizontal axis; allowed: episodes, steps; did you mean steps?"
+    said = "x='step' is not a horizontal axis; allowed: episodes, steps; did you mean steps?"
     assert said in refused(capsys, "plot", *paths, "--x", "step")
     assert "give at least one run directory" in refused(capsys, "plot")
     with pytest.raises(ValueError, match="give at least one run"):
@@ -217,7 +217,7 @@ def test_curves_against_steps(runs, tmp_path, capsys):
     assert drawn(run, "episodes")[1] == [start]
     assert drawn(runs[0], "steps")[1] == drawn(runs[0], "episodes")[1] == [], "it ended before learning starts"
     with pytest.raises(
-        ValueError, match=r"^x='epochs' is no horizontal axis; allowed: episodes, steps; did you mean"
+        ValueError, match=r"^x='epochs' is not a horizontal axis; allowed: episodes, steps; did you mean"
     ):
         runs[0].plot(x="epochs")
     with pytest.raises(ValueError, match=r"^smooth=0 is out of range; allowed: >= 1$"):

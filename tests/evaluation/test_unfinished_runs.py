@@ -88,7 +88,7 @@ def test_nothing_to_plot_is_an_error(runs, tmp_path, capsys):
     assert said[-1] == f"jaxmac: error: nothing to plot: {runs['none']} has no evaluation yet"
     (tmp_path / "other").mkdir()
     given = ["plot", str(runs["whole"]), str(tmp_path / "other"), "--out", str(tmp_path / "x.png")]
-    assert "is no run directory" in refused(capsys, *given)
+    assert "is not a run directory" in refused(capsys, *given)
     assert not (tmp_path / "x.png").exists()
 
 

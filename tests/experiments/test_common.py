@@ -108,5 +108,5 @@ def test_a_run_that_is_stopped_from_the_keyboard_is_no_result(finished, monkeypa
 def test_a_label_that_is_no_job_is_named_and_nothing_is_written(tmp_path, monkeypatch, capsys, calls):
     monkeypatch.setattr(common, "RESULTS", tmp_path)
     common.run("mine", "title", [JOB], SimpleNamespace(only=["smal"]), threshold=0.0)
-    assert "--only 'smal' is no job of mine; did you mean small" in capsys.readouterr().err
+    assert "--only 'smal' is not a job of mine; did you mean small" in capsys.readouterr().err
     assert not calls and not any(tmp_path.iterdir())

@@ -67,12 +67,12 @@ def test_a_policy_of_another_environment_comes_with_a_note(tmp_path):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("policy.json", b"{", r"policy.json is no exported policy, or damaged \(JSONDecodeError: "),
+        ("policy.json", b"{", r"policy.json is not an exported policy, or damaged \(JSONDecodeError: "),
         ("policy.json", b'{"lr": 1}', "policy.json has format None, but must have 1: export the policy again"),
         ("policy.json", b'{"format": 2}', "policy.json has format 2, but must have 1"),
-        ("policy.json", b'{"format": 1}', r"policy.json is no exported policy, or damaged \(KeyError: "),
-        ("weights.npz", b"PK not a zip", "weights.npz is no exported policy, or damaged"),
-        ("weights.npz", b"", r"weights.npz is no exported policy, or damaged \(EOFError"),
+        ("policy.json", b'{"format": 1}', r"policy.json is not an exported policy, or damaged \(KeyError: "),
+        ("weights.npz", b"PK not a zip", "weights.npz is not an exported policy, or damaged"),
+        ("weights.npz", b"", r"weights.npz is not an exported policy, or damaged \(EOFError"),
         ("weights.npz", None, "weights.npz cannot be read: No such file or directory"),
     ],
 )
@@ -104,7 +104,7 @@ def test_damaged_and_foreign_files_are_named(tmp_path, file, content, message):
             "ValueError: negative_slope 0.5",
         ),
         (lambda about: about["arguments"]["observation"].update(meaning="foo"), "ValueError: meaning 'foo'"),
-        (lambda about: about.update(macro_actions=3), "ValueError: 3 is no list"),
+        (lambda about: about.update(macro_actions=3), "ValueError: 3 is not a list"),
         (lambda about: about.update(agents=9), r"was trained on BoxPushing-4 with agents 9; BoxPushing-4 has 2$"),
     ],
 )
@@ -127,10 +127,10 @@ def test_a_description_that_was_edited_is_named(tmp_path, change, message):
         (lambda x: x | {"encode_0.kernel": x["encode_0.kernel"][1:]}, "encode_0.kernel has the shape"),
         (
             lambda x: x | {"decode.bias": x["decode.bias"] * np.nan},
-            "decode.bias has values that are no finite",
+            "decode.bias has values that are not finite",
         ),
-        (lambda x: x | {"decode.bias": x["decode.bias"].astype(str)}, "decode.bias has values that are no finite"),
-        (lambda x: x | {"more.bias": x["decode.bias"]}, r"more.bias is no weight of the network"),
+        (lambda x: x | {"decode.bias": x["decode.bias"].astype(str)}, "decode.bias has values that are not finite"),
+        (lambda x: x | {"more.bias": x["decode.bias"]}, r"more.bias is not a weight of the network"),
     ],
 )
 def test_weights_of_another_network_are_named(tmp_path, change, message):

@@ -162,7 +162,7 @@ def test_a_table_of_an_option_is_the_same_after_loading(untrained, tmp_path):
         ({"sweep": {"gamma": [1, 1.0]}}, r"^sweep\['gamma'\].*: two values are the same"),
         (
             {"sweep": {"learning_rate": [1e-3, 1e-3 + 1e-12]}},
-            r"two values are the same \(in float32 at the latest\)$",
+            r"two values are the same \(after rounding to float32\)$",
         ),
         ({"sweep": {"gamma": jnp.array([0.5, 0.5])}}, r"two values are the same"),
         ({"sweep": [1]}, r"^sweep=\[1\]: expected a dict"),

@@ -63,10 +63,10 @@ def problem(run, **options):
         ('{"format": "2"}', 'format is "2", but must be one of 1, 2, 3, 4, 5'),
         ('{"format": 6}', "has format 6, this jaxmac reads up to 5: upgrade it"),
         ('{"a": 1, "a": 2}', "it has a twice"),
-        ('{"a": NaN}', "NaN is no number of JSON"),
+        ('{"a": NaN}', "NaN is not a number of JSON"),
         ("[" * 100_000, "it is nested too deeply"),
         ("", "/config.json is damaged: Expecting value"),
-        (b"\xff{}", "it is no UTF-8 text (byte 0)"),
+        (b"\xff{}", "it is not UTF-8 text (byte 0)"),
         (b"\xef\xbb\xbf{}", "Unexpected UTF-8 BOM"),
     ],
 )

@@ -80,7 +80,7 @@ def test_its_policy_plays(train):
         ({"replay_episodes": 2, "num_envs": 2}, None, "batch_size=8 is larger than the replay; allowed: <= 2"),
         ({"kernels": 3}, None, "kernels is a setting of mixer qplex; avf-qmix has mixer qmix"),
         ({"env_options": {"horizon": 3}}, None, "env_options go with an environment id"),
-        ({}, {"batch_size": 3}, "'batch_size' is no traced hyperparameter; known:|did you mean"),
+        ({}, {"batch_size": 3}, "'batch_size' is not a traced hyperparameter; known:|did you mean"),
         ({}, {"reward_scale": 1e39}, r"reward_scale=1e\+39 is inf in float32, in which it is used; allowed: > 0"),
         ({}, {"gamma": np.float32(1.5)}, "gamma=1.5 is out of range; allowed: >= 0 and <= 1"),
         ({}, {"gamma": jnp.float32(1.5)}, "gamma=1.5 is out of range; allowed: >= 0 and <= 1"),
@@ -89,7 +89,7 @@ def test_its_policy_plays(train):
         ({}, {"gamma": "0.9"}, r"hyper\['gamma'\]='0.9': expected a number"),
         ({}, {"gamma": None}, r"hyper\['gamma'\]=None: expected a number"),
         ({}, ["gamma"], r"hyper=\['gamma'\]: expected a dict"),
-        ({}, {"gama": 0.9}, "'gama' is no traced hyperparameter; did you mean gamma"),
+        ({}, {"gama": 0.9}, "'gama' is not a traced hyperparameter; did you mean gamma"),
     ],
 )
 def test_bad_input(change, hyper, message):

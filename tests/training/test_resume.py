@@ -251,7 +251,7 @@ def test_what_cannot_be_continued(whole, tmp_path):
     shutil.rmtree(run / "checkpoints")
     with pytest.raises(RunDirectoryError, match="no checkpoint to continue from"):
         jaxmac.resume(run, env=ENV, progress=False)
-    with pytest.raises(RunDirectoryError, match="is no run directory"):
+    with pytest.raises(RunDirectoryError, match="is not a run directory"):
         jaxmac.resume(tmp_path, progress=False)
 
 

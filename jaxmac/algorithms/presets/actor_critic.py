@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jaxmac.algorithms.presets.recipe import of_networks_and_rewards
+from jaxmac.algorithms.presets.recipe import shared_with_policy_gradients
 from jaxmac.envs.environment import Environment
 
 Row = tuple[float, float, int, int, int]
@@ -102,4 +102,4 @@ def tuned(env: Environment, kind: str) -> dict[str, Any]:
     rates = {"actor_learning_rate": 1e-3, "critic_learning_rate": 3e-3, "entropy_weight": 0.02}
     batches = {"num_envs": 8, "target_episodes": 32, "n_step": min(20, env.horizon), "close_on_terminal": True}
     exploration = {"epsilon_end": 0.02, "epsilon_episodes": 3000.0}
-    return reference(env, kind) | of_networks_and_rewards(env) | rates | batches | exploration
+    return reference(env, kind) | shared_with_policy_gradients(env) | rates | batches | exploration

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxmac.algorithms.presets.recipe import of_networks_and_rewards
+from jaxmac.algorithms.presets.recipe import shared_with_policy_gradients
 from jaxmac.envs.environment import Environment
 
 # First outputs of usual size, with which these two families were measured (actor_gain is 0.01 elsewhere).
@@ -31,7 +31,8 @@ def tuned(env: Environment, kind: str) -> dict[str, Any]:
     del kind
     schedule = {"learning_rate_decay": 0.1, "learning_rate_episodes": 20_000.0, "actor_learning_rate": 3e-4}
     exploration = {"entropy_weight": 0.05, "entropy_weight_end": 0.001, "entropy_episodes": 10_000.0}
-    values = of_networks_and_rewards(env) | schedule | exploration | {"num_envs": 32, "epochs": 5, "minibatches": 2}
+    learning = {"num_envs": 32, "epochs": 5, "minibatches": 2}
+    values = shared_with_policy_gradients(env) | schedule | exploration | learning
     family = env.name.partition("-")[0]
     return values | {
         "Overcooked": OVERCOOKED,

@@ -49,7 +49,7 @@ def recipe(env: Environment) -> dict[str, Any]:
     }.get(family, lambda *_: {})(env, variant)
 
 
-def of_networks_and_rewards(env: Environment) -> dict[str, Any]:
+def shared_with_policy_gradients(env: Environment) -> dict[str, Any]:
     """The part of the recipe that policy gradients share: networks, discount, reward scale, and evaluations."""
     names = ("memory", "layer_norm", "gamma", "reward_scale", "eval_every", "eval_episodes")
     return {name: value for name, value in recipe(env).items() if name in names}
@@ -62,8 +62,8 @@ def box_pushing(env: Environment, variant: str) -> dict[str, Any]:
     half of the parallel episodes are random throughout. Without a floor of the mixer's weights QMIX lost one seed
     in fifteen and QPLEX one in seven, because an agent's weight can end at 0; with it none of 40 tuning seeds was
     lost. The mixer gets the state as it is, which is enough with a floor. The averaged target networks are
-    evaluated: some seeds' online ones turned their back on the box in single evaluations long after they had
-    learned to push it. As half of the episodes are random, returns longer than lambda .3 gives are mostly those of
+    evaluated: some seeds' online ones did not push the box in single evaluations long after they had learned to
+    push it. As half of the episodes are random, returns longer than lambda .3 gives are mostly those of
     random play: with .7 two of 32 tuning seeds on 14x14 keep to a way with bumps, with .3 none.
     """
     del variant
@@ -109,7 +109,7 @@ def capture_target(env: Environment, variant: str) -> dict[str, Any]:
 
 
 def overcooked(env: Environment, variant: str) -> dict[str, Any]:
-    """Nobody serves a salad by chance: many episodes, few updates, and a mild tournament for the best of them.
+    """Random play never serves a salad, hence many episodes, few updates, and a mild tournament for the best ones.
 
     Windows of 80 rows, which cost less, are enough on map A. On B two of 18 seeds had found the salad with them
     after 45,000 episodes, with whole episodes five of eight (tuning seeds). As in Box Pushing, the averaged target
