@@ -1,7 +1,7 @@
 """The planner: first move of a shortest way through the kitchen as an agent believes it to be.
 
-Other agents do not count as obstacles, but among equally short ways one that avoids them is preferred; any item that
-is believed to lie inside the room is an obstacle. Ties are decided exactly as in the reference program.
+Other agents do not count as obstacles, but among equally short ways one that avoids them is preferred; any item
+that is believed to lie inside the room is an obstacle. Ties are decided exactly as in the reference program.
 
 Source: docs/specifications/overcooked.md, section 8.5.
 """

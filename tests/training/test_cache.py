@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be_written_is_one_note(unset):
     assert jax.jit(lambda x: x + 1)(1) == 2
 
 
-@pytest.mark.parametrize("caches", [Path("caches/of/nobody"), RuntimeError("not an absolute path")])
+@pytest.mark.parametrize("caches", [Path("caches/of/nobody"), RuntimeError("a home that is not an absolute path")])
 def test_a_user_without_a_home_trains_all_the_same(unset, monkeypatch, caches):
     def of_the_user(*_, **options):
         if isinstance(caches, Exception):
