@@ -70,10 +70,10 @@ def main() -> None:
         print(f"{path.name}: {size:,} bytes")
         if size > LARGEST:
             raise SystemExit(f"{path} has {size:,} bytes, more than {LARGEST:,}")
-    said = (
+    caption = (
         f"*Learned teams of the [zoo](experiments/zoo/README.md), unless it says otherwise. {'; '.join(captions)}.*"
     )
-    replaced(DOCS.parent / "README.md", CAPTION, textwrap.fill(said, 120, break_on_hyphens=False))
+    replaced(DOCS.parent / "README.md", CAPTION, textwrap.fill(caption, 120, break_on_hyphens=False))
 
 
 if __name__ == "__main__":

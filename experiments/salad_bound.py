@@ -163,16 +163,16 @@ def _next_states(floor: frozenset[int], wall: frozenset[int], state: State) -> l
     """What one step of the agent can lead to."""
     cell, places, order = state
     found: list[State] = []
-    held = places.index(HAND) if HAND in places else None
+    in_hand = places.index(HAND) if HAND in places else None
     for target in (cell + step for step in NEIGHBOURS):
         if target in floor:
             found.append((target, places, order))
-        elif held is None and target in places:
+        elif in_hand is None and target in places:
             found.append((cell, _with(places, places.index(target), HAND), order))
-        elif held is not None and target in wall:
-            found.append((cell, _with(places, held, ON_THE_WALL), (*order, NEEDED[held])))
-        elif held is not None and target not in places:
-            found.append((cell, _with(places, held, target), order))
+        elif in_hand is not None and target in wall:
+            found.append((cell, _with(places, in_hand, ON_THE_WALL), (*order, NEEDED[in_hand])))
+        elif in_hand is not None and target not in places:
+            found.append((cell, _with(places, in_hand, target), order))
     return found
 
 

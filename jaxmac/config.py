@@ -137,12 +137,19 @@ def _composed(base: type, parts: tuple[tuple[str, Any], ...]) -> type:
             owners[name] = label
             metadata = {**field.metadata, "part": label}
             fields.append((name, _kind_of(field), dataclasses.field(default=field.default, metadata=metadata)))
-    made = dataclasses.make_dataclass(
-        base.__name__, fields, bases=(base,), namespace={"check_together": _all_checks(base, parts)}, frozen=True
-    )
+
+    def pickled(config: Any) -> tuple[Any, ...]:
+        return _unpickled, (base, parts, dict(vars(config)))
+
+    methods = {"check_together": _all_checks(base, parts), "__reduce__": pickled}
+    made = dataclasses.make_dataclass(base.__name__, fields, bases=(base,), namespace=methods, frozen=True)
     made.__module__, made.__doc__ = base.__module__, base.__doc__
     made.__parts__ = tuple(label for label, _ in parts)  # type: ignore[attr-defined]
     return made
+
+
+def _unpickled(base: type, parts: tuple[tuple[str, Any], ...], values: dict[str, Any]) -> Any:
+    return _composed(base, parts)(**values)
 
 
 def compose(base: type[Config], parts: Mapping[str, Any]) -> type[Config]:

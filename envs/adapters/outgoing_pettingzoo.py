@@ -75,7 +75,7 @@ class PettingZooView(ParallelEnv):
 
     @cached_property
     def _programs(self) -> tuple[Any, Any]:
-        """`reset` and `step`, compiled at their first call."""
+        """`reset` and `step`, compiled at their first call, for the environment as it is then."""
         return jax.jit(self.env.reset), jax.jit(self.env.step)
 
     def __getstate__(self) -> Dict:

@@ -131,12 +131,12 @@ def _handle(
 ) -> tuple[Items, Events]:
     """What one agent does to the counter, knife or delivery cell it faces (the table of section 5)."""
     place, hidden, chops = (list(field) for field in items)
-    held = [acts & (place[k] == hand) for k in ITEMS]
+    in_hand = [acts & (place[k] == hand) for k in ITEMS]
     lies = [acts & (place[k] == target) & ~hidden[k] for k in ITEMS]  # on the cell that the agent faces
     lies[4] = lies[4] & ~lies[3]  # of two plates on one cell the first is found
     done = [chops[f] == CHOPPED for f in FOODS]
-    has_food, has_plate = any_of(held[:3]), held[3] | held[4]
-    has_done, lies_done = (any_of([x[f] & done[f] for f in FOODS]) for x in (held, lies))
+    has_food, has_plate = any_of(in_hand[:3]), in_hand[3] | in_hand[4]
+    has_done, lies_done = (any_of([x[f] & done[f] for f in FOODS]) for x in (in_hand, lies))
     empty, on_knife = acts & ~(has_food | has_plate), layout.is_knife(target)
     serves = (has_food | has_plate) & (target == layout.delivery)
 
@@ -146,37 +146,39 @@ def _handle(
     fills_there = has_done & (lies[3] | lies[4])  # the food in the hand goes onto the plate there
     takes = empty & ~chop | fills_there & on_knife
     clears = takes | fills_hand
-    place = [jnp.where(held[k] & puts, target, jnp.where(lies[k] & takes, hand, place[k])) for k in ITEMS]
+    place = [jnp.where(in_hand[k] & puts, target, jnp.where(lies[k] & takes, hand, place[k])) for k in ITEMS]
     for f in FOODS:
-        place[f] = jnp.where(lies[f] & fills_hand, ON_PLATE + held[4], place[f])
-        place[f] = jnp.where(held[f] & fills_there, ON_PLATE + lies[4], place[f])
+        place[f] = jnp.where(lies[f] & fills_hand, ON_PLATE + in_hand[4], place[f])
+        place[f] = jnp.where(in_hand[f] & fills_there, ON_PLATE + lies[4], place[f])
     hidden = [hidden[k] | clears & (place[k] == target) for k in ITEMS]
     for plate, other in (PLATES, PLATES[::-1]):  # a plate put down makes one below it reachable
-        hidden[plate] = hidden[plate] & ~(held[other] & puts & (place[plate] == target))
+        hidden[plate] = hidden[plate] & ~(in_hand[other] & puts & (place[plate] == target))
 
     more = [lies[f] & chop for f in FOODS]
     chopped = jnp.asarray(sum((more[f] & (chops[f] == CHOPPED - 1)).astype(jnp.int32) for f in recipe))
     chops = [chops[f] + more[f] for f in FOODS]
-    items, wrong, right = _serve(layout, recipe, Items(tuple(place), tuple(hidden), tuple(chops)), held, serves)
+    items, wrong, right = _serve(layout, recipe, Items(tuple(place), tuple(hidden), tuple(chops)), in_hand, serves)
     return items, Events(chopped, wrong.astype(jnp.int32), right.astype(jnp.int32))
 
 
 def _serve(
-    layout: Layout, recipe: tuple[int, ...], items: Items, held: list[Bool[Array, ""]], serves: Bool[Array, ""]
+    layout: Layout, recipe: tuple[int, ...], items: Items, in_hand: list[Bool[Array, ""]], serves: Bool[Array, ""]
 ) -> tuple[Items, Bool[Array, ""], Bool[Array, ""]]:
     """The right salad stays; anything else returns to where it started, and hides what lies there.
 
     Returns the items, whether the delivery was wrong, and whether it was right.
     """
     place, hidden, chops = (list(field) for field in items)
-    served = [serves & (held[3] & (place[f] == ON_PLATE) | held[4] & (place[f] == ON_PLATE + 1)) for f in FOODS]
-    right = serves & (held[3] | held[4])
+    served = [
+        serves & (in_hand[3] & (place[f] == ON_PLATE) | in_hand[4] & (place[f] == ON_PLATE + 1)) for f in FOODS
+    ]
+    right = serves & (in_hand[3] | in_hand[4])
     for f in FOODS:
         right = right & (served[f] if f in recipe else ~served[f])
     wrong = serves & ~right
-    returned = [wrong & (held[k] | served[k] if k in FOODS else held[k]) for k in ITEMS]
+    returned = [wrong & (in_hand[k] | served[k] if k in FOODS else in_hand[k]) for k in ITEMS]
     for k in ITEMS:
-        place[k] = jnp.where(returned[k], layout.items[k], jnp.where(held[k] & right, layout.delivery, place[k]))
+        place[k] = jnp.where(returned[k], layout.items[k], jnp.where(in_hand[k] & right, layout.delivery, place[k]))
     for k in ITEMS:
         for below in (other for other in ITEMS if other != k):
             covered = returned[k] & (place[below] == layout.items[k])

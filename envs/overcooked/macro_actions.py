@@ -58,8 +58,8 @@ class View(NamedTuple):
 
     def in_hand(self) -> tuple[Bool[Array, ""], Bool[Array, ""]]:
         """Whether the agent has a food in its hand, and whether it has a plate."""
-        held = [self.kitchen.place[k] == HAND + self.agent for k in ITEMS]
-        return any_of([held[f] for f in FOODS]), any_of([held[p] for p in PLATES])
+        in_hand = [self.kitchen.place[k] == HAND + self.agent for k in ITEMS]
+        return any_of([in_hand[f] for f in FOODS]), any_of([in_hand[p] for p in PLATES])
 
 
 def target_of(layout: Layout, view: View, macro: Int[Array, ""]) -> Int[Array, ""]:

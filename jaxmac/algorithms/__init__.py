@@ -95,7 +95,7 @@ tomacvf_spec = partial(
 ALGORITHMS.register_family("avf", MixerFamily(avf_spec, lambda mixer: True))
 # ToMacVF's attention conditions the mixer through its state, so a mixer that reads none (VDN) is left out.
 ALGORITHMS.register_family("tomacvf", MixerFamily(tomacvf_spec, lambda mixer: mixer.reads_state))
-_makes = {kind: partial(mac_q.make, learners=learners) for kind, learners in mac_q_config.LEARNERS.items()}
+_makes = {kind: partial(mac_q.make, roles=roles) for kind, roles in mac_q_config.NETWORK_ROLES.items()}
 _register_baselines(_makes, mac_q_presets, mac_q_config.CONFIGS)
 _makes = {kind: partial(actor_critic.make, roles=roles) for kind, roles in actor_critic_config.ROLES.items()}
 _register_baselines(_makes, actor_critic_presets, actor_critic_config.CONFIGS)

@@ -49,7 +49,7 @@ from jaxmac.hyper import Hyper
 from jaxmac.networks.agent import AgentNetworks, make_agent_networks
 from jaxmac.networks.choice import take_chosen
 from jaxmac.networks.critic import Critics, make_state_critics
-from jaxmac.networks.joint import Joint, joint_of
+from jaxmac.networks.joint import JointSpace, make_joint_space
 from jaxmac.record.buckets import at_needed_length
 from jaxmac.record.own_rows import at_joint_rows
 from jaxmac.record.policy import Policy
@@ -75,8 +75,8 @@ def make_networks(env: Environment, config: Any, roles: Roles) -> Networks:
     if config.n_step > env.horizon:
         raise ValueError(f"n_step={config.n_step} is longer than the horizon; allowed: <= {env.horizon}")
     check_critic(env, config)
-    sizes = Joint(tuple(env.num_actions), tuple(env.obs_sizes))
-    joint = joint_of(env.num_actions, env.obs_sizes) if roles.joint_actor else None
+    sizes = JointSpace(tuple(env.num_actions), tuple(env.obs_sizes))
+    joint = make_joint_space(env.num_actions, env.obs_sizes) if roles.joint_actor else None
     observed, actions = ([sum(env.obs_sizes)], [joint.size]) if joint else (env.obs_sizes, env.num_actions)
     actors = make_agent_networks(
         observed, actions, obs_last_action=not joint and config.obs_last_action, **network_options(config)
@@ -128,7 +128,7 @@ def init(networks: Networks, key: Array, hyper: Hyper) -> ActorCriticState:
     """Draw all parameters; the target critics start as copies of the critics."""
     actor_key, critic_key = jax.random.split(key)
     actors, critics = networks.actors.init(actor_key), networks.critics.init(critic_key)
-    states = (init_optimiser(hyper, params, apart=True) for params in (actors, critics))
+    states = (init_optimiser(hyper, params, separate=True) for params in (actors, critics))
     return ActorCriticState(actors, critics, jax.tree.map(jnp.copy, critics), *states)
 
 

@@ -17,7 +17,7 @@ from jaxmac.algorithms.targets import TargetRows, target_rows
 from jaxmac.envs.environment import Environment
 from jaxmac.hyper import Hyper
 from jaxmac.networks.agent import AgentNetworks, make_agent_networks
-from jaxmac.networks.joint import Joint
+from jaxmac.networks.joint import JointSpace
 from jaxmac.record.episode import Episode
 from jaxmac.record.joint_rows import TIME_MAJOR, JointRows, joint_rows
 from jaxmac.record.own_rows import OWN_TIME_MAJOR, OwnRows, at_joint_rows, own_rows
@@ -40,8 +40,8 @@ class Networks(NamedTuple):
     roles: Roles
     actors: AgentNetworks
     critics: Any  # AgentNetworks for histories, Critics for global states
-    joint: Joint | None  # the joint macro-actions of a joint actor
-    sizes: Joint  # sizes of the team, for joint observations
+    joint: JointSpace | None  # the joint macro-actions of a joint actor
+    sizes: JointSpace  # sizes of the team, for joint observations
 
 
 class Rows(NamedTuple):
@@ -157,7 +157,7 @@ def decisions_of(networks: Networks, rows: Rows) -> Decisions:
         )
     allowed = networks.joint.allowed(joint.avail, joint.start, joint.macro_action)
     obs, none = networks.joint.observation(joint.obs[:-1]), jnp.zeros_like(joint.last_step)
-    choice = networks.joint.index(joint.macro_action)
+    choice = networks.joint.encode(joint.macro_action)
     team = Decisions(obs, none, choice, allowed, joint.last_step, joint.duration, joint.mask)
     return jax.tree.map(lambda x: x[:, :, None], team)
 

@@ -52,7 +52,7 @@ from jaxmac.hyper import Hyper
 from jaxmac.networks.agent import AgentNetworks, make_agent_networks
 from jaxmac.networks.choice import take_chosen
 from jaxmac.networks.critic import Critics, make_state_critics
-from jaxmac.networks.joint import Joint
+from jaxmac.networks.joint import JointSpace
 from jaxmac.record.buckets import at_needed_length
 from jaxmac.record.joint_rows import TIME_MAJOR
 from jaxmac.record.own_rows import OWN_TIME_MAJOR, at_joint_rows
@@ -125,7 +125,7 @@ def make_networks(env: Environment, config: PPOConfig, roles: Roles) -> Networks
         obs_last_action=config.obs_last_action,
         **network_options(config),
     )
-    sizes = Joint(tuple(env.num_actions), tuple(env.obs_sizes))
+    sizes = JointSpace(tuple(env.num_actions), tuple(env.obs_sizes))
     return Networks(env, config, roles, actors, _critics(env, config, roles), None, sizes)
 
 
@@ -174,7 +174,7 @@ def init(networks: Networks, key: Array, hyper: Hyper) -> PPOState:
     actors = with_small_outputs(networks.actors.init(actor_key), hyper.actor_gain)
     share = networks.config.share_parameters
     none = jnp.zeros(1 if share else networks.env.num_agents, jnp.float32)
-    actor_opt_state, critic_opt_state = (init_optimiser(hyper, x, apart=not share) for x in (actors, critics))
+    actor_opt_state, critic_opt_state = (init_optimiser(hyper, x, separate=not share) for x in (actors, critics))
     return PPOState(actors, critics, actor_opt_state, critic_opt_state, Moments(none, none, none))
 
 
@@ -247,11 +247,11 @@ def moments_with(networks: Networks, moments: Moments, returns: Array, mask: Arr
     mean = mean_of(networks, returns, mask)
     variance = mean_of(networks, (returns - over_rows(mean)) ** 2, mask)
     weight = decay * moments.weight + (1.0 - decay)
-    share, apart = (1.0 - decay) / weight, mean - moments.mean
-    both = (1.0 - share) * (moments.variance + share * apart**2) + share * variance
-    moved = Moments(moments.mean + share * apart, both, weight)
-    known = total_of(networks, mask) > 0
-    return jax.tree.map(lambda new, old: jnp.where(known, new, old), moved, moments)
+    step_size, shift = (1.0 - decay) / weight, mean - moments.mean
+    new_variance = (1.0 - step_size) * (moments.variance + step_size * shift**2) + step_size * variance
+    updated = Moments(moments.mean + step_size * shift, new_variance, weight)
+    has_rows = total_of(networks, mask) > 0
+    return jax.tree.map(lambda new, old: jnp.where(has_rows, new, old), updated, moments)
 
 
 def step(

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int
 from jaxmac.algorithms.base import Algorithm, Progress
 from jaxmac.algorithms.mac_q_config import MacQConfig
 from jaxmac.algorithms.mac_q_networks import (
-    Learners,
+    NetworkRoles,
     Networks,
     behaviour,
     best_joint,
@@ -54,10 +54,10 @@ from jaxmac.record.replay import Sample
 from jaxmac.record.windows import trajectory_of
 
 
-def make(env: Environment, config: MacQConfig, learners: Learners) -> Algorithm:
+def make(env: Environment, config: MacQConfig, roles: NetworkRoles) -> Algorithm:
     """Build the algorithm with these networks; raises ValueError as `make_networks` does."""
-    networks = make_networks(env, config, learners)
-    streams = ("centralised", "decentralised") if learners.own_episodes else ("main",)
+    networks = make_networks(env, config, roles)
+    streams = ("centralised", "decentralised") if roles.own_episodes else ("main",)
 
     def update(
         state: LearnerState, hyper: Hyper, samples: dict[str, Sample], progress: Progress, key: Array
@@ -88,7 +88,7 @@ def init(networks: Networks, key: Array, hyper: Hyper) -> LearnerState:
         part = getattr(networks, name)
         if part is not None:
             params[name] = part.init(jax.random.fold_in(key, index))
-            opt_state[name] = init_optimiser(hyper, _stacked(networks, name, params[name]), apart=True)
+            opt_state[name] = init_optimiser(hyper, _stacked(networks, name, params[name]), separate=True)
     return LearnerState(params, jax.tree.map(jnp.copy, params), opt_state)
 
 
@@ -184,7 +184,7 @@ def agents_gradient(
         choice = None
         if joint:
             best = joint_choice(networks, state.params["centralised"], joint[0])
-            choice = at_joint_rows(networks.joint.split(best), own.closing)
+            choice = at_joint_rows(networks.joint.decode(best), own.closing)
 
         def total(params: Any) -> tuple[Array, Array]:
             given = own, choice, hyper, progress, weight, batch.own
@@ -274,7 +274,7 @@ def joint_loss(
     chooser = online[1:] if networks.config.double_q else future[1:]
     value = take_chosen(future[1:], best_joint(networks, chooser, rows))
     transitions = target_rows(hyper, rows.reward, rows.duration, rows.terminal, rows.mask)
-    taken = take_chosen(online[:-1], networks.joint.index(rows.macro_action))
+    taken = take_chosen(online[:-1], networks.joint.encode(rows.macro_action))
     error = lambda_target(transitions, value, hyper.td_lambda) - taken
     scaled = hysteretic(error, networks.config, hyper, progress) if is_hysteretic else error
     return weighted_mean_square(scaled, rows.mask, weight, whole=whole.mask), episode_errors(error, rows.mask)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jaxmac.algorithms.base import LastActionConfig, SharedAgentsConfig
-from jaxmac.algorithms.mac_q_networks import Learners
+from jaxmac.algorithms.mac_q_networks import NetworkRoles
 from jaxmac.algorithms.value_based import ValueBasedConfig, WindowsConfig
 from jaxmac.config import setting
 from jaxmac.record.replay import SAMPLERS
@@ -67,11 +67,11 @@ class DDRQNConfig(ParallelDDRQNConfig):
     )
 
 
-LEARNERS = {
-    "mac-dec-q": Learners(centralised=False),
-    "mac-cen-q": Learners(agents=False),
-    "mac-dec-ddrqn": Learners(),
-    "parallel-mac-dec-ddrqn": Learners(own_episodes=True),
+NETWORK_ROLES = {
+    "mac-dec-q": NetworkRoles(centralised=False),
+    "mac-cen-q": NetworkRoles(agents=False),
+    "mac-dec-ddrqn": NetworkRoles(),
+    "parallel-mac-dec-ddrqn": NetworkRoles(own_episodes=True),
 }
 
 CONFIGS: dict[str, type[MacQConfig]] = {

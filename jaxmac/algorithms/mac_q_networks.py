@@ -16,12 +16,12 @@ from jaxmac.algorithms.value_based import agent_networks, explored, utility_poli
 from jaxmac.envs.environment import Environment, TimeStep
 from jaxmac.networks.agent import PolicyNetworks, make_agent_networks
 from jaxmac.networks.choice import masked_argmax
-from jaxmac.networks.joint import joint_of
+from jaxmac.networks.joint import make_joint_space
 from jaxmac.record.joint_rows import JointRows
 from jaxmac.record.policy import Policy
 
 
-class Learners(NamedTuple):
+class NetworkRoles(NamedTuple):
     """Which networks an algorithm has, and whose episodes each of them learns from."""
 
     agents: bool = True  # a decentralised network for each agent
@@ -36,10 +36,10 @@ class Networks(NamedTuple):
     config: Any
     agents: Any  # AgentNetworks, or None
     centralised: Any  # AgentNetworks; None, as `joint`, without a centralised network
-    joint: Any  # Joint
+    joint: Any  # JointSpace
 
 
-def make_networks(env: Environment, config: Any, learners: Learners) -> Networks:
+def make_networks(env: Environment, config: Any, roles: NetworkRoles) -> Networks:
     """The networks of an algorithm.
 
     Raises ValueError, in one line, for `exploration_switch` without `centralised_exploration` or for too many joint
@@ -47,10 +47,10 @@ def make_networks(env: Environment, config: Any, learners: Learners) -> Networks
     """
     if getattr(config, "exploration_switch", False) and not config.centralised_exploration:
         raise ValueError("exploration_switch=True needs centralised_exploration=True")
-    agents = agent_networks(env, config) if learners.agents else None
-    if not learners.centralised:
+    agents = agent_networks(env, config) if roles.agents else None
+    if not roles.centralised:
         return Networks(env, config, agents, None, None)
-    joint = joint_of(env.num_actions, env.obs_sizes)
+    joint = make_joint_space(env.num_actions, env.obs_sizes)
     options = network_options(config)
     if agents is not None:
         options["hidden_size"] = config.centralised_hidden_size
@@ -80,7 +80,7 @@ def joint_policy(networks: Networks, params: Any, recurrent: bool) -> Policy:
         moved, outputs = networks.centralised.apply(params, hidden, obs, last_action, deciding[None])
         allowed = networks.joint.allowed(ts.avail, ts.ended, ts.macro_action)
         best = masked_argmax(outputs.q[0, :, 0], allowed)
-        choice = explored(key, networks.joint.split(best), ts, epsilon, coins=1)
+        choice = explored(key, networks.joint.decode(best), ts, epsilon, coins=1)
         return moved if recurrent else hidden, choice
 
     policy_networks = PolicyNetworks(networks.centralised, params, joint=networks.joint) if recurrent else None
@@ -96,20 +96,20 @@ def behaviour(networks: Networks, params: dict[str, Any], stream: str) -> Policy
     if networks.centralised is None or stream != "main" or not config.centralised_exploration:
         return own
     joint = joint_policy(networks, params["centralised"], recurrent)
-    return switched(own, joint) if config.exploration_switch else joint
+    return mixed_policy(own, joint) if config.exploration_switch else joint
 
 
-def switched(often: Policy, seldom: Policy) -> Policy:
-    """At every step `seldom` with probability epsilon, else `often` without exploration."""
+def mixed_policy(usual: Policy, exploring: Policy) -> Policy:
+    """At every step `exploring` with probability epsilon, else `usual` without exploration."""
 
     def act(key: Array, carry: Any, ts: TimeStep, epsilon: Array) -> tuple[Any, Array]:
-        coin_key, first_key, second_key = jax.random.split(key, 3)
-        first, usual = often.act(first_key, carry[0], ts, jnp.zeros_like(epsilon))
-        second, rare = seldom.act(second_key, carry[1], ts, epsilon)
-        coin = jax.random.uniform(coin_key, epsilon.shape, jnp.float32) < epsilon
-        return (first, second), jnp.where(coin[:, None], rare, usual)
+        coin_key, usual_key, exploring_key = jax.random.split(key, 3)
+        usual_carry, greedy = usual.act(usual_key, carry[0], ts, jnp.zeros_like(epsilon))
+        exploring_carry, random = exploring.act(exploring_key, carry[1], ts, epsilon)
+        explores = jax.random.uniform(coin_key, epsilon.shape, jnp.float32) < epsilon
+        return (usual_carry, exploring_carry), jnp.where(explores[:, None], random, greedy)
 
-    return Policy(lambda batch: (often.initial_carry(batch), seldom.initial_carry(batch)), act)
+    return Policy(lambda batch: (usual.initial_carry(batch), exploring.initial_carry(batch)), act)
 
 
 def evaluation(networks: Networks, params: dict[str, Any]) -> Policy:

@@ -26,10 +26,10 @@ def optimiser(hyper: Hyper, rate: Array | float) -> optax.GradientTransformation
     )
 
 
-def init_optimiser(hyper: Hyper, params: Any, apart: bool = False) -> Any:
-    """Optimiser state of `params`; with `apart`, one for each of the networks stacked along the leading axis."""
+def init_optimiser(hyper: Hyper, params: Any, separate: bool = False) -> Any:
+    """Optimiser state of `params`; with `separate`, one for each of the networks stacked along the leading axis."""
     init = optimiser(hyper, 0.0).init  # the state does not depend on the learning rate
-    return jax.vmap(init)(params) if apart else init(params)
+    return jax.vmap(init)(params) if separate else init(params)
 
 
 def gradient_of_sum(

@@ -13,7 +13,7 @@ from jaxmac.algorithms.value_based import explored
 from jaxmac.envs.environment import TimeStep
 from jaxmac.networks.agent import AgentNetworks, PolicyNetworks
 from jaxmac.networks.choice import NEGATIVE, masked_argmax
-from jaxmac.networks.joint import Joint
+from jaxmac.networks.joint import JointSpace
 from jaxmac.record.policy import Policy
 
 SMALLEST = 1e-30  # lower bound of a probability, for its logarithm
@@ -51,7 +51,7 @@ def entropy_of(log_probs: Float[Array, "*rows actions"]) -> Float[Array, "*rows"
 
 
 def sampled_policy(
-    networks: AgentNetworks, params: object, counts: tuple[int, ...], joint: Joint | None = None
+    networks: AgentNetworks, params: object, counts: tuple[int, ...], joint: JointSpace | None = None
 ) -> Policy:
     """The policy that samples from the floored probabilities; `act_greedily` takes the most probable macro-action.
 
@@ -76,7 +76,7 @@ def sampled_policy(
         return explored(key, choice, ts, epsilon, coins=1 if joint else choice.shape[-1])
 
     def split(choice: Array) -> Array:
-        return joint.split(choice[:, 0]) if joint else choice.astype(jnp.int32)
+        return joint.decode(choice[:, 0]) if joint else choice.astype(jnp.int32)
 
     def act_separately(
         choose: Choice, key: Array, hidden: Array, ts: TimeStep, epsilon: Array

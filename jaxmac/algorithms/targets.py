@@ -59,14 +59,20 @@ def lambda_target(
     """
     follows = jnp.concatenate([rows.mask[1:], jnp.zeros_like(rows.mask[:1])]) & rows.mask
     share = jnp.where(follows, jnp.asarray(td_lambda, jnp.float32), 0.0)
-    fixed = rows.reward + jnp.where(rows.terminal, 0.0, rows.discount * (1.0 - share) * next_value)
-    factor = jnp.where(rows.terminal, 0.0, rows.discount * share)
-    affine = jnp.where(rows.mask, factor, 0.0), jnp.where(rows.mask, fixed, 0.0)
 
     def compose(later: tuple[Array, Array], earlier: tuple[Array, Array]) -> tuple[Array, Array]:
         return earlier[0] * later[0], earlier[1] + earlier[0] * later[1]
 
-    return jax.lax.stop_gradient(jax.lax.associative_scan(compose, affine, reverse=True)[1])
+    return jax.lax.stop_gradient(
+        jax.lax.associative_scan(compose, _affine(rows, share, next_value), reverse=True)[1]
+    )
+
+
+def _affine(rows: TargetRows, share: Array, next_value: Array) -> tuple[Array, Array]:
+    """Factor and constant of y_k = factor_k y_next + constant_k, where y_next has a share; 0 in padding."""
+    constant = rows.reward + jnp.where(rows.terminal, 0.0, rows.discount * (1.0 - share) * next_value)
+    factor = jnp.where(rows.terminal, 0.0, rows.discount * share)
+    return jnp.where(rows.mask, factor, 0.0), jnp.where(rows.mask, constant, 0.0)
 
 
 def linked_lambda_target(
@@ -83,10 +89,7 @@ def linked_lambda_target(
     count = rows.mask.shape[0]
     inside = jnp.minimum(next_row, count - 1)
     follows = rows.mask & (next_row < count) & jnp.take_along_axis(rows.mask, inside, axis=0)
-    share = jnp.where(follows, share, 0.0)
-    fixed = rows.reward + jnp.where(rows.terminal, 0.0, rows.discount * (1.0 - share) * next_value)
-    fixed = jnp.where(rows.mask, fixed, 0.0)
-    factor = jnp.where(rows.mask & ~rows.terminal, rows.discount * share, 0.0)
+    factor, fixed = _affine(rows, jnp.where(follows, share, 0.0), next_value)
 
     def step(number: Array, found: Array) -> Array:
         k = count - 1 - number

@@ -75,6 +75,8 @@ class OnJointRows(WindowsConfig, LastActionConfig):
 
 
 ABLATIONS = {"none": OnSteps, "atpg": OnSteps, "mac-sjert": OnJointRows, "both": OnJointRows}
+ON_STEPS = [name for name, part in ABLATIONS.items() if part is OnSteps]  # with Mac-SJERT's micro-transitions
+WITH_ATTENTION = ("none", "mac-sjert")
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class ToMacVFConfig(FactorisedConfig):
     )
 
 
-def check(env: Environment, config: ToMacVFConfig) -> None:
+def check_settings_fit(env: Environment, config: ToMacVFConfig) -> None:
     """Raise a one-line ValueError for settings that do not fit each other or the environment."""
     if config.attention_width % config.attention_heads:
         raise ValueError(
@@ -111,7 +113,7 @@ def check(env: Environment, config: ToMacVFConfig) -> None:
         raise ValueError(f"encoding_size={config.encoding_size} is out of range; allowed: even numbers")
     if config.n_step > env.horizon:
         raise ValueError(f"n_step={config.n_step} is longer than the horizon; allowed: <= {env.horizon}")
-    if config.ablation in ("none", "atpg") and not env.fresh_observations:
+    if config.ablation in ON_STEPS and not env.fresh_observations:
         raise ValueError(
             f"{env.name} has no fresh observations at every step, which ToMacVF learns from; "
             "allowed: ablation='mac-sjert' or 'both'"
@@ -119,9 +121,9 @@ def check(env: Environment, config: ToMacVFConfig) -> None:
 
 
 def make_networks(env: Environment, config: ToMacVFConfig, mixer_name: str) -> Networks:
-    """The networks of ToMacVF; raises ValueError as `check` does."""
-    check(env, config)
-    attends, on_steps = config.ablation in ("none", "mac-sjert"), config.ablation in ("none", "atpg")
+    """The networks of ToMacVF; raises ValueError as `check_settings_fit` does."""
+    check_settings_fit(env, config)
+    attends, on_steps = config.ablation in WITH_ATTENTION, config.ablation in ON_STEPS
     clocks = 2 * config.encoding_size if on_steps else 0
     dueling = dueling_of(config, mixer_name)
     agents = make_agent_networks(
@@ -153,9 +155,9 @@ def _context(config: ToMacVFConfig, fan_in: tuple[int, ...]) -> AgentContext:
 
 
 def make(env: Environment, config: ToMacVFConfig, mixer_name: str) -> Algorithm:
-    """Build ToMacVF with the mixer `mixer_name` for `env`; raises ValueError as `check` does."""
+    """Build ToMacVF with the mixer `mixer_name` for `env`; raises ValueError as `make_networks` does."""
     networks = make_networks(env, config, mixer_name)
-    if config.ablation in ("mac-sjert", "both"):
+    if config.ablation not in ON_STEPS:
         return avf.from_networks(networks._replace(agents=agent_networks(env, config, networks.dueling)))
 
     def init_of(key: Array, hyper: Hyper) -> LearnerState:
@@ -206,7 +208,7 @@ def temporal_policy(networks: Networks, params: Any) -> Policy:
         return hidden, epsilon_greedy(key, outputs.q[0], ts, epsilon)
 
     policy_networks = PolicyNetworks(
-        networks.agents, params, encoding_size=size, perceives="held" if stale else "fresh"
+        networks.agents, params, encoding_size=size, observes="last_decision" if stale else "now"
     )
     return Policy(networks.agents.initial_hidden, act, networks=policy_networks)
 

@@ -20,6 +20,7 @@ from jaxmac.analysis.curves import Panel
 from jaxmac.analysis.returns import Curve, check_window, final_returns
 from jaxmac.envs.arguments import python_value
 from jaxmac.envs.environment import Environment
+from jaxmac.runs.members import settings_of_run
 from jaxmac.runs.result import Result, curves, load, members_alike, task_of
 
 ALL_TASKS = "all tasks"
@@ -118,7 +119,7 @@ def gather(results: Sequence[Result], x: str = "episodes") -> list[Line]:
 
 def _by_settings(results: Sequence[Result]) -> list[str]:
     """Suffixes with the first settings that distinguish the runs, three at most."""
-    known = {"preset", *(name for result in results for name in _trained_with(result))}
+    known = {"preset", *(name for result in results for name in settings_of_run(result.specs))}
     known -= {name for result in results for name in result.config["sweep"]}
     rows = [row for row in differences(results) if row["setting"] in known]
     suffixes = [""] * len(results)
@@ -183,15 +184,7 @@ def _settings(result: Result) -> dict[str, Any]:
     named = {name: config[name] for name in ("algorithm", "env", "preset", "seeds", "episodes", "backend")}
     options = {f"env_options.{name}": value for name, value in result.env.options.items()}
     versions = {f"versions.{name}": value for name, value in config["versions"].items()}
-    return {**named, **options, **_trained_with(result), **config["sweep"], **versions}
-
-
-def _trained_with(result: Result) -> dict[str, Any]:
-    """The settings of a run's first member, then those that only parts of other members have.
-
-    config.json of an older format lacks those that are new since.
-    """
-    return {name: value for spec in reversed(result.specs) for name, value in vars(spec.config).items()}
+    return {**named, **options, **settings_of_run(result.specs), **config["sweep"], **versions}
 
 
 def _final_row(

@@ -19,6 +19,7 @@ from jaxmac.envs.environment import Environment
 from jaxmac.record.episode import Episode, discounted_return, mark
 from jaxmac.record.policy import Policy, check_policy, random_policy
 from jaxmac.record.rollout import rollout, rollout_to_end
+from jaxmac.runs.contents import attributes_of
 from jaxmac.runs.result import Result, load
 from jaxmac.training.checks import environment_of, exact_options
 from jaxmac.training.memory import available_bytes, tree_bytes
@@ -93,17 +94,19 @@ def evaluate(
     result = run if isinstance(run, Result) else load(run)
     environment = evaluation_environment(result, env, env_options)
     players = result.players if environment is result.env else {}
+    played_in = id(environment), attributes_of(environment)  # it may be changed between two calls
     rows = []
     for index in range(len(result.specs)) if member is None else [member]:
         learned = result.learned(index, best)
-        if (learned.group, greedy) not in players:
+        key = (learned.group, greedy, played_in)
+        if key not in players:
             _refuse_if_too_large(environment, episodes)
 
             def policy_of(learner: Any, hyper: Any, algorithm: Any = learned.algorithm) -> Policy:
                 return _greedy_or_sampled(algorithm.evaluation(learner, hyper), greedy, result.config["algorithm"])
 
-            players[learned.group, greedy] = _player(environment, policy_of)
-        play, config = players[learned.group, greedy], result.specs[index].config
+            players[key] = environment, _player(environment, policy_of)
+        play, config = players[key][1], result.specs[index].config
         chance = config.eval_epsilon if epsilon is None else epsilon
         played = _play_all(play, (learned.learner, learned.hyper), episodes, seed, config.gamma, chance)
         rows.append({"member": index, **result.members[index], **_summary(environment, played)})

@@ -16,7 +16,7 @@ import numpy as np
 from jaxmac.envs.environment import Environment
 from jaxmac.networks.agent import PolicyNetworks, UtilityNetwork
 from jaxmac.networks.choice import masked_argmax
-from jaxmac.networks.joint import Joint
+from jaxmac.networks.joint import JointSpace
 from jaxmac.networks.layers import LEAK, NORM_EPSILON
 from jaxmac.networks.memory import GRU, MinGRU
 from jaxmac.networks.temporal import temporal_encoding
@@ -33,8 +33,8 @@ WHEN = {
 MEANING: dict[str, Any] = {
     "observation": {
         "own_termination": "the agent's macro-observation: what it perceives now",
-        "fresh": "what the agent perceives now",
-        "held": "the agent's macro-observation: what it perceived when its macro-action last ended",
+        "now": "what the agent perceives now",
+        "last_decision": "the agent's macro-observation: what it perceived when its macro-action last ended",
         "any_termination": "the macro-observations of all agents (each from when its own macro-action last ended), "
         "concatenated without padding",
     },
@@ -164,7 +164,7 @@ def _arguments(
         "available": ("bool", [env.num_agents, env.max_actions] if team else [actions]),
     }
     meaning = MEANING | {
-        "observation": MEANING["observation"][policy_networks.perceives if policy_networks.encoding_size else when]
+        "observation": MEANING["observation"][policy_networks.observes if policy_networks.encoding_size else when]
     }
     return {
         name: {"shape": shape, "dtype": dtype, "meaning": meaning[name]}
@@ -215,7 +215,7 @@ def act_function(exported: ExportedNetwork) -> Callable[..., tuple[jax.Array, ja
     `arguments` are in the order of the description.
     """
     network, params, description = exported
-    joint = Joint(tuple(description["num_actions"]), ()) if description["team"] else None
+    joint = JointSpace(tuple(description["num_actions"]), ()) if description["team"] else None
 
     def act(hidden: jax.Array, *arguments: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         by_name = dict(zip(description["arguments"], arguments, strict=True))
@@ -227,7 +227,7 @@ def act_function(exported: ExportedNetwork) -> Callable[..., tuple[jax.Array, ja
         if joint is not None:
             allowed = joint.allowed(allowed, by_name["must_choose"], by_name["last_macro_action"])
         choice = masked_argmax(outputs[0, 0], allowed)
-        return choice if joint is None else joint.split(choice), hidden[0], outputs[0, 0]
+        return choice if joint is None else joint.decode(choice), hidden[0], outputs[0, 0]
 
     return act
 

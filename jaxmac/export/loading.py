@@ -31,7 +31,7 @@ DAMAGE = (ValueError, LookupError, TypeError, AttributeError, StopIteration, EOF
 OLDER_MEANINGS = (
     "the agents' macro-observations (each from when its own macro-action last ended), side by side without padding",
 )
-"""What policies said of their observation that were exported before the words of today."""
+"""Descriptions of the observation in policies that earlier versions exported."""
 
 
 def load_policy(folder: str | os.PathLike, env: Environment) -> Policy:
@@ -234,8 +234,8 @@ def _arguments(timestep: TimeStep, env: Environment, about: dict[str, Any]) -> d
     """What an exported policy may ask for, each `[batch, ...]`: that of one agent, or of the whole team."""
     agent = about["agent"]
     # policy.json says in words only which of the two observations its network was trained with.
-    fresh = about["arguments"]["observation"]["meaning"] == MEANING["observation"]["fresh"]
-    obs = (timestep.obs if fresh else timestep.macro_obs).astype(jnp.float32)
+    observes_now = about["arguments"]["observation"]["meaning"] == MEANING["observation"]["now"]
+    obs = (timestep.obs if observes_now else timestep.macro_obs).astype(jnp.float32)
     if agent is None:
         observations = [obs[:, index, :size] for index, size in enumerate(env.obs_sizes)]
         return {

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxmac.networks.joint import Joint
+from jaxmac.networks.joint import JointSpace
 from jaxmac.networks.layers import GAIN, NORM_EPSILON, leaky_relu, xavier
 from jaxmac.networks.memory import GRU, carry_size
 
@@ -124,8 +124,8 @@ class PolicyNetworks(NamedTuple):
         output: the meaning of the outputs: "utilities" to maximise, or "logits" of a distribution to sample from.
         encoding_size: size of each of the two temporal encodings that follow the observation. With 0 there are none
             and hidden states advance at decisions only; otherwise they advance at every primitive step.
-        perceives: with temporal encodings, the observation that the network gets: "fresh" (now) or "held" (the
-            macro-observation of the last decision).
+        observes: with temporal encodings, the observation that the network gets: "now", or that of the
+            "last_decision" (the macro-observation).
         joint: the joint macro-actions of a network that decides for the team, else None.
     """
 
@@ -133,8 +133,8 @@ class PolicyNetworks(NamedTuple):
     params: Any
     output: str = "utilities"
     encoding_size: int = 0
-    perceives: str = "held"
-    joint: Joint | None = None
+    observes: str = "last_decision"
+    joint: JointSpace | None = None
 
 
 def make_agent_networks(

@@ -11,10 +11,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.networks.choice import feasible_set
 
-LARGEST = 2**16  # the most joint macro-actions for which a network may have outputs
+MOST_JOINT_ACTIONS = 2**16  # the most joint macro-actions for which a network may have outputs
 
 
-class Joint(NamedTuple):
+class JointSpace(NamedTuple):
     """Sizes of the agents of a team; joint macro-actions are numbered row-major, agent 0 most significant."""
 
     num_actions: tuple[int, ...]
@@ -29,14 +29,12 @@ class Joint(NamedTuple):
         """The agents' observations side by side, without their padding."""
         return jnp.concatenate([obs[..., i, :size] for i, size in enumerate(self.obs_sizes)], axis=-1)
 
-    def split(self, index: Int[Array, "*rows"]) -> Int[Array, "*rows agents"]:
+    def decode(self, index: Int[Array, "*rows"]) -> Int[Array, "*rows agents"]:
         """Each agent's macro-action in the joint macro-action with this number, int32 `[..., agents]`."""
         parts = np.stack(np.unravel_index(np.arange(self.size), self.num_actions), axis=-1).astype(np.int32)
         return jnp.asarray(parts)[index]
 
-    def index(  # type: ignore[override]
-        self, macro_actions: Int[Array, "*rows agents"]
-    ) -> Int[Array, "*rows"]:
+    def encode(self, macro_actions: Int[Array, "*rows agents"]) -> Int[Array, "*rows"]:
         """The number of the joint macro-action that consists of these macro-actions, int32."""
         strides = np.cumprod([1, *self.num_actions[:0:-1]])[::-1].astype(np.int32)
         return jnp.sum(macro_actions * jnp.broadcast_to(strides, macro_actions.shape), axis=-1, dtype=jnp.int32)
@@ -59,14 +57,17 @@ class Joint(NamedTuple):
         return joint
 
 
-def joint_of(num_actions: tuple[int, ...], obs_sizes: tuple[int, ...]) -> Joint:
-    """The team with these sizes; raises ValueError, in one line, for more than LARGEST joint macro-actions."""
-    joint = Joint(tuple(num_actions), tuple(obs_sizes))
-    if joint.size > LARGEST:
+def make_joint_space(num_actions: tuple[int, ...], obs_sizes: tuple[int, ...]) -> JointSpace:
+    """The team with these sizes.
+
+    Raises ValueError, in one line, for more than MOST_JOINT_ACTIONS joint macro-actions.
+    """
+    joint = JointSpace(tuple(num_actions), tuple(obs_sizes))
+    if joint.size > MOST_JOINT_ACTIONS:
         product = " x ".join(map(str, num_actions))
         raise ValueError(
-            f"{joint.size:,} joint macro-actions ({product}) are too many for a network; allowed: <= {LARGEST:,}. "
-            "Algorithms without a joint output: mac-dec-q, mac-iac, mac-niacc, mac-iaicc, mac-ippo, "
-            "mac-mappo, avf-*, tomacvf-*"
+            f"{joint.size:,} joint macro-actions ({product}) are too many for a network; "
+            f"allowed: <= {MOST_JOINT_ACTIONS:,}. Algorithms without a joint output: mac-dec-q, mac-iac, "
+            "mac-niacc, mac-iaicc, mac-ippo, mac-mappo, avf-*, tomacvf-*"
         )
     return joint

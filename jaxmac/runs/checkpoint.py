@@ -86,6 +86,8 @@ def save_checkpoint(
     folder = folder_of(run, group)
     draft = folder / f"{iteration}{DRAFT}"
     try:
+        if not run.is_dir():
+            raise FileNotFoundError("the run was moved or deleted while it was going on")
         folder.mkdir(parents=True, exist_ok=True)
         _remove_drafts(folder)
         _write_items(draft, items)

@@ -47,7 +47,7 @@ class RunDirectory:
     """
 
     def __init__(self, path: str | os.PathLike | None, writes: bool = True):
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else Path(path).absolute()  # the current directory may change
         self.writes = writes and path is not None
         self._lock: RunLock | None = None
         self._made = False  # whether `claim` has made the directory
@@ -233,13 +233,25 @@ class RunDirectory:
         rows = read_rows(file, config_of_rows)
         return [row for row in rows if int(row["episodes"]) <= reached.get(int(row["member"]), -1)]
 
-    def refuse_missing_rows(self, config: dict[str, Any], reached: dict[int, int]) -> None:
+    def refuse_missing_rows(
+        self, config: dict[str, Any], reached: dict[int, int], counted: dict[int, tuple[int, int]]
+    ) -> None:
         """Raise RunDirectoryError, in one line, unless metrics.csv has the rows up to a checkpoint.
 
-        Arguments as in `kept_rows`. A run that goes on without them could not be opened again.
+        Arguments as in `kept_rows`, and the steps and updates of members whose last row must have them. A run that
+        goes on without its rows could not be opened again, and one with another run's would mix both.
         """
-        last = {int(row["member"]): int(row["episodes"]) for row in self.kept_rows(config, reached)}
+        rows = self.kept_rows(config, reached)
+        last = {int(row["member"]): int(row["episodes"]) for row in rows}
+        totals = {int(row["member"]): (int(row["env_steps"]), int(row["updates"])) for row in rows}
         file = self._folder / "metrics.csv"
+        for member, found in totals.items():
+            if counted.get(member, found) != found and last[member] == reached[member]:
+                steps, there = f"{found[0]} steps and {found[1]} updates", "{} and {}".format(*counted[member])
+                raise RunDirectoryError(
+                    f"{file} is of another run: member {member} has {steps} at {last[member]} episodes, its "
+                    f"checkpoint {there}"
+                )
         for member, episodes in reached.items():
             if last.get(member) != episodes:
                 ends = "has no rows" if member not in last else f"ends at {last[member]} episodes"

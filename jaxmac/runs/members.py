@@ -193,3 +193,11 @@ def group_members(members: list[MemberSpec]) -> list[list[MemberSpec]]:
         unread = tuple((name, value) for name, value in member.swept.items() if name not in known)
         groups.setdefault((static_view(member.config), unread), []).append(member)
     return list(groups.values())
+
+
+def settings_of_run(specs: Sequence[MemberSpec]) -> dict[str, Any]:
+    """All settings of a run by name: those of the first member, and those that only parts of other members have."""
+    settings: dict[str, Any] = {}
+    for spec in reversed(specs):
+        settings |= vars(spec.config)
+    return settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,14 +24,16 @@ from jaxmac.arguments import is_integer
 from jaxmac.envs.environment import Environment
 from jaxmac.hyper import Hyper, hyper_of
 from jaxmac.record.policy import Policy
-from jaxmac.runs.checkpoint import read_checkpoint
+from jaxmac.runs.checkpoint import read_checkpoint, saved_iterations
+from jaxmac.runs.contents import plain_digest
 from jaxmac.runs.directory import RunDirectoryError, read_config
 from jaxmac.runs.exact import described
-from jaxmac.runs.formats import upgraded
+from jaxmac.runs.formats import RunNote, upgraded
 from jaxmac.runs.members import MemberSpec, group_members, restore_members
 from jaxmac.runs.outputs import output_file
 from jaxmac.runs.plugins import note_changed_plugins, refuse_missing_plugins
 from jaxmac.runs.rows import tabulate, whole_evaluations
+from jaxmac.runs.schema import identity_from
 from jaxmac.runs.table import read_rows
 
 
@@ -58,6 +61,8 @@ class Result:
         specs: the members with their configs.
         learners: learner states by group, or by (group, "best"); those that are missing are read from disk.
         players: compiled evaluation functions, kept by `jaxmac.evaluate`.
+        checkpoints: the iteration of each group's last checkpoint when the run was read or ended; learners are read
+            from there.
     """
 
     metrics: dict[str, np.ndarray]
@@ -69,11 +74,17 @@ class Result:
     specs: list[MemberSpec] = field(repr=False)
     learners: dict[Any, Any] = field(repr=False)
     players: dict[Any, Any] = field(default_factory=dict, repr=False)
+    checkpoints: dict[int, int] = field(default_factory=dict, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but compiled functions, which belong to this process."""
+        return self.__dict__ | {"players": {}}
 
     def learned(self, member: int = 0, best: bool = False) -> Learned:
         """The learner of a member; with `best`, the one of its best evaluation.
 
-        Raises ValueError for a member out of range, RunDirectoryError if no checkpoint was written.
+        Raises ValueError for a member out of range, RunDirectoryError if no checkpoint was written, or if the run
+        was replaced or trained further since this result was made.
         """
         if not is_integer(member) or not 0 <= member < len(self.specs):
             raise ValueError(f"member={member!r} is out of range; allowed: 0 to {len(self.specs) - 1}")
@@ -88,7 +99,9 @@ class Result:
                 raise RunDirectoryError(f"member {member} has no learner: {why}")
             note_changed_plugins(self.path, self.config)
             shapes = _learner_shapes(algorithm, members)
-            self.learners[name] = read_checkpoint(self.path, group, "best" if best else "learners", shapes)
+            _refuse_other_run(self.path, self.config, self.checkpoints.get(group), group)
+            item, iteration = "best" if best else "learners", self.checkpoints.get(group)
+            self.learners[name] = read_checkpoint(self.path, group, item, shapes, iteration)
         row = members.index(self.specs[member])
         learner = jax.tree.map(lambda x: jnp.asarray(x[row]), self.learners[name])
         return Learned(group, algorithm, learner, hyper_of(self.specs[member].config))
@@ -239,6 +252,7 @@ def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: 
         raise ValueError(f"{path} was trained on {config['env']}, but env= is {env.name}")
     else:
         _refuse_other_instance(path, config, described(env.options))
+        _note_changed_instance(path, config, env)
     try:
         specs = restore_members(config)
     except ValueError as error:
@@ -250,7 +264,23 @@ def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: 
     if need_rows and not len(metrics["episodes"]):
         raise RunDirectoryError(f"{path} has no evaluation yet")
     members = [{"seed": spec.seed, **spec.swept} for spec in specs]
-    return Result(metrics, members, config, env, Path(path), config["status"], specs, {})
+    folder = Path(path).absolute()
+    checkpoints = last_checkpoints(folder, len(groups))
+    return Result(metrics, members, config, env, folder, config["status"], specs, {}, checkpoints=checkpoints)
+
+
+def last_checkpoints(path: Path, groups: int) -> dict[int, int]:
+    """Group -> the iteration of its last checkpoint, for those that have one."""
+    saved = {group: saved_iterations(path, group) for group in range(groups)}
+    return {group: iterations[-1] for group, iterations in saved.items() if iterations}
+
+
+def _refuse_other_run(path: Path, config: dict[str, Any], iteration: int | None, group: int) -> None:
+    """Raise RunDirectoryError unless a run directory still holds the run, as far as it was trained then."""
+    if identity_from(path / "config.json") != config.get("identity", ""):
+        raise RunDirectoryError(f"{path} was replaced by another run since it was read: load it again")
+    if iteration is not None and iteration not in saved_iterations(path, group):
+        raise RunDirectoryError(f"{path} was trained further since it was read: load it again")
 
 
 def opened_config(path: str | os.PathLike) -> dict[str, Any]:
@@ -287,6 +317,14 @@ def _refuse_other_instance(path: str | os.PathLike, config: dict[str, Any], give
     for name in given.keys() & saved.keys():
         if given[name] != saved[name]:
             raise ValueError(f"{path} was trained with {name}={saved[name]!r}, but env= has {given[name]!r}")
+
+
+def _note_changed_instance(path: str | os.PathLike, config: dict[str, Any], env: Environment) -> None:
+    """Warn with a `RunNote` if an environment that is passed has other attributes than that of the run had."""
+    then = config.get("env_digest", "")
+    if then and then != plain_digest(env):
+        note = f"{path}: env= has other attributes than the environment that the run was trained on"
+        warnings.warn(f"{note}: its rewards and observations may differ", RunNote, stacklevel=3)
 
 
 def _refuse_other_options(path: str | os.PathLike, config: dict[str, Any], built: dict[str, Any]) -> None:

@@ -70,11 +70,11 @@ def whole_evaluations(
             raise RunDirectoryError(f"{file} is damaged: member {fewest} has {number}")
         reached |= dict.fromkeys(group, counts.get(fewest, 0))
     kept: list[dict[str, str]] = []
-    seen = dict.fromkeys(reached, 0)
+    read_so_far = dict.fromkeys(reached, 0)
     for row in rows:
         member = int(row["member"])
-        seen[member] += 1
-        if seen[member] <= reached[member]:
+        read_so_far[member] += 1
+        if read_so_far[member] <= reached[member]:
             kept.append(row)
     return kept
 

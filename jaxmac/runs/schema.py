@@ -98,6 +98,7 @@ class RunConfig(_Strict):
     key_type: KeyType = "threefry2x32"  # runs of jaxmac 0.1.0 do not say
     finished: str = ""  # only once the run has ended
     identity: str = ""  # a digest of what decides the run's numbers, which its checkpoints have, too
+    env_digest: str = ""  # of the attributes of an environment instance
     env_settings: dict[str, Option] = {}  # all options that the environment was built with; checked where they are
 
 

@@ -14,9 +14,9 @@ from jaxmac.algorithms.base import Collection
 from jaxmac.arguments import LARGEST_COUNT
 from jaxmac.envs.environment import Environment
 from jaxmac.envs.testing import ContractError, check_environment
+from jaxmac.runs.contents import attributes_of
 from jaxmac.runs.exact import json_value
 from jaxmac.runs.members import MemberSpec, make_members, seed_list, values_of_sweep
-from jaxmac.training.member_functions import attributes_of
 from jaxmac.training.memory import refuse_if_too_large
 from jaxmac.training.program import Program
 

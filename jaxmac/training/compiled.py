@@ -1,6 +1,6 @@
 """The pure functions of training: initialisation, iterations (collect, store, update) and evaluation.
 
-They are written for a single member. `Lift` adds the axis of members (seeds x swept values), which only this
+They are written for a single member. `OverMembers` adds the axis of members (seeds x swept values), which only this
 package knows. The iteration counter is an unbatched argument: with a batched one `lax.cond` would run both
 branches. Keys come from `fold_in(member_key, iteration)`: no generator state is stored, and any chunking or
 sharding of the same members gives the same run.
@@ -67,20 +67,20 @@ class Evaluation(NamedTuple):
     eval_length: Float[Array, ""]  # primitive steps
 
 
-class Lift(NamedTuple):
+class OverMembers(NamedTuple):
     """How functions of one member become functions of all members.
 
     Attributes:
-        together: `(function, in_axes) -> function` of all members at once, for light work: acting, storing,
+        vectorised: `(function, in_axes) -> function` of all members at once, for light work: acting, storing,
             sampling.
-        apart: `(function, *arguments) -> results` of all members, for heavy work: updates.
+        one_by_one: `(function, *arguments) -> results` of all members, for heavy work: updates.
     """
 
-    together: Callable[..., Callable]
-    apart: Callable[..., Any]
+    vectorised: Callable[..., Callable]
+    one_by_one: Callable[..., Any]
 
 
-SINGLE = Lift(lambda function, in_axes=0: function, lambda function, *arguments: function(*arguments))
+SINGLE = OverMembers(lambda function, in_axes=0: function, lambda function, *arguments: function(*arguments))
 """No axis of members: for `jaxmac.make_train`, which the caller can vmap."""
 
 
@@ -94,7 +94,13 @@ def for_each_member(function: Callable, *arguments: Any) -> Any:
     return jax.vmap(function)(*arguments)
 
 
-MEMBERS = Lift(lambda function, in_axes=0: jax.vmap(function, in_axes=in_axes), for_each_member)
+MEMBERS = OverMembers(lambda function, in_axes=0: jax.vmap(function, in_axes=in_axes), for_each_member)
+
+
+def _two_keys(number: Array, key: Array) -> tuple[Array, Array]:
+    """Two keys of the iteration or update with this number."""
+    first, second = jax.random.split(jax.random.fold_in(key, number))
+    return first, second
 
 
 class TrainingFunctions(NamedTuple):
@@ -104,7 +110,7 @@ class TrainingFunctions(NamedTuple):
     advance: (members, keys, hyper, first iteration, last iteration) -> members; iterations first..last - 1
     evaluate: (member, key, hyper, iteration) -> (Evaluation, Tally, member with an empty tally)
 
-    `init` and `evaluate` take one member; `advance` takes one or all members, depending on the `Lift`.
+    `init` and `evaluate` take one member; `advance` takes one or all members, depending on the `OverMembers`.
     """
 
     init: Callable[[Array, Hyper], Member]
@@ -138,7 +144,7 @@ def example_episode(env: Environment, policy: Policy) -> Episode:
 
 
 def training_functions(
-    env: Environment, algorithm: Algorithm, config: Any, lift: Lift = SINGLE
+    env: Environment, algorithm: Algorithm, config: Any, over: OverMembers = SINGLE
 ) -> TrainingFunctions:
     """Build the functions of a run; `config` may be its static view."""
     replay, num_envs = algorithm.collection.replay, config.num_envs
@@ -154,10 +160,12 @@ def training_functions(
     def advance(members: Member, keys: Array, hyper: Hyper, first: Array, last: Array) -> Member:
         def body(iteration: Array, members: Member) -> Member:
             progress = progress_at(algorithm.collection, num_envs, iteration)
-            turns = lift.together(lambda key: tuple(jax.random.split(jax.random.fold_in(key, iteration))))(keys)
-            collect = lift.together(partial(_collect, env, algorithm, num_envs), in_axes=(0, 0, 0, None))
-            members = collect(members, turns[0], hyper, progress)
-            return _learn(algorithm, num_envs, lift, members, turns[1], hyper, progress)
+            collect_keys, learn_keys = over.vectorised(
+                lambda key: tuple(jax.random.split(jax.random.fold_in(key, iteration)))
+            )(keys)
+            collect = over.vectorised(partial(_collect, env, algorithm, num_envs), in_axes=(0, 0, 0, None))
+            members = collect(members, collect_keys, hyper, progress)
+            return _learn(algorithm, num_envs, over, members, learn_keys, hyper, progress)
 
         return jax.lax.fori_loop(first, last, body, members)
 
@@ -217,7 +225,7 @@ def first_finished(episodes: Episode, workers: int) -> Episode:
 def _learn(
     algorithm: Algorithm,
     num_envs: int,
-    lift: Lift,
+    over: OverMembers,
     members: Member,
     keys: Array,
     hyper: Hyper,
@@ -240,13 +248,15 @@ def _learn(
 
     def one_update(number: Array, learned: tuple[Any, Tally, Any]) -> tuple[Any, Tally, Any]:
         learner, tally, storage = learned
-        turns = lift.together(lambda key: tuple(jax.random.split(jax.random.fold_in(key, number))))(keys)
-        samples = lift.together(sample)(storage if fixed is None else fixed, turns[0])
+        sample_keys, update_keys = over.vectorised(
+            lambda key: tuple(jax.random.split(jax.random.fold_in(key, number)))
+        )(keys)
+        samples = over.vectorised(sample)(storage if fixed is None else fixed, sample_keys)
         now = progress._replace(episodes=progress.episodes + num_envs, updates=progress.updates + number)
         update = partial(_update, algorithm, now)
-        learner, tally, errors = lift.apart(update, learner, tally, hyper, samples, turns[1])
+        learner, tally, errors = over.one_by_one(update, learner, tally, hyper, samples, update_keys)
         if fixed is None:
-            storage = lift.together(feed_back)(storage, samples, errors)
+            storage = over.vectorised(feed_back)(storage, samples, errors)
         return learner, tally, storage
 
     learner, tally, storage = jax.lax.cond(

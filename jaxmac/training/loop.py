@@ -13,10 +13,11 @@ from jaxmac.arguments import check_path, check_positive, check_switch, check_swi
 from jaxmac.envs.environment import Environment
 from jaxmac.processes.collective import is_distributed, is_main_process, raise_on_all, refuse_differences
 from jaxmac.runs.checkpoint import KEPT_CHECKPOINTS
+from jaxmac.runs.contents import plain_digest
 from jaxmac.runs.digests import run_identity
 from jaxmac.runs.directory import FORMAT, RunDirectory, versions
 from jaxmac.runs.exact import described, json_value
-from jaxmac.runs.members import MemberSpec, group_members, make_members, refuse_unless_restorable
+from jaxmac.runs.members import MemberSpec, group_members, make_members, refuse_unless_restorable, settings_of_run
 from jaxmac.runs.plugins import SCRIPT, plugins_of_run, versions_of
 from jaxmac.runs.result import Result, environment_sizes
 from jaxmac.runs.sinks import check_sinks, new_log_id
@@ -196,6 +197,7 @@ def prepare(
         "env": environment.name,
         "env_options": exact_options(env_options) if env_id is not None else described(environment.options),
         "env_rebuildable": env_id is not None,
+        "env_digest": "" if env_id is not None else plain_digest(environment),
         "env_settings": described(environment.options),
         "env_sizes": environment_sizes(environment),
         "preset": preset,
@@ -216,18 +218,15 @@ def prepare(
     }
     config["identity"] = run_identity(config)
     refuse_unless_restorable(config, specs)
-    # The settings hold the hyperparameters; sinks, and the plugins that they come from, are process 0's alone.
-    asked = {"chunk": chunk, "log": log, "log_id": None, "hyperparameters": None, "plugins": None}
-    refuse_differences(json_value("config", config | asked))
+    _refuse_other_arguments(config, chunk, log)
     return Prepared(environment, specs, programs, config, on_disk)
 
 
-def settings_of_run(specs: list[MemberSpec]) -> dict[str, Any]:
-    """All settings of a run by name: those of the first member, and those that only parts of other members have."""
-    settings: dict[str, Any] = {}
-    for spec in reversed(specs):
-        settings |= vars(spec.config)
-    return settings
+def _refuse_other_arguments(config: dict[str, Any], chunk: int | None, log: str | Sequence[str]) -> None:
+    """Raise ValueError unless all processes train the same run with the same arguments."""
+    # The settings hold the hyperparameters; sinks, and the plugins that they come from, are process 0's alone.
+    asked = {"chunk": chunk, "log": log, "log_id": None, "hyperparameters": None, "plugins": None}
+    refuse_differences(json_value("config", config | asked))
 
 
 def announce(

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jax.stages import Wrapped
 
 from jaxmac.algorithms import ALGORITHMS, Algorithm, make_algorithm
+from jaxmac.algorithms.registry import mixer_of
 from jaxmac.envs.environment import Environment
 from jaxmac.envs.registry import factory_of
 from jaxmac.hyper import static_view
+from jaxmac.runs.contents import attributes_of, function_key
 from jaxmac.runs.exact import json_text
 from jaxmac.training.compiled import MEMBERS, for_each_member, training_functions
 
@@ -33,6 +33,7 @@ class MemberFunctions(NamedTuple):
     evaluate: Wrapped
 
 
+_changing = threading.Lock()  # held while `_programs` changes
 _programs: OrderedDict[Hashable, tuple[Environment, MemberFunctions]] = OrderedDict()
 
 
@@ -43,76 +44,37 @@ def member_functions(
 
     Therefore a second run that differs only in seeds and traced hyperparameters does not compile again. The last
     `KEPT_PROGRAMS` are kept; `jax.clear_caches` releases their compiled code. With `env_id` an environment is
-    identified by its id, what is registered under it, and its options; without it, only the same object with the
-    same attributes counts as the same environment.
+    identified by its id, what is registered under it, its options and attributes (`attributes_of`); without it,
+    only the same object with the same attributes counts as the same environment.
     """
     static = static_view(config)
-    same_env = _environment_key(env, env_id)
     devices = None if mesh is None else tuple(mesh.devices.flat)
-    make = _function_key(ALGORITHMS[algorithm].make)
-    key = (algorithm, make, same_env, static, devices, jax.default_backend())
-    if key not in _programs:
-        built = make_algorithm(algorithm, env, config)
-        _programs[key] = env, _jitted(env, built, static, mesh)
-    _programs.move_to_end(key)
-    while len(_programs) > KEPT_PROGRAMS:
-        _programs.popitem(last=False)
-    return _programs[key][1]
+    made_by = function_key(ALGORITHMS[algorithm].make), mixer_of(algorithm)
+    key = (algorithm, made_by, _environment_key(env, env_id), static, devices, jax.default_backend())
+    kept = _programs.get(key)
+    if kept is None:
+        kept = env, _jitted(env, make_algorithm(algorithm, env, config), static, mesh)
+    with _changing:  # threads may train runs of their own
+        _programs[key] = kept
+        _programs.move_to_end(key)
+        while len(_programs) > KEPT_PROGRAMS:
+            _programs.popitem(last=False)
+    return kept[1]
 
 
 def _environment_key(env: Environment, env_id: str | None) -> Hashable:
-    """The same for the same id and options; without an id, or with options beyond JSON, only for one object.
+    """The same for the same id, options and attributes; without an id, or with options beyond JSON, for one object.
 
     An id may be registered anew with another factory, as in a notebook that is run again.
     """
+    content = attributes_of(env)
     try:
         if env_id is not None:
-            return env_id, _function_key(factory_of(env_id)), json_text(dict(sorted(env.options.items())))
+            options = json_text(dict(sorted(env.options.items())))
+            return env_id, function_key(factory_of(env_id)), options, content
     except ValueError:
         pass
-    return id(env), attributes_of(env)
-
-
-def attributes_of(env: Environment) -> Hashable:
-    """What differs between environments whose attributes do, also those of environments within.
-
-    Arrays count in full, by a digest. What is computed on first use does not count.
-    """
-    owned = (pair for kind in type(env).__mro__ for pair in vars(kind).items())
-    computed = {name for name, value in owned if isinstance(value, cached_property)}
-    named = sorted((name, value) for name, value in vars(env).items() if name not in computed)
-    return tuple((name, _content_of(value)) for name, value in named)
-
-
-def _content_of(value: Any) -> Hashable:
-    if isinstance(value, Environment):
-        return attributes_of(value)
-    try:
-        leaves, structure = jax.tree.flatten(value)
-    except (TypeError, ValueError):  # a dict whose keys have no order
-        return repr(value)
-    return str(structure), tuple(map(_leaf_content, leaves))
-
-
-def _leaf_content(leaf: Any) -> str:
-    if isinstance(leaf, np.ndarray | jax.Array) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        array = np.asarray(leaf)
-        if array.dtype != object:
-            return f"{array.dtype}{array.shape}{hashlib.sha256(array.tobytes()).hexdigest()}"
-    return repr(leaf)
-
-
-def _function_key(function: Callable) -> Hashable:
-    """The same for the same function, and for the same arguments bound to it with `functools.partial`."""
-    bound: tuple[Any, ...] = ()
-    if isinstance(function, partial):
-        bound = function.args, tuple(sorted(function.keywords.items()))
-        function = function.func
-    try:
-        hash((function, bound))
-    except TypeError:
-        return id(function), repr(bound)
-    return function, bound
+    return id(env), content
 
 
 def _jitted(env: Environment, algorithm: Algorithm, config: Any, mesh: Mesh | None) -> MemberFunctions:

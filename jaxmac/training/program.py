@@ -99,7 +99,7 @@ class Program:
         self.share = 1.0 if self.mesh is None else len(self.mesh.local_devices) / self.mesh.size  # of this process
         self.hyper = put_members(hyper_arrays([member.config for member in padded]), self.mesh)
         seeds = put_members(np.asarray([member.seed for member in padded], np.uint32), self.mesh)
-        self.keys = _keys(seeds, key_type)
+        self.keys = _keys(seeds, key_type or jax.config.jax_default_prng_impl)  # type: ignore[attr-defined]
         nothing = np.zeros(len(members), np.int64)
         self.reached = Reached(None, nothing, nothing, nothing - 1)
         self.compiled = CompiledBytes(0, 0)  # XLA's figures, once `compile` has run
@@ -294,6 +294,6 @@ class Program:
 
 
 @partial(jax.jit, static_argnums=1)
-def _keys(seeds: jax.Array, key_type: str | None) -> jax.Array:
-    """The key of each member's seed, of the given type (None: JAX's default one)."""
+def _keys(seeds: jax.Array, key_type: str) -> jax.Array:
+    """The key of each member's seed, of the given type."""
     return jax.vmap(partial(jax.random.key, impl=key_type))(seeds)

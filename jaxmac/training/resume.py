@@ -70,7 +70,7 @@ def resume(
         TrainingError: a file could not be written while training; the other errors of `train` are raised, too.
     """
     check_path("path", path)
-    console, folder = progress_console(progress), Path(path)
+    console, folder = progress_console(progress), Path(path).absolute()
     with Interruption(console.print) as stop, RunDirectory(path, is_main_process()) as directory:
         with stop.at_once(), raise_on_all():
             read_config(path)  # before locking, so that a folder without a run gets no lock file
@@ -95,7 +95,7 @@ def resume(
                 for group, (program, start) in enumerate(zip(programs, iterations, strict=True))
             ]
             reached = _reached(programs, saved)
-            directory.refuse_missing_rows(config, reached)
+            directory.refuse_missing_rows(config, reached, _counted(programs, saved))
             _note_other_versions(console, config)
             _note_further_groups(console, iteration, iterations)
             announce(console, config["algorithm"], run.env, run.specs, programs, total, config["checkpoint_replay"])
@@ -127,6 +127,16 @@ def _reached(programs: list[Program], saved: list[SavedGroup | None]) -> dict[in
         for program, start in zip(programs, saved, strict=True)
         if start is not None
         for spec in program.specs
+    }
+
+
+def _counted(programs: list[Program], saved: list[SavedGroup | None]) -> dict[int, tuple[int, int]]:
+    """Member -> steps and updates at its last evaluation, where the checkpoint is of the same iteration."""
+    return {
+        spec.index: (int(start.counters["env_steps"][column]), int(start.counters["updates"][column]))
+        for program, start in zip(programs, saved, strict=True)
+        if start is not None and int(start.counters["done"]) == int(start.counters["evaluated"])
+        for column, spec in enumerate(program.specs)
     }
 
 

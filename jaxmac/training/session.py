@@ -14,7 +14,8 @@ from jaxmac.errors import first_line
 from jaxmac.processes.collective import any_process, is_main_process, is_shared, mark_shared, raise_on_all
 from jaxmac.runs.checkpoint import read_counters_at, save_checkpoint, saved_iterations
 from jaxmac.runs.directory import RunDirectory, tabulate
-from jaxmac.runs.result import Result
+from jaxmac.runs.members import group_members
+from jaxmac.runs.result import Result, last_checkpoints
 from jaxmac.runs.rows import as_values
 from jaxmac.runs.sinks import Sink, open_sinks
 from jaxmac.training.interruption import Interruption
@@ -245,6 +246,8 @@ class Session:
         result.config |= {"status": status, "finished": time.strftime("%Y-%m-%dT%H:%M:%S")}
         if not self.begun:
             return
+        if result.path is not None:
+            result.checkpoints = last_checkpoints(result.path, len(group_members(result.specs)))
         try:
             with raise_on_all() if status == "finished" else contextlib.nullcontext():
                 self.directory.write_config(result.config)

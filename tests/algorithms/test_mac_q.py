@@ -24,7 +24,7 @@ from support.samples import sample_of
 from support.selection import slow_except
 
 from jaxmac.algorithms import mac_q
-from jaxmac.algorithms.mac_q_config import LEARNERS
+from jaxmac.algorithms.mac_q_config import NETWORK_ROLES
 from jaxmac.record.own_rows import own_rows
 from jaxmac.record.windows import trajectory_of
 
@@ -56,7 +56,7 @@ def own_part(update):
     choice = None
     if parts.centralised is not None:
         best = best_joint(parts, after.params["centralised"], joint)
-        choice = jnp.take_along_axis(parts.joint.split(best), own.closing, axis=0)
+        choice = jnp.take_along_axis(parts.joint.decode(best), own.closing, axis=0)
 
     @jax.jit
     def each(params):
@@ -158,7 +158,7 @@ def test_windows_keep_the_recorded_rows():
 def test_each_kind_of_net_learns_from_its_own_stream():
     """Parallel: the decentralised stream without rows stops the decentralised nets alone."""
     parts, hyper = small("parallel-mac-dec-ddrqn")
-    algorithm = mac_q.make(Recorded(), parts.config, LEARNERS["parallel-mac-dec-ddrqn"])
+    algorithm = mac_q.make(Recorded(), parts.config, NETWORK_ROLES["parallel-mac-dec-ddrqn"])
     full = jax.tree.map(lambda x: x[None], recorded_episode(0))
     empty = full.replace(mask=jnp.zeros_like(full.mask))
     batches = {"centralised": sample_of(full), "decentralised": sample_of(empty)}

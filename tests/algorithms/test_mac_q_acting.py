@@ -10,10 +10,10 @@ from support.mac_q_recordings import Recorded, drawn_state, small
 
 from jaxmac.algorithms import actor_critic, configure, mac_q
 from jaxmac.algorithms.actor_critic_config import ROLES
-from jaxmac.algorithms.mac_q_config import LEARNERS
-from jaxmac.algorithms.mac_q_networks import switched
+from jaxmac.algorithms.mac_q_config import NETWORK_ROLES
+from jaxmac.algorithms.mac_q_networks import mixed_policy
 from jaxmac.algorithms.stochastic_policy import sampled_policy
-from jaxmac.networks.joint import joint_of
+from jaxmac.networks.joint import make_joint_space
 from jaxmac.record.policy import Policy
 
 
@@ -34,30 +34,30 @@ def act(policy, ts):
 
 
 def test_joint_numbers_are_row_major():
-    joint = joint_of((2, 3, 2), (1, 2, 1))
-    parts = joint.split(jnp.arange(12))
-    assert joint.index(parts).tolist() == list(range(12))
-    assert joint.index(jnp.array([1, 2, 0])) == 10  # 6 a0 + 2 a1 + a2
+    joint = make_joint_space((2, 3, 2), (1, 2, 1))
+    parts = joint.decode(jnp.arange(12))
+    assert joint.encode(parts).tolist() == list(range(12))
+    assert joint.encode(jnp.array([1, 2, 0])) == 10  # 6 a0 + 2 a1 + a2
     obs = jnp.array([[1.0, 9.0], [2.0, 3.0], [4.0, 9.0]])
     assert joint.observation(obs).tolist() == [1, 2, 3, 4]  # without the padding
 
 
 def test_allowed_joint_macro_actions_leave_the_running_ones_alone():
-    joint = joint_of((2, 3, 2), (1, 1, 1))
+    joint = make_joint_space((2, 3, 2), (1, 1, 1))
     avail = jnp.ones((3, 3), bool).at[1, 2].set(False)
     choosing, running = jnp.array([False, True, False]), jnp.array([1, 0, 0])
     allowed = np.flatnonzero(joint.allowed(avail, choosing, running))
-    assert [joint.split(jnp.array(k)).tolist() for k in allowed] == [[1, 0, 0], [1, 1, 0]]
+    assert [joint.decode(jnp.array(k)).tolist() for k in allowed] == [[1, 0, 0], [1, 1, 0]]
 
 
 @pytest.mark.parametrize("kind", ["mac-cen-q", "mac-cac"])
 def test_a_running_macro_action_that_could_not_start_now_leaves_the_others_their_choice(kind):
     """The arg max was taken over nothing: index 0, whatever the others may choose."""
-    joint = joint_of((2, 3, 2), (1, 1, 1))
+    joint = make_joint_space((2, 3, 2), (1, 1, 1))
     avail = jnp.array([[1, 0, 0], [0, 0, 1], [0, 1, 0]], bool)
     choosing, running = jnp.array([False, True, True]), jnp.array([1, 0, 0])
     allowed = np.flatnonzero(joint.allowed(avail, choosing, running))
-    assert [joint.split(jnp.array(k)).tolist() for k in allowed] == [[1, 2, 1]]
+    assert [joint.decode(jnp.array(k)).tolist() for k in allowed] == [[1, 2, 1]]
     ts = team_step(avail=avail[None])
     if kind == "mac-cen-q":
         parts, hyper = small(kind)
@@ -73,8 +73,8 @@ def test_a_running_macro_action_that_could_not_start_now_leaves_the_others_their
 
 def test_too_many_joint_macro_actions_are_refused_with_advice():
     with pytest.raises(ValueError, match=r"9,765,625 joint macro-actions .*allowed: <= 65,536.*mac-dec-q"):
-        joint_of((5,) * 10, (4,) * 10)
-    assert joint_of((2,) * 10, (4,) * 10).size == 1024
+        make_joint_space((5,) * 10, (4,) * 10)
+    assert make_joint_space((2,) * 10, (4,) * 10).size == 1024
 
 
 def test_the_centralised_policy_chooses_for_who_must_and_explores_together():
@@ -127,7 +127,7 @@ def test_the_switch_takes_the_joint_net_with_probability_epsilon():
         Policy(lambda batch: (), lambda key, carry, ts, epsilon, c=c: (carry, jnp.full((*epsilon.shape, 3), c)))
         for c in (1, 0)
     )
-    act = jax.jit(switched(often, seldom).act)
+    act = jax.jit(mixed_policy(often, seldom).act)
     for epsilon in (0.0, 0.25, 1.0):
         joint = act(jax.random.key(0), ((), ()), None, jnp.full(2000, epsilon))[1]
         assert (joint == joint[:, :1]).all()  # one coin for all
@@ -149,4 +149,4 @@ def test_refusals(kind, options, message):
 def test_windows_need_primitive_steps():
     config = configure("mac-dec-q", "tuned", Recorded(), {"sampling": "windows", "trajectory_unit": "episode"})
     with pytest.raises(ValueError, match="sampling='windows' needs trajectory_unit='steps'"):
-        mac_q.make(Recorded(), config, LEARNERS["mac-dec-q"])
+        mac_q.make(Recorded(), config, NETWORK_ROLES["mac-dec-q"])

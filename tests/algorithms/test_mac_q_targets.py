@@ -73,6 +73,6 @@ def test_the_central_network_chains_joint_rows(td_lambda):
 
     found, best, online, future = map(np.asarray, computed(state.params, state.target))
     value = taken_by(future[1:], best)
-    taken = taken_by(online[:-1], parts.joint.index(joint.macro_action))
+    taken = taken_by(online[:-1], parts.joint.encode(joint.macro_action))
     rows = [array[..., None] for array in (*numbers(joint), value, taken)]
     np.testing.assert_allclose(found, errors_by_hand(rows[:4], *rows[4:], 0.9, td_lambda), rtol=1e-5)

@@ -197,7 +197,7 @@ def test_a_cell_whose_process_is_killed_again_and_again_has_failed(tmp_path, cal
 
 
 def test_a_joint_action_space_that_is_too_large_is_named(monkeypatch):
-    monkeypatch.setattr("jaxmac.networks.joint.LARGEST", 1000)
+    monkeypatch.setattr("jaxmac.networks.joint.MOST_JOINT_ACTIONS", 1000)
     cell = train_cell(Cell("CaptureTarget-10", "mac-cen-q"), [300])
     assert "joint macro-actions" in cell["failed"] and "curve" not in cell
 

@@ -5,12 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
+import pytest
 
+from jaxmac.errors import RunDirectoryError
 from jaxmac.runs import checkpoint
 
 
 def test_threads_write_checkpoints_of_their_own(tmp_path):
     def write(run):
+        run.mkdir()
         for iteration in range(4):
             checkpoint.save_checkpoint(run, 0, iteration, {"learners": {"w": np.full(5, iteration)}}, {"done": 1})
         return checkpoint.saved_iterations(run, 0)
@@ -18,6 +21,12 @@ def test_threads_write_checkpoints_of_their_own(tmp_path):
     with ThreadPoolExecutor(4) as pool:
         written = list(pool.map(write, [tmp_path / str(number) for number in range(4)]))
     assert written == [[2, 3]] * 4
+
+
+def test_a_folder_that_was_moved_while_its_run_goes_on_is_not_made_again(tmp_path):
+    with pytest.raises(RunDirectoryError, match="the run was moved or deleted while it was going on"):
+        checkpoint.save_checkpoint(tmp_path / "moved", 0, 1, {"learners": {"w": np.zeros(2)}})
+    assert not list(tmp_path.iterdir())
 
 
 def test_loggers_are_left_as_they_were(tmp_path):

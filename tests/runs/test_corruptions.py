@@ -19,7 +19,7 @@ import jaxmac
 from jaxmac.runs.directory import RunDirectoryError
 from jaxmac.runs.formats import RunNote
 
-NOTES = ("hyperparameters", "env_settings", "identity")
+NOTES = ("hyperparameters", "env_settings", "env_digest", "identity")
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from support.torch_params import recurrent_net
 
 from jaxmac.algorithms import Progress, configure, mac_q
 from jaxmac.algorithms.mac_q import Batch
-from jaxmac.algorithms.mac_q_config import LEARNERS
+from jaxmac.algorithms.mac_q_config import NETWORK_ROLES
 from jaxmac.algorithms.value_based import LearnerState
 from jaxmac.envs.environment import Environment
 from jaxmac.hyper import hyper_of
@@ -44,7 +44,7 @@ def small(kind, **overrides):
     values |= {"memory": "gru", "layer_norm": False, "td_lambda": 0.0}  # the recorded networks and targets
     config = configure(kind, "tuned", Recorded(), values | NEUTRAL | overrides)
     hyper = hyper_of(config)
-    return mac_q.make_networks(Recorded(), config, LEARNERS[kind]), hyper
+    return mac_q.make_networks(Recorded(), config, NETWORK_ROLES[kind]), hyper
 
 
 NEUTRAL = {"reward_scale": 1.0, "grad_clip": 0.0, "max_rows": 0, "close_on_terminal": False, "target_steps": 5000}

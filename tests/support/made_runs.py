@@ -8,10 +8,9 @@ from jaxmac.algorithms import make_algorithm
 from jaxmac.hyper import hyper_arrays
 from jaxmac.runs.directory import FORMAT, RunDirectory, versions
 from jaxmac.runs.exact import described
-from jaxmac.runs.members import make_members
+from jaxmac.runs.members import make_members, settings_of_run
 from jaxmac.runs.result import Result, environment_sizes
 from jaxmac.runs.rows import COLUMNS, tabulate
-from jaxmac.training.loop import settings_of_run
 
 EVALUATIONS = 14
 

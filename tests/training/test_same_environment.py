@@ -9,7 +9,8 @@ from support.runs import TINY
 
 import jaxmac
 from jaxmac import envs
-from jaxmac.training.member_functions import _environment_key, attributes_of
+from jaxmac.runs.contents import attributes_of
+from jaxmac.training.member_functions import _environment_key
 
 
 @pytest.mark.slow

@@ -1,0 +1,169 @@
+"""What environments and functions consist of, as values that can be compared.
+
+Compiled programs are kept for what they were made of. These values tell whether that is still the same, where an
+attribute, a class or a function was changed in a notebook.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Hashable, Mapping
+from functools import cached_property, partial
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmac.envs.environment import Environment
+
+PLAIN = (bool, int, float, complex, str, bytes, type(None))
+ARRAYS = (np.ndarray, np.generic, jax.Array)
+OWN = ("jaxmac", "builtins", "abc")  # modules whose classes nobody changes
+DEEPEST = 12  # containers within containers, for the digest
+Visited = set[int]  # objects and functions that have been counted, by id
+
+
+def attributes_of(env: Environment) -> Hashable:
+    """What differs between environments that may behave differently.
+
+    Counted are the attributes of an environment and of the objects in it, arrays in full by a digest; and of
+    classes that are not jaxmac's, their attributes, the code of their methods, and the constants of their module
+    that these read. What is computed on first use does not count.
+    """
+    return _object_content(env, set())
+
+
+def function_key(function: Callable) -> Hashable:
+    """The same for the same function with the same code, and for equal arguments that `functools.partial` binds."""
+    if isinstance(function, partial):
+        return function_key(function.func), _content_of((function.args, function.keywords), set())
+    return id(function), _content_of(function, set())
+
+
+def plain_digest(env: Environment) -> str:
+    """A digest of the numbers, texts and arrays among an environment's attributes, the same in other processes."""
+    return hashlib.sha256(repr(_plain_content(env, 0)).encode()).hexdigest()
+
+
+def _plain_content(value: Any, depth: int) -> Any:
+    if isinstance(value, Environment) and depth < DEEPEST:
+        return [(name, _plain_content(x, depth + 1)) for name, x in _own_attributes(value)]
+    if isinstance(value, list | tuple) and depth < DEEPEST:
+        return [_plain_content(x, depth + 1) for x in value]
+    if isinstance(value, Mapping) and depth < DEEPEST:
+        return sorted((repr(key), repr(_plain_content(x, depth + 1))) for key, x in value.items())
+    if isinstance(value, ARRAYS):
+        return _array_content(value)
+    return value if isinstance(value, PLAIN) else type(value).__name__
+
+
+def _own_attributes(value: Any) -> list[tuple[str, Any]]:
+    """The attributes of an object by name, without those that are computed on first use."""
+    owned = (pair for kind in type(value).__mro__ for pair in vars(kind).items())
+    computed = {name for name, member in owned if isinstance(member, cached_property)}
+    return sorted((name, x) for name, x in vars(value).items() if name not in computed)
+
+
+def _object_content(value: Any, visited: Visited) -> Hashable:
+    if id(value) in visited:
+        return "counted already"
+    visited.add(id(value))
+    named = tuple((name, _content_of(x, visited)) for name, x in _own_attributes(value))
+    return id(type(value)), _class_content(type(value), visited), named
+
+
+def _class_content(kind: type, visited: Visited) -> Hashable:
+    """Attributes and methods of the classes that an object is of, without jaxmac's and Python's own."""
+    outside = [one for one in kind.__mro__ if one.__module__.partition(".")[0] not in OWN]
+    members = [
+        pair for one in outside if id(one) not in visited for pair in sorted(vars(one).items(), key=_name_of)
+    ]
+    visited.update(map(id, outside))
+    own = [(name, x) for name, x in members if not name.startswith("__") or name in ("__init__", "__call__")]
+    return tuple((name, _content_of(x, visited)) for name, x in own)
+
+
+def _name_of(pair: tuple[str, Any]) -> str:
+    return pair[0]
+
+
+def _content_of(value: Any, visited: Visited) -> Hashable:
+    try:
+        leaves, structure = jax.tree.flatten(value)
+    except (TypeError, ValueError):  # a dict whose keys have no order
+        return tuple((repr(key), _content_of(x, visited)) for key, x in value.items())
+    return str(structure), tuple(_leaf_content(leaf, visited) for leaf in leaves)
+
+
+def _leaf_content(leaf: Any, visited: Visited) -> Hashable:
+    if isinstance(leaf, ARRAYS):
+        return _array_content(leaf)
+    if isinstance(leaf, partial):
+        return _leaf_content(leaf.func, visited), _content_of((leaf.args, leaf.keywords), visited)
+    if isinstance(leaf, MethodType):
+        return _leaf_content(leaf.__func__, visited), _leaf_content(leaf.__self__, visited)
+    function = inspect.unwrap(_inside(leaf)) if callable(_inside(leaf)) else None
+    if isinstance(function, FunctionType):
+        return _function_content(function, visited)
+    if isinstance(leaf, type | ModuleType):
+        return id(leaf)
+    if not isinstance(leaf, PLAIN) and hasattr(leaf, "__dict__"):
+        return _object_content(leaf, visited)
+    return repr(leaf)
+
+
+def _inside(member: Any) -> Any:
+    """The function in a property or another wrapper of a class; anything else as it is."""
+    if isinstance(member, property):
+        return member.fget
+    if isinstance(member, cached_property):
+        return member.func
+    return member.__func__ if isinstance(member, staticmethod | classmethod) else member
+
+
+def _array_content(value: Any) -> str:
+    if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        value = jax.random.key_data(value)
+    array = np.asarray(value)
+    if array.dtype == object:
+        return repr(array.tolist())
+    return f"{array.dtype}{array.shape}{hashlib.sha256(array.tobytes()).hexdigest()}"
+
+
+def _function_content(function: FunctionType, visited: Visited) -> Hashable:
+    """Code, defaults and enclosed values of a function, and the constants of its module that it reads."""
+    if id(function) in visited:
+        return "counted already"
+    visited.add(id(function))
+    code = function.__code__
+    cells = [cell.cell_contents for cell in function.__closure__ or () if not _is_empty(cell)]
+    read = [function.__globals__[name] for name in _names_in(code) if name in function.__globals__]
+    values = (function.__defaults__, function.__kwdefaults__, cells, list(filter(_is_constant, read)))
+    return _code_content(code), _content_of(values, visited)
+
+
+def _is_constant(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return all(isinstance(x, PLAIN) for x in value)
+    return isinstance(value, PLAIN + ARRAYS)
+
+
+def _is_empty(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is cell
+    except ValueError:
+        return True
+
+
+def _names_in(code: CodeType) -> list[str]:
+    """The names that code reads, with those of functions inside."""
+    within = [name for const in code.co_consts if isinstance(const, CodeType) for name in _names_in(const)]
+    return [*code.co_names, *within]
+
+
+def _code_content(code: CodeType) -> Hashable:
+    consts = (_code_content(x) if isinstance(x, CodeType) else repr(x) for x in code.co_consts)
+    return code.co_code, code.co_names, code.co_varnames, tuple(consts)
