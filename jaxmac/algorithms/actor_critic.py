@@ -35,7 +35,7 @@ from jaxmac.algorithms.actors_and_critics import (
     rows_of,
     values,
 )
-from jaxmac.algorithms.base import Algorithm, Collection, Progress, network_options
+from jaxmac.algorithms.base import Algorithm, Collection, Progress, is_copy_due, network_options
 from jaxmac.algorithms.optimiser import gradient_of_sum, gradient_step, init_optimiser
 from jaxmac.algorithms.stochastic_policy import (
     conditional_log_probs,
@@ -106,7 +106,7 @@ def make(env: Environment, config: JointActorCriticConfig, roles: Roles) -> Algo
         state, losses = at_needed_length(
             lambda own, joint: learn(networks, state, Rows(own, joint), hyper, epsilon), rows.own, rows.joint
         )
-        due = progress.episodes // config.target_episodes > before // config.target_episodes
+        due = is_copy_due(progress, config)
         target = jax.lax.cond(due, lambda: state.critics, lambda: state.target)
         dropped = jnp.sum(rows.own.dropped) + jnp.sum(rows.joint.dropped)
         total = jnp.sum(losses["critic_loss"]) + jnp.sum(losses["actor_loss"])

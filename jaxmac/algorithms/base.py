@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.config import setting
 from jaxmac.hyper import Hyper
@@ -107,6 +107,12 @@ def network_options(config: CommonConfig) -> dict[str, Any]:
     """The arguments of `make_agent_networks` for the sizes and the recurrent layer, from a config."""
     names = ("hidden_size", "layer_size", "decode_size", "hidden_layers", "layer_norm")
     return {name: getattr(config, name) for name in names} | {"memory": memory_of(config.memory, config)}
+
+
+def is_copy_due(progress: Progress, config: Any) -> Bool[Array, ""]:
+    """Whether a multiple of `target_episodes` lies among the episodes of this iteration."""
+    before = progress.episodes - config.num_envs
+    return progress.episodes // config.target_episodes > before // config.target_episodes
 
 
 class Algorithm(NamedTuple):

@@ -21,6 +21,7 @@ from jaxmac.algorithms.base import (
     Progress,
     RowsConfig,
     SharedAgentsConfig,
+    is_copy_due,
     linear_schedule,
     network_options,
 )
@@ -184,8 +185,7 @@ def update_target(
         return state.replace(target=jax.lax.cond(due, lambda: params, lambda: target))
     if not config.target_episodes:
         return state.replace(target=optax.incremental_update(params, target, 1.0 - hyper.polyak))
-    now, before = progress.episodes, progress.episodes - config.num_envs
-    due = now // config.target_episodes > before // config.target_episodes
+    due = is_copy_due(progress, config)
     first = progress.updates % updates_per_iteration(config, horizon) == 0
     return state.replace(target=jax.lax.cond(due & first, lambda: params, lambda: target))
 

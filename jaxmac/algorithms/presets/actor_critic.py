@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxmac.algorithms.presets.recipe import shared_with_policy_gradients
+from jaxmac.algorithms.presets.tables import nearest_grid
 from jaxmac.envs.environment import Environment
 
 Row = tuple[float, float, int, int, int]
@@ -73,7 +74,7 @@ def _published(env: Environment, kind: str) -> dict[str, Any]:
         joint_actor = {"hidden_size": 64} if kind == "mac-cac" else {}
         return _values(row, 1.0, last, 10_000.0) | _wide_critic(kind, 32, 32) | joint_actor
     table: Mapping[int, tuple[Row, ...]] = BOX_PUSHING_PRIMITIVE if on_primitive else BOX_PUSHING
-    grid = min(table, key=lambda size: abs(size - getattr(env, "size", 10)))
+    grid = nearest_grid(table, env)
     decay = PRIMITIVE_DECAY[kind][grid] if on_primitive else BOX_PUSHING_DECAY[grid]
     critic = {"critic": "state"} if kind in ("mac-niacc", "mac-iaicc") else {}
     return _values(table[grid][which], 0.98, 0.01, decay) | critic

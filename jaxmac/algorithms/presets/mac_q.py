@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxmac.algorithms.presets.recipe import recipe
+from jaxmac.algorithms.presets.tables import family_and_variant, nearest_grid
 from jaxmac.envs.environment import Environment
 
 # grid: batch, train_freq = window, learning rate, episodes of the schedules
@@ -39,7 +40,7 @@ WAREHOUSE_CEN = {"D": (128, 1e-4, False), "D1": (128, 1e-4, False), "T": (64, 5e
 
 def reference(env: Environment, kind: str) -> dict[str, Any]:
     """The preset of algorithm `kind` (an id) on `env`."""
-    family, _, variant = env.name.removesuffix("-primitive").partition("-")
+    family, variant = family_and_variant(env)
     centralised = kind == "mac-cen-q"
     if family == "BoxPushing":
         return _box_pushing(env, kind)
@@ -69,7 +70,7 @@ def _box_pushing(env: Environment, kind: str) -> dict[str, Any]:
             table = BOX_PUSHING_DEC
     else:
         table, starts, stored, last = BOX_PUSHING_DDRQN, 2, 80_000, 0.1
-    batch, window, rate, episodes = table[min(table, key=lambda size: abs(size - getattr(env, "size", 10)))]
+    batch, window, rate, episodes = table[nearest_grid(table, env)]
     values = {"batch_size": batch, "learning_rate": rate, "gamma": 0.98, "train_freq": window}
     values |= {"learning_starts": starts} | window_replay(env, stored, window, batch)
     values |= {"hidden_size": 64} if kind == "mac-cen-q" else {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from jaxmac.algorithms.presets.tables import family_and_variant
 from jaxmac.envs.environment import Environment
 
 MILD_TOURNAMENT = {"sampling": "tournament", "replay_tournament": 8, "tournament_share": 0.25}
@@ -40,7 +41,7 @@ def recipe(env: Environment) -> dict[str, Any]:
         "polyak": 0.99,
         "reward_scale": 0.1,
     }
-    family, _, variant = env.name.removesuffix("-primitive").partition("-")
+    family, variant = family_and_variant(env)
     return values | {
         "BoxPushing": box_pushing,
         "CaptureTarget": capture_target,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxmac.algorithms.presets.recipe import recipe
+from jaxmac.algorithms.presets.tables import family_and_variant, nearest_grid
 from jaxmac.envs.environment import Environment
 
 MIXER = {"hypernet_embed": 64, "b1_abs": True}  # docs/specifications/tomacvf.md, section 4
@@ -31,14 +32,14 @@ def paper(env: Environment, mixer_name: str) -> dict[str, Any]:
     Grids larger than 14x14, Warehouse-S and Capture Target, which the paper does not use, take the nearest row.
     """
     del mixer_name
-    family, _, variant = env.name.removesuffix("-primitive").partition("-")
+    family, variant = family_and_variant(env)
     common = MIXER | {"hidden_size": 32, "layer_size": 32, "train_freq": 256, "grad_clip": 10.0}
     if family == "Overcooked":
         batch, episodes = OVERCOOKED.get(variant, OVERCOOKED["A"])
         special = {"learning_rate": 3e-4, "batch_size": batch, "num_envs": episodes, "target_episodes": 16}
         return common | special | _schedule(batch, 20_000.0, 0.05) | {"gamma": 0.99, "n_step": min(5, env.horizon)}
     if family == "BoxPushing":
-        rate, episodes, copy = BOX_PUSHING[min(BOX_PUSHING, key=lambda size: abs(size - getattr(env, "size", 10)))]
+        rate, episodes, copy = BOX_PUSHING[nearest_grid(BOX_PUSHING, env)]
         special = {"learning_rate": rate, "batch_size": 128, "num_envs": episodes, "target_episodes": copy}
         return common | special | _schedule(128, 4_000.0, 0.1) | {"gamma": 0.98}
     rate, copy, last = WAREHOUSE.get(variant, WAREHOUSE["D"])

@@ -1,0 +1,21 @@
+"""How presets find the row of an environment in the papers' and programs' tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from jaxmac.envs.environment import Environment
+
+USUAL_SIZE = 10  # of a grid, where an environment does not say
+
+
+def family_and_variant(env: Environment) -> tuple[str, str]:
+    """("Warehouse", "D") for `Warehouse-D` and `Warehouse-D-primitive`; an unknown environment has its own family."""
+    family, _, variant = env.name.removesuffix("-primitive").partition("-")
+    return family, variant
+
+
+def nearest_grid(sizes: Iterable[int], env: Environment) -> int:
+    """The one of these grid sizes that is nearest to the environment's."""
+    own = getattr(env, "size", USUAL_SIZE)
+    return min(sizes, key=lambda size: abs(size - own))
