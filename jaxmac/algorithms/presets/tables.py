@@ -10,7 +10,7 @@ USUAL_SIZE = 10  # of a grid, where an environment does not say
 
 
 def family_and_variant(env: Environment) -> tuple[str, str]:
-    """("Warehouse", "D") for `Warehouse-D` and `Warehouse-D-primitive`; an unknown environment has its own family."""
+    """`Warehouse-D` and `Warehouse-D-primitive` are ("Warehouse", "D"); an unknown name is a family of its own."""
     family, _, variant = env.name.removesuffix("-primitive").partition("-")
     return family, variant
 
