@@ -138,7 +138,9 @@ def _composed(base: type, parts: tuple[tuple[str, Any], ...]) -> type:
             metadata = {**field.metadata, "part": label}
             fields.append((name, _kind_of(field), dataclasses.field(default=field.default, metadata=metadata)))
 
-    def pickled(config: Any) -> tuple[Any, ...]:
+    def pickled(config: Any) -> Any:
+        if type(config) is not made:  # a view of its static part
+            return object.__reduce_ex__(config, 2)
         return _unpickled, (base, parts, dict(vars(config)))
 
     methods = {"check_together": _all_checks(base, parts), "__reduce__": pickled}

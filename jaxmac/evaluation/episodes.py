@@ -98,17 +98,19 @@ def evaluate(
     rows = []
     for index in range(len(result.specs)) if member is None else [member]:
         learned = result.learned(index, best)
-        key = (learned.group, greedy, played_in)
-        if key not in players:
+        key = (learned.group, greedy)
+        if players.get(key, (None,))[0] != played_in:
             _refuse_if_too_large(environment, episodes)
 
             def policy_of(learner: Any, hyper: Any, algorithm: Any = learned.algorithm) -> Policy:
                 return _greedy_or_sampled(algorithm.evaluation(learner, hyper), greedy, result.config["algorithm"])
 
-            players[key] = environment, _player(environment, policy_of)
-        play, config = players[key][1], result.specs[index].config
+            players[key] = played_in, environment, _player(environment, policy_of)
+        play, config = players[key][2], result.specs[index].config
         chance = config.eval_epsilon if epsilon is None else epsilon
         played = _play_all(play, (learned.learner, learned.hyper), episodes, seed, config.gamma, chance)
+        played_in = id(environment), attributes_of(environment)  # tracing it may have set some
+        players[key] = played_in, *players[key][1:]
         rows.append({"member": index, **result.members[index], **_summary(environment, played)})
     return rows
 

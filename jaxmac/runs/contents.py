@@ -7,7 +7,7 @@ attribute, a class or a function was changed in a notebook.
 from __future__ import annotations
 
 import hashlib
-import inspect
+import re
 from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property, partial
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -21,26 +21,38 @@ from jaxmac.envs.environment import Environment
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 ARRAYS = (np.ndarray, np.generic, jax.Array)
+CONTAINERS = (list, tuple, set, frozenset)
 OWN = ("jaxmac", "builtins", "abc")  # modules whose classes nobody changes
 DEEPEST = 12  # containers within containers, for the digest
-Visited = set[int]  # objects and functions that have been counted, by id
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+Visited = dict[int, int]  # id of an object or function that has been counted -> its number
 
 
 def attributes_of(env: Environment) -> Hashable:
     """What differs between environments that may behave differently.
 
     Counted are the attributes of an environment and of the objects in it, arrays in full by a digest; and of
-    classes that are not jaxmac's, their attributes, the code of their methods, and the constants of their module
-    that these read. What is computed on first use does not count.
+    classes that are not jaxmac's, their attributes, the code of their methods, and the constants and functions of
+    their module that these read. What is computed on first use does not count.
     """
-    return _object_content(env, set())
+    try:
+        return _object_content(env, {})
+    except Exception:  # what is in it is not ours: an object may raise whatever is asked of it
+        return tuple((name, _shown(x)) for name, x in _own_attributes(env))
 
 
 def function_key(function: Callable) -> Hashable:
     """The same for the same function with the same code, and for equal arguments that `functools.partial` binds."""
-    if isinstance(function, partial):
-        return function_key(function.func), _content_of((function.args, function.keywords), set())
-    return id(function), _content_of(function, set())
+    inner = function.func if isinstance(function, partial) else function
+    try:
+        return id(inner), _content_of(function, {})
+    except Exception:  # as above
+        return id(inner), _shown(function)
+
+
+def _shown(value: Any) -> str:
+    """`repr` without addresses, which differ between equal objects."""
+    return ADDRESS.sub("", repr(value))
 
 
 def plain_digest(env: Environment) -> str:
@@ -50,13 +62,16 @@ def plain_digest(env: Environment) -> str:
 
 def _plain_content(value: Any, depth: int) -> Any:
     if isinstance(value, Environment) and depth < DEEPEST:
-        return [(name, _plain_content(x, depth + 1)) for name, x in _own_attributes(value)]
+        named = [(name, x) for name, x in _own_attributes(value) if not name.startswith("_")]  # those are caches
+        return [(name, _plain_content(x, depth + 1)) for name, x in named]
     if isinstance(value, list | tuple) and depth < DEEPEST:
         return [_plain_content(x, depth + 1) for x in value]
     if isinstance(value, Mapping) and depth < DEEPEST:
-        return sorted((repr(key), repr(_plain_content(x, depth + 1))) for key, x in value.items())
+        return sorted(
+            (str(_plain_content(k, DEEPEST)), repr(_plain_content(x, depth + 1))) for k, x in value.items()
+        )
     if isinstance(value, ARRAYS):
-        return _array_content(value)
+        return _array_content(value) if value.dtype != object else "an array of objects"
     return value if isinstance(value, PLAIN) else type(value).__name__
 
 
@@ -69,10 +84,12 @@ def _own_attributes(value: Any) -> list[tuple[str, Any]]:
 
 def _object_content(value: Any, visited: Visited) -> Hashable:
     if id(value) in visited:
-        return "counted already"
-    visited.add(id(value))
+        return "counted already", visited[id(value)]
+    visited[id(value)] = len(visited)
     named = tuple((name, _content_of(x, visited)) for name, x in _own_attributes(value))
-    return id(type(value)), _class_content(type(value), visited), named
+    items = list(value.items()) if isinstance(value, dict) else list(value) if isinstance(value, CONTAINERS) else []
+    kind = type(value)
+    return kind.__module__, kind.__qualname__, _class_content(kind, visited), named, _content_of(items, visited)
 
 
 def _class_content(kind: type, visited: Visited) -> Hashable:
@@ -81,7 +98,7 @@ def _class_content(kind: type, visited: Visited) -> Hashable:
     members = [
         pair for one in outside if id(one) not in visited for pair in sorted(vars(one).items(), key=_name_of)
     ]
-    visited.update(map(id, outside))
+    visited.update({id(one): len(visited) + number for number, one in enumerate(outside) if id(one) not in visited})
     own = [(name, x) for name, x in members if not name.startswith("__") or name in ("__init__", "__call__")]
     return tuple((name, _content_of(x, visited)) for name, x in own)
 
@@ -93,8 +110,10 @@ def _name_of(pair: tuple[str, Any]) -> str:
 def _content_of(value: Any, visited: Visited) -> Hashable:
     try:
         leaves, structure = jax.tree.flatten(value)
-    except (TypeError, ValueError):  # a dict whose keys have no order
-        return tuple((repr(key), _content_of(x, visited)) for key, x in value.items())
+    except (TypeError, ValueError):  # a dict whose keys have no order, in it or within
+        if isinstance(value, Mapping):
+            return tuple((_shown(key), _content_of(x, visited)) for key, x in value.items())
+        return tuple(_content_of(x, visited) for x in value)
     return str(structure), tuple(_leaf_content(leaf, visited) for leaf in leaves)
 
 
@@ -105,14 +124,15 @@ def _leaf_content(leaf: Any, visited: Visited) -> Hashable:
         return _leaf_content(leaf.func, visited), _content_of((leaf.args, leaf.keywords), visited)
     if isinstance(leaf, MethodType):
         return _leaf_content(leaf.__func__, visited), _leaf_content(leaf.__self__, visited)
-    function = inspect.unwrap(_inside(leaf)) if callable(_inside(leaf)) else None
+    function = _inside(leaf)
     if isinstance(function, FunctionType):
         return _function_content(function, visited)
     if isinstance(leaf, type | ModuleType):
         return id(leaf)
-    if not isinstance(leaf, PLAIN) and hasattr(leaf, "__dict__"):
+    is_flax = any(kind.__module__.startswith("flax.") for kind in type(leaf).__mro__)  # its modules are numbered
+    if not isinstance(leaf, PLAIN) and hasattr(leaf, "__dict__") and not is_flax:
         return _object_content(leaf, visited)
-    return repr(leaf)
+    return _shown(leaf)
 
 
 def _inside(member: Any) -> Any:
@@ -129,26 +149,28 @@ def _array_content(value: Any) -> str:
         value = jax.random.key_data(value)
     array = np.asarray(value)
     if array.dtype == object:
-        return repr(array.tolist())
+        return _shown(array.tolist())
     return f"{array.dtype}{array.shape}{hashlib.sha256(array.tobytes()).hexdigest()}"
 
 
 def _function_content(function: FunctionType, visited: Visited) -> Hashable:
     """Code, defaults and enclosed values of a function, and the constants of its module that it reads."""
     if id(function) in visited:
-        return "counted already"
-    visited.add(id(function))
+        return "counted already", visited[id(function)]
+    visited[id(function)] = len(visited)
     code = function.__code__
     cells = [cell.cell_contents for cell in function.__closure__ or () if not _is_empty(cell)]
     read = [function.__globals__[name] for name in _names_in(code) if name in function.__globals__]
-    values = (function.__defaults__, function.__kwdefaults__, cells, list(filter(_is_constant, read)))
+    helpers = [x for x in read if isinstance(x, FunctionType) and x.__module__ == function.__module__]
+    values = (function.__defaults__, function.__kwdefaults__, cells, list(filter(_is_constant, read)), helpers)
     return _code_content(code), _content_of(values, visited)
 
 
 def _is_constant(value: Any) -> bool:
-    if isinstance(value, tuple | list):
-        return all(isinstance(x, PLAIN) for x in value)
-    return isinstance(value, PLAIN + ARRAYS)
+    try:
+        return all(isinstance(x, PLAIN + ARRAYS) for x in jax.tree.leaves(value))
+    except (TypeError, ValueError):
+        return False
 
 
 def _is_empty(cell: Any) -> bool:

@@ -19,7 +19,8 @@ SUMMARY = "checkpoint.json"
 
 def run_identity(config: dict[str, Any]) -> str:
     """A digest of what decides the numbers of a run, besides versions: the same run made again has the same one."""
-    names = ("algorithm", "env", "env_settings", "env_sizes", "settings", "seeds", "sweep", "key_type")
+    environment = ("env", "env_settings", "env_sizes", "env_digest")
+    names = ("algorithm", *environment, "settings", "seeds", "sweep", "key_type")
     return _digest_of(json_text({name: config[name] for name in names}))
 
 

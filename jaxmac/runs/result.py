@@ -265,7 +265,8 @@ def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: 
         raise RunDirectoryError(f"{path} has no evaluation yet")
     members = [{"seed": spec.seed, **spec.swept} for spec in specs]
     folder = Path(path).absolute()
-    checkpoints = last_checkpoints(folder, len(groups))
+    running = config["status"] == "running"  # its checkpoints move on: the last one there is
+    checkpoints = {} if running else last_checkpoints(folder, len(groups))
     return Result(metrics, members, config, env, folder, config["status"], specs, {}, checkpoints=checkpoints)
 
 

@@ -175,6 +175,7 @@ def prepare(
         if out is not None:
             check_path("out", out)
         env_id = env if isinstance(env, str) else None
+        env_digest = _instance_digest(environment, env_id)  # before it is played
         refuse_too_many_members(algorithm, environment, env_id, preset, hyperparameters, seeds, sweep)
         specs = make_members(algorithm, environment, preset, hyperparameters, seeds, sweep)
         check_sizes(specs)
@@ -197,7 +198,7 @@ def prepare(
         "env": environment.name,
         "env_options": exact_options(env_options) if env_id is not None else described(environment.options),
         "env_rebuildable": env_id is not None,
-        "env_digest": "" if env_id is not None else plain_digest(environment),
+        "env_digest": env_digest,
         "env_settings": described(environment.options),
         "env_sizes": environment_sizes(environment),
         "preset": preset,
@@ -220,6 +221,11 @@ def prepare(
     refuse_unless_restorable(config, specs)
     _refuse_other_arguments(config, chunk, log)
     return Prepared(environment, specs, programs, config, on_disk)
+
+
+def _instance_digest(env: Environment, env_id: str | None) -> str:
+    """The digest of an environment instance; none with several processes, between which attributes may differ."""
+    return "" if env_id is not None or is_distributed() else plain_digest(env)
 
 
 def _refuse_other_arguments(config: dict[str, Any], chunk: int | None, log: str | Sequence[str]) -> None:

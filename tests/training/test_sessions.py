@@ -1,9 +1,12 @@
 """What happens between calls of one session: things that change, and results that outlive their run."""
 
+import collections
 import dataclasses
+import functools
 import os
 import pickle
 import shutil
+import threading
 
 import flax.linen as nn
 import jax
@@ -59,7 +62,7 @@ def changed(monkeypatch, env, how):
     elif how == "plain object":
         env.settings.scale = 100.0
     elif how == "class of an object":
-        env.settings.__class__ = type("Settings", (Settings,), {})
+        env.settings.__class__ = type("Settings", (Settings,), {"scale": 2.0})
     elif how == "function":
         env.shaping = lambda x: x + 1
     elif how == "dict without order":
@@ -77,6 +80,100 @@ def test_every_change_of_an_environment_makes_it_another_one(how, monkeypatch):
     assert attributes_of(env) == before and hash(before) == hash(attributes_of(env))
     changed(monkeypatch, env, how)
     assert attributes_of(env) != before
+
+
+class Params(dict):
+    """A container with a class of its own."""
+
+
+class Forwards:
+    """Raises whatever is asked of it."""
+
+    def __getattr__(self, name):
+        raise ValueError(name)
+
+
+class Cell:
+    """A link of a chain."""
+
+    next = None
+
+
+def helper(x):
+    return x
+
+
+class Helped(Line):
+    """Its method calls a function of its module."""
+
+    def paid(self):
+        return helper(1)
+
+
+def scaled(factor):
+    def decorate(function):
+        @functools.wraps(function)
+        def wrapper(x):
+            return factor * function(x)
+
+        return wrapper
+
+    return decorate
+
+
+def test_another_choice_among_what_it_holds_counts():
+    env = Walk()
+    env.each = [Settings(), Settings()]
+    env.used = env.each[0]
+    before = attributes_of(env)
+    env.used = env.each[1]
+    assert attributes_of(env) != before
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (Params(offset=1), Params(offset=2)),
+        (collections.Counter("a"), collections.Counter("aa")),
+        (scaled(1)(helper), scaled(9)(helper)),
+        (({1: 2, "a": 3},), ({1: 2, "a": 4},)),
+    ],
+)
+def test_what_containers_and_wrappers_hold_counts(first, second):
+    env = Walk()
+    env.held = first
+    before = attributes_of(env)
+    env.held = second
+    assert attributes_of(env) != before
+
+
+def test_a_function_of_the_same_module_counts(monkeypatch):
+    env = Helped()
+    before = attributes_of(env)
+    monkeypatch.setattr(helper, "__code__", (lambda x: x + 5).__code__)  # as a cell or %autoreload defines it anew
+    assert attributes_of(env) != before
+
+
+def test_what_raises_or_has_no_end_is_no_error():
+    chain = first = Cell()
+    for _ in range(5000):
+        chain.next = Cell()
+        chain = chain.next
+    for odd in (Forwards(), first, [{1: 2, "a": 3}], threading.Lock(), object(), (x for x in "a")):
+        env = Walk()
+        env.odd = odd
+        assert attributes_of(env) == attributes_of(env)
+        assert function_key(functools.partial(helper, odd)) == function_key(functools.partial(helper, odd))
+
+
+@pytest.mark.parametrize("make", [object, threading.Lock, lambda: nn.Dense(3), lambda: np.random.default_rng(0)])
+def test_what_has_an_address_or_a_number_is_the_same_in_the_next_instance(make):
+    keys = []
+    for _ in range(2):
+        env = Walk()
+        env.odd = make()
+        keys.append(attributes_of(env))
+    assert keys[0] == keys[1]
 
 
 def test_an_environment_that_contains_itself_has_an_end():
@@ -172,6 +269,16 @@ def test_a_result_does_not_answer_for_another_run(run, tmp_path):
     tiny(out, overwrite=True)
     with pytest.raises(RunDirectoryError, match="was replaced"):
         again.learned(best=True)
+    result, other = jaxmac.load(out, ENV), Asynchronous()
+    other.pay = 3.0  # the same class and settings
+    tiny_on(other, out, overwrite=True)
+    with pytest.raises(RunDirectoryError, match="was replaced"):
+        result.learned()
+
+
+def tiny_on(env, out, **options):
+    values = {"episodes": 48, "progress": False, "checkpoint_every": 1, **TINY, **options}
+    return jaxmac.train("avf-vdn", env, seeds=2, out=out, **values)
 
 
 def test_a_relative_path_is_that_of_the_moment(run, tmp_path, monkeypatch):
