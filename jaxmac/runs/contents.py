@@ -10,7 +10,8 @@ import hashlib
 import re
 from collections.abc import Callable, Hashable, Mapping
 from functools import cached_property, partial
-from types import CodeType, FunctionType, MethodType, ModuleType
+from operator import itemgetter
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import jax
@@ -50,26 +51,26 @@ def function_key(function: Callable) -> Hashable:
         return id(inner), _shown(function)
 
 
-def _shown(value: Any) -> str:
-    """`repr` without addresses, which differ between equal objects."""
-    return ADDRESS.sub("", repr(value))
-
-
 def plain_digest(env: Environment) -> str:
     """A digest of the numbers, texts and arrays among an environment's attributes, the same in other processes."""
     return hashlib.sha256(repr(_plain_content(env, 0)).encode()).hexdigest()
 
 
+def _shown(value: Any) -> str:
+    """`repr` without addresses, which differ between equal objects."""
+    return ADDRESS.sub("", repr(value))
+
+
 def _plain_content(value: Any, depth: int) -> Any:
+    """The numbers, texts and arrays in a value; of anything else the name of its type."""
     if isinstance(value, Environment) and depth < DEEPEST:
         named = [(name, x) for name, x in _own_attributes(value) if not name.startswith("_")]  # those are caches
         return [(name, _plain_content(x, depth + 1)) for name, x in named]
     if isinstance(value, list | tuple) and depth < DEEPEST:
         return [_plain_content(x, depth + 1) for x in value]
     if isinstance(value, Mapping) and depth < DEEPEST:
-        return sorted(
-            (str(_plain_content(k, DEEPEST)), repr(_plain_content(x, depth + 1))) for k, x in value.items()
-        )
+        pairs = ((_plain_content(key, DEEPEST), _plain_content(x, depth + 1)) for key, x in value.items())
+        return sorted(map(repr, pairs))
     if isinstance(value, ARRAYS):
         return _array_content(value) if value.dtype != object else "an array of objects"
     return value if isinstance(value, PLAIN) else type(value).__name__
@@ -83,6 +84,7 @@ def _own_attributes(value: Any) -> list[tuple[str, Any]]:
 
 
 def _object_content(value: Any, visited: Visited) -> Hashable:
+    """The class and attributes of an object, and the items of a container with a class of its own."""
     if id(value) in visited:
         return "counted already", visited[id(value)]
     visited[id(value)] = len(visited)
@@ -95,19 +97,17 @@ def _object_content(value: Any, visited: Visited) -> Hashable:
 def _class_content(kind: type, visited: Visited) -> Hashable:
     """Attributes and methods of the classes that an object is of, without jaxmac's and Python's own."""
     outside = [one for one in kind.__mro__ if one.__module__.partition(".")[0] not in OWN]
-    members = [
-        pair for one in outside if id(one) not in visited for pair in sorted(vars(one).items(), key=_name_of)
-    ]
-    visited.update({id(one): len(visited) + number for number, one in enumerate(outside) if id(one) not in visited})
-    own = [(name, x) for name, x in members if not name.startswith("__") or name in ("__init__", "__call__")]
-    return tuple((name, _content_of(x, visited)) for name, x in own)
-
-
-def _name_of(pair: tuple[str, Any]) -> str:
-    return pair[0]
+    found: list[Hashable] = []
+    for one in (one for one in outside if id(one) not in visited):
+        visited[id(one)] = len(visited)
+        for name, member in sorted(vars(one).items(), key=itemgetter(0)):
+            if not name.startswith("__") or name in ("__init__", "__call__"):
+                found.append((name, _content_of(member, visited)))
+    return tuple(found)
 
 
 def _content_of(value: Any, visited: Visited) -> Hashable:
+    """What differs between values: the content of each leaf of a tree, and how the leaves hang together."""
     try:
         leaves, structure = jax.tree.flatten(value)
     except (TypeError, ValueError):  # a dict whose keys have no order, in it or within
@@ -154,12 +154,12 @@ def _array_content(value: Any) -> str:
 
 
 def _function_content(function: FunctionType, visited: Visited) -> Hashable:
-    """Code, defaults and enclosed values of a function, and the constants of its module that it reads."""
+    """Code, defaults and enclosed values of a function, and constants and functions of its module that it reads."""
     if id(function) in visited:
         return "counted already", visited[id(function)]
     visited[id(function)] = len(visited)
     code = function.__code__
-    cells = [cell.cell_contents for cell in function.__closure__ or () if not _is_empty(cell)]
+    cells = [value for cell in function.__closure__ or () for value in _enclosed(cell)]
     read = [function.__globals__[name] for name in _names_in(code) if name in function.__globals__]
     helpers = [x for x in read if isinstance(x, FunctionType) and x.__module__ == function.__module__]
     values = (function.__defaults__, function.__kwdefaults__, cells, list(filter(_is_constant, read)), helpers)
@@ -173,11 +173,12 @@ def _is_constant(value: Any) -> bool:
         return False
 
 
-def _is_empty(cell: Any) -> bool:
+def _enclosed(cell: CellType) -> list[Any]:
+    """The value of a variable that a function encloses, if it has one yet."""
     try:
-        return cell.cell_contents is cell
+        return [cell.cell_contents]
     except ValueError:
-        return True
+        return []
 
 
 def _names_in(code: CodeType) -> list[str]:

@@ -230,8 +230,9 @@ def _instance_digest(env: Environment, env_id: str | None) -> str:
 
 def _refuse_other_arguments(config: dict[str, Any], chunk: int | None, log: str | Sequence[str]) -> None:
     """Raise ValueError unless all processes train the same run with the same arguments."""
-    # The settings hold the hyperparameters; sinks, and the plugins that they come from, are process 0's alone.
-    asked = {"chunk": chunk, "log": log, "log_id": None, "hyperparameters": None, "plugins": None}
+    # The settings hold the hyperparameters, and the identity follows from the rest; sinks, and the plugins that
+    # they come from, are process 0's alone.
+    asked = {"chunk": chunk, "log": log} | dict.fromkeys(("log_id", "hyperparameters", "identity", "plugins"))
     refuse_differences(json_value("config", config | asked))
 
 

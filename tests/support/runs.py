@@ -42,9 +42,14 @@ FAMILIES = {
 }
 
 
-def tiny(out, **options):
-    values = {"episodes": 48, "progress": False, "checkpoint_every": 1, **TINY, **options}
-    return jaxmac.train("avf-vdn", ENV, seeds=2, out=out, **values)
+def tiny(out, env=ENV, **options):
+    values = {"seeds": 2, "episodes": 48, "progress": False, "checkpoint_every": 1, **TINY, **options}
+    return jaxmac.train("avf-vdn", env, out=out, **values)
+
+
+def copied(run, tmp_path):
+    """A copy of a run, to be spoiled or continued."""
+    return shutil.copytree(run, tmp_path / "run")
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 from support.probes import Asynchronous
-from support.runs import ENV, FAMILIES, TINY, as_if_killed, tiny
+from support.runs import ENV, FAMILIES, TINY, as_if_killed, copied, tiny
 
 import jaxmac
 from jaxmac.runs import checkpoint
@@ -57,11 +57,6 @@ def table(run):
 def whole(tmp_path_factory):
     out = tmp_path_factory.mktemp("resume") / "whole"
     return tiny(out), out
-
-
-def copied(run, tmp_path):
-    shutil.copytree(run, tmp_path / "run")
-    return tmp_path / "run"
 
 
 def assert_same_learners(result, out, run, name):

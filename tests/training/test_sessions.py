@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import os
 import pickle
-import shutil
 import threading
 
 import flax.linen as nn
@@ -16,7 +15,7 @@ import pytest
 from support.line import Line
 from support.probes import Asynchronous
 from support.registries import registered_only_here
-from support.runs import ENV, TINY, tiny
+from support.runs import ENV, TINY, copied, tiny
 
 import jaxmac
 from jaxmac import envs
@@ -247,11 +246,6 @@ def run(tmp_path_factory):
     return tiny(out), out
 
 
-def copied(out, tmp_path):
-    shutil.copytree(out, tmp_path / "run")
-    return tmp_path / "run"
-
-
 def test_a_result_does_not_answer_for_another_run(run, tmp_path):
     out = copied(run[1], tmp_path)
     result = jaxmac.load(out, ENV)
@@ -259,9 +253,7 @@ def test_a_result_does_not_answer_for_another_run(run, tmp_path):
     with pytest.raises(RunDirectoryError, match="was trained further since it was read: load it again"):
         result.learned()
     result = jaxmac.load(out, ENV)
-    again = jaxmac.train(
-        "avf-vdn", ENV, seeds=[7], episodes=48, progress=False, out=out, overwrite=True, checkpoint_every=1, **TINY
-    )
+    again = tiny(out, seeds=[7], overwrite=True)
     with pytest.raises(RunDirectoryError, match="was replaced by another run since it was read: load it again"):
         result.learned()
     assert again.learned(best=True) is not None
@@ -271,14 +263,9 @@ def test_a_result_does_not_answer_for_another_run(run, tmp_path):
         again.learned(best=True)
     result, other = jaxmac.load(out, ENV), Asynchronous()
     other.pay = 3.0  # the same class and settings
-    tiny_on(other, out, overwrite=True)
+    tiny(out, other, overwrite=True)
     with pytest.raises(RunDirectoryError, match="was replaced"):
         result.learned()
-
-
-def tiny_on(env, out, **options):
-    values = {"episodes": 48, "progress": False, "checkpoint_every": 1, **TINY, **options}
-    return jaxmac.train("avf-vdn", env, seeds=2, out=out, **values)
 
 
 def test_a_relative_path_is_that_of_the_moment(run, tmp_path, monkeypatch):
