@@ -13,7 +13,7 @@ from jaxmac.cli.tables import Row, print_line, print_table, stdout_console
 from jaxmac.config import settings_of
 from jaxmac.processes.collective import is_main_process
 from jaxmac.runs.directory import RunDirectory
-from jaxmac.training.loop import Prepared, prepare
+from jaxmac.training.preparation import Prepared, Request, prepare
 from jaxmac.training.program import Program
 
 
@@ -31,7 +31,7 @@ def print_plan(
         env_id: as in `jaxmac.train`.
         out: as in `jaxmac.train`.
         run_defaults: the defaults of the other arguments, such as `seeds`, as they are shown.
-        **options: the other arguments of `jaxmac.training.loop.prepare`.
+        **options: the other arguments of `jaxmac.training.preparation.Request`.
 
     Raises what `jaxmac.train` raises before it compiles, except what checking the contract of an environment from
     outside the library would find: that plays episodes.
@@ -39,9 +39,8 @@ def print_plan(
     RunDirectory(out).check(options["overwrite"])
     console = stdout_console()
     console.soft_wrap = True  # a line stays a line
-    prepared = prepare(
-        algorithm, env_id, out=out, console=console, check_environment=False, compilation_cache=False, **options
-    )
+    request = Request(algorithm, env_id, out=out, check_environment=False, compilation_cache=False, **options)
+    prepared = prepare(request, console)
     if not is_main_process():
         return
     RunDirectory(out).check(options["overwrite"], prepared.on_disk)

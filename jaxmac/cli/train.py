@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,28 +46,25 @@ RUN_DEFAULTS: dict[str, Any] = {
     "checkpoint_replay": True,
     "log": "",
 }
+PARTS = ("algorithm", "env", "preset")
+OTHER_DEFAULTS: dict[str, Any] = {
+    "out": None,
+    "config": None,
+    "like": None,
+    "dry_run": False,
+    "sweep": (),
+    "check_environment": True,
+}
 
 
 def command_train(arguments: Sequence[str]) -> int:
     """Train, print final returns, animate an episode of the best member and return the exit status."""
     layers, arguments = read_layers(arguments)
     words = [*words_of(layers), *arguments]
-    algorithm = peek(words, "--algorithm", RUN_DEFAULTS["algorithm"])
-    env_id = peek(words, "--env", RUN_DEFAULTS["env"])
-    preset = peek(words, "--preset", RUN_DEFAULTS["preset"])
+    algorithm, env_id, preset = (peek(words, f"--{name}", RUN_DEFAULTS[name]) for name in PARTS)
     chosen = _chosen_parts(algorithm, words)
     arguments_class, config = _train_class(algorithm, env_id, preset, chosen)
-
-    def explain(flag: str) -> str | None:
-        given = flag.lstrip("-").partition("=")[0].replace("-", "_")
-        setting = given.removeprefix("no_")
-        if given != setting and setting in (own := settings_of(type(config))):
-            switch = f"write {setting}: false in a file, --{given.replace('_', '-')} on the command line"
-            return f"{flag.partition('=')[0]}: " + (
-                switch if is_switch(own[setting]) else f"{setting} is not a switch"
-            )
-        return refusal(algorithm, setting, type(config)) if owners_of(setting) else None
-
+    explain = partial(_explain, algorithm, type(config))
     kinds, flags = field_types(type(config)), option_types(arguments_class)
     layers = [fitting(layer, flags, kinds.keys(), f"{algorithm} on {env_id}", explain) for layer in layers]
     words = [*words_of(layers), *arguments]
@@ -81,25 +79,26 @@ def command_train(arguments: Sequence[str]) -> int:
     use_cpu_devices(given.devices)
     join_processes(given)
     out = given.out or Path("runs") / f"{algorithm}_{env_id}".replace("-", "_").lower()
-    options: dict[str, Any] = {
-        "preset": preset,
-        "seeds": seeds,
-        "episodes": given.episodes,
-        "env_options": env_options,
-        "sweep": sweep or None,
-        "out": out,
-        "overwrite": given.overwrite,
-        "chunk": given.chunk,
-        "checkpoint_every": given.checkpoint_every,
-        "checkpoint_replay": given.checkpoint_replay,
-        "log": given.log,
-    }
+    options = {name: getattr(given, name) for name in RUN_DEFAULTS if name not in ("algorithm", "env")}
+    options |= {"seeds": seeds, "env_options": env_options, "sweep": sweep or None, "out": out}
     if given.dry_run:
         print_plan(algorithm, env_id, run_defaults=RUN_DEFAULTS, hyperparameters=changed, **options)
         return 0
     result = train(algorithm, env_id, check_environment=given.check_environment, **options, **changed)
     report_result(result, out)
     return 0 if result.status == "finished" else 130
+
+
+def _explain(algorithm: str, config_class: type, flag: str) -> str | None:
+    """What is wrong with an option that is not one of `jaxmac train`, if it names a setting; else None."""
+    given = flag.lstrip("-").partition("=")[0].replace("-", "_")
+    setting = given.removeprefix("no_")
+    own = settings_of(config_class)
+    if given == setting or setting not in own:
+        return refusal(algorithm, setting, config_class) if owners_of(setting) else None
+    option = "--" + given.replace("_", "-")
+    switch = f"write {setting}: false in a file, {option} on the command line"
+    return f"{flag.partition('=')[0]}: " + (switch if is_switch(own[setting]) else f"{setting} is not a switch")
 
 
 def _sweep(
@@ -125,54 +124,38 @@ def _train_class(algorithm: str, env_id: str, preset: str, chosen: dict[str, str
     """The arguments of `jaxmac train` for these parts and this environment, and the config of the preset."""
     config = configure(algorithm, preset, envs.make(env_id), chosen)
     kinds = field_types(type(config))
-    fields = [
-        ("algorithm", documented(str, "one of " + ", ".join(ALGORITHMS)), algorithm),
-        ("env", documented(str, "environment id (`jaxmac list` shows them)"), env_id),
-        ("preset", documented(str, "one of " + ", ".join(ALGORITHMS[algorithm].presets)), preset),
-        (
-            "seeds",
-            documented(str, "a number n (seeds 0 to n-1) or a list such as 3,5,8"),
-            str(RUN_DEFAULTS["seeds"]),
-        ),
-        ("episodes", documented(int, "training episodes of each member"), RUN_DEFAULTS["episodes"]),
-        ("out", documented(Path | None, "run directory (default: runs/ALGORITHM_ENV)"), None),
-        ("overwrite", documented(bool, "replace a run that is already there"), RUN_DEFAULTS["overwrite"]),
-        ("config", documented(Path | None, "file of settings, YAML or JSON; flags on the line override it"), None),
-        (
-            "like",
-            documented(Path | None, "run directory whose settings are taken; flags and --config override"),
-            None,
-        ),
-        ("dry_run", documented(bool, "print what would be done, and end before anything compiles"), False),
-        ("sweep", documented(tuple[str, ...], "NAME=VALUE,VALUE ...: train every combination with every seed"), ()),
-        (
-            "chunk",
-            documented(int | None, "iterations per compiled call; does not change the numbers"),
-            RUN_DEFAULTS["chunk"],
-        ),
-        ("checkpoint_every", documented(int, "evaluations between checkpoints"), RUN_DEFAULTS["checkpoint_every"]),
-        (
-            "checkpoint_replay",
-            documented(bool, "keep the replay in checkpoints, for `jaxmac resume`"),
-            RUN_DEFAULTS["checkpoint_replay"],
-        ),
-        (
-            "log",
-            documented(str, "besides metrics.csv, separated by commas: " + ", ".join(SINKS)),
-            RUN_DEFAULTS["log"],
-        ),
-        (
-            "check_environment",
-            documented(bool, "check the contract of an environment from outside the library"),
-            True,
-        ),
-    ]
+    values = OTHER_DEFAULTS | RUN_DEFAULTS | {"algorithm": algorithm, "env": env_id, "preset": preset}
+    values["seeds"] = str(values["seeds"])
+    options = _run_options(algorithm).items()
+    fields = [(name, documented(kind, text), values[name]) for name, (kind, text) in options]
     for name, field in settings_of(type(config)).items():
         owner = f"{part_of(field)}: " if part_of(field) else ""
         kind = documented(kinds[name], f"{owner}{field.metadata['help']} ({allowed(field)})")
         fields.append((name, kind, getattr(config, name)))
     description = "Train several seeds (and swept values) together, as one program, and write a run directory."
     return make_arguments_class(description, fields, env_id, (DeviceArguments,)), config
+
+
+def _run_options(algorithm: str) -> dict[str, tuple[Any, str]]:
+    """The options that are not settings of the algorithm: name -> type and help."""
+    return {
+        "algorithm": (str, "one of " + ", ".join(ALGORITHMS)),
+        "env": (str, "environment id (`jaxmac list` shows them)"),
+        "preset": (str, "one of " + ", ".join(ALGORITHMS[algorithm].presets)),
+        "seeds": (str, "a number n (seeds 0 to n-1) or a list such as 3,5,8"),
+        "episodes": (int, "training episodes of each member"),
+        "out": (Path | None, "run directory (default: runs/ALGORITHM_ENV)"),
+        "overwrite": (bool, "replace a run that is already there"),
+        "config": (Path | None, "file of settings, YAML or JSON; flags on the line override it"),
+        "like": (Path | None, "run directory whose settings are taken; flags and --config override"),
+        "dry_run": (bool, "print what would be done, and end before anything compiles"),
+        "sweep": (tuple[str, ...], "NAME=VALUE,VALUE ...: train every combination with every seed"),
+        "chunk": (int | None, "iterations per compiled call; does not change the numbers"),
+        "checkpoint_every": (int, "evaluations between checkpoints"),
+        "checkpoint_replay": (bool, "keep the replay in checkpoints, for `jaxmac resume`"),
+        "log": (str, "besides metrics.csv, separated by commas: " + ", ".join(SINKS)),
+        "check_environment": (bool, "check the contract of an environment from outside the library"),
+    }
 
 
 def report_result(result: Any, out: Path) -> None:

@@ -7,14 +7,16 @@ most algorithms where the agent decides); elsewhere the hidden state and the uti
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.networks.joint import JointSpace
 from jaxmac.networks.layers import GAIN, NORM_EPSILON, leaky_relu, xavier
@@ -171,65 +173,81 @@ def make_agent_networks(
     `apply(params, hidden [batch, agents, h], obs [time, batch, agents, obs], last_action [time, batch, agents],
     advance [time, batch, agents] bool) -> (hidden, Utilities)`. Observations are zero-padded on the right.
     """
-    agents, obs_size, actions = len(obs_sizes), max(obs_sizes), max(num_actions)
-    real = jnp.arange(actions)[None] < jnp.asarray(num_actions, jnp.int32)[:, None]
     layer_size = layer_size or hidden_size
-    decode_size = decode_size or layer_size
-    sizes = (actions, hidden_size, layer_size, decode_size, hidden_layers, dueling, memory, layer_norm)
-    carry = carry_size(memory, hidden_size)
-    network = nn.vmap(
+    sizes = max(num_actions), hidden_size, layer_size, decode_size or layer_size, hidden_layers
+    network = UtilityNetwork(*sizes, dueling, memory, layer_norm)
+    layout = Layout(tuple(obs_sizes), tuple(num_actions), network, share_parameters, obs_last_action)
+    return AgentNetworks(partial(_init, layout), partial(_initial_hidden, layout), partial(_apply, layout), layout)
+
+
+def _team(layout: Layout) -> nn.Module:
+    """The agents' networks as one module over a leading axis of agents."""
+    share = layout.share_parameters
+    team: Any = nn.vmap(
         UtilityNetwork,
-        variable_axes={"params": None if share_parameters else 0},
-        split_rngs={"params": not share_parameters},
+        variable_axes={"params": None if share else 0},
+        split_rngs={"params": not share},
         in_axes=(0, 0, 0, 0),
         out_axes=0,
-    )(*sizes)
+    )
+    names = [field.name for field in dataclasses.fields(layout.network) if field.name not in ("parent", "name")]
+    made: nn.Module = team(**{name: getattr(layout.network, name) for name in names})
+    return made
 
-    def inputs_of(obs: Array, last_action: Array) -> Array:
-        parts = [obs]
-        if obs_last_action:
-            parts.append(jax.nn.one_hot(last_action, actions, dtype=jnp.float32))
-        if share_parameters:
-            parts.append(jnp.broadcast_to(jnp.eye(agents, dtype=jnp.float32), (*obs.shape[:-1], agents)))
-        return jnp.concatenate(parts, axis=-1)
 
-    def apply(
-        params: Any, hidden: Array, obs: Array, last_action: Array, advance: Array
-    ) -> tuple[Array, Utilities]:
-        chex.assert_equal_shape([last_action, advance])
-        chex.assert_shape(obs, (*advance.shape[:2], agents, obs_size))
-        chex.assert_shape(hidden, (advance.shape[1], agents, carry))
-        inputs = jnp.moveaxis(inputs_of(obs, last_action), -2, 0)
-        outputs: Any = network.apply(
-            params, jnp.moveaxis(hidden, -2, 0), inputs, jnp.moveaxis(advance, -1, 0), real
-        )
-        hidden, q, remembered, value = outputs
-        utilities = Utilities(jnp.moveaxis(q, 0, -2), jnp.moveaxis(remembered, 0, -2), jnp.moveaxis(value, 0, -1))
-        return jnp.moveaxis(hidden, 0, -2), utilities
+def _real_actions(layout: Layout) -> Bool[Array, "agents actions"]:
+    """Which outputs of the agents' networks are macro-actions."""
+    return jnp.arange(layout.network.actions)[None] < jnp.asarray(layout.num_actions, jnp.int32)[:, None]
 
-    def init(key: Array) -> Any:
-        observed, nothing = jnp.zeros((1, 1, agents, obs_size), jnp.float32), jnp.zeros((1, 1, agents), jnp.int32)
-        width = inputs_of(observed, nothing).shape[-1]
-        params = network.init(
-            key,
-            jnp.zeros((agents, 1, carry), jnp.float32),
-            jnp.zeros((agents, 1, 1, width), jnp.float32),
-            jnp.ones((agents, 1, 1), bool),
-            real,
-        )
-        if share_parameters:
-            return params
-        fan_in = jnp.asarray(obs_sizes, jnp.int32) + (width - obs_size)
-        first = jnp.sqrt((width + layer_size) / (fan_in + layer_size))
-        last = jnp.sqrt((decode_size + actions) / (decode_size + jnp.asarray(num_actions, jnp.int32)))
-        factors = {"encode_0": first, "utilities": last}
-        return _rescaled(params, {name: factor.astype(jnp.float32) for name, factor in factors.items()})
 
-    def initial_hidden(batch: int) -> Array:
-        return jnp.zeros((batch, agents, carry), jnp.float32)
+def _initial_hidden(layout: Layout, batch: int) -> Float[Array, "batch agents carry"]:
+    width = carry_size(layout.network.memory, layout.network.hidden_size)
+    return jnp.zeros((batch, len(layout.num_actions), width), jnp.float32)
 
-    layout = Layout(tuple(obs_sizes), tuple(num_actions), UtilityNetwork(*sizes), share_parameters, obs_last_action)
-    return AgentNetworks(init, initial_hidden, apply, layout)
+
+def _inputs(
+    layout: Layout, obs: Float[Array, "time batch agents obs"], last_action: Int[Array, "time batch agents"]
+) -> Float[Array, "agents time batch i"]:
+    """The inputs of the networks, see `Layout`."""
+    parts = [obs]
+    if layout.obs_last_action:
+        parts.append(jax.nn.one_hot(last_action, layout.network.actions, dtype=jnp.float32))
+    if layout.share_parameters:
+        agents = obs.shape[-2]
+        parts.append(jnp.broadcast_to(jnp.eye(agents, dtype=jnp.float32), (*obs.shape[:-1], agents)))
+    return jnp.moveaxis(jnp.concatenate(parts, axis=-1), -2, 0)
+
+
+def _apply(
+    layout: Layout, params: Any, hidden: Array, obs: Array, last_action: Array, advance: Array
+) -> tuple[Array, Utilities]:
+    """`AgentNetworks.apply`, see `make_agent_networks`."""
+    chex.assert_equal_shape([last_action, advance])
+    chex.assert_shape(obs, (*advance.shape[:2], len(layout.obs_sizes), max(layout.obs_sizes)))
+    chex.assert_shape(hidden, _initial_hidden(layout, advance.shape[1]).shape)
+    given = jnp.moveaxis(hidden, -2, 0), _inputs(layout, obs, last_action), jnp.moveaxis(advance, -1, 0)
+    outputs: Any = _team(layout).apply(params, *given, _real_actions(layout))
+    hidden, q, remembered, value = outputs
+    utilities = Utilities(jnp.moveaxis(q, 0, -2), jnp.moveaxis(remembered, 0, -2), jnp.moveaxis(value, 0, -1))
+    return jnp.moveaxis(hidden, 0, -2), utilities
+
+
+def _init(layout: Layout, key: Array) -> Any:
+    """`AgentNetworks.init`, see `make_agent_networks`."""
+    agents, obs_size, network = len(layout.obs_sizes), max(layout.obs_sizes), layout.network
+    nothing = jnp.zeros((1, 1, agents), jnp.int32)
+    inputs = _inputs(layout, jnp.zeros((1, 1, agents, obs_size), jnp.float32), nothing)
+    hidden = jnp.moveaxis(_initial_hidden(layout, 1), -2, 0)
+    params = _team(layout).init(key, hidden, inputs, jnp.ones((agents, 1, 1), bool), _real_actions(layout))
+    if layout.share_parameters:
+        return params
+    width = inputs.shape[-1]
+    fan_in = jnp.asarray(layout.obs_sizes, jnp.int32) + (width - obs_size)
+    fan_out = jnp.asarray(layout.num_actions, jnp.int32)
+    first = jnp.sqrt((width + network.layer_size) / (fan_in + network.layer_size))
+    last = jnp.sqrt((network.decode_size + network.actions) / (network.decode_size + fan_out))
+    factors = {"encode_0": first, "utilities": last}
+    return _rescaled(params, {name: factor.astype(jnp.float32) for name, factor in factors.items()})
 
 
 def _rescaled(params: Any, scales: dict[str, Array]) -> Any:

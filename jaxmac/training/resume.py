@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -30,7 +31,7 @@ from jaxmac.runs.result import Result, load
 from jaxmac.runs.sinks import check_sinks
 from jaxmac.training.cache import use_compilation_cache
 from jaxmac.training.interruption import Interruption
-from jaxmac.training.loop import announce
+from jaxmac.training.preparation import announce
 from jaxmac.training.program import Program
 from jaxmac.training.progress import progress_console
 from jaxmac.training.session import SavedGroup, Session
@@ -76,65 +77,78 @@ def resume(
             read_config(path)  # before locking, so that a folder without a run gets no lock file
             directory.lock()
             run = load(path, env, need_rows=False)
-            config, total = run.config, run.config["episodes"] if episodes is None else episodes
-            _check_arguments(path, config, total, chunk, iteration)
+            total = run.config["episodes"] if episodes is None else episodes
+            _check_arguments(path, run.config, total, chunk, iteration)
             if is_main_process():
-                check_sinks(config.get("log", ()), path)
+                check_sinks(run.config.get("log", ()), path)
             check_switch("compilation_cache", compilation_cache)
             if compilation_cache:
                 use_compilation_cache()
-            env_id = config["env"] if config["env_rebuildable"] else None
-            groups = group_members(run.specs)
-            keys = config.get("key_type", "threefry2x32")
-            programs = [
-                Program(config["algorithm"], run.env, group, env_id=env_id, key_type=keys) for group in groups
-            ]
-            iterations = _iterations_to_continue(folder, programs, iteration, config["status"])
-            saved = [
-                None if start is None else _saved_group(folder, group, program, start)
-                for group, (program, start) in enumerate(zip(programs, iterations, strict=True))
-            ]
-            reached = _reached(programs, saved)
-            directory.refuse_missing_rows(config, reached, _counted(programs, saved))
-            _note_other_versions(console, config)
-            _note_further_groups(console, iteration, iterations)
-            announce(console, config["algorithm"], run.env, run.specs, programs, total, config["checkpoint_replay"])
-        config = config | {"episodes": int(total)}
+            begun = _begun(folder, run, iteration)
+            directory.refuse_missing_rows(run.config, begun.reached, _counted(begun))
+            _note_other_versions(console, run.config)
+            _note_further_groups(console, iteration, begun.iterations)
+            replay = run.config["checkpoint_replay"]
+            announce(console, run.config["algorithm"], run.env, run.specs, begun.programs, total, replay)
+        config = run.config | {"episodes": int(total)}
         refuse_differences(
             json_value("config", config | {"chunk": chunk, "from": iteration, "versions": versions()})
         )
         result = Result({}, run.members, config, run.env, folder, "running", run.specs, {})
-
-        def reopen() -> list[dict[str, Any]]:
-            """Remove what is trained again, and give the rows that are kept.
-
-            Checkpoints go last: whoever is killed in between can continue from those that are left.
-            """
-            rows = directory.reopen(config | {"status": "running"}, list(config["sweep"]), reached)
-            for group, start_at in enumerate(iterations):
-                if start_at is not None and is_main_process():
-                    drop_after(folder, group, start_at)
-            return rows
-
-        Session(result, directory, console, stop, chunk, reopen).run(programs, saved)
+        reopen = partial(_reopen, directory, config, begun)
+        Session(result, directory, console, stop, chunk, reopen).run(begun.programs, begun.saved)
     return result
 
 
-def _reached(programs: list[Program], saved: list[SavedGroup | None]) -> dict[int, int]:
-    """Member -> training episodes at its last evaluation before the checkpoint that it continues from."""
-    return {
+class Begun(NamedTuple):
+    """A run as its checkpoints left it, with an entry for each group; nothing is compiled or written yet."""
+
+    programs: list[Program]
+    iterations: list[int | None]  # of the checkpoint that a group continues from; None: it has not begun
+    saved: list[SavedGroup | None]
+    reached: dict[int, int]  # member -> training episodes at its last evaluation before the checkpoint
+
+
+def _begun(folder: Path, run: Result, iteration: int | None) -> Begun:
+    """The programs of the run in `folder` and the checkpoints that they continue from, all of them checked."""
+    config = run.config
+    env_id = config["env"] if config["env_rebuildable"] else None
+    keys = config.get("key_type", "threefry2x32")
+    programs = [
+        Program(config["algorithm"], run.env, group, env_id=env_id, key_type=keys)
+        for group in group_members(run.specs)
+    ]
+    iterations = _iterations_to_continue(folder, programs, iteration, config["status"])
+    saved = [
+        None if start is None else _saved_group(folder, group, program, start)
+        for group, (program, start) in enumerate(zip(programs, iterations, strict=True))
+    ]
+    reached = {
         spec.index: int(start.counters["evaluated"]) * program.config.num_envs
         for program, start in zip(programs, saved, strict=True)
         if start is not None
         for spec in program.specs
     }
+    return Begun(programs, iterations, saved, reached)
 
 
-def _counted(programs: list[Program], saved: list[SavedGroup | None]) -> dict[int, tuple[int, int]]:
+def _reopen(directory: RunDirectory, config: dict[str, Any], begun: Begun) -> list[dict[str, Any]]:
+    """Remove what is trained again, and give the rows that are kept.
+
+    Checkpoints go last: whoever is killed in between can continue from those that are left.
+    """
+    rows = directory.reopen(config | {"status": "running"}, list(config["sweep"]), begun.reached)
+    for group, start_at in enumerate(begun.iterations):
+        if start_at is not None and directory.path is not None and is_main_process():
+            drop_after(directory.path, group, start_at)
+    return rows
+
+
+def _counted(begun: Begun) -> dict[int, tuple[int, int]]:
     """Member -> steps and updates at its last evaluation, where the checkpoint is of the same iteration."""
     return {
         spec.index: (int(start.counters["env_steps"][column]), int(start.counters["updates"][column]))
-        for program, start in zip(programs, saved, strict=True)
+        for program, start in zip(begun.programs, begun.saved, strict=True)
         if start is not None and int(start.counters["done"]) == int(start.counters["evaluated"])
         for column, spec in enumerate(program.specs)
     }

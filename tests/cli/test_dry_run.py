@@ -16,7 +16,7 @@ def nothing_runs(monkeypatch, tmp_path):
     monkeypatch.setattr("jaxmac.cli.train.use_cpu_devices", lambda count: None)
     monkeypatch.setattr("jaxmac.training.program.Program.compile", lambda self: pytest.fail("compiled"))
     monkeypatch.setattr("jaxmac.training.cache.use_compilation_cache", lambda *a: pytest.fail("cache"))
-    monkeypatch.setattr("jaxmac.training.loop.use_compilation_cache", lambda *a: pytest.fail("cache"))
+    monkeypatch.setattr("jaxmac.training.preparation.use_compilation_cache", lambda *a: pytest.fail("cache"))
 
 
 def plan(capsys, *arguments):

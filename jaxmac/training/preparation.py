@@ -1,0 +1,215 @@
+"""Before a run compiles: its arguments are checked, its programs are built, and config.json is put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+from rich.console import Console
+
+from jaxmac.arguments import check_path, check_positive, check_switches
+from jaxmac.envs.environment import Environment
+from jaxmac.processes.collective import is_distributed, is_main_process, raise_on_all, refuse_differences
+from jaxmac.runs.checkpoint import KEPT_CHECKPOINTS
+from jaxmac.runs.contents import plain_digest
+from jaxmac.runs.digests import run_identity
+from jaxmac.runs.directory import FORMAT, versions
+from jaxmac.runs.exact import described, json_value
+from jaxmac.runs.members import MemberSpec, group_members, make_members, refuse_unless_restorable, settings_of_run
+from jaxmac.runs.plugins import SCRIPT, plugins_of_run, versions_of
+from jaxmac.runs.result import environment_sizes
+from jaxmac.runs.sinks import check_sinks, new_log_id
+from jaxmac.training.cache import use_compilation_cache
+from jaxmac.training.checks import (
+    check_contract,
+    check_counts,
+    check_sizes,
+    environment_of,
+    exact_options,
+    refuse_too_many_members,
+)
+from jaxmac.training.memory import refuse_if_too_large
+from jaxmac.training.program import Program
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked to be: the arguments of `jaxmac.train`, which describes them, but for `progress`."""
+
+    algorithm: str
+    env: str | Environment
+    preset: str
+    seeds: int | Sequence[int]
+    episodes: int
+    env_options: dict[str, Any] | None
+    sweep: dict[str, Sequence[Any]] | None
+    out: str | os.PathLike | None
+    overwrite: bool
+    chunk: int | None
+    checkpoint_every: int
+    checkpoint_replay: bool
+    log: str | Sequence[str]
+    check_environment: bool
+    compilation_cache: bool
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def env_id(self) -> str | None:
+        """The id of the environment; None for an instance."""
+        return self.env if isinstance(self.env, str) else None
+
+
+class Prepared(NamedTuple):
+    """A run whose arguments are checked; nothing is compiled or written yet."""
+
+    env: Environment
+    specs: list[MemberSpec]
+    programs: list[Program]
+    config: dict[str, Any]  # the content of config.json
+    on_disk: int  # bytes that its files need at most
+
+
+def prepare(request: Request, console: Console) -> Prepared:
+    """Check what is asked for, print the size of the run on `console` and build its programs.
+
+    Raises what `train` raises before it compiles.
+    """
+    with raise_on_all():
+        environment = environment_of(request.env, request.env_options)
+        _check_arguments(request)
+        digest = _instance_digest(environment, request.env_id)  # before it is played
+        specs = _members(request, environment)
+        check_sizes(specs)
+        check_contract(environment, request.check_environment)
+        sinks = check_sinks(request.log, request.out) if is_main_process() else []
+        if request.compilation_cache:
+            use_compilation_cache()
+        groups, algorithm = group_members(specs), request.algorithm
+        programs = [Program(algorithm, environment, group, env_id=request.env_id) for group in groups]
+        config = _config_of(request, environment, specs, sinks) | {"env_digest": digest}
+        if SCRIPT in config["plugins"] and request.out is not None:
+            console.print(
+                "note: parts that a script or notebook registers must be registered before the run is opened"
+            )
+        on_disk = announce(
+            console, algorithm, environment, specs, programs, request.episodes, request.checkpoint_replay
+        )
+    config["identity"] = run_identity(config)
+    refuse_unless_restorable(config, specs)
+    _refuse_other_arguments(config, request.chunk, request.log)
+    return Prepared(environment, specs, programs, config, on_disk)
+
+
+def _check_arguments(request: Request) -> None:
+    """Raise a one-line ValueError for counts, switches and a path of the wrong kind."""
+    check_positive("episodes", request.episodes)
+    check_positive("chunk", 1 if request.chunk is None else request.chunk)
+    check_positive("checkpoint_every", request.checkpoint_every)
+    names = ("overwrite", "checkpoint_replay", "compilation_cache", "check_environment")
+    check_switches(**{name: getattr(request, name) for name in names})
+    if request.out is not None:
+        check_path("out", request.out)
+
+
+def _members(request: Request, env: Environment) -> list[MemberSpec]:
+    """The members of the run: every seed with every combination of swept values."""
+    settings = request.preset, request.hyperparameters, request.seeds, request.sweep
+    refuse_too_many_members(request.algorithm, env, request.env_id, *settings)
+    return make_members(request.algorithm, env, *settings)
+
+
+def _config_of(request: Request, env: Environment, specs: list[MemberSpec], sinks: list[str]) -> dict[str, Any]:
+    """The content of config.json, without the digests."""
+    has_id, sweep = request.env_id is not None, request.sweep or {}
+    of_run = request.algorithm, [spec.config for spec in specs], request.env_id
+    return {
+        "format": FORMAT,
+        "status": "running",
+        "algorithm": request.algorithm,
+        "env": env.name,
+        "env_options": exact_options(request.env_options) if has_id else described(env.options),
+        "env_rebuildable": has_id,
+        "env_settings": described(env.options),
+        "env_sizes": environment_sizes(env),
+        "preset": request.preset,
+        "seeds": list(dict.fromkeys(spec.seed for spec in specs)),
+        "episodes": int(request.episodes),
+        "sweep": {name: list(dict.fromkeys(spec.swept[name] for spec in specs)) for name in sweep},
+        "hyperparameters": {n: vars(specs[0].config)[n] for n in request.hyperparameters if n not in sweep},
+        "settings": settings_of_run(specs),
+        "plugins": plugins_of_run(*of_run, sinks),
+        "optimal_return": env.optimal_return,
+        "checkpoint_every": int(request.checkpoint_every),
+        "checkpoint_replay": bool(request.checkpoint_replay),
+        "log": sinks,
+        "log_id": new_log_id() if sinks else None,
+        "versions": versions() | versions_of(plugins_of_run(*of_run, [])),
+        "backend": jax.default_backend(),
+        "key_type": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
+    }
+
+
+def _instance_digest(env: Environment, env_id: str | None) -> str:
+    """The digest of an environment instance; none with several processes, between which attributes may differ."""
+    return "" if env_id is not None or is_distributed() else plain_digest(env)
+
+
+def _refuse_other_arguments(config: dict[str, Any], chunk: int | None, log: str | Sequence[str]) -> None:
+    """Raise ValueError unless all processes train the same run with the same arguments."""
+    # The settings hold the hyperparameters, and the identity follows from the rest; sinks, and the plugins that
+    # they come from, are process 0's alone.
+    asked = {"chunk": chunk, "log": log} | dict.fromkeys(("log_id", "hyperparameters", "identity", "plugins"))
+    refuse_differences(json_value("config", config | asked))
+
+
+def announce(
+    console: Console,
+    algorithm: str,
+    env: Environment,
+    specs: list[MemberSpec],
+    programs: list[Program],
+    episodes: int,
+    replay: bool,
+) -> int:
+    """Print the size of a run and return the bytes that it needs on disk.
+
+    Raises ValueError for counts that the device cannot hold, MemoryError if the estimated memory is not available.
+    """
+    for program in programs:
+        streams = len(program.algorithm.streams)
+        check_counts(env, program.config, program.algorithm.collection, streams, episodes)
+    footprints = [program.footprint() for program in programs]
+    largest, program = max(zip(footprints, programs, strict=True), key=lambda pair: pair[0].total)
+    processes = f" of {jax.process_count()} processes" if is_distributed() else ""
+    console.print(
+        f"{algorithm} on {env.name}: {_counted(len(specs), 'member')}, {episodes} episodes each, "
+        f"{jax.device_count()} {jax.default_backend()} device(s){processes}, {_size(largest.total)} of memory"
+    )
+    share = program.share
+    refuse_if_too_large(int(largest.total * share), program.padded * share, program.config, largest.replay)
+    starts = max(program.first_learning_iteration * program.config.num_envs for program in programs)
+    if starts >= episodes:
+        console.print(f"note: nothing is learned in the first {starts} episodes (learning_starts, batch_size)")
+    if any(_chains_in_windows(spec.config) for spec in specs):
+        console.print("note: with td_lambda, returns end at the trajectory's last row (trajectory_unit, max_rows)")
+    learners = sum(footprint.learners for footprint in footprints)
+    replays = sum(f.replay * program.padded for f, program in zip(footprints, programs, strict=True))
+    # Space for the kept checkpoints and the one being written; replays compress well, learners do not.
+    return (KEPT_CHECKPOINTS + 1) * (learners + (replays // 4 if replay else 0)) + 10**7
+
+
+def _chains_in_windows(config: Any) -> bool:
+    """Whether a config has lambda-returns over trajectories that are shorter than episodes."""
+    is_window = getattr(config, "trajectory_unit", "episode") != "episode" or getattr(config, "max_rows", 0)
+    return bool(is_window) and getattr(config, "td_lambda", 0.0) > 0.0
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
