@@ -32,8 +32,8 @@ OTHER_SEEDS = {("CaptureTarget-10", "mac-ippo"): 310, ("CaptureTarget-10", "mac-
 
 HEAD = """# Benchmark
 
-Nine algorithms on thirteen tasks with preset `tuned` (what was not run is listed at the end), the same number
-of episodes for all on a task (rounded up to whole iterations), and ten seeds that nothing was tuned on: 300 to
+Nine algorithms and thirteen tasks with preset `tuned`; the end of the page lists what was not run. All have the
+same number of episodes on a task (rounded up to whole iterations) and ten seeds that nothing was tuned on: 300 to
 309, and 310 to 319 for PPO on CaptureTarget-10, where the others had a part in choosing `actor_gain`. In the
 warehouses MacDec-Q and MacCen-Q have three times AVF's learning rate, which their sweeps chose
 (`experiments.tuning`). A seed's result is the mean of its last ten evaluations, in which value-based algorithms

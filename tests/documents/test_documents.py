@@ -1,5 +1,6 @@
 """Code in README.md and docs/ runs: Python in a namespace per page, `jaxmac` lines in processes of their own."""
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -73,3 +74,11 @@ def test_commands_run(page, tmp_path):
         command = [sys.executable, "-m", "jaxmac", *words, *LESS.get(words[0], [])]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, f"{line}: {done.stderr[-500:]}"
+
+
+def test_the_page_of_settings_is_as_the_library_has_them():
+    """`python docs/settings_page.py` writes it anew."""
+    spec = importlib.util.spec_from_file_location("settings_page", ROOT / "docs" / "settings_page.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text() == module.page()

@@ -16,7 +16,7 @@ from jaxmac.config import field_types, settings_of
 from jaxmac.envs import register_environment
 from jaxmac.envs.arguments import check_seed, python_value
 from jaxmac.runs.exact import described, json_text, json_value
-from jaxmac.training import loop
+from jaxmac.training import preparation
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def untrained(monkeypatch):
         def run(self, programs):
             self.directory.begin(self.result.config, list(self.result.config["sweep"]))
 
-    monkeypatch.setattr(loop, "Session", Session)
-    monkeypatch.setattr(loop, "Program", lambda *arguments, **options: None)
-    monkeypatch.setattr(loop, "announce", lambda *arguments: 0)
+    monkeypatch.setattr("jaxmac.training.loop.Session", Session)
+    monkeypatch.setattr(preparation, "Program", lambda *arguments, **options: None)
+    monkeypatch.setattr(preparation, "announce", lambda *arguments: 0)
 
 
 class Colour(enum.StrEnum):
@@ -189,8 +189,8 @@ def test_what_cannot_be_stored_is_refused_before_training(untrained, tmp_path, a
 
 def test_too_many_members_are_refused_by_the_estimate_of_one(tmp_path, monkeypatch):
     """A million members took 97 seconds to be refused."""
-    monkeypatch.setattr("jaxmac.training.checks.make_members", one_member(loop.make_members))
-    monkeypatch.setattr(loop, "make_members", lambda *arguments: pytest.fail("all members were made"))
+    monkeypatch.setattr("jaxmac.training.checks.make_members", one_member(preparation.make_members))
+    monkeypatch.setattr(preparation, "make_members", lambda *arguments: pytest.fail("all members were made"))
     with pytest.raises(MemoryError, match=r"^this run needs about .* what would fit: at most \d+ members at once"):
         jaxmac.train("avf-vdn", "BoxPushing-4", seeds=1_000_000, out=tmp_path / "run")
     with pytest.raises(MemoryError, match=r"at most \d+ members at once"):
