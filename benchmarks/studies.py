@@ -33,6 +33,11 @@ STUDIES: dict[str, dict[str, Any]] = {
         "margin": 33.0,
         "goal": 240,
     },
+    "make train": {
+        "run": {"algorithm": "avf-vdn", "env": "BoxPushing-10", "seeds": 8, "episodes": 5_000},
+        "margin": 1.0,
+        "goal": 60,
+    },
 }
 
 
