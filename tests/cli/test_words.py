@@ -74,6 +74,10 @@ def test_every_synonym_leads_to_a_name_that_exists():
         ("--buffer-size", "--replay-episodes"),
         ("--discount", "--gamma"),
         ("--mixer", "--algorithm"),
+        ("--q_lr", "--learning-rate"),
+        ("--sample_batch_size", "--batch-size"),
+        ("--add-agent-id", "--share-parameters"),
+        ("--num_evaluation", "--eval-every"),
     ],
 )
 def test_a_name_of_another_library_leads_to_ours(flag, meant, nothing_compiles, capsys):
