@@ -99,11 +99,13 @@ class Result:
                 raise RunDirectoryError(f"member {member} has no learner: {why}")
             note_changed_plugins(self.path, self.config)
             shapes = _learner_shapes(algorithm, members)
-            _refuse_other_run(self.path, self.config, self.checkpoints.get(group), group)
-            item, iteration = "best" if best else "learners", self.checkpoints.get(group)
+            iteration = self.checkpoints.get(group)
+            _refuse_other_run(self.path, self.config, self.status, iteration, group)
+            item = "best" if best else "learners"
             self.learners[name] = read_checkpoint(self.path, group, item, shapes, iteration)
         row = members.index(self.specs[member])
-        learner = jax.tree.map(lambda x: jnp.asarray(x[row]), self.learners[name])
+        # From the host, as an array that orbax has placed on a device would compile every user of it again.
+        learner = jax.tree.map(lambda x: jnp.asarray(np.asarray(x[row])), self.learners[name])
         return Learned(group, algorithm, learner, hyper_of(self.specs[member].config))
 
     def policy(self, member: int = 0, best: bool = False) -> Policy:
@@ -276,11 +278,17 @@ def last_checkpoints(path: Path, groups: int) -> dict[int, int]:
     return {group: iterations[-1] for group, iterations in saved.items() if iterations}
 
 
-def _refuse_other_run(path: Path, config: dict[str, Any], iteration: int | None, group: int) -> None:
-    """Raise RunDirectoryError unless a run directory still holds the run, as far as it was trained then."""
+def _refuse_other_run(
+    path: Path, config: dict[str, Any], status: str, iteration: int | None, group: int
+) -> None:
+    """Raise RunDirectoryError unless a run directory still holds the run, as far as it was trained then.
+
+    The checkpoints of a run that was "running" then have moved on since.
+    """
     if identity_from(path / "config.json") != config.get("identity", ""):
         raise RunDirectoryError(f"{path} was replaced by another run since it was read: load it again")
-    if iteration is not None and iteration not in saved_iterations(path, group):
+    saved = saved_iterations(path, group)
+    if status != "running" and saved and iteration not in saved:
         raise RunDirectoryError(f"{path} was trained further since it was read: load it again")
 
 

@@ -268,6 +268,22 @@ def test_a_result_does_not_answer_for_another_run(run, tmp_path):
         result.learned()
 
 
+def test_the_best_learner_is_played_by_the_program_of_the_last_one(run):
+    result = jaxmac.load(run[1], ENV)
+    result.learners[0] = jax.device_get(run[0].learners[0])  # as training leaves them; the best is read from disk
+    jaxmac.evaluate(result, episodes=4), jaxmac.evaluate(result, episodes=4, best=True)
+    assert [play._cache_size() for _, _, play in result.players.values()] == [1]
+
+
+def test_a_result_without_a_checkpoint_does_not_take_that_of_a_later_run(run, tmp_path):
+    out, elsewhere = copied(run[1], tmp_path), tmp_path / "elsewhere"
+    (out / "checkpoints").rename(elsewhere)
+    result = jaxmac.load(out, ENV)
+    elsewhere.rename(out / "checkpoints")
+    with pytest.raises(RunDirectoryError, match="was trained further since it was read: load it again"):
+        result.learned()
+
+
 def test_a_relative_path_is_that_of_the_moment(run, tmp_path, monkeypatch):
     copied(run[1], tmp_path)
     (tmp_path / "elsewhere").mkdir()
