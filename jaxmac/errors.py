@@ -13,7 +13,9 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("lr_decay", "lr_linear_decay", "anneal_lr", "decay_learning_rates"), ("learning_rate_decay",)),
     **dict.fromkeys(("discount", "discount_factor"), ("gamma",)),
     **dict.fromkeys(("tau", "target_update_tau"), ("polyak",)),
-    **dict.fromkeys(("target_update_interval", "target_update_period", "update_period"), ("target_episodes", "target_steps")),
+    **dict.fromkeys(
+        ("target_update_interval", "target_update_period", "update_period"), ("target_episodes", "target_steps")
+    ),
     **dict.fromkeys(("lambda", "lambda_"), ("td_lambda", "gae_lambda")),
     **dict.fromkeys(("n_steps", "nstep"), ("n_step",)),
     **dict.fromkeys(("hidden_dim", "rnn_hidden_dim", "rnn_hidden_size", "hidden_units"), ("hidden_size",)),
@@ -34,8 +36,10 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("batchsize", "buffer_batch_size", "sample_batch_size", "minibatch_size"), ("batch_size",)),
     **dict.fromkeys(("buffer_size", "buffer_max_size", "replay_size", "memory_size"), ("replay_episodes",)),
     **dict.fromkeys(("batch_size_run", "n_envs", "num_workers", "n_rollout_threads"), ("num_envs",)),
-    **dict.fromkeys(("total_timesteps", "t_max", "num_timesteps", "num_env_steps", "num_updates", "num_episodes"), ("episodes",)),
-    **dict.fromkeys(("test_interval", "eval_interval", "eval_freq", "evaluation_interval", "num_evaluation"), ("eval_every",)),
+    **dict.fromkeys(("total_timesteps", "t_max", "num_timesteps", "num_env_steps"), ("episodes",)),
+    **dict.fromkeys(("num_updates", "num_episodes"), ("episodes",)),
+    **dict.fromkeys(("test_interval", "eval_interval", "evaluation_interval"), ("eval_every",)),
+    **dict.fromkeys(("eval_freq", "num_evaluation"), ("eval_every",)),
     **dict.fromkeys(("test_nepisode", "num_eval_episodes", "num_test_episodes"), ("eval_episodes",)),
     **dict.fromkeys(("num_seeds", "n_seeds", "random_seed"), ("seeds", "seed")),
     "seed": ("seeds",),

@@ -278,9 +278,7 @@ def last_checkpoints(path: Path, groups: int) -> dict[int, int]:
     return {group: iterations[-1] for group, iterations in saved.items() if iterations}
 
 
-def _refuse_other_run(
-    path: Path, config: dict[str, Any], status: str, iteration: int | None, group: int
-) -> None:
+def _refuse_other_run(path: Path, config: dict[str, Any], status: str, iteration: int | None, group: int) -> None:
     """Raise RunDirectoryError unless a run directory still holds the run, as far as it was trained then.
 
     The checkpoints of a run that was "running" then have moved on since.
