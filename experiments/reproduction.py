@@ -76,6 +76,7 @@ Each of these is shown by `python -m experiments.claims`, over {count} random in
 
 
 Pair = tuple[str, str, str]  # learner, learner, task
+MOST_LISTED = 5  # level comparisons by name; of more the number alone, which tasks is in the table
 
 
 class Verdict(NamedTuple):
@@ -114,7 +115,10 @@ class Verdict(NamedTuple):
             return f"**{self.word}**: not run yet."
         parts = [f"so in {self.agreeing} of {self.measured} comparisons"]
         parts += [listed(self.above, "above")] if self.above and self.level + self.below else []
-        parts += [listed(self.level, "level with")] if self.level else []
+        others = "the other" if self.above + self.below else "all"
+        many = len(self.level) > MOST_LISTED
+        parts += [f"level in {others} {len(self.level)}"] if many else []
+        parts += [listed(self.level, "level with")] if self.level and not many else []
         parts += [listed(self.below, "below")] if self.below else []
         count = len(self.missing)
         missing = f" Not run yet: {count} comparison{'s' * (count > 1)}." if count else ""

@@ -94,6 +94,7 @@ SWEEPS = {
             ("Warehouse-T", ("avf-qmix", "tomacvf-qmix")),
             ("Warehouse-T1", ("avf-qmix", "tomacvf-qmix")),
             ("BoxPushing-10", ("avf-qmix", *FULL_Q)),
+            ("Overcooked-A", ("mac-dec-q",)),
         )
         for algorithm in algorithms
     },

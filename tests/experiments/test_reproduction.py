@@ -56,6 +56,14 @@ def test_the_sentence_counts_and_names_the_comparisons():
     )
 
 
+def test_many_level_comparisons_are_a_number():
+    level = [("avf-qmix", "avf-vdn", task) for task in "abcdef"]
+    few = reproduction.Verdict([], level[:5], [], []).sentence
+    assert "AVF-QMIX level with AVF-VDN on a, b, c, d, e." in few
+    assert "; level in all 6." in reproduction.Verdict([], level, [], []).sentence
+    assert "; level in the other 6; " in reproduction.Verdict([], level, level[:1], []).sentence
+
+
 def test_the_tasks_of_all_claims_exist():
     tasks = {task for figure in FIGURES for claim in figure.claims for task in claim.tasks}
     assert tasks <= set(TASKS) | set(FOLDERS)
