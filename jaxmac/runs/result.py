@@ -104,8 +104,7 @@ class Result:
             item = "best" if best else "learners"
             self.learners[name] = read_checkpoint(self.path, group, item, shapes, iteration)
         row = members.index(self.specs[member])
-        # From the host, as an array that orbax has placed on a device would compile every user of it again.
-        learner = jax.tree.map(lambda x: jnp.asarray(np.asarray(x[row])), self.learners[name])
+        learner = jax.tree.map(lambda x: _uncommitted(x[row]), self.learners[name])
         return Learned(group, algorithm, learner, hyper_of(self.specs[member].config))
 
     def policy(self, member: int = 0, best: bool = False) -> Policy:
@@ -216,6 +215,11 @@ def curves(result: Result, x: str = "episodes") -> dict[str, Curve]:
             start = float(np.interp(start, episodes[:, 0], steps.mean(axis=1), right=np.inf))
             found[label] = Curve(steps, returns, start)
     return found
+
+
+def _uncommitted(x: Any) -> jax.Array:
+    """`x` as a new array; one that orbax has committed to a device would compile anew whatever uses it."""
+    return jnp.asarray(x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x))
 
 
 def _learner_shapes(algorithm: Algorithm, members: list[MemberSpec]) -> Any:

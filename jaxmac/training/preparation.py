@@ -89,7 +89,7 @@ def prepare(request: Request, console: Console) -> Prepared:
             use_compilation_cache()
         groups, algorithm = group_members(specs), request.algorithm
         programs = [Program(algorithm, environment, group, env_id=request.env_id) for group in groups]
-        config = _config_of(request, environment, specs, sinks) | {"env_digest": digest}
+        config = _config_of(request, environment, digest, specs, sinks)
         if SCRIPT in config["plugins"] and request.out is not None:
             console.print(
                 "note: parts that a script or notebook registers must be registered before the run is opened"
@@ -121,8 +121,10 @@ def _members(request: Request, env: Environment) -> list[MemberSpec]:
     return make_members(request.algorithm, env, *settings)
 
 
-def _config_of(request: Request, env: Environment, specs: list[MemberSpec], sinks: list[str]) -> dict[str, Any]:
-    """The content of config.json, without the digests."""
+def _config_of(
+    request: Request, env: Environment, env_digest: str, specs: list[MemberSpec], sinks: list[str]
+) -> dict[str, Any]:
+    """The content of config.json, without the run's identity."""
     has_id, sweep = request.env_id is not None, request.sweep or {}
     of_run = request.algorithm, [spec.config for spec in specs], request.env_id
     return {
@@ -132,6 +134,7 @@ def _config_of(request: Request, env: Environment, specs: list[MemberSpec], sink
         "env": env.name,
         "env_options": exact_options(request.env_options) if has_id else described(env.options),
         "env_rebuildable": has_id,
+        "env_digest": env_digest,
         "env_settings": described(env.options),
         "env_sizes": environment_sizes(env),
         "preset": request.preset,

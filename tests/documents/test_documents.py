@@ -82,3 +82,4 @@ def test_the_page_of_settings_is_as_the_library_has_them():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.PAGE.read_text() == module.page()
+    assert "`avf-vdn` has `gamma` 0.9 in `paper`" in module.page()  # it shares the section of `avf-qmix`

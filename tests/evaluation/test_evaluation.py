@@ -1,5 +1,6 @@
 """Judging policies: against records read by hand, in batches, greedy and sampled, in other environments."""
 
+import dataclasses
 import inspect
 import json
 
@@ -42,6 +43,12 @@ def planned(*plans):
         return carry, jnp.broadcast_to(table, (*ts.ended.shape, table.shape[-1]))[:, :, ts.time[0]]
 
     return Policy(lambda batch: (), act)
+
+
+def test_a_learner_may_hold_random_keys(run):
+    keys = jax.random.split(jax.random.key(3), 2)
+    learners = {0: {"key": keys}}
+    assert dataclasses.replace(run, learners=learners).learned(1).learner["key"] == keys[1]
 
 
 def test_the_numbers_are_those_of_the_record():
