@@ -65,7 +65,9 @@ def check_factory(env_id: str, factory: Any, presets: Mapping[str, Mapping[str, 
             raise ValueError(f"factory of {env_id!r}: its argument {p.name} {hint}")
     known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     if not isinstance(presets, Mapping) or not all(isinstance(values, Mapping) for values in presets.values()):
-        raise ValueError(f"presets of {env_id!r} are {presets!r}; expected names with a dict of options for each")
+        raise ValueError(
+            f"presets of {env_id!r} are {presets!r}, but must be names with a dict of options for each"
+        )
     kinds = factory_options(factory)
     for preset, values in presets.items():
         for name, value in values.items():

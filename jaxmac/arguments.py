@@ -22,15 +22,15 @@ def is_integer(value: Any) -> TypeGuard[int]:
 def check_positive(name: str, value: Any) -> None:
     """Raise a one-line ValueError unless `value` is a positive integer that int32 holds."""
     if not is_integer(value) or value < 1:
-        raise ValueError(f"{name}={value!r} is out of range; allowed: integers >= 1")
+        raise ValueError(f"{name} is {value!r}, but must be an integer >= 1")
     if value > LARGEST_COUNT:
-        raise ValueError(f"{name}={value!r} is out of range; allowed: <= {LARGEST_COUNT}")
+        raise ValueError(f"{name} is {value!r}, but must be <= {LARGEST_COUNT}")
 
 
 def check_switch(name: str, value: Any) -> None:
     """Raise a one-line ValueError unless `value` is True or False: a text such as "no" would count as True."""
     if not isinstance(python_value(value), bool):
-        raise ValueError(f"{name}={value!r}: expected True or False")
+        raise ValueError(f"{name} is {value!r}, but must be True or False")
 
 
 def check_switches(**values: Any) -> None:
@@ -42,17 +42,17 @@ def check_switches(**values: Any) -> None:
 def check_path(name: str, value: Any) -> None:
     """Raise a one-line ValueError unless `value` is a path."""
     if not isinstance(value, str | os.PathLike) or "\0" in str(value):
-        raise ValueError(f"{name}={value!r}: expected a path")
+        raise ValueError(f"{name} is {value!r}, but must be a path")
 
 
 def check_names(name: str, value: Any) -> None:
     """Raise a one-line ValueError unless `value` is a sequence of texts."""
     if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(x, str) for x in value):
-        raise ValueError(f"{name}={value!r}: expected a list of names")
+        raise ValueError(f"{name} is {value!r}, but must be a list of names")
 
 
 def check_environment_made(env: Any) -> None:
     """Raise a one-line ValueError unless `env` is an Environment, with a hint for an id."""
     if not isinstance(env, Environment):
         hint = f" such as jaxmac.make({env!r})" if isinstance(env, str) else ""
-        raise ValueError(f"env={env!r}: expected an Environment{hint}")
+        raise ValueError(f"env is {env!r}, but must be an Environment{hint}")

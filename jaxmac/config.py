@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from jaxmac.envs.arguments import python_value
+from jaxmac.envs.arguments import describe, python_value
 from jaxmac.errors import nearest
 
 KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
@@ -79,11 +79,11 @@ def check_settings(kind: str, name: str, part: Any, may_trace: bool = True) -> N
         if field.name in ARGUMENTS_OF_TRAIN:
             raise ValueError(f"{label} has the name of an argument of jaxmac.train: choose another name")
         if _kind_of(field) is None:
-            raise ValueError(f"{label} has type {field.type!r}; allowed: int, float, bool, str")
+            raise ValueError(f"{label} has type {field.type!r}, but must have int, float, bool or str")
         if field.metadata["traced"] and not may_trace:
-            raise ValueError(f"{label} is traced; allowed: static settings only for a {kind}")
+            raise ValueError(f"{label} is traced, but a {kind} may have static settings only")
         if field.metadata["traced"] and _kind_of(field) is not float:
-            raise ValueError(f"{label} is traced and has type {field.type!r}; allowed: float")
+            raise ValueError(f"{label} is traced and has type {field.type!r}, but must have float")
         if not field.metadata["chooses"]:
             try:
                 check_value(field.name, field, _typed(field.name, field.default, _kind_of(field) or str))
@@ -220,7 +220,7 @@ def _typed(name: str, value: Any, kind: type) -> Any:
         return int(value)
     if kind is str and isinstance(value, str):
         return str.__str__(value)  # not one of a subclass
-    raise ValueError(f"{name}={value!r}: expected {kind.__name__}")
+    raise ValueError(f"{name} is {value!r}, but must be {describe(kind)}")
 
 
 def check(config: Any) -> None:
@@ -237,12 +237,14 @@ def check_value(name: str, field: dataclasses.Field, value: Any) -> None:
     choices = tuple(field.metadata["choices"])
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if (choices and value not in choices) or (number and not _in_range(field, value)):
-        finite = "finite numbers " if number and not math.isfinite(value) else ""
-        raise ValueError(f"{name}={value!r} is out of range; allowed: {finite}{allowed(field)}")
+        finite = "finite, " if number and not math.isfinite(value) else ""
+        raise ValueError(f"{name} is {value!r}, but must be {finite}{allowed(field)}")
     if isinstance(value, float) and not _in_range(field, used := in_float32(value)):
-        raise ValueError(f"{name}={value!r} is {used:g} in float32, in which it is used; allowed: {allowed(field)}")
+        raise ValueError(
+            f"{name} is {value!r}, {used:g} in float32, in which it is used, but must be {allowed(field)}"
+        )
     if isinstance(value, int) and value > LARGEST_INT:
-        raise ValueError(f"{name}={value!r} is out of range; allowed: {allowed(field)} and <= {LARGEST_INT}")
+        raise ValueError(f"{name} is {value!r}, but must be {allowed(field)} and <= {LARGEST_INT}")
 
 
 def _in_range(field: dataclasses.Field, value: float) -> bool:

@@ -99,7 +99,7 @@ def load_plugins(modules: Sequence[str]) -> None:
     Raises ValueError, in one line, for a module that is missing or raises an exception while it is imported.
     """
     if isinstance(modules, str) or not isinstance(modules, Sequence):
-        raise ValueError(f"modules={modules!r}: expected a list of module names")
+        raise ValueError(f"modules is {modules!r}, but must be a list of module names")
     if modules and str(Path.cwd()) not in sys.path and "" not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     for module in modules:

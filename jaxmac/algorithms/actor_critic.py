@@ -73,7 +73,7 @@ def make_networks(env: Environment, config: Any, roles: Roles) -> Networks:
     or too many joint macro-actions.
     """
     if config.n_step > env.horizon:
-        raise ValueError(f"n_step={config.n_step} is longer than the horizon; allowed: <= {env.horizon}")
+        raise ValueError(f"n_step is {config.n_step}, but must be <= {env.horizon}, the horizon")
     check_critic(env, config)
     sizes = JointSpace(tuple(env.num_actions), tuple(env.obs_sizes))
     joint = make_joint_space(env.num_actions, env.obs_sizes) if roles.joint_actor else None

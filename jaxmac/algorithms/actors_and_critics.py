@@ -54,7 +54,7 @@ class Rows(NamedTuple):
 def check_critic(env: Environment, config: Any) -> None:
     """Raise a one-line ValueError for a state critic on an environment without a global state."""
     if config.critic == "state" and not env.state_size:
-        raise ValueError(f"critic='state': {env.name} has no global state; allowed: history")
+        raise ValueError(f"critic is 'state', but must be 'history': {env.name} has no global state")
 
 
 def history_critics(config: Any, obs_sizes: Sequence[int], share_parameters: bool = False) -> AgentNetworks:

@@ -33,20 +33,22 @@ def check_algorithm(name: str, algorithm: Any, env: Environment, config: Any) ->
     """Raise a one-line ValueError for an `Algorithm` whose functions do not do what its docstring says."""
     label = f"algorithm {name!r}"
     if not isinstance(algorithm, Algorithm):
-        raise ValueError(f"{label}: its make returned a {type(algorithm).__name__}; expected an Algorithm")
+        raise ValueError(f"{label}: its make returned a {type(algorithm).__name__}, but must return an Algorithm")
     streams, collection = algorithm.streams, algorithm.collection
     if (
         not isinstance(streams, tuple | list)
         or not streams
         or not all(isinstance(stream, str) for stream in streams)
     ):
-        raise ValueError(f"{label}: streams={streams!r}; expected a tuple of names such as ('main',)")
+        raise ValueError(f"{label}: streams is {streams!r}, but must be a tuple of names such as ('main',)")
     if not isinstance(collection, Collection) or not isinstance(collection.replay, Replay):
-        raise ValueError(f"{label}: collection={collection!r}; expected a Collection with a Replay")
+        raise ValueError(f"{label}: collection is {collection!r}, but must be a Collection with a Replay")
     for count, least in (("updates", 1), ("warmup_iterations", 0), ("episodes_per_env", 1)):
         value = getattr(collection, count)
         if not isinstance(value, numbers.Integral) or value < least:
-            raise ValueError(f"{label}: collection.{count}={value!r}; expected an int of at least {least}")
+            raise ValueError(
+                f"{label}: collection.{count} is {value!r}, but must be an integer of at least {least}"
+            )
     _check_functions(label, algorithm, env, config.num_envs, hyper_of(config))
 
 
@@ -59,7 +61,9 @@ def _check_functions(label: str, algorithm: Algorithm, env: Environment, num_env
     epsilon = made_by(label, "collection.epsilon", jax.eval_shape, algorithm.collection.epsilon, hyper, progress)
     if getattr(epsilon, "shape", None) != (num_envs,):
         shape = getattr(epsilon, "shape", type(epsilon).__name__)
-        raise ValueError(f"{label}: collection.epsilon returns shape {shape}; expected (num_envs,) = ({num_envs},)")
+        raise ValueError(
+            f"{label}: collection.epsilon returns shape {shape}, but must return (num_envs,) = ({num_envs},)"
+        )
     samples, played = {}, None
     for stream in algorithm.streams:
         behaviour = partial(_policy, algorithm.behaviour, hyper, stream)
@@ -83,7 +87,7 @@ def _played(
     made: list[Any] = []
     made_by(label, what, jax.eval_shape, lambda learner: made.append(policy_of(learner)), learner)
     if not isinstance(made[0], Policy):
-        raise ValueError(f"{label}: its {what} returned a {type(made[0]).__name__}; expected a Policy")
+        raise ValueError(f"{label}: its {what} returned a {type(made[0]).__name__}, but must return a Policy")
 
     def play(learner: Any, key: Any) -> Any:
         return rollout(env, policy_of(learner), key, jnp.zeros(number, jnp.float32))
@@ -100,7 +104,9 @@ def example_episodes(env: Environment, number: int) -> Any:
 def _check_update(label: str, algorithm: Algorithm, update: Any, learner: Any, samples: dict[str, Sample]) -> None:
     """Check what `update` returns: a learner like the one before, and metrics."""
     if not isinstance(update, tuple | list) or len(update) != 2:
-        raise ValueError(f"{label}: its update returned a {type(update).__name__}; expected (learner, metrics)")
+        raise ValueError(
+            f"{label}: its update returned a {type(update).__name__}, but must return (learner, metrics)"
+        )
     if not isinstance(update[1], Mapping):
         raise ValueError(f"{label}: the metrics of its update are not a dict")
     refuse_other_arrays(f"{label}: the learner that its update returns", update[0], learner)
@@ -110,7 +116,7 @@ def _check_update(label: str, algorithm: Algorithm, update: Any, learner: Any, s
     for name in ("loss", "dropped_rows"):
         found = metrics.get(name, metrics["loss"])
         if getattr(found, "shape", None) != ():
-            raise ValueError(f"{label}: its {name} is {_in_words(found)}; expected a scalar")
+            raise ValueError(f"{label}: its {name} is {_in_words(found)}, but must be a scalar")
     errors = metrics.get("errors", {})
     for stream, sample in samples.items() if algorithm.collection.replay.feedback is not None else ():
         found = errors.get(stream) if isinstance(errors, Mapping) else None
@@ -134,7 +140,9 @@ def check_replay(label: str, replay: Replay, episodes: Any, batch_size: int | No
     made: list[Any] = []
     made_by(label, "replay's sample", jax.eval_shape, lambda *x: made.append(replay.sample(*x)), key, storage)
     if not isinstance(made[0], Sample):
-        raise ValueError(f"{label}: its replay's sample returned a {type(made[0]).__name__}; expected a Sample")
+        raise ValueError(
+            f"{label}: its replay's sample returned a {type(made[0]).__name__}, but must return a Sample"
+        )
     sample: Sample = jax.eval_shape(replay.sample, key, storage)
     for problem in _problems_of(sample, replay, example, batch_size):
         raise ValueError(f"{label}: its replay's sample has {problem}")
@@ -160,7 +168,7 @@ def _problems_of(sample: Sample, replay: Replay, example: Any, batch_size: int |
     fields |= {"window_start": (starts, jnp.integer)} if starts is not None else {}
     for name, (array, kind) in fields.items():
         if getattr(array, "shape", None) != batch or not jnp.issubdtype(array.dtype, kind):
-            yield f"{name} {_in_words(array)}; expected {kind.__name__}{list(batch)}"
+            yield f"{name} {_in_words(array)}, but must have {kind.__name__}{list(batch)}"
 
 
 def _in_words(array: Any) -> str:
@@ -184,5 +192,5 @@ def refuse_other_arrays(what: str, found: Any, expected: Any) -> None:
         if (new.shape, new.dtype) != (old.shape, old.dtype):
             where = jax.tree_util.keystr(path)
             raise ValueError(
-                f"{what} has {new.dtype}{list(new.shape)} at {where}; expected {old.dtype}{list(old.shape)}"
+                f"{what} has {new.dtype}{list(new.shape)} at {where}, but must have {old.dtype}{list(old.shape)}"
             )

@@ -82,8 +82,8 @@ def init(networks: Networks, agents_key: Array, mixer_key: Array, context_key: A
     reads_state = any(spec.reads_state for spec in MIXERS.values() if spec.module is type(mixer))
     leading = getattr(mixer, "value_state", None)  # what it must have of the state, beside encoded histories
     if reads_state and not (size if leading is None else leading):
-        allowed = ", ".join(name for name, spec in MIXERS.items() if not spec.reads_state)
-        raise ValueError(f"{env.name} has no global state, which the mixer reads; allowed mixers: {allowed}")
+        without = ", ".join(name for name, spec in MIXERS.items() if not spec.reads_state)
+        raise ValueError(f"{env.name} has no global state, which the mixer reads; mixers that read none: {without}")
     params = {
         "agents": networks.agents.init(agents_key),
         "mixer": init_mixer(mixer, mixer_key, env.num_agents, env.max_actions, networks.config.hidden_size, size),

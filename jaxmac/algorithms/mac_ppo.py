@@ -116,8 +116,8 @@ def make_networks(env: Environment, config: PPOConfig, roles: Roles) -> Networks
     """
     check_critic(env, config)
     if config.num_envs % config.minibatches:
-        allowed = f"allowed: multiples of minibatches={config.minibatches}"
-        raise ValueError(f"num_envs={config.num_envs} does not divide into equal minibatches; {allowed}")
+        multiple = f"a multiple of minibatches={config.minibatches}"
+        raise ValueError(f"num_envs is {config.num_envs}, but must be {multiple}, to divide into equal ones")
     actors = make_agent_networks(
         env.obs_sizes,
         env.num_actions,

@@ -126,17 +126,21 @@ def register_algorithm(name: str, spec: AlgorithmSpec) -> None:
     Raises ValueError, in one line, for a name that is taken or a spec of the wrong kind.
     """
     if not isinstance(spec, AlgorithmSpec):
-        raise ValueError(f"algorithm {name!r} is {spec!r}; expected a jaxmac.AlgorithmSpec(config, make, presets)")
+        raise ValueError(
+            f"algorithm {name!r} is {spec!r}, but must be a jaxmac.AlgorithmSpec(config, make, presets)"
+        )
     if not dataclasses.is_dataclass(spec.config) or "num_envs" not in settings_of(spec.config):
-        raise ValueError(f"algorithm {name!r}: its config is {spec.config!r}; expected a subclass of CommonConfig")
+        raise ValueError(
+            f"algorithm {name!r}: its config is {spec.config!r}, but must be a subclass of CommonConfig"
+        )
     check_settings("algorithm", name, spec.config)
     is_mapping = isinstance(spec.presets, Mapping) and bool(spec.presets)
     if not callable(spec.make) or not is_mapping or not all(map(callable, spec.presets.values())):
         raise ValueError(
-            f"algorithm {name!r}: expected make(env, config) and presets such as {{'tuned': lambda env: {{}}}}"
+            f"algorithm {name!r} must have make(env, config) and presets such as {{'tuned': lambda env: {{}}}}"
         )
     if not isinstance(spec.parts, Mapping) or not isinstance(spec.summary, str):
-        raise ValueError(f"algorithm {name!r}: expected parts as a dict and a text as summary")
+        raise ValueError(f"algorithm {name!r} must have a dict as parts and a text as summary")
     ALGORITHMS.register(
         name, spec, spec.make.__module__ if hasattr(spec.make, "__module__") else spec.config.__module__
     )
@@ -186,7 +190,7 @@ def configure(name: str, preset: str, env: Environment, overrides: Mapping[str, 
         raise ValueError(f"unknown preset {preset!r} of {name}; {nearest(preset, spec.presets)}")
     values = made_by(f"algorithm {name!r}", f"preset {preset!r}", spec.presets[preset], env, passes=(ValueError,))
     if not isinstance(values, Mapping):
-        raise ValueError(f"preset {preset!r} of {name} is {values!r}; expected a dict of settings")
+        raise ValueError(f"preset {preset!r} of {name} is {values!r}, but must be a dict of settings")
     config = build_config(name, values, overrides)
     config.check_together()
     return config

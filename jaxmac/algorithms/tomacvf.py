@@ -107,16 +107,17 @@ def check_settings_fit(env: Environment, config: ToMacVFConfig) -> None:
     """Raise a one-line ValueError for settings that do not fit each other or the environment."""
     if config.attention_width % config.attention_heads:
         raise ValueError(
-            f"attention_width={config.attention_width} is not divisible by attention_heads={config.attention_heads}"
+            f"attention_width is {config.attention_width}, but must be a multiple of "
+            f"attention_heads={config.attention_heads}"
         )
     if config.encoding_size % 2:
-        raise ValueError(f"encoding_size={config.encoding_size} is out of range; allowed: even numbers")
+        raise ValueError(f"encoding_size is {config.encoding_size}, but must be even")
     if config.n_step > env.horizon:
-        raise ValueError(f"n_step={config.n_step} is longer than the horizon; allowed: <= {env.horizon}")
+        raise ValueError(f"n_step is {config.n_step}, but must be <= {env.horizon}, the horizon")
     if config.ablation in ON_STEPS and not env.fresh_observations:
         raise ValueError(
-            f"{env.name} has no fresh observations at every step, which ToMacVF learns from; "
-            "allowed: ablation='mac-sjert' or 'both'"
+            f"{env.name} has no fresh observations at every step, which ToMacVF learns from: "
+            "set ablation='mac-sjert' or 'both'"
         )
 
 

@@ -113,7 +113,7 @@ class WindowsConfig(RowsConfig):
         if self.td_lambda > 0 and self.reward_scheme != "joint":  # type: ignore[attr-defined]
             raise ValueError(
                 f"td_lambda={self.td_lambda:g} chains rows, and with reward_scheme={self.reward_scheme!r} their "  # type: ignore[attr-defined]
-                "rewards overlap; allowed: td_lambda=0, or reward_scheme='joint'"
+                "rewards overlap: set td_lambda=0, or reward_scheme='joint'"
             )
 
 

@@ -48,7 +48,7 @@ def animate(
     from jaxmac.envs.rendering import write_gif
 
     if path is not None and Path(path).suffix.lower() != ".gif":
-        raise ValueError(f"{path}: an animation is a GIF; allowed: names that end with .gif")
+        raise ValueError(f"path is {str(path)!r}, but must end with .gif: an animation is a GIF")
     check_environment_made(env)
     if type(env).draw is Environment.draw:
         raise ValueError(f"{env.name} has no drawing: {type(env).__name__} does not define draw(state, ax)")

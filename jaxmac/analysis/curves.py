@@ -66,7 +66,7 @@ def check_axis(x: str) -> str:
     if x not in X_AXES:
         close = nearest(x, X_AXES)
         meant = "" if close.startswith("known") else f"; {close}"
-        raise ValueError(f"x={x!r} is not a horizontal axis; allowed: {', '.join(X_AXES)}{meant}")
+        raise ValueError(f"x is {x!r}, but must be one of {', '.join(X_AXES)}{meant}")
     return x
 
 

@@ -78,9 +78,9 @@ def lowest_shown(finals: Iterable[np.ndarray], levels: Iterable[float] = ()) -> 
 def check_window(count: int, name: str = "window") -> int:
     """`count` if that many evaluations can be averaged; ValueError, in one line, if not."""
     if isinstance(count, bool) or not isinstance(count, int | np.integer):
-        raise ValueError(f"{name}={count!r}: expected an integer")
+        raise ValueError(f"{name} is {count!r}, but must be an integer")
     if count < 1:
-        raise ValueError(f"{name}={count!r} is out of range; allowed: >= 1")
+        raise ValueError(f"{name} is {count!r}, but must be >= 1")
     return count
 
 

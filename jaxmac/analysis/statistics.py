@@ -82,7 +82,9 @@ def _numbers(sample: Any) -> np.ndarray:
         found = np.zeros(())
     if not found.ndim:
         shown = " ".join(repr(sample).split())
-        raise ValueError(f"a task has the scores {shown}: expected a list with one array [members] for each task")
+        raise ValueError(
+            f"a task has the scores {shown}, but must have a list with one array [members] for each task"
+        )
     return found
 
 

@@ -113,7 +113,7 @@ def _split_cpu(devices: int | None) -> None:
 def _checked_environments(arguments: BenchArguments) -> Sequence[str]:
     """The environment ids to measure; a one-line ValueError for arguments that cannot be used."""
     if any(count < 1 for count in arguments.parallel):
-        raise ValueError(f"parallel={arguments.parallel} is out of range; allowed: every number >= 1")
+        raise ValueError(f"parallel is {arguments.parallel}, but must have numbers >= 1")
     if arguments.what == "training" and arguments.parallel:
         raise ValueError("--parallel is for environments: training has the numbers of its sizes")
     if arguments.what == "environments" and arguments.algorithm:
@@ -129,7 +129,7 @@ def _checked_environments(arguments: BenchArguments) -> Sequence[str]:
         ALGORITHMS[name]  # raises ValueError for an unknown one
         known = measured_algorithms(arguments.quick)
         if arguments.what != "environments" and name not in known:
-            raise ValueError(f"algorithm={name!r} is not measured here; allowed: {', '.join(known)}")
+            raise ValueError(f"algorithm is {name!r}, but must be one of {', '.join(known)}, which are measured")
     return env_ids
 
 

@@ -114,7 +114,7 @@ def _check_lowest(flags: Flags) -> None:
     """Raise ValueError for a number that was given and is too low; this reads no flag."""
     for name, lowest in LOWEST.items():
         if (value := flags.given.get(name)) is not None and value < lowest:
-            raise ValueError(f"{flags.spelled(name)} is out of range; allowed: >= {lowest}")
+            raise ValueError(f"{flags.spelled(name)} must be >= {lowest}")
 
 
 def _run(flags: Flags, notes: list[str]) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _run(flags: Flags, notes: list[str]) -> dict[str, Any]:
     seed = flags["seed"] or (int(run_id) if run_id.isdecimal() else 0)
     if seed > LARGEST_SEED:
         flag = flags.spelled("seed" if flags["seed"] else "run_id")
-        raise ValueError(f"{flag} is out of range; allowed: <= {LARGEST_SEED}")
+        raise ValueError(f"{flag} must be <= {LARGEST_SEED}")
     values = {"seeds": [seed], "episodes": flags["total_epi"]}
     return values | ({"out": f"runs/{flags['save_dir']}"} if flags.given.get("save_dir") else {})
 
@@ -285,5 +285,5 @@ def _two_widths(flags: Flags, name: str) -> tuple[int, int]:
     if len(widths) < 2:
         raise ValueError(f"{flags.spelled(name)}: needs two numbers, before and after the recurrent layer")
     if min(widths) < 1:
-        raise ValueError(f"{flags.spelled(name)} is out of range; allowed: >= 1")
+        raise ValueError(f"{flags.spelled(name)} must be >= 1")
     return widths[0], widths[1]

@@ -19,6 +19,7 @@ import tyro
 
 from jaxmac import envs
 from jaxmac.cli.words import option_types, spell_switches, unknown_word, wrong_value
+from jaxmac.envs.arguments import describe
 from jaxmac.errors import nearest
 
 PLUGIN_HELP = "Like every command it also takes --plugin MODULE (repeatable): a module that registers parts."
@@ -216,7 +217,7 @@ def parse_seeds(text: str) -> int | list[int]:
     try:
         return [int(part) for part in text.removesuffix(",").split(",")] if "," in text else int(text)
     except ValueError:
-        raise ValueError(f"seeds={text!r}: expected a number or a list such as 3,5,8") from None
+        raise ValueError(f"seeds is {text!r}, but must be a number or a list such as 3,5,8") from None
 
 
 def parse_sweep(
@@ -237,7 +238,7 @@ def parse_sweep(
         name, equals, values = item.partition("=")
         name = name.replace("-", "_")
         if not equals or not values:
-            raise ValueError(f"--sweep {item}: expected NAME=VALUE,VALUE")
+            raise ValueError(f"--sweep is {item!r}, but must be NAME=VALUE,VALUE")
         if name in sweep:
             raise ValueError(f"--sweep {item}: {name} is swept twice; give all its values once")
         if name not in kinds:
@@ -245,7 +246,7 @@ def parse_sweep(
         try:
             sweep[name] = [_read_value(value, kinds[name]) for value in values.split(",")]
         except (ValueError, KeyError):
-            raise ValueError(f"--sweep {item}: expected {kinds[name].__name__} values") from None
+            raise ValueError(f"--sweep is {item!r}, but each value must be {describe(kinds[name])}") from None
     return sweep
 
 

@@ -53,7 +53,7 @@ def command_plot(arguments: Sequence[str]) -> int:
     check_window(given.smooth, "smooth")
     check_window(given.window)
     if not math.isfinite(given.solved):
-        raise ValueError(f"solved={given.solved} is out of range; allowed: finite numbers")
+        raise ValueError(f"solved is {given.solved}, but must be a finite number")
     if suffix != ".html":
         refuse_given(arguments, ["--solved"], f"is for a page (--out x.html), not for {suffix}")
     if suffix in FIGURES:

@@ -76,9 +76,9 @@ def compare(
     """
     check_window(window)
     if not isinstance(python_value(solved), numbers.Real) or not math.isfinite(solved):
-        raise ValueError(f"solved={solved!r} is out of range; allowed: finite shares of the best known return")
+        raise ValueError(f"solved is {solved!r}, but must be a finite share of the best known return")
     if isinstance(runs, str | os.PathLike | Result) or not isinstance(runs, Sequence):
-        raise ValueError(f"runs={runs!r}: expected a list of results or run directories")
+        raise ValueError(f"runs is {runs!r}, but must be a list of results or run directories")
     results = [run if isinstance(run, Result) else load(run) for run in runs]
     lines = gather(results)
     scores = scores_by_task(lines, window)

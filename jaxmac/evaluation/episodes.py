@@ -90,7 +90,7 @@ def evaluate(
     _check(episodes, seed, 0.0 if epsilon is None else epsilon)
     check_switches(best=best, **({} if greedy is None else {"greedy": greedy}))
     if member is not None and not is_integer(member):
-        raise ValueError(f"member={member!r}: expected the index of a member, or None for all")
+        raise ValueError(f"member is {member!r}, but must be the index of a member, or None for all")
     result = run if isinstance(run, Result) else load(run)
     environment = evaluation_environment(result, env, env_options)
     players = result.players if environment is result.env else {}
@@ -186,12 +186,12 @@ def _check(episodes: int, seed: int, epsilon: float, gamma: float = 0.0) -> None
     """Raise a one-line ValueError for arguments out of range."""
     check_positive("episodes", episodes)
     if episodes > MOST_EPISODES:
-        raise ValueError(f"episodes={episodes!r} is out of range; allowed: <= {MOST_EPISODES}")
+        raise ValueError(f"episodes is {episodes!r}, but must be <= {MOST_EPISODES}")
     check_seed(seed)
     for name, value in (("epsilon", epsilon), ("gamma", gamma)):
         number = python_value(value)
         if not isinstance(number, int | float) or isinstance(number, bool) or not 0 <= number <= 1:
-            raise ValueError(f"{name}={value!r} is out of range; allowed: >= 0 and <= 1")
+            raise ValueError(f"{name} is {value!r}, but must be >= 0 and <= 1")
 
 
 def _refuse_if_too_large(env: Environment, episodes: int) -> None:

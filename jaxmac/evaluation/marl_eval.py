@@ -38,7 +38,7 @@ def marl_eval_data(results: Sequence[Result], window: int = 10) -> dict[str, Any
     check_window(window)
     for result in results:
         if not isinstance(result, Result):
-            raise ValueError(f"results has {result!r}: expected Results, such as jaxmac.load gives")
+            raise ValueError(f"results has {result!r}, but must have Results, such as jaxmac.load gives")
     data: dict[str, Any] = {}
     for line in gather(results):
         result, task = results[line.run], line.task.lower()

@@ -57,7 +57,7 @@ def export_policy(
     check_switches(best=best, overwrite=overwrite)
     check_path("out", out)
     if not is_integer(member):
-        raise ValueError(f"member={member!r}: expected the index of a member")
+        raise ValueError(f"member is {member!r}, but must be the index of a member")
     _refuse_occupied(Path(out), overwrite)
     result = run if isinstance(run, Result) else load(run)
     policy = result.policy(member, best)

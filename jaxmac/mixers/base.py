@@ -70,11 +70,11 @@ def register_mixer(name: str, module: type[nn.Module], *, dueling: str = "none",
     tests the promised properties.
     """
     if not inspect.isclass(module) or not issubclass(module, nn.Module):
-        raise ValueError(f"mixer {name!r} is {module!r}; expected a flax.linen module class")
+        raise ValueError(f"mixer {name!r} is {module!r}, but must be a flax.linen module class")
     if dueling not in DUELING:
-        raise ValueError(f"mixer {name!r}: dueling={dueling!r}; allowed: {', '.join(DUELING)}")
+        raise ValueError(f"mixer {name!r}: dueling is {dueling!r}, but must be one of {', '.join(DUELING)}")
     if not isinstance(reads_state, bool):
-        raise ValueError(f"mixer {name!r}: reads_state={reads_state!r}; allowed: True or False")
+        raise ValueError(f"mixer {name!r}: reads_state is {reads_state!r}, but must be True or False")
     check_settings("mixer", name, module)
     MIXERS.register(name, MixerSpec(module, dueling, reads_state), module.__module__)
 
@@ -135,15 +135,15 @@ def init_mixer(mixer: nn.Module, key: Array, agents: int, actions: int, hidden_s
         raise ValueError(f"mixer {name} raised {type(error).__name__}: {first_line(error)}") from error
     if getattr(value, "shape", None) != (1,):
         shape = getattr(value, "shape", type(value).__name__)
-        raise ValueError(f"mixer {name} returns shape {shape} for one row; expected (1,)")
+        raise ValueError(f"mixer {name} returns shape {shape} for one row, but must return (1,)")
     if getattr(wide, "shape", None) != (2, 3):
         shape = getattr(wide, "shape", type(wide).__name__)
-        raise ValueError(f"mixer {name} returns shape {shape} for two rows of three; expected (2, 3)")
+        raise ValueError(f"mixer {name} returns shape {shape} for two rows of three, but must return (2, 3)")
     if not jnp.issubdtype(value.dtype, jnp.floating):
-        raise ValueError(f"mixer {name} returns {value.dtype}; expected a float, as it is differentiated")
+        raise ValueError(f"mixer {name} returns {value.dtype}, but must return a float, as it is differentiated")
     if hasattr(mixer, "auxiliary") and getattr(extra, "shape", None) != (1,):
         shape = getattr(extra, "shape", type(extra).__name__)
-        raise ValueError(f"the auxiliary loss of mixer {name} has shape {shape} for one row; expected (1,)")
+        raise ValueError(f"the auxiliary loss of mixer {name} has shape {shape} for one row, but must have (1,)")
     return mixer.init(key, inputs)
 
 

@@ -88,7 +88,7 @@ def _built(mixer: Any) -> Any:
     if isinstance(mixer, nn.Module):
         return mixer
     if not isinstance(mixer, type) or not issubclass(mixer, nn.Module):
-        raise MixerError(f"mixer={mixer!r}: expected a registered name, or a flax module or its class")
+        raise MixerError(f"mixer is {mixer!r}, but must be a registered name, or a flax module or its class")
     try:
         return mixer()
     except TypeError as error:
@@ -161,7 +161,7 @@ def _check_rows_of(what: str, apply: Callable[..., Any], params: Any, rows: Mixe
     count = len(rows.chosen)
     values = np.asarray(apply(params, rows))
     if values.shape != (count,):
-        raise MixerError(f"{count} rows give {what} of shape {values.shape}; expected ({count},)")
+        raise MixerError(f"{count} rows give {what} of shape {values.shape}, but must give ({count},)")
     if not np.isfinite(values).all():
         raise MixerError(f"gives {what} that are not finite")
     order = np.random.default_rng(0).permutation(count)

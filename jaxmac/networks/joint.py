@@ -67,7 +67,7 @@ def make_joint_space(num_actions: tuple[int, ...], obs_sizes: tuple[int, ...]) -
         product = " x ".join(map(str, num_actions))
         raise ValueError(
             f"{joint.size:,} joint macro-actions ({product}) are too many for a network; "
-            f"allowed: <= {MOST_JOINT_ACTIONS:,}. Algorithms without a joint output: mac-dec-q, mac-iac, "
+            f"it has {MOST_JOINT_ACTIONS:,} at most. Algorithms without a joint output: mac-dec-q, mac-iac, "
             "mac-niacc, mac-iaicc, mac-ippo, mac-mappo, avf-*, tomacvf-*"
         )
     return joint

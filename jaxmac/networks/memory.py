@@ -36,7 +36,7 @@ def register_memory(name: str, module: type[nn.Module]) -> None:
     """
     fields = getattr(module, "__dataclass_fields__", {})
     if not inspect.isclass(module) or not issubclass(module, nn.Module) or "size" not in fields:
-        raise ValueError(f"memory {name!r} is {module!r}; expected a flax.linen module class with a field size")
+        raise ValueError(f"memory {name!r} is {module!r}, but must be a flax.linen module class with a field size")
     check_settings("memory", name, module, may_trace=False)
     MEMORIES.register(name, module)
 
@@ -66,10 +66,12 @@ def check_memory(name: str, config: Any, size: int) -> None:
         raise ValueError(f"memory {name!r} raised {type(error).__name__}: {first_line(error)}") from error
     if shapes != [(batch, carry), (time, batch, size)]:
         wanted = f"[({batch}, {carry}), ({time}, {batch}, {size})]"
-        raise ValueError(f"memory {name!r} returns shapes {shapes}; expected hidden and outputs {wanted}")
+        raise ValueError(f"memory {name!r} returns shapes {shapes}, but must return hidden and outputs {wanted}")
     if made[0].dtype != jnp.float32 or not jnp.issubdtype(made[1].dtype, jnp.floating):
         dtypes = f"{made[0].dtype} and {made[1].dtype}"
-        raise ValueError(f"memory {name!r} returns {dtypes}; expected a float32 hidden state and outputs of floats")
+        raise ValueError(
+            f"memory {name!r} returns {dtypes}, but must return a float32 hidden state and outputs of floats"
+        )
 
 
 class GRU(nn.Module):

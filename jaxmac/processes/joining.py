@@ -37,7 +37,7 @@ def use_cpu_devices(count: int | None = None) -> None:
     if count is None:
         count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not is_integer(count) or not 1 <= count <= MOST_DEVICES:
-        raise ValueError(f"devices={count!r} is out of range; allowed: 1 to {MOST_DEVICES}")
+        raise ValueError(f"devices is {count!r}, but must be from 1 to {MOST_DEVICES}")
     try:
         jax.config.update("jax_num_cpu_devices", count)
     except RuntimeError:
@@ -94,22 +94,22 @@ def initialize_distributed(
 def check_cluster(coordinator: str, processes: int | None, process: int | None, timeout: int) -> None:
     """Raise a one-line ValueError for arguments that `initialize_distributed` cannot use."""
     if timeout < 1:
-        raise ValueError(f"timeout={timeout} is out of range; allowed: >= 1 second")
+        raise ValueError(f"timeout is {timeout}, but must be >= 1 second")
     if coordinator == "auto":
         if (processes, process) != (None, None):
             raise ValueError("coordinator='auto' asks the cluster: leave out processes and process")
         return
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-        raise ValueError(f"coordinator={coordinator!r}: expected HOST:PORT such as node1:12345, or auto")
+        raise ValueError(f"coordinator is {coordinator!r}, but must be HOST:PORT such as node1:12345, or auto")
     if processes is None or process is None:
         raise ValueError(
             f"coordinator={coordinator!r} needs processes (their number) and process (which one this is)"
         )
     if processes < 1:
-        raise ValueError(f"processes={processes} is out of range; allowed: >= 1")
+        raise ValueError(f"processes is {processes}, but must be >= 1")
     if not 0 <= process < processes:
-        raise ValueError(f"process={process} is out of range; allowed: 0 to {processes - 1}")
+        raise ValueError(f"process is {process}, but must be from 0 to {processes - 1}")
 
 
 def processes_on_host() -> int:

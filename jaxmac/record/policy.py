@@ -37,7 +37,7 @@ def check_policy(policy: Any) -> None:
     """Raise a one-line ValueError unless `policy` is a Policy."""
     if not isinstance(policy, Policy):
         hint = " such as jaxmac.random_policy() or the policy() of a Result"
-        raise ValueError(f"policy={' '.join(repr(policy).split())}: expected a Policy{hint}")
+        raise ValueError(f"policy is {' '.join(repr(policy).split())}, but must be a Policy{hint}")
 
 
 def random_policy() -> Policy:

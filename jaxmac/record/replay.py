@@ -72,7 +72,7 @@ def register_sampler(name: str, factory: Callable[..., Any]) -> None:
         or not callable(method)
         or (inspect.isclass(factory) and "__call__" not in vars(factory))
     ):
-        raise ValueError(f"sampler {name!r} is {factory!r}; expected a callable dataclass or a function")
+        raise ValueError(f"sampler {name!r} is {factory!r}, but must be a callable dataclass or a function")
     if not inspect.isclass(factory) and settings_of(factory):
         raise ValueError(f"sampler {name!r} is an instance, whose settings could not be set: register its class")
     check_settings("sampler", name, factory, may_trace=False)
@@ -86,7 +86,7 @@ def make_sampler(name: str, config: Any, capacity: int, batch_size: int, window:
     return a `Replay` of this capacity.
     """
     if batch_size > capacity:
-        raise ValueError(f"batch_size={batch_size} is larger than the replay; allowed: <= {capacity}")
+        raise ValueError(f"batch_size is {batch_size}, but must be <= {capacity}, the episodes of the replay")
     factory: Any = SAMPLERS[name]
     try:
         if inspect.isclass(factory):
@@ -97,9 +97,11 @@ def make_sampler(name: str, config: Any, capacity: int, batch_size: int, window:
     except Exception as error:
         raise ValueError(f"sampler {name!r} raised {type(error).__name__}: {first_line(error)}") from error
     if not isinstance(replay, Replay):
-        raise ValueError(f"sampler {name!r} made a {type(replay).__name__}; expected a jaxmac.record.Replay")
+        raise ValueError(f"sampler {name!r} made a {type(replay).__name__}, but must make a jaxmac.record.Replay")
     if replay.capacity != capacity:
-        raise ValueError(f"sampler {name!r} made a replay of capacity {replay.capacity!r}; expected {capacity}")
+        raise ValueError(
+            f"sampler {name!r} made a replay of capacity {replay.capacity!r}, but must make one of {capacity}"
+        )
     return replay
 
 

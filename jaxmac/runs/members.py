@@ -49,15 +49,15 @@ def seed_list(seeds: int | Sequence[int]) -> list[int]:
     chosen = python_value(seeds)
     if is_integer(chosen):
         if chosen < 1:
-            raise ValueError(f"seeds={chosen!r} is out of range; allowed: >= 1, or a list of seeds")
+            raise ValueError(f"seeds is {chosen!r}, but must be >= 1, or a list of seeds")
         if chosen > MOST_MEMBERS:
-            raise ValueError(f"seeds={chosen!r} is out of range; allowed: <= {MOST_MEMBERS}, or a list of seeds")
+            raise ValueError(f"seeds is {chosen!r}, but must be <= {MOST_MEMBERS}, or a list of seeds")
         return list(range(chosen))
     values = _listed(chosen)
     whole = all(is_integer(seed) and 0 <= seed <= LARGEST_SEED for seed in values)
     if not 1 <= len(values) <= MOST_MEMBERS or not whole or len(set(values)) != len(values):
         given = repr(seeds) if len(repr(seeds)) <= 80 else f"a list of {len(values)}"
-        raise ValueError(f"seeds={given}: expected a number, or distinct integers from 0 to {LARGEST_SEED}")
+        raise ValueError(f"seeds is {given}, but must be a number, or distinct integers from 0 to {LARGEST_SEED}")
     return [int(seed) for seed in values]
 
 
@@ -87,7 +87,9 @@ def make_members(
     chosen_seeds = seed_list(seeds)
     count = len(chosen_seeds) * math.prod(map(len, values.values()))
     if count > MOST_MEMBERS:
-        raise ValueError(f"{count} members (seeds x swept values) are too many; allowed: <= {MOST_MEMBERS}")
+        raise ValueError(
+            f"{count} members (seeds x swept values) are too many: at most {MOST_MEMBERS} train in a run"
+        )
     configs = []
     for combination in itertools.product(*values.values()):
         given = dict(zip(values, combination, strict=True))
@@ -108,14 +110,14 @@ def values_of_sweep(sweep: Mapping[str, Sequence[Any]] | None) -> dict[str, list
     if sweep is None:
         return {}
     if not isinstance(sweep, Mapping) or not all(isinstance(name, str) for name in sweep):
-        raise ValueError(f"sweep={sweep!r}: expected a dict, hyperparameter -> list of values")
+        raise ValueError(f"sweep is {sweep!r}, but must be a dict, hyperparameter -> list of values")
     found = {}
     for name, given in sweep.items():
         if name in ("num_envs", "eval_every"):
             raise ValueError(f"{name} cannot be swept: all members of a run are evaluated at the same episodes")
         found[name] = _listed(given)
         if not found[name]:
-            raise ValueError(f"sweep[{name!r}]={given!r}: expected a non-empty list of values")
+            raise ValueError(f"sweep[{name!r}] is {given!r}, but must be a non-empty list of values")
     return found
 
 

@@ -30,7 +30,7 @@ def output_file(out: str | os.PathLike, suffixes: Sequence[str] = (), writes: Co
     check_path("path", out)
     path = Path(out)
     if suffixes and path.suffix.lower() not in suffixes:
-        raise ValueError(f"{path}: its suffix selects the format; allowed: {', '.join(suffixes)}")
+        raise ValueError(f"{path} must end with one of {', '.join(suffixes)}: its suffix selects the format")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: give the name of a file")
     refuse_owned(path, writes)

@@ -87,7 +87,7 @@ class Result:
         was replaced or trained further since this result was made.
         """
         if not is_integer(member) or not 0 <= member < len(self.specs):
-            raise ValueError(f"member={member!r} is out of range; allowed: 0 to {len(self.specs) - 1}")
+            raise ValueError(f"member is {member!r}, but must be from 0 to {len(self.specs) - 1}")
         group, members = next(
             (number, found) for number, found in enumerate(group_members(self.specs)) if self.specs[member] in found
         )

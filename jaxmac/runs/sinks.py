@@ -68,9 +68,9 @@ def register_sink(
     Raises ValueError, in one line, for a name that is taken or a factory that cannot be called.
     """
     if not callable(factory):
-        raise ValueError(f"log {name!r} is {factory!r}; expected a class or function of (path, config, members)")
+        raise ValueError(f"log {name!r} is {factory!r}, but must be a class or function of (path, config, members)")
     if not (check is None or callable(check)) or not (package is None or isinstance(package, str)):
-        raise ValueError(f"log {name!r}: expected a function as check and a text as package")
+        raise ValueError(f"log {name!r} must have a function as check and a text as package")
     _refuse_other_arguments(name, factory)
     SINKS.register(name, SinkSpec(factory, package, check), getattr(factory, "__module__", None))
 
@@ -133,8 +133,8 @@ def open_sinks(path: Path | None, config: dict[str, Any], members: Sequence[dict
         with _named(name):
             sink = SINKS[name].factory(path, config, members)
         if not all(callable(getattr(sink, method, None)) for method in ("write", "close")):
-            expected = "expected an object with write(row) and close()"
-            raise ValueError(f"log {name!r} made a {type(sink).__name__}; {expected}")
+            expected = "but must make an object with write(row) and close()"
+            raise ValueError(f"log {name!r} made a {type(sink).__name__}, {expected}")
         yield _Apart(name, sink)
 
 

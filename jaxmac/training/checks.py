@@ -44,7 +44,7 @@ def exact_options(env_options: Mapping[str, Any] | None) -> dict[str, Any]:
     if env_options is None:
         return {}
     if not isinstance(env_options, Mapping) or not all(isinstance(name, str) for name in env_options):
-        raise ValueError(f"env_options={env_options!r}: expected a dict, option -> value")
+        raise ValueError(f"env_options is {env_options!r}, but must be a dict, option -> value")
     return {name: json_value(name, value) for name, value in env_options.items()}
 
 
@@ -109,7 +109,7 @@ def check_size(config: Any) -> None:
     for name in ("batch_size", "num_envs"):
         value = getattr(config, name, 0)
         if value > stored:
-            raise ValueError(f"{name}={value} is larger than the replay; allowed: <= {stored}")
+            raise ValueError(f"{name} is {value}, but must be <= replay_episodes={stored}")
 
 
 def check_counts(env: Environment, config: Any, collection: Collection, streams: int, episodes: int) -> None:
@@ -117,9 +117,9 @@ def check_counts(env: Environment, config: Any, collection: Collection, streams:
 
     The device counts iterations, episodes and updates over the whole run and primitive steps between evaluations.
     """
-    allowed = f"allowed: <= {LARGEST_COUNT:,}"
+    allowed = f"at most {LARGEST_COUNT:,} can be counted"
     if episodes > LARGEST_COUNT:
-        raise ValueError(f"episodes={episodes} is out of range; allowed: <= {LARGEST_COUNT}")
+        raise ValueError(f"episodes is {episodes}, but must be <= {LARGEST_COUNT}")
     updates = -(-episodes // config.num_envs) * collection.updates
     if updates > LARGEST_COUNT:
         raise ValueError(f"episodes={episodes} makes {updates:,} updates; {allowed} (train_freq sets the ratio)")

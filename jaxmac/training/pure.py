@@ -86,7 +86,7 @@ class TrainFunction:
     def _hyper(self, hyper: Mapping[str, Any] | None) -> Hyper:
         fields = settings_of(type(self.config))
         if hyper is not None and not isinstance(hyper, Mapping):
-            raise ValueError(f"hyper={hyper!r}: expected a dict, hyperparameter -> value")
+            raise ValueError(f"hyper is {hyper!r}, but must be a dict, hyperparameter -> value")
         given = {name: python_value(value) for name, value in (hyper or {}).items()}
         for name, value in given.items():
             if name not in self.hyper:
@@ -95,7 +95,7 @@ class TrainFunction:
                 check_value(name, fields[name], float(value))
             elif not isinstance(value, jax.core.Tracer) or value.shape != ():  # one that is traced has no value yet
                 several = "jax.vmap(train, in_axes=(None, 0)) trains one member for each of several"
-                raise ValueError(f"hyper[{name!r}]={one_line(value)}: expected a number; {several}")
+                raise ValueError(f"hyper[{name!r}] is {one_line(value)}, but must be a number; {several}")
         values = {**self.hyper, **given}
         known = {name: float(value) for name, value in values.items() if isinstance(value, numbers.Real)}
         dataclasses.replace(self.config, **known).check_together()
@@ -157,7 +157,7 @@ def make_train(
     steps = most_steps(environment, config, len(built.streams), episodes)
     if steps > LARGEST_COUNT:
         raise ValueError(
-            f"episodes={episodes} counts up to {steps:,} primitive steps; allowed: <= {LARGEST_COUNT:,} in a pure "
-            "function, any number in jaxmac.train"
+            f"episodes is {episodes}, which counts up to {steps:,} primitive steps, but a pure function counts "
+            f"{LARGEST_COUNT:,} at most; jaxmac.train has no such limit"
         )
     return TrainFunction(environment, config, built, episodes)

@@ -310,7 +310,7 @@ def test_actors_learn_under_the_exploration_of_the_episodes_learned_from(two_upd
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("mac-iac", {"n_step": 9}, "n_step=9 is longer than the horizon; allowed: <= 8"),
+        ("mac-iac", {"n_step": 9}, "n_step is 9, but must be <= 8, the horizon"),
         ("mac-iac", {"share_parameters": True}, "share_parameters is a setting of .*; mac-iac does not have it"),
         ("mac-niacc", {"critic": "oracle"}, "critic='oracle': unknown critic; known: history, state"),
     ],
@@ -327,5 +327,5 @@ def test_a_state_critic_needs_a_state():
             self.state_size = 0
 
     config = configure("mac-iaicc", "tuned", Blind(), {"critic": "state"})
-    with pytest.raises(ValueError, match="Blind has no global state; allowed: history"):
+    with pytest.raises(ValueError, match="critic is 'state', but must be 'history': Blind has no global state"):
         actor_critic.make(Blind(), config, ROLES["mac-iaicc"])

@@ -67,34 +67,34 @@ def fails(*_):
     ("make", "message"),
     [
         (fails, "its make raised KeyError: 'nothing'"),
-        (lambda algorithm: None, "its make returned a NoneType; expected an Algorithm"),
-        (lambda algorithm: algorithm._replace(streams="main"), "streams='main'; expected a tuple of names"),
+        (lambda algorithm: None, "its make returned a NoneType, but must return an Algorithm"),
+        (lambda algorithm: algorithm._replace(streams="main"), "streams is 'main', but must be a tuple of names"),
         (lambda algorithm: algorithm._replace(init=fails), "its init raised KeyError: 'nothing'"),
         (lambda algorithm: algorithm._replace(behaviour=lambda *_: None), "its behaviour returned a NoneType"),
         (
             lambda algorithm: algorithm._replace(evaluation=lambda *_: 3),
-            "its evaluation returned a int; expected a P",
+            "its evaluation returned a int, but must return a P",
         ),
-        (collecting(updates=1.5), r"collection.updates=1.5; expected an int of at least 1"),
-        (collecting(replay=None), "expected a Collection with a Replay"),
+        (collecting(updates=1.5), r"collection.updates is 1.5, but must be an integer of at least 1"),
+        (collecting(replay=None), "must be a Collection with a Replay"),
         (
             collecting(epsilon=lambda hyper, progress: jnp.float32(0.5)),
-            r"collection.epsilon returns shape \(\); expected \(num_envs,\) = \(4,\)",
+            r"collection.epsilon returns shape \(\), but must return \(num_envs,\) = \(4,\)",
         ),
-        (updating(lambda learner, metrics: None), "its update returned a NoneType; expected"),
+        (updating(lambda learner, metrics: None), "its update returned a NoneType, but must return"),
         (
             updating(lambda learner, metrics: (learner, {})),
             "its update has no loss among its metrics, which are",
         ),
         (
             updating(lambda learner, metrics: (learner, metrics | {"loss": jnp.ones(2)})),
-            r"its loss is float32\[2\]; expected a scalar",
+            r"its loss is float32\[2\], but must be a scalar",
         ),
-        (updating(lambda learner, metrics: (learner, {"loss": None})), "its loss is None; expected a scalar"),
+        (updating(lambda learner, metrics: (learner, {"loss": None})), "its loss is None, but must be a scalar"),
         (updating(lambda learner, metrics: (learner, 3)), "the metrics of its update are not a dict"),
         (
             updating(lambda learner, metrics: (learner, metrics | {"dropped_rows": jnp.ones(2)})),
-            r"its dropped_rows is float32\[2\]; expected a scalar",
+            r"its dropped_rows is float32\[2\], but must be a scalar",
         ),
         (
             updating(lambda learner, metrics: (learner.replace(target=None), metrics)),
@@ -102,7 +102,7 @@ def fails(*_):
         ),
         (
             updating(lambda learner, metrics: (jax.tree.map(lambda x: x[None], learner), metrics)),
-            r"the learner that its update returns has \w+\[1.* at .*; expected",
+            r"the learner that its update returns has \w+\[1.* at .*, but must have",
         ),
     ],
 )
@@ -140,7 +140,7 @@ def test_errors_that_a_sampler_is_fed_are_checked(errors):
     ("preset", "message"),
     [
         (fails, "algorithm 'mine': its preset 'tuned' raised KeyError: 'nothing'"),
-        (lambda env: None, "preset 'tuned' of mine is None; expected a dict of settings"),
+        (lambda env: None, "preset 'tuned' of mine is None, but must be a dict of settings"),
     ],
 )
 def test_a_preset_that_gives_no_settings_is_refused(preset, message):
@@ -175,11 +175,11 @@ def recast(replay, change):
     ("change", "message"),
     [
         (fails, "raised KeyError: 'nothing'"),
-        (lambda replay: replay._replace(capacity=7), "made a replay of capacity 7; expected 2500"),
+        (lambda replay: replay._replace(capacity=7), "made a replay of capacity 7, but must make one of 2500"),
         (lambda replay: replay._replace(sample=fails), "its replay's sample raised KeyError: 'nothing'"),
         (
             lambda replay: replay._replace(sample=lambda *_: 3),
-            "its replay's sample returned a int; expected a Sample",
+            "its replay's sample returned a int, but must return a Sample",
         ),
         (drawing(window_start=jnp.zeros(4, jnp.int32)), "a window_start, and chooses_windows=False"),
         (
@@ -190,11 +190,11 @@ def recast(replay, change):
             lambda replay: replay._replace(feedback=lambda *_: None),
             "its replay's feedback returns has another structure",
         ),
-        (drawing(weight=None), r"weight None; expected number\[4\]"),
-        (drawing(weight=jnp.ones(5)), r"weight float32\[5\]; expected number\[4\]"),
+        (drawing(weight=None), r"weight None, but must have number\[4\]"),
+        (drawing(weight=jnp.ones(5)), r"weight float32\[5\], but must have number\[4\]"),
         (
             lambda replay: drawing(index=jnp.ones(4))(replay._replace(feedback=lambda storage, *_: storage)),
-            r"index float32\[4\]; expected integer\[4\]",
+            r"index float32\[4\], but must have integer\[4\]",
         ),
         (lambda replay: recast(replay, lambda x: x[:3]), "other episodes than 4 of those that were added"),
         (lambda replay: recast(replay, lambda x: x.astype("float16")), "other episodes than 4 of those that were"),
@@ -229,7 +229,7 @@ def test_a_mixer_does_not_take_the_place_of_an_algorithm():
         ValueError, match=r"mixer 'later': an algorithm avf-later is registered already, by .*choose"
     ):
         register_mixer("later", VDN)
-    with pytest.raises(ValueError, match="reads_state='no'; allowed: True or False"):
+    with pytest.raises(ValueError, match="reads_state is 'no', but must be True or False"):
         register_mixer("other", VDN, reads_state="no")
 
 
@@ -244,13 +244,13 @@ def test_settings_that_could_not_be_set_are_refused():
     presets = {"tuned": lambda env: {}}
     for config, message in (
         (Undecorated, "its setting extra is not a field, as Undecorated is not a dataclass: add @dataclass"),
-        (OutOfRange, r"the default of a setting: share=2.0 is out of range; allowed: >= 0 and <= 1"),
+        (OutOfRange, r"the default of a setting: share is 2.0, but must be >= 0 and <= 1"),
     ):
         with pytest.raises(ValueError, match=message):
             jaxmac.register_algorithm("mine", AlgorithmSpec(config, print, presets))
     for fields, message in (
-        ({"presets": ["tuned"]}, "expected make"),
-        ({"parts": 3}, "expected parts as a dict"),
+        ({"presets": ["tuned"]}, "must have make"),
+        ({"parts": 3}, "must have a dict as parts"),
         ({"summary": 3}, "a text as summary"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -278,7 +278,10 @@ class Unmade(Memory):
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (Memory, "memory 'mine' returns float32 and int32; expected a float32 hidden state and outputs of f"),
+        (
+            Memory,
+            "memory 'mine' returns float32 and int32, but must return a float32 hidden state and outputs of f",
+        ),
         (Unmade, "memory 'mine' raised KeyError: 'width'"),
     ],
 )
@@ -306,9 +309,9 @@ class Mixing(nn.Module):
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("none", r"returns shape NoneType for one row; expected \(1,\)"),
-        ("rows", r"returns shape \(6,\) for two rows of three; expected \(2, 3\)"),
-        ("integers", "returns int32; expected a float, as it is differentiated"),
+        ("none", r"returns shape NoneType for one row, but must return \(1,\)"),
+        ("rows", r"returns shape \(6,\) for two rows of three, but must return \(2, 3\)"),
+        ("integers", "returns int32, but must return a float, as it is differentiated"),
     ],
 )
 def test_what_a_mixer_returns_is_checked(how, message):

@@ -311,11 +311,11 @@ def test_targets_are_copied_when_their_period_of_episodes_is_over(env):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"attention_width": 30, "attention_heads": 4}, "attention_width=30 is not divisible by attention_heads=4"),
-        ({"n_step": 21}, "n_step=21 is longer than the horizon; allowed: <= 20"),
+        ({"attention_width": 30, "attention_heads": 4}, "attention_width is 30, but must be a multiple of attent"),
+        ({"n_step": 21}, "n_step is 21, but must be <= 20, the horizon"),
         ({"ablation": "atgp"}, "ablation='atgp': unknown ablation; did you mean atpg"),
-        ({"encoding_size": 5}, "encoding_size=5 is out of range; allowed: even numbers"),
-        ({"micro_weight": -1.0}, "micro_weight=-1.0 is out of range"),
+        ({"encoding_size": 5}, "encoding_size is 5, but must be even"),
+        ({"micro_weight": -1.0}, "micro_weight is -1.0, but must be"),
     ],
 )
 def test_bad_settings_are_refused_in_a_line(options, message, env):

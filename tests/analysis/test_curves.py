@@ -253,8 +253,8 @@ def test_steps_of_seeds_differ_and_their_mean_places_the_mean():
 @pytest.mark.parametrize(
     ("x", "said"),
     [
-        ("step", "x='step' is not a horizontal axis; allowed: episodes, steps; did you mean steps?"),
-        ("wall", "x='wall' is not a horizontal axis; allowed: episodes, steps"),
+        ("step", "x is 'step', but must be one of episodes, steps; did you mean steps?"),
+        ("wall", "x is 'wall', but must be one of episodes, steps"),
     ],
 )
 def test_another_axis_is_refused_in_one_line(x, said):
@@ -267,7 +267,7 @@ def test_learning_curve_without_optimum_or_path():
     figure = analysis.learning_curve({"a": curve()})
     assert figure._repr_png_().startswith(b"\x89PNG")  # what a notebook shows
     assert not figure.axes[0].texts
-    with pytest.raises(ValueError, match=r"^window=0 is out of range; allowed: >= 1$"):
+    with pytest.raises(ValueError, match=r"^window is 0, but must be >= 1$"):
         analysis.learning_curve({"a": curve()}, window=0)
 
 

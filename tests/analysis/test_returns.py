@@ -111,7 +111,7 @@ def test_windows_that_mean_nothing_are_refused(window):
         lambda: analysis.solved_at(episodes, returns, 1.0, window),
         lambda: analysis.summary_table({"a": (episodes, returns)}, 1.0, window),
     ):
-        with pytest.raises(ValueError, match=f"^window={window}"):
+        with pytest.raises(ValueError, match=f"^window is {window}, but must be "):
             ask()
 
 

@@ -120,14 +120,14 @@ def test_what_cannot_be_compared_is_refused():
     for confidence in ("a", True, None):
         with pytest.raises(ValueError, match=f"confidence={confidence}: must lie strictly between 0 and 1"):
             inspect.unwrap(statistics.stratified_bootstrap)(np.mean, TASKS, confidence)
-    with pytest.raises(ValueError, match="resamples=0 is out of range"):
+    with pytest.raises(ValueError, match="resamples is 0, but must be"):
         statistics.mean(TASKS, resamples=0)
     for wrong in (np.ones(3), [1, 2, 3], [["a", "b"]]):
         with pytest.raises(
-            ValueError, match=r"a task has the scores .*: expected a list with one array \[members\]"
+            ValueError, match=r"a task has the scores .*, but must have a list with one array \[members\]"
         ):
             inspect.unwrap(statistics.mean)(wrong)
-    with pytest.raises(ValueError, match=r"a task has the scores 0.5: expected"):
+    with pytest.raises(ValueError, match=r"a task has the scores 0.5, but must have"):
         inspect.unwrap(statistics.performance_profile)(TASKS, 0.5)
     with pytest.raises(ValueError, match="2 tasks against 1"):
         statistics.probability_of_improvement(TASKS[:2], TASKS[:1])

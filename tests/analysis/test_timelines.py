@@ -49,7 +49,7 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == "boxpushing_10_scripted_timeline.png\n"
     assert (tmp_path / "boxpushing_10_scripted_timeline.png").stat().st_size > 5000
     assert main(["render", "--env", "BoxPushing-10", "--timeline", "--out", "x.gif"]) == 2
-    assert "allowed: .png, .svg, .pdf" in capsys.readouterr().err
+    assert "must end with one of .png, .svg, .pdf" in capsys.readouterr().err
 
 
 def test_a_seed_out_of_range_is_refused():

@@ -103,10 +103,10 @@ def test_an_unknown_environment_is_refused_before_anything_is_measured(tmp_path)
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"algorithm": ("avf-qtran",)}, "algorithm='avf-qtran' is not measured here; allowed: avf-qmix, "),
+        ({"algorithm": ("avf-qtran",)}, "algorithm is 'avf-qtran', but must be one of avf-qmix, "),
         (
             {"algorithm": ("mac-ippo",), "quick": True},
-            "algorithm='mac-ippo' is not measured here; allowed: avf-qmix",
+            "algorithm is 'mac-ippo', but must be one of avf-qmix",
         ),
     ],
 )

@@ -104,7 +104,7 @@ def test_what_training_refuses_is_refused(tmp_path, capsys):
         assert "cannot hold checkpoints: choose another --out" in message
     assert main(["train", *SMALL, "--hidden-size", "1000000000", "--dry-run"]) == 2
     assert "this run needs about" in capsys.readouterr().err
-    assert "gamma=7.0 is out of range" in refused(capsys, "train", *SMALL, "--gamma", "7", "--dry-run")
+    assert "gamma is 7.0, but must be" in refused(capsys, "train", *SMALL, "--gamma", "7", "--dry-run")
     assert {path.name for path in tmp_path.iterdir()} == {"old", "file"}
 
 

@@ -111,11 +111,14 @@ def test_what_is_written_for_a_run_stays_allowed(run, monkeypatch):
     [
         (
             ["plot", "RUN", "--out", "x.mp4"],
-            "x.mp4: its suffix selects the format; allowed: .png",
+            "x.mp4 must end with one of .png",
         ),
         (["plot", "RUN", "--out", "x"], "its suffix selects the format"),
-        (["render", "RUN", "--out", "x.mp4"], "x.mp4: its suffix selects the format; allowed: .gif"),
-        (["render", "--env", "BoxPushing-4", "--out", "x.png"], "its suffix selects the format; allowed: .gif"),
+        (["render", "RUN", "--out", "x.mp4"], "x.mp4 must end with one of .gif"),
+        (
+            ["render", "--env", "BoxPushing-4", "--out", "x.png"],
+            "x.png must end with one of .gif: its suffix selects the format",
+        ),
         (["plot", "RUN", "--out", "notes.txt/x.png"], "cannot write notes.txt/x.png: notes.txt is a file"),
         (["render", "RUN", "--out", "notes.txt/a/x.gif"], "notes.txt is a file, not a folder"),
         (["export", "RUN", "--out", "notes.txt/policy"], "notes.txt is a file, not a folder"),
@@ -149,7 +152,7 @@ def test_a_folder_that_is_missing_is_made(tmp_path):
 
 def test_an_animation_that_is_no_gif_is_refused_before_it_is_played(monkeypatch):
     monkeypatch.setattr("jaxmac.analysis.animation.play", lambda *arguments: pytest.fail("played"))
-    with pytest.raises(ValueError, match=r"^x.mp4: an animation is a GIF; allowed: names that end with .gif$"):
+    with pytest.raises(ValueError, match=r"^path is 'x.mp4', but must end with .gif: an animation is a GIF$"):
         jaxmac.animate(jaxmac.make("BoxPushing-4"), jaxmac.random_policy(), path="x.mp4")
     with pytest.raises(ValueError, match=r"^seed is -1, but must be"):
         jaxmac.animate(jaxmac.make("BoxPushing-4"), jaxmac.random_policy(), seed=-1)

@@ -121,8 +121,8 @@ def test_an_actor_critic_has_two_learning_rates(nothing_compiles, capsys):
 
 def test_names_of_ours_keep_their_meaning(nothing_compiles, capsys):
     """gamma, batch-size and num-envs are the same words here."""
-    assert "gamma=7.0 is out of range" in refused(capsys, "train", "--gamma", "7")
-    assert "num_envs=0 is out of range" in refused(capsys, "train", "--num-envs", "0")
+    assert "gamma is 7.0, but must be" in refused(capsys, "train", "--gamma", "7")
+    assert "num_envs is 0, but must be" in refused(capsys, "train", "--num-envs", "0")
     assert nearest("lr", ["learning_rate", "log"]) == "did you mean learning_rate?"
     assert nearest("lr", ["log"]) == "known: log"
 

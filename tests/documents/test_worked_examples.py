@@ -217,7 +217,7 @@ def test_every_row_reaches_the_sink_once(workshop, monkeypatch):
         ("raise RuntimeError('two\\nlines')", "cannot be imported: it raised RuntimeError: two"),
         (
             "import jaxmac\njaxmac.register_mixer('qmix', int)",
-            "mixer 'qmix' is <class 'int'>; expected a flax.linen",
+            "mixer 'qmix' is <class 'int'>, but must be a flax.linen",
         ),
         (
             "import jaxmac\nfrom jaxmac.mixers import QMIX\njaxmac.register_mixer('qmix', QMIX)",
@@ -229,10 +229,13 @@ def test_every_row_reaches_the_sink_once(workshop, monkeypatch):
         ),
         (
             "import jaxmac\njaxmac.register_memory('gru', dict)",
-            "memory 'gru' is <class 'dict'>; expected a flax.linen",
+            "memory 'gru' is <class 'dict'>, but must be a flax.linen",
         ),
-        ("import jaxmac\njaxmac.register_algorithm('x', 3)", "algorithm 'x' is 3; expected a jaxmac.AlgorithmSpec"),
-        ("import jaxmac\njaxmac.register_sink('x', 3)", "log 'x' is 3; expected a class or function"),
+        (
+            "import jaxmac\njaxmac.register_algorithm('x', 3)",
+            "algorithm 'x' is 3, but must be a jaxmac.AlgorithmSpec",
+        ),
+        ("import jaxmac\njaxmac.register_sink('x', 3)", "log 'x' is 3, but must be a class or function"),
     ],
 )
 def test_a_plugin_that_cannot_be_used_is_one_line(text, message, workshop, capsys):
@@ -252,7 +255,7 @@ def test_parts_of_the_wrong_shape_are_refused_before_anything_compiles(workshop,
         "jaxmac.register_mixer('flat', Flat)\njaxmac.register_memory('wide', Wide)\n"
     )
     base = ["train", "--plugin", "my_parts", "--env", "BoxPushing-4", "--out", "run"]
-    assert "mixer Flat returns shape (1, 2, 8) for one row; expected (1,)" in refused(
+    assert "mixer Flat returns shape (1, 2, 8) for one row, but must return (1,)" in refused(
         capsys, *base, "--algorithm", "avf-flat"
     )
     said = refused(capsys, *base, "--algorithm", "avf-vdn", "--memory", "wide")

@@ -119,8 +119,8 @@ def test_nothing_is_registered_where_the_primitive_version_cannot_be():
 @pytest.mark.parametrize(
     ("presets", "message"),
     [
-        (["big"], r"presets of 'W' are \['big'\]; expected names with a dict of options for each"),
-        ({"big": 3}, r"presets of 'W' are \{'big': 3\}; expected names"),
+        (["big"], r"presets of 'W' are \['big'\], but must be names with a dict of options for each"),
+        ({"big": 3}, r"presets of 'W' are \{'big': 3\}, but must be names"),
         ({"big": {"horizon": "many"}}, r"preset 'big' of 'W': horizon is 'many', but must be an integer"),
     ],
 )

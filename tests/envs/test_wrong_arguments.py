@@ -144,7 +144,10 @@ def test_multiples_are_of_integers_that_int32_holds(largest):
         (lambda: envs.register_environment("-x", Line), "environment id '-x' must be"),
         (lambda: envs.register_environment("..", Line), "environment id '..' must be"),
         (lambda: write_gif(Line(), [], "x.gif", fps=0), "fps is 0, but must be a number above 0"),
-        (lambda: jaxmac.make_train("avf-vdn", check_environment="no"), "check_environment='no': expected True"),
+        (
+            lambda: jaxmac.make_train("avf-vdn", check_environment="no"),
+            "check_environment is 'no', but must be True",
+        ),
     ],
 )
 def test_other_arguments(build, words):

@@ -226,12 +226,12 @@ def test_the_environment_to_evaluate_in(run):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"episodes": 0}, "episodes=0 is out of range; allowed: integers >= 1"),
-        ({"episodes": 1.5}, "episodes=1.5 is out of range"),
-        ({"epsilon": 1.5}, "epsilon=1.5 is out of range; allowed: >= 0 and <= 1"),
-        ({"epsilon": "0.1"}, "epsilon='0.1' is out of range; allowed: >= 0 and <= 1"),
-        ({"epsilon": np.array([0.1, 0.2])}, r"epsilon=array\(\[0.1, 0.2\]\) is out of range"),
-        ({"member": 2}, "member=2 is out of range; allowed: 0 to 1"),
+        ({"episodes": 0}, "episodes is 0, but must be an integer >= 1"),
+        ({"episodes": 1.5}, "episodes is 1.5, but must be"),
+        ({"epsilon": 1.5}, "epsilon is 1.5, but must be >= 0 and <= 1"),
+        ({"epsilon": "0.1"}, "epsilon is '0.1', but must be >= 0 and <= 1"),
+        ({"epsilon": np.array([0.1, 0.2])}, r"epsilon is array\(\[0.1, 0.2\]\), but must be"),
+        ({"member": 2}, "member is 2, but must be from 0 to 1"),
         ({"greedy": False}, "avf-vdn has no probabilities to sample from"),
         ({"env": "Warehouse-D"}, "Warehouse-D has number of agents 3, the policy needs 2, as BoxPushing-4 has"),
         ({"env": "BoxPushing-4-primitive"}, r"macro-actions \(4, 4\), the policy needs \(8, 8\)"),
@@ -247,7 +247,7 @@ def test_bad_questions_are_one_line(run, options, message):
 
 @pytest.mark.parametrize("member", ["0", 0.0, -1, True])
 def test_a_member_is_an_index(run, member):
-    with pytest.raises(ValueError, match=f"member={member!r} is out of range; allowed: 0 to 1"):
+    with pytest.raises(ValueError, match=f"member is {member!r}, but must be from 0 to 1"):
         inspect.unwrap(jaxmac.Result.learned)(run, member)
 
 

@@ -203,7 +203,7 @@ def test_the_command_line_exports_and_refuses_in_one_line(run, exported, tmp_pat
         k: v for k, v in contents(exported).items() if k.suffix == ".json"
     }
     other = ["--out", str(tmp_path / "none")]
-    assert "allowed: 0 to 1" in refused(capsys, "export", str(run.path), "--member", "2", *other)
+    assert "but must be from 0 to 1" in refused(capsys, "export", str(run.path), "--member", "2", *other)
     assert "is not a run directory" in refused(capsys, "export", str(tmp_path), *other)
     assert "already holds" in refused(capsys, "export", str(run.path), "--out", str(out))
     assert not (tmp_path / "none").exists()

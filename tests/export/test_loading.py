@@ -163,8 +163,8 @@ def test_an_agent_has_one_policy(tmp_path):
 def test_what_is_no_policy_for_this_environment_is_refused(tmp_path):
     env, _, out = made("avf", tmp_path)
     for wrong, words in (
-        ((None, env), "folder=None: expected a path"),
-        ((out, "BoxPushing-4"), "env='BoxPushing-4'"),
+        ((None, env), "folder is None, but must be a path"),
+        ((out, "BoxPushing-4"), "env is 'BoxPushing-4', but must be an Environment"),
     ):
         with pytest.raises(ValueError, match=words):
             inspect.unwrap(load_policy)(*wrong)

@@ -19,7 +19,7 @@ def test_errors_name_the_known():
         make_mixer("qmx")
     with pytest.raises(ValueError, match=r"unknown option 'width' of mixer 'qmix'; known: mixing_embed"):
         make_mixer("qmix", width=3)
-    with pytest.raises(ValueError, match="hypernet_layers=0"):
+    with pytest.raises(ValueError, match="hypernet_layers is 0"):
         make_mixer("qmix", hypernet_layers=0)
     assert make_mixer("qmix", mixing_embed=7).mixing_embed == 7
 
@@ -39,7 +39,7 @@ def test_check_mixer_names_what_is_broken():
             }[self.how]()
 
     for how, message in (
-        ("shape", r"mixer 'Broken': 12 rows give values of shape \(12, 3\); expected \(12,\)"),
+        ("shape", r"mixer 'Broken': 12 rows give values of shape \(12, 3\), but must give \(12,\)"),
         ("rows", "the values of a row depend on the other rows"),
         ("padding", "an infeasible utility of 100000000.0 changes the value or its gradient"),
         ("monotone", "the joint value falls as a utility rises"),
@@ -70,8 +70,8 @@ def test_an_auxiliary_loss_is_checked_like_the_value():
             }[self.how]()
 
     for how, message in (
-        ("agents", r"12 rows give auxiliary losses of shape \(12, 3\); expected \(12,\)"),
-        ("scalar", r"12 rows give auxiliary losses of shape \(\); expected \(12,\)"),
+        ("agents", r"12 rows give auxiliary losses of shape \(12, 3\), but must give \(12,\)"),
+        ("scalar", r"12 rows give auxiliary losses of shape \(\), but must give \(12,\)"),
         ("rows", "the auxiliary losses of a row depend on the other rows"),
         ("padding", "an infeasible utility of 100000000.0 changes the auxiliary loss or its gradient"),
         ("raises", "mixer 'Extra' raised AttributeError"),
@@ -85,7 +85,7 @@ def test_an_auxiliary_loss_is_checked_like_the_value():
 
 def test_options_of_a_mixer_are_checked_like_settings():
     assert make_mixer("qmix", weight_floor=0.0).weight_floor == 0.0
-    with pytest.raises(ValueError, match=r"weight_floor=-3\.0 is out of range; allowed: >= 0"):
+    with pytest.raises(ValueError, match=r"weight_floor is -3\.0, but must be >= 0"):
         make_mixer("qmix", weight_floor=-3.0)
 
 
@@ -93,9 +93,9 @@ def test_registration_refuses_what_is_no_mixer():
     for name, module, options, message in (
         ("qmix", QMIX, {}, "mixer 'qmix' is registered already, by jaxmac.mixers.qmix"),
         ("two words", QMIX, {}, "mixer 'two words': a name is a word"),
-        ("mine", QMIX(), {}, "expected a flax.linen module class"),
-        ("mine", dict, {}, "expected a flax.linen module class"),
-        ("mine", QMIX, {"dueling": "centered"}, "dueling='centered'; allowed: none, centred, raw"),
+        ("mine", QMIX(), {}, "but must be a flax.linen module class"),
+        ("mine", dict, {}, "but must be a flax.linen module class"),
+        ("mine", QMIX, {"dueling": "centered"}, "dueling is 'centered', but must be one of none, centred, raw"),
     ):
         with pytest.raises(ValueError, match=message):
             register_mixer(name, module, **options)
@@ -106,7 +106,7 @@ def test_a_mixer_that_reads_the_state_is_refused_where_there_is_none(algorithm):
     env = Asynchronous()
     env.state_size = 0
     config = configure(algorithm, "tuned", env, {})
-    with pytest.raises(ValueError, match="has no global state, which the mixer reads; allowed mixers: vdn"):
+    with pytest.raises(ValueError, match="has no global state, which the mixer reads; mixers that read none: vdn"):
         jax.eval_shape(make_algorithm(algorithm, env, config).init, jax.random.key(0), hyper_of(config))
 
 
@@ -126,8 +126,8 @@ class Spoilt(nn.Module):
 @pytest.mark.parametrize(
     ("mixer", "words"),
     [
-        (int, "mixer=<class 'int'>: expected a registered name, or a flax module or its class"),
-        (None, "mixer=None: expected a registered name"),
+        (int, "mixer is <class 'int'>, but must be a registered name, or a flax module or its class"),
+        (None, "mixer is None, but must be a registered name"),
         (Needs, "mixer 'Needs' cannot be built with its defaults: "),
         (Spoilt, "mixer 'Spoilt': gives values that are not finite"),
     ],
@@ -140,5 +140,5 @@ def test_what_is_no_mixer_is_named(mixer, words):
 
 @pytest.mark.parametrize("instances", [0, -1, 1.5, True])
 def test_instances_are_counted(instances):
-    with pytest.raises(ValueError, match=f"instances={instances} is out of range; allowed: integers >= 1"):
+    with pytest.raises(ValueError, match=f"instances is {instances}, but must be an integer >= 1"):
         inspect.unwrap(check_mixer)("vdn", instances=instances)

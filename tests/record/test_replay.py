@@ -122,7 +122,7 @@ def test_fresh_episodes_come_back_as_they_were_added():
 
 
 def test_a_batch_larger_than_the_replay_is_refused():
-    with pytest.raises(ValueError, match=r"batch_size=9 is larger than the replay; allowed: <= 8"):
+    with pytest.raises(ValueError, match=r"batch_size is 9, but must be <= 8, the episodes of the replay"):
         make_sampler("uniform", None, 8, 9, 0)
 
 
@@ -130,11 +130,11 @@ def test_a_rule_that_makes_no_replay_is_refused(monkeypatch):
     monkeypatch.setattr("jaxmac.record.replay.SAMPLERS._parts", dict(SAMPLERS._parts))
     monkeypatch.setattr("jaxmac.record.replay.SAMPLERS._origins", dict(SAMPLERS._origins))
     register_sampler("broken", lambda capacity, batch_size, window: [])
-    with pytest.raises(ValueError, match=r"sampler 'broken' made a list; expected a jaxmac.record.Replay"):
+    with pytest.raises(ValueError, match=r"sampler 'broken' made a list, but must make a jaxmac.record.Replay"):
         make_sampler("broken", None, 8, 4, 0)
     with pytest.raises(ValueError, match=r"sampler 'uniform' is registered already, by jaxmac.record.samplers"):
         register_sampler("uniform", lambda capacity, batch_size, window: [])
-    with pytest.raises(ValueError, match=r"sampler 'x' is 3; expected a callable dataclass or a function"):
+    with pytest.raises(ValueError, match=r"sampler 'x' is 3, but must be a callable dataclass or a function"):
         register_sampler("x", 3)
 
 

@@ -118,11 +118,11 @@ def test_a_field_of_the_config_that_is_wrong(run, fields, message):
     [
         ("batch_size", ..., "/config.json: settings lacks batch_size, which avf-qmix reads"),
         ("normalise_state", ..., "/config.json: settings lacks normalise_state, which avf-qmix reads"),
-        ("batch_size", 8.0, "/config.json: batch_size=8.0: expected int"),
+        ("batch_size", 8.0, "/config.json: batch_size is 8.0, but must be an integer"),
         ("batch_size", None, "settings.batch_size is null, but must be a number, a text, true or false"),
-        ("gamma", "0.9", "/config.json: gamma='0.9': expected float"),
+        ("gamma", "0.9", "/config.json: gamma is '0.9', but must be a finite number"),
         ("memory", "gruu", "/config.json: memory='gruu': unknown memory; did you mean gru"),
-        ("hidden_size", -1, "/config.json: hidden_size=-1 is out of range; allowed: >= 1"),
+        ("hidden_size", -1, "/config.json: hidden_size is -1, but must be >= 1"),
     ],
 )
 def test_a_setting_that_is_missing_or_wrong(run, name, value, message):

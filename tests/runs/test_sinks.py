@@ -254,14 +254,14 @@ def test_a_registered_sink_gets_every_row_of_metrics_csv(registered, tmp_path):
 def test_sinks_of_the_wrong_kind_are_refused(registered, tmp_path):
     with pytest.raises(ValueError, match=r"^log 'wandb' is registered already"):
         sinks.register_sink("wandb", print)
-    with pytest.raises(ValueError, match=r"^log 'none' is None; expected a class or function"):
+    with pytest.raises(ValueError, match=r"^log 'none' is None, but must be a class or function"):
         sinks.register_sink("none", None)
     sinks.register_sink("list", lambda path, config, members: [])
-    with pytest.raises(ValueError, match=r"^log 'list' made a list; expected an object with write"):
+    with pytest.raises(ValueError, match=r"^log 'list' made a list, but must make an object with write"):
         list(sinks.open_sinks(tmp_path, {"log": ["list"]}, []))
     with pytest.raises(ValueError, match=r"^log 'two': its factory is called with \(path, config, me"):
         sinks.register_sink("two", lambda path, config: [])
-    with pytest.raises(ValueError, match="log 'checked': expected a function as check"):
+    with pytest.raises(ValueError, match="log 'checked' must have a function as check"):
         sinks.register_sink("checked", print, check=3)
     sinks.register_sink("missing", print, package="no_such_package")
     with pytest.raises(ValueError, match=r"^log=missing needs the package no_such_package"):

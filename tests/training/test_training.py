@@ -78,7 +78,7 @@ def test_loading_gives_the_same_result_and_policies(finished):
     one, other = (jaxmac.evaluate(run, episodes=5, member=4)[0] for run in (result, loaded))
     assert one == other and one["seed"] == 1 and one["gamma"] == 0.5
     assert one["mean"] == pytest.approx(result.metrics["eval_return"][-1, 4], abs=1e-4)  # deterministic and greedy
-    with pytest.raises(ValueError, match=r"member=6 is out of range; allowed: 0 to 5"):
+    with pytest.raises(ValueError, match=r"member is 6, but must be from 0 to 5"):
         loaded.policy(6)
 
 
@@ -303,10 +303,10 @@ def test_a_run_that_does_not_fit_is_refused_with_advice(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"episodes": 0}, "episodes=0 is out of range; allowed: integers >= 1"),
-        ({"chunk": 0}, "chunk=0 is out of range"),
-        ({"batch_size": 65}, r"batch_size=65 is larger than the replay; allowed: <= 64"),
-        ({"num_envs": 65}, r"num_envs=65 is larger than the replay"),
+        ({"episodes": 0}, "episodes is 0, but must be an integer >= 1"),
+        ({"chunk": 0}, "chunk is 0, but must be"),
+        ({"batch_size": 65}, r"batch_size is 65, but must be <= replay_episodes=64"),
+        ({"num_envs": 65}, r"num_envs is 65, but must be <= replay_episodes=64"),
         ({"preset": "paperr"}, "unknown preset 'paperr' of avf-vdn; did you mean paper"),
         ({"env_options": {"horizon": 3}}, "env_options go with an environment id"),
     ],
