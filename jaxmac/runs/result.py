@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +24,9 @@ from jaxmac.envs.environment import Environment
 from jaxmac.hyper import Hyper, hyper_of
 from jaxmac.record.policy import Policy
 from jaxmac.runs.checkpoint import read_checkpoint, saved_iterations
-from jaxmac.runs.contents import plain_digest
 from jaxmac.runs.directory import RunDirectoryError, read_config
-from jaxmac.runs.exact import described
-from jaxmac.runs.formats import RunNote, upgraded
+from jaxmac.runs.environments import environment_of_run
+from jaxmac.runs.formats import upgraded
 from jaxmac.runs.members import MemberSpec, group_members, restore_members
 from jaxmac.runs.outputs import output_file
 from jaxmac.runs.plugins import note_changed_plugins, refuse_missing_plugins
@@ -227,12 +225,6 @@ def _learner_shapes(algorithm: Algorithm, members: list[MemberSpec]) -> Any:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct((len(members), *x.shape), x.dtype), one)
 
 
-def environment_sizes(env: Environment) -> dict[str, Any]:
-    """The sizes of an environment that determine the shapes of a learner, as they are stored in config.json."""
-    lists = {"num_actions": env.num_actions, "obs_sizes": env.obs_sizes}
-    return {name: [int(n) for n in sizes] for name, sizes in lists.items()} | {"state_size": int(env.state_size)}
-
-
 def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: bool = True) -> Result:
     """Read a run directory into the same Result that `train` returned.
 
@@ -249,16 +241,7 @@ def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: 
             name or other options.
     """
     config = opened_config(path)
-    if env is None:
-        env = _rebuilt(path, config)
-    elif environment_sizes(env) != config["env_sizes"]:
-        both = f"{config['env']} with {config['env_sizes']}, but env= is {env.name} with {environment_sizes(env)}"
-        raise ValueError(f"{path} was trained on {both}")
-    elif env.name != config["env"]:
-        raise ValueError(f"{path} was trained on {config['env']}, but env= is {env.name}")
-    else:
-        _refuse_other_instance(path, config, described(env.options))
-        _note_changed_instance(path, config, env)
+    env = environment_of_run(path, config, env)
     try:
         specs = restore_members(config)
     except ValueError as error:
@@ -305,46 +288,3 @@ def opened_config(path: str | os.PathLike) -> dict[str, Any]:
         return upgraded(path, config)
     except ValueError as error:
         raise RunDirectoryError(f"{path}/config.json: {error}") from None
-
-
-def _rebuilt(path: str | os.PathLike, config: dict[str, Any]) -> Environment:
-    """The environment that a run was trained on."""
-    if not config["env_rebuildable"]:
-        raise ValueError(f"{path} was trained on an environment instance: pass it as env=")
-    try:
-        env = envs.make(config["env"], **config["env_options"])
-    except ValueError as error:
-        raise RunDirectoryError(f"{path}/config.json: {error}") from None
-    if environment_sizes(env) != config["env_sizes"]:
-        both = f"env_sizes are {config['env_sizes']}, but those of {config['env']} are {environment_sizes(env)}"
-        raise RunDirectoryError(f"{path}/config.json: {both}")
-    _refuse_other_options(path, config, described(env.options))
-    return env
-
-
-def _refuse_other_instance(path: str | os.PathLike, config: dict[str, Any], given: dict[str, Any]) -> None:
-    """Raise ValueError unless an environment that is passed has the options of the run, as far as both have any."""
-    saved = config.get("env_settings", {})
-    for name in given.keys() & saved.keys():
-        if given[name] != saved[name]:
-            raise ValueError(f"{path} was trained with {name}={saved[name]!r}, but env= has {given[name]!r}")
-
-
-def _note_changed_instance(path: str | os.PathLike, config: dict[str, Any], env: Environment) -> None:
-    """Warn with a `RunNote` if an environment that is passed has other attributes than that of the run had."""
-    then = config.get("env_digest", "")
-    if then and then != plain_digest(env):
-        note = f"{path}: env= has other attributes than the environment that the run was trained on"
-        warnings.warn(f"{note}: its rewards and observations may differ", RunNote, stacklevel=3)
-
-
-def _refuse_other_options(path: str | os.PathLike, config: dict[str, Any], built: dict[str, Any]) -> None:
-    """Raise RunDirectoryError, in one line, unless the environment was built with all the options of the run."""
-    saved = config.get("env_settings", built)
-    for name in built | saved:
-        if name not in saved:
-            raise RunDirectoryError(f"{path}/config.json: env_settings lacks {name}, an option of {config['env']}")
-        if name not in built or built[name] != saved[name]:
-            found = f"has {built[name]!r}" if name in built else "has no such option"
-            problem = f"env_settings.{name} is {saved[name]!r}, but {config['env']} with these env_options {found}"
-            raise RunDirectoryError(f"{path}/config.json: {problem}")

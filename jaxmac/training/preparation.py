@@ -17,10 +17,10 @@ from jaxmac.runs.checkpoint import KEPT_CHECKPOINTS
 from jaxmac.runs.contents import plain_digest
 from jaxmac.runs.digests import run_identity
 from jaxmac.runs.directory import FORMAT, versions
+from jaxmac.runs.environments import environment_sizes
 from jaxmac.runs.exact import described, json_value
 from jaxmac.runs.members import MemberSpec, group_members, make_members, refuse_unless_restorable, settings_of_run
 from jaxmac.runs.plugins import SCRIPT, plugins_of_run, versions_of
-from jaxmac.runs.result import environment_sizes
 from jaxmac.runs.sinks import check_sinks, new_log_id
 from jaxmac.training.cache import use_compilation_cache
 from jaxmac.training.checks import (

@@ -7,9 +7,10 @@ from jaxmac import envs
 from jaxmac.algorithms import make_algorithm
 from jaxmac.hyper import hyper_arrays
 from jaxmac.runs.directory import FORMAT, RunDirectory, versions
+from jaxmac.runs.environments import environment_sizes
 from jaxmac.runs.exact import described
 from jaxmac.runs.members import make_members, settings_of_run
-from jaxmac.runs.result import Result, environment_sizes
+from jaxmac.runs.result import Result
 from jaxmac.runs.rows import COLUMNS, tabulate
 
 EVALUATIONS = 14
