@@ -64,6 +64,8 @@ def check_factory(env_id: str, factory: Any, presets: Mapping[str, Mapping[str, 
             hint = "has no default" if p.kind is p.KEYWORD_ONLY else "must be given: bind it with functools.partial"
             raise ValueError(f"factory of {env_id!r}: its argument {p.name} {hint}")
     known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    if "preset" in known:
+        raise ValueError(f"factory of {env_id!r}: its option preset has the name that chooses presets: rename it")
     if not isinstance(presets, Mapping) or not all(isinstance(values, Mapping) for values in presets.values()):
         raise ValueError(
             f"presets of {env_id!r} are {presets!r}, but must be names with a dict of options for each"

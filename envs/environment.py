@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -132,13 +133,17 @@ class Environment:
         self.max_actions = max(self.num_actions)
         self.obs_sizes = _sizes_of_agents(obs_sizes)
         self.obs_size = max(self.obs_sizes)
-        self.state_size = state_size
+        self.state_size = _count("state_size", state_size)
         self.horizon = int(horizon)
-        self.horizon_is_terminal = horizon_is_terminal
+        if not isinstance(horizon_is_terminal, bool | np.bool_):
+            raise ValueError(f"horizon_is_terminal is {horizon_is_terminal!r}, but must be True or False")
+        self.horizon_is_terminal = bool(horizon_is_terminal)
         self.obs_dtype = _number_type(obs_dtype)
         self.obs_multiples, self.state_multiples = obs_multiples, state_multiples
         self._check_multiples()
-        self.optimal_return = optimal_return
+        if isinstance(optimal_return, bool) or not isinstance(optimal_return, Real | None):
+            raise ValueError(f"optimal_return is {optimal_return!r}, but must be a number or None")
+        self.optimal_return: float | None = optimal_return
         self.name = type(self).__name__
         self.options: dict[str, Any] = {}
 
@@ -314,7 +319,14 @@ def _number_type(given: Any) -> np.dtype:
     return found
 
 
+def _count(name: str, given: Any) -> int:
+    """`given` as an integer of Python. Raises ValueError unless it is one of at least 0."""
+    if isinstance(given, bool) or not isinstance(given, Integral) or given < 0:
+        raise ValueError(f"{name} is {' '.join(repr(given).split())}, but must be an integer of at least 0")
+    return int(given)
+
+
 def _sizes_of_agents(given: Any) -> tuple[int, ...]:
     if isinstance(given, Sequence | np.ndarray) and len(given) and not isinstance(given, str):
-        return tuple(given)
+        return tuple(_count("an entry of obs_sizes", size) for size in given)
     raise ValueError(f"obs_sizes is {given!r}, but must have the number of observation entries of each agent")

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, Shaped
 
-from jaxmac.envs.exact import exact_product
+from jaxmac.envs.exact import LARGEST_COUNT, exact_product
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Multiples:
 
     Attributes:
         unit: of each entry, the unit; 0 where an entry can be any number, which is then kept as it is.
-        largest: the largest magnitude of the integers, at most 2^31 - 1.
+        largest: the largest magnitude of the integers. It is 4,096 at most where a unit is neither 0 nor 1, as the
+            product would not be exact beyond, and else 2^24, up to which float32 holds all integers.
 
     Raises ValueError, in one line, for a `largest` that is not such an integer.
     """
@@ -27,9 +28,10 @@ class Multiples:
 
     def __post_init__(self) -> None:
         """Raise ValueError as the class does."""
-        whole, most = isinstance(self.largest, int | np.integer), np.iinfo(np.int32).max
+        whole, fractions = isinstance(self.largest, int | np.integer), any(unit not in (0, 1) for unit in self.unit)
+        most = LARGEST_COUNT if fractions else 2**24
         if not whole or isinstance(self.largest, bool) or not 0 < self.largest <= most:
-            raise ValueError(f"largest is {self.largest!r}, but must be an integer of 1 to {most}")
+            raise ValueError(f"largest is {self.largest!r}, but must be an integer from 1 to {most}")
 
     @property
     def dtype(self) -> np.dtype:

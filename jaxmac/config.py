@@ -86,7 +86,7 @@ def check_settings(kind: str, name: str, part: Any, may_trace: bool = True) -> N
             raise ValueError(f"{label} is traced and has type {field.type!r}, but must have float")
         if not field.metadata["chooses"]:
             try:
-                check_value(field.name, field, _typed(field.name, field.default, _kind_of(field) or str))
+                checked_value(field.name, field, field.default)
             except ValueError as error:
                 raise ValueError(f"{kind} {name!r}: the default of a setting: {error}") from None
     for owner in part.__mro__ if isinstance(part, type) else ():
@@ -227,6 +227,13 @@ def check(config: Any) -> None:
     """Raise a one-line ValueError with name, value and allowed range for the first field that is out of range."""
     for name, field in settings_of(type(config)).items():
         check_value(name, field, getattr(config, name))
+
+
+def checked_value(name: str, field: dataclasses.Field, value: Any) -> Any:
+    """`value` in the type of its field. Raises a one-line ValueError for another type or a value out of range."""
+    typed = _typed(name, value, _kind_of(field) or str)
+    check_value(name, field, typed)
+    return typed
 
 
 def check_value(name: str, field: dataclasses.Field, value: Any) -> None:

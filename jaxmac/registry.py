@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from jaxmac.envs.registry import LOADERS
@@ -24,6 +25,7 @@ Part = TypeVar("Part")
 
 _loading: list[str] = []  # modules that are being imported as plugins, the innermost last
 _entry_points_loaded = False
+_entry_points_error = ""  # why one of them cannot be imported
 
 
 class Registry(Mapping[str, Part], Generic[Part]):
@@ -54,6 +56,10 @@ class Registry(Mapping[str, Part], Generic[Part]):
         """Remove a part, for tests and notebooks that register the same name again."""
         self[name]
         del self._parts[name], self._origins[name]
+
+    def registered(self) -> Mapping[str, Part]:
+        """The parts that are registered by now; unlike all else here it loads no plugins of installed packages."""
+        return MappingProxyType(self._parts)
 
     def origin(self, name: str) -> str:
         """The module that a part comes from: the plugin that registered it, else the module that defines it."""
@@ -109,14 +115,20 @@ def load_plugins(modules: Sequence[str]) -> None:
 def load_entry_points() -> None:
     """Import the modules that installed packages name in the entry-point group `jaxmac.plugins`, once per process.
 
-    Raises ValueError, in one line, for a module that cannot be imported.
+    Raises ValueError, in one line, for a module that cannot be imported, each time that it is called.
     """
-    global _entry_points_loaded
+    global _entry_points_loaded, _entry_points_error
+    if _entry_points_error:  # importing it again would register twice what it had registered
+        raise ValueError(_entry_points_error)
     if _entry_points_loaded:
         return
     _entry_points_loaded = True
     for found in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        _import(found.module, found.load)
+        try:
+            _import(found.module, found.load)
+        except ValueError as error:
+            _entry_points_error = str(error)
+            raise
 
 
 def _import(module: str, load: Callable[[], Any]) -> None:

@@ -8,8 +8,10 @@ from support.made_runs import made
 from support.registries import registered_only_here
 
 import jaxmac
+from jaxmac import analysis
 from jaxmac.algorithms.base import CommonConfig
 from jaxmac.config import ARGUMENTS_OF_TRAIN, setting
+from jaxmac.mixers import make_mixer
 
 ENV = "BoxPushing-4"
 
@@ -33,6 +35,13 @@ def run(tmp_path_factory):
             lambda: jaxmac.train("avf-vdn", ENV, check_environment="no"),
             "check_environment is 'no', but must be True or",
         ),
+        (lambda: jaxmac.resume("runs/a", progress="no"), "progress is 'no', but must be True or False"),
+        (lambda: analysis.learning_curves([]), "panels is empty: there is nothing to draw"),
+        (lambda: jaxmac.initialize_distributed("a:1", "2", 0), "processes is '2', but must be an integer"),
+        (lambda: jaxmac.initialize_distributed("a:1", 2, 0, "5"), "timeout is '5', but must be an integer"),
+        (lambda: jaxmac.initialize_distributed(None, 2, 0), "coordinator is None, but must be HOST:PORT"),
+        (lambda: make_mixer("qmix", b1_abs="no"), "b1_abs is 'no', but must be True or False"),
+        (lambda: make_mixer("qmix", mixing_embed=32.5), "mixing_embed is 32.5, but must be an integer"),
         (lambda: jaxmac.compare("runs/a"), "runs is 'runs/a', but must be a list of results or run directories"),
         (lambda: jaxmac.load(3), "path is 3, but must be a path"),
         (lambda: jaxmac.load("a\0b"), "path is 'a\\x00b', but must be a path"),
@@ -68,6 +77,12 @@ def test_an_argument_of_the_wrong_kind_is_named_in_one_line(call, message, monke
     with pytest.raises(ValueError) as refused:
         call()
     assert str(refused.value).startswith(message) and "\n" not in str(refused.value)
+
+
+def test_an_id_in_the_place_of_an_environment_is_refused(run):
+    for function in (jaxmac.load, jaxmac.resume):
+        with pytest.raises(ValueError, match=r"^env is 'BoxPushing-4', but must be an Environment"):
+            function(run, env=ENV)
 
 
 def test_an_environment_with_other_options_is_refused(run):

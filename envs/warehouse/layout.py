@@ -50,11 +50,6 @@ class Layout:
         for name in ("work_areas", "phase_times", "table_points", "robots", "tools", "early_pass"):
             object.__setattr__(self, name, _as_tuple(name, getattr(self, name)))
         self._check_places()
-        if len(self.phase_times) != self.num_humans:
-            raise ValueError(
-                f"phase_times has {len(self.phase_times)} rows, but must have one for each of the "
-                f"{self.num_humans} humans in work_areas"
-            )
         check_phase_times("phase_times", self.phase_times, self.num_humans, None)
         in_turn = [range(self.num_phases - 1)] * self.num_humans
         object.__setattr__(self, "needs", _as_tuple("needs", self.needs or in_turn))

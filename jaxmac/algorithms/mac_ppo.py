@@ -111,13 +111,9 @@ EPISODE_AXES = Batch(Rows(OWN_TIME_MAJOR, TIME_MAJOR), 1, 1, 1, 1)  # type: igno
 def make_networks(env: Environment, config: PPOConfig, roles: Roles) -> Networks:
     """Actors and critics with these roles.
 
-    Raises ValueError, in one line, for a state critic without a global state, or a number of episodes that the
-    number of minibatches does not divide.
+    Raises ValueError, in one line, for a state critic without a global state.
     """
     check_critic(env, config)
-    if config.num_envs % config.minibatches:
-        multiple = f"a multiple of minibatches={config.minibatches}"
-        raise ValueError(f"num_envs is {config.num_envs}, but must be {multiple}, to divide into equal ones")
     actors = make_agent_networks(
         env.obs_sizes,
         env.num_actions,

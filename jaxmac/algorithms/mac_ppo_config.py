@@ -83,6 +83,13 @@ class PPOConfig(SharedAgentsConfig, LastActionConfig, OnPolicyConfig):
     minibatches: int = setting(1, "gradient steps per epoch, each from an equal share of the episodes", low=1)
     num_envs: int = setting(32, "parallel episodes per iteration, which are the batch of its update", low=1)
 
+    def check_together(self) -> None:
+        """Raise ValueError for a number of episodes that the number of minibatches does not divide."""
+        super().check_together()
+        if self.num_envs % self.minibatches:
+            multiple = f"a multiple of minibatches={self.minibatches}"
+            raise ValueError(f"num_envs is {self.num_envs}, but must be {multiple}, to divide into equal ones")
+
 
 @dataclass(frozen=True)
 class MacIPPOConfig(HistoryCriticConfig, PPOConfig):

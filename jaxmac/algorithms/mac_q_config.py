@@ -66,6 +66,12 @@ class DDRQNConfig(ParallelDDRQNConfig):
         "with centralised_exploration: use the decentralised policy with probability 1 - epsilon at every step",
     )
 
+    def check_together(self) -> None:
+        """Raise ValueError for `exploration_switch` without what it switches to."""
+        super().check_together()
+        if self.exploration_switch and not self.centralised_exploration:
+            raise ValueError("exploration_switch=True needs centralised_exploration=True")
+
 
 NETWORK_ROLES = {
     "mac-dec-q": NetworkRoles(centralised=False),

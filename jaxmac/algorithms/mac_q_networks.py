@@ -42,11 +42,8 @@ class Networks(NamedTuple):
 def make_networks(env: Environment, config: Any, roles: NetworkRoles) -> Networks:
     """The networks of an algorithm.
 
-    Raises ValueError, in one line, for `exploration_switch` without `centralised_exploration` or for too many joint
-    macro-actions.
+    Raises ValueError, in one line, for too many joint macro-actions.
     """
-    if getattr(config, "exploration_switch", False) and not config.centralised_exploration:
-        raise ValueError("exploration_switch=True needs centralised_exploration=True")
     agents = agent_networks(env, config) if roles.agents else None
     if not roles.centralised:
         return Networks(env, config, agents, None, None)

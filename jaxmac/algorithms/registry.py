@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from jaxmac.algorithms.base import Algorithm
+from jaxmac.algorithms.base import Algorithm, CommonConfig
 from jaxmac.algorithms.checking import check_algorithm, check_replay, example_episodes, made_by
 from jaxmac.config import build, check_settings, choosing_fields, chosen_parts, compose, part_labels, settings_of
 from jaxmac.envs.environment import Environment
@@ -60,12 +60,12 @@ class AlgorithmRegistry(Registry[AlgorithmSpec]):
             raise ValueError(f"algorithm family {name!r} is registered already: choose another name")
         self.families[name] = family
 
-    def derived(self) -> dict[str, tuple[MixerFamily, str]]:
-        """Id -> (family, mixer name) of all derived algorithms."""
+    def derived(self, mixers: Mapping[str, MixerSpec] = MIXERS) -> dict[str, tuple[MixerFamily, str]]:
+        """Id -> (family, mixer name) of the algorithms that are derived from these mixers."""
         return {
             f"{name}-{mixer}": (family, mixer)
             for name, family in self.families.items()
-            for mixer, spec in MIXERS.items()
+            for mixer, spec in mixers.items()
             if family.takes(spec)
         }
 
@@ -79,7 +79,7 @@ class AlgorithmRegistry(Registry[AlgorithmSpec]):
 
     def register(self, name: str, part: AlgorithmSpec, defined_in: str | None = None) -> None:
         """As in `Registry`; ids that are derived from mixers are taken, too."""
-        if name in self.derived():
+        if name in self.derived(MIXERS.registered()):  # plugins may not be loaded while the library is imported
             raise ValueError(
                 f"algorithm {name!r} is derived from the mixer {name.partition('-')[2]}: choose another name"
             )
@@ -129,7 +129,7 @@ def register_algorithm(name: str, spec: AlgorithmSpec) -> None:
         raise ValueError(
             f"algorithm {name!r} is {spec!r}, but must be a jaxmac.AlgorithmSpec(config, make, presets)"
         )
-    if not dataclasses.is_dataclass(spec.config) or "num_envs" not in settings_of(spec.config):
+    if not (inspect.isclass(spec.config) and issubclass(spec.config, CommonConfig)):
         raise ValueError(
             f"algorithm {name!r}: its config is {spec.config!r}, but must be a subclass of CommonConfig"
         )

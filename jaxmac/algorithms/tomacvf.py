@@ -102,16 +102,18 @@ class ToMacVFConfig(FactorisedConfig):
         False, "agents act on macro-observations, not on current observations, which are learned from in any case"
     )
 
+    def check_together(self) -> None:
+        """Raise ValueError for a width that the heads do not divide, or temporal encodings of an odd size."""
+        super().check_together()
+        if self.attention_width % self.attention_heads:
+            multiple = f"a multiple of attention_heads={self.attention_heads}"
+            raise ValueError(f"attention_width is {self.attention_width}, but must be {multiple}")
+        if self.encoding_size % 2:
+            raise ValueError(f"encoding_size is {self.encoding_size}, but must be even")
+
 
 def check_settings_fit(env: Environment, config: ToMacVFConfig) -> None:
-    """Raise a one-line ValueError for settings that do not fit each other or the environment."""
-    if config.attention_width % config.attention_heads:
-        raise ValueError(
-            f"attention_width is {config.attention_width}, but must be a multiple of "
-            f"attention_heads={config.attention_heads}"
-        )
-    if config.encoding_size % 2:
-        raise ValueError(f"encoding_size is {config.encoding_size}, but must be even")
+    """Raise a one-line ValueError for settings that do not fit the environment."""
     if config.n_step > env.horizon:
         raise ValueError(f"n_step is {config.n_step}, but must be <= {env.horizon}, the horizon")
     if config.ablation in ON_STEPS and not env.fresh_observations:

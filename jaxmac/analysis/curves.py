@@ -109,17 +109,30 @@ def learning_curves(
     labels: Sequence[str] = (),
     compact: bool = False,
 ) -> Figure:
-    """Several panels of `learning_curve` side by side, each `width` inches wide (None: as fits a page).
+    """Several panels of `learning_curve` side by side.
 
-    A label has the same colour in all of them; `labels` are those of other figures that have the first colours.
-    Where evaluations fall below minus three times the best known return, the axis is logarithmic below minus that
-    return, rounded; that part is shaded and says so. All else is linear.
+    A label has the same colour in all of them. Where evaluations fall below minus three times the best known
+    return, the axis is logarithmic below minus that return, rounded; that part is shaded and says so. All else is
+    linear.
 
-    With `compact`, for many panels on a page: no single seeds, a curve begins where its algorithm starts to learn,
-    and the axis ends a little below the lowest level, where what fails goes on below it.
+    Args:
+        panels: what to draw, each with a curve or more.
+        path: the file to write, whose suffix selects the format. None writes no file.
+        window: evaluations that a point is the mean of; 1: no smoothing.
+        x: the horizontal axis, "episodes" or "steps" (primitive steps of the environment).
+        width: inches of each panel. None: as fits a page.
+        labels: labels of figures beside this one, in their order, which gives a label the same colour in all.
+        compact: for many panels on a page: no single seeds, a curve begins where its algorithm starts to learn, and
+            the axis ends a little below the lowest level, where what fails goes on below it.
+
+    Raises:
+        ValueError: there is no panel, or one without a curve; x and returns of a label have different numbers of
+            evaluations; `x` is another word; or `window` is below 1.
     """
     check_window(window)
     xlabel = X_AXES[check_axis(x)]
+    if not panels:
+        raise ValueError("panels is empty: there is nothing to draw")
     if empty := [panel.title for panel in panels if not panel.curves]:
         raise ValueError(f"there is no curve to draw{f' for {empty[0]}' if empty[0] else ''}: no evaluation yet?")
     figure, axes_of = grid(len(panels), (width or 3.6) if compact else width, 3.0 if compact else 4.6)

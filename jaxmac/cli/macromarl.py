@@ -89,7 +89,7 @@ def from_macromarl(words: Sequence[str]) -> Converted:
     flags, notes = Flags(program, words), list[str]()
     _check_lowest(flags)
     algorithm, part_of_name = ALGORITHMS[flags["alg"]][1:]
-    env_id, options = _environment(flags, notes)
+    env_id, options = _environment(flags)
     try:
         env = envs.make(env_id, **options)
     except ValueError as error:
@@ -134,7 +134,7 @@ def _run(flags: Flags, notes: list[str]) -> dict[str, Any]:
     return values | ({"out": f"runs/{flags['save_dir']}"} if flags.given.get("save_dir") else {})
 
 
-def _environment(flags: Flags, notes: list[str]) -> tuple[str, dict[str, Any]]:
+def _environment(flags: Flags) -> tuple[str, dict[str, Any]]:
     """The environment id and its options."""
     name = flags["env_id"]
     if name not in ENVIRONMENTS:
@@ -187,7 +187,9 @@ def _value_based(flags: Flags, notes: list[str], env: Environment, algorithm: st
             spelled = flags.spelled("cen_mlp_layer_size")
             notes.append(f"{spelled}: both networks have layers of {layer} and {decode} here")
     if algorithm == "mac-dec-ddrqn":
-        values |= {"centralised_exploration": flags["cen_explore"], "exploration_switch": flags["explore_switch"]}
+        values |= {"centralised_exploration": flags["cen_explore"]}
+        if flags["cen_explore"]:  # without it the switch has no effect there, and is refused here
+            values |= {"exploration_switch": flags["explore_switch"]}
     return values | {"eval_every": flags["eval_freq"]}
 
 

@@ -122,7 +122,7 @@ def wrong_value(arguments: Sequence[str], kinds: Mapping[str, Any]) -> str | Non
         kind, takes_several = kinds[flag], get_origin(kinds[flag]) is tuple
         if takes_several:
             kind = get_args(kind)[0]
-        values = [value] if equals else _following(arguments[position + 1 :], kinds, takes_several)
+        values = [value] if equals else _following(arguments[position + 1 :], takes_several)
         if not values and not takes_several and kind is not bool:
             return f"{flag} needs a value: {_in_words(kind)}"
         for given in values if equals or kind is not bool else ():
@@ -132,7 +132,7 @@ def wrong_value(arguments: Sequence[str], kinds: Mapping[str, Any]) -> str | Non
     return None
 
 
-def _following(words: Sequence[str], kinds: Mapping[str, Any], several: bool) -> list[str]:
+def _following(words: Sequence[str], several: bool) -> list[str]:
     """The values that follow an option: the next word, or all words up to the next option."""
     values: list[str] = []
     for word in words:

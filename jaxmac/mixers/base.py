@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxmac.config import check_settings, check_value, setting, settings_of
+from jaxmac.config import check_settings, checked_value, setting, settings_of
 from jaxmac.errors import first_line, nearest
 from jaxmac.hyper import Hyper
 from jaxmac.registry import Registry
@@ -82,7 +82,8 @@ def register_mixer(name: str, module: type[nn.Module], *, dueling: str = "none",
 def make_mixer(name: str, **options: Any) -> nn.Module:
     """Build the mixer `name`; `options` are fields of its class.
 
-    Raises ValueError, in one line, for an unknown name or option, or a size below 1.
+    Raises ValueError, in one line, for an unknown name or option, an option of the wrong type or out of its range,
+    or a size below 1.
     """
     module = MIXERS[name].module
     known = [f for f in module.__dataclass_fields__ if f not in ("parent", "name")]
@@ -91,7 +92,7 @@ def make_mixer(name: str, **options: Any) -> nn.Module:
         if option not in known:
             raise ValueError(f"unknown option {option!r} of mixer {name!r}; {nearest(option, known)}")
         if option in checked:
-            check_value(option, checked[option], value)
+            options[option] = checked_value(option, checked[option], value)
         elif isinstance(value, int) and not isinstance(value, bool) and value < 1:
             raise ValueError(f"{option}={value} of mixer {name!r}: must be at least 1")
     return module(**options)

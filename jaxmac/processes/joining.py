@@ -93,13 +93,16 @@ def initialize_distributed(
 
 def check_cluster(coordinator: str, processes: int | None, process: int | None, timeout: int) -> None:
     """Raise a one-line ValueError for arguments that `initialize_distributed` cannot use."""
+    for name, count in (("timeout", timeout), ("processes", processes), ("process", process)):
+        if not is_integer(count) and (count is not None or name == "timeout"):
+            raise ValueError(f"{name} is {count!r}, but must be an integer")
     if timeout < 1:
         raise ValueError(f"timeout is {timeout}, but must be >= 1 second")
     if coordinator == "auto":
         if (processes, process) != (None, None):
             raise ValueError("coordinator='auto' asks the cluster: leave out processes and process")
         return
-    host, _, port = coordinator.rpartition(":")
+    host, _, port = str(coordinator).rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise ValueError(f"coordinator is {coordinator!r}, but must be HOST:PORT such as node1:12345, or auto")
     if processes is None or process is None:
@@ -145,7 +148,7 @@ def _check_port(coordinator: str) -> None:
 
 def _wait_for_coordinator(coordinator: str, deadline: float, timeout: int) -> None:
     """Wait until process 0 listens; OSError after the deadline, where JAX itself would abort the program."""
-    host, _, port = coordinator.rpartition(":")
+    host, _, port = str(coordinator).rpartition(":")
     while True:
         try:
             return socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()

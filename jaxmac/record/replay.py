@@ -70,7 +70,7 @@ def register_sampler(name: str, factory: Callable[..., Any]) -> None:
     if (
         not callable(factory)
         or not callable(method)
-        or (inspect.isclass(factory) and "__call__" not in vars(factory))
+        or (inspect.isclass(factory) and not any("__call__" in vars(kind) for kind in factory.__mro__))
     ):
         raise ValueError(f"sampler {name!r} is {factory!r}, but must be a callable dataclass or a function")
     if not inspect.isclass(factory) and settings_of(factory):

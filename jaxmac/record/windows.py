@@ -72,7 +72,8 @@ def window(
         unit: "steps" (primitive steps), "rows" (joint rows) or "episode" (everything).
         start: first entry of the window; None draws it with `key`.
 
-    The window may start before the first entry: its start is uniform in [1 - size, length - 1].
+    The window may start before the first entry: its start is uniform in [1 - size, entries - 1], where entries are
+    the primitive steps or joint rows of the episode.
     """
     steps = jnp.arange(rows.shape[0], dtype=jnp.int32)
     if unit == "episode":

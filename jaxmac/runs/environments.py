@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 from jaxmac import envs
+from jaxmac.arguments import check_environment_made
 from jaxmac.envs.environment import Environment
 from jaxmac.errors import RunDirectoryError
 from jaxmac.runs.contents import plain_digest
@@ -23,12 +24,13 @@ def environment_sizes(env: Environment) -> dict[str, Any]:
 def environment_of_run(path: str | os.PathLike, config: dict[str, Any], env: Environment | None) -> Environment:
     """The environment that a run was trained on: `env` if it is given, else a new one with the id of config.json.
 
-    Warns with a `RunNote` if `env` has other attributes than the run's had. Raises ValueError, in one line, if `env`
-    is missing for a run on an instance, or has other sizes, another name or other options; RunDirectoryError if the
-    id builds another environment now.
+    Warns with a `RunNote` if `env` has other attributes than the run's had. Raises ValueError, in one line, if
+    `env` is missing for a run on an instance, is no Environment, or has other sizes, another name or other options;
+    RunDirectoryError if the id builds another environment now.
     """
     if env is None:
         return _rebuilt(path, config)
+    check_environment_made(env)
     if environment_sizes(env) != config["env_sizes"]:
         both = f"{config['env']} with {config['env_sizes']}, but env= is {env.name} with {environment_sizes(env)}"
         raise ValueError(f"{path} was trained on {both}")

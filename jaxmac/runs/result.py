@@ -109,7 +109,7 @@ class Result:
         """The evaluation policy of a member; arguments and errors as in `learned`.
 
         The caller sets its exploration rate: `jaxmac.evaluate` takes the member's `eval_epsilon`,
-        `jaxmac.evaluate_policy` its own argument, and pictures are greedy.
+        `jaxmac.evaluate_policy` its own argument; pictures have none.
         """
         found = self.learned(member, best)
         return found.algorithm.evaluation(found.learner, found.hyper)
@@ -139,7 +139,7 @@ class Result:
     def render(
         self, member: int = 0, path: str | os.PathLike | None = None, seed: int = 0, best: bool = False
     ) -> Path | Animation:
-        """Animate one episode of a member, played without exploration, as a GIF.
+        """Animate one episode of a member, without exploration (actor-critics sample), as a GIF.
 
         With `best` the learner of the member's best evaluation plays. With `path` the GIF is written there; without
         one an `Animation` is returned that a notebook shows inline. Raises ValueError or OSError, before the

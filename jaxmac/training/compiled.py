@@ -160,9 +160,7 @@ def training_functions(
     def advance(members: Member, keys: Array, hyper: Hyper, first: Array, last: Array) -> Member:
         def body(iteration: Array, members: Member) -> Member:
             progress = progress_at(algorithm.collection, num_envs, iteration)
-            collect_keys, learn_keys = over.vectorised(
-                lambda key: tuple(jax.random.split(jax.random.fold_in(key, iteration)))
-            )(keys)
+            collect_keys, learn_keys = over.vectorised(partial(_two_keys, iteration))(keys)
             collect = over.vectorised(partial(_collect, env, algorithm, num_envs), in_axes=(0, 0, 0, None))
             members = collect(members, collect_keys, hyper, progress)
             return _learn(algorithm, num_envs, over, members, learn_keys, hyper, progress)
@@ -248,9 +246,7 @@ def _learn(
 
     def one_update(number: Array, learned: tuple[Any, Tally, Any]) -> tuple[Any, Tally, Any]:
         learner, tally, storage = learned
-        sample_keys, update_keys = over.vectorised(
-            lambda key: tuple(jax.random.split(jax.random.fold_in(key, number)))
-        )(keys)
+        sample_keys, update_keys = over.vectorised(partial(_two_keys, number))(keys)
         samples = over.vectorised(sample)(storage if fixed is None else fixed, sample_keys)
         now = progress._replace(episodes=progress.episodes + num_envs, updates=progress.updates + number)
         update = partial(_update, algorithm, now)

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from jaxmac.arguments import check_path, check_positive, check_switch
+from jaxmac.arguments import check_path, check_positive, check_switch, is_integer
 from jaxmac.envs.environment import Environment
 from jaxmac.processes.collective import is_main_process, raise_on_all, refuse_differences
 from jaxmac.runs.checkpoint import (
@@ -71,6 +71,7 @@ def resume(
         TrainingError: a file could not be written while training; the other errors of `train` are raised, too.
     """
     check_path("path", path)
+    check_switch("progress", progress)
     console, folder = progress_console(progress), Path(path).absolute()
     with Interruption(console.print) as stop, RunDirectory(path, is_main_process()) as directory:
         with stop.at_once(), raise_on_all():
@@ -166,8 +167,10 @@ def _check_arguments(
 ) -> None:
     check_positive("episodes", total)
     check_positive("chunk", 1 if chunk is None else chunk)
+    if iteration is not None and not is_integer(iteration):
+        raise ValueError(f"iteration is {iteration!r}, but must be an integer")
     if total < config["episodes"]:
-        raise ValueError(f"episodes={total} is fewer than the {config['episodes']} of {path}")
+        raise ValueError(f"episodes is {total}, but must be >= {config['episodes']}, those of {path}")
     if config["status"] == "finished" and total == config["episodes"] and iteration is None:
         raise RunDirectoryError(f"{path} is finished: train it further with more --episodes")
 

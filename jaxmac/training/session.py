@@ -202,8 +202,8 @@ class Session:
         if program.dropped and not reporter.warned:
             reporter.warned = True
             reporter.note(
-                f"note: max_rows={program.config.max_rows} shortens some windows "
-                f"({program.dropped} early rows left out so far)"
+                f"note: max_rows={getattr(program.config, 'max_rows', 'none')} leaves out rows of some episodes "
+                f"({program.dropped} rows so far)"
             )
         reporter.update(program.done, fresh)
 

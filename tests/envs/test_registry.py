@@ -96,6 +96,7 @@ def test_a_function_is_a_factory_too():
         ("Walk", Walk, ["argument start must be given", "functools.partial"]),
         ("Line", lambda *, size: Line(), ["argument size has no default"]),
         ("Line", functools.partial(Walk, 1, colour=3), ["factory of 'Line'", "incorrect arguments"]),
+        ("Line", lambda *, preset="x": Line(), ["its option preset has the name that chooses presets"]),
         ("two words", Line, ["'two words' must be a word"]),
         ("", Line, ["'' must be a word"]),
         (7, Line, ["7 must be a word"]),

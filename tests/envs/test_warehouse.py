@@ -257,7 +257,7 @@ def layout(**changes):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"phase_times": [(20, 20, 20)] * 3}, ["phase_times", "3 rows", "2 humans", "work_areas"]),
+        ({"phase_times": [(20, 20, 20)] * 3}, ["phase_times", "3 rows", "2 humans"]),
         ({"work_areas": [(6.0, 3.0), None]}, ["work_areas", "None", "(x, y)"]),
         ({"work_areas": []}, ["work_areas", "human"]),
         ({"work_areas": "near"}, ["work_areas", "'near'", "sequence"]),

@@ -115,6 +115,11 @@ def test_names_with_dollars_are_drawn_as_they_are():
         ({"obs_dtype": "foo"}, "obs_dtype is 'foo', but must be a type of bools, integers or floats"),
         ({"obs_dtype": complex}, "obs_dtype is <class 'complex'>, but must be"),
         ({"obs_multiples": 3}, "obs_multiples is 3, but must be envs.multiples.Multiples or None"),
+        ({"obs_sizes": ["x"]}, "an entry of obs_sizes is 'x', but must be an integer of at least 0"),
+        ({"state_size": "no"}, "state_size is 'no', but must be an integer"),
+        ({"state_size": -1}, "state_size is -1, but must be an integer of at least 0"),
+        ({"horizon_is_terminal": "yes"}, "horizon_is_terminal is 'yes', but must be True or False"),
+        ({"optimal_return": "best"}, "optimal_return is 'best', but must be a number or None"),
     ],
 )
 def test_types_of_the_base_class(options, words):
@@ -122,10 +127,20 @@ def test_types_of_the_base_class(options, words):
         Free(0, **options)
 
 
-@pytest.mark.parametrize("largest", [0, 2**31, 1.5, True])
-def test_multiples_are_of_integers_that_int32_holds(largest):
-    with pytest.raises(ValueError, match=r"largest is .*, but must be an integer of 1 to 2147483647"):
-        Multiples((1.0,), largest)
+@pytest.mark.parametrize(
+    ("unit", "largest", "most"),
+    [(1.0, 0, 2**24), (1.0, 2**24 + 1, 2**24), (1.0, 1.5, 2**24), (1.0, True, 2**24), (0.1, 4097, 4096)],
+)
+def test_multiples_are_of_integers_whose_products_are_exact(unit, largest, most):
+    with pytest.raises(ValueError, match=f"largest is {largest}, but must be an integer from 1 to {most}$"):
+        Multiples((0.0, unit), largest)
+
+
+@pytest.mark.parametrize(("unit", "largest"), [(1.0, 2**24), (0.1, 4096), (1 / 7, 4096)])
+def test_the_largest_multiples_come_back(unit, largest):
+    values = jnp.asarray(np.float32(np.arange(max(0, largest - 500), largest + 1) * unit))[:, None]
+    multiples = Multiples((unit,), largest)
+    np.testing.assert_array_equal(multiples.unpack(multiples.pack(values)), values)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from jaxmac.algorithms import configure, make_algorithm
 from jaxmac.envs import BoxPushing
 from jaxmac.hyper import hyper_of
 from jaxmac.record.replay import SAMPLERS, fresh_episodes, make_sampler, register_sampler
-from jaxmac.record.samplers import _distinct_windows, tournament_replay
+from jaxmac.record.samplers import Tournament, _distinct_windows, tournament_replay
 from jaxmac.training.compiled import training_functions
 
 
@@ -136,6 +136,15 @@ def test_a_rule_that_makes_no_replay_is_refused(monkeypatch):
         register_sampler("uniform", lambda capacity, batch_size, window: [])
     with pytest.raises(ValueError, match=r"sampler 'x' is 3, but must be a callable dataclass or a function"):
         register_sampler("x", 3)
+
+
+def test_a_rule_may_inherit_what_it_does():
+    class Fierce(Tournament):
+        """The same rule under another name."""
+
+    with registered_only_here():
+        register_sampler("fierce", Fierce)
+        assert "fierce" in SAMPLERS
 
 
 def test_fewer_windows_than_asked_for_come_again():

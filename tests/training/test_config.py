@@ -121,6 +121,21 @@ def test_members_are_every_combination_with_seeds_fastest():
     assert [[m.index for m in group] for group in groups] == [[0, 1, 4, 5], [2, 3, 6, 7]]
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "settings", "message"),
+    [
+        ("mac-ippo", {"num_envs": 3, "minibatches": 2}, "num_envs is 3, but must be a multiple of minibatches=2"),
+        ("tomacvf-qmix", {"encoding_size": 7}, "encoding_size is 7, but must be even"),
+        ("tomacvf-qmix", {"attention_heads": 3}, "attention_width is 32, but must be a multiple of"),
+        ("mac-dec-ddrqn", {"exploration_switch": True}, "needs centralised_exploration=True"),
+        ("avf-qmix", {"reward_scheme": "own"}, "td_lambda=0.3 chains rows"),
+    ],
+)
+def test_values_that_do_not_go_together_are_refused_before_anything_is_built(algorithm, settings, message):
+    with pytest.raises(ValueError, match=message):
+        configure(algorithm, "tuned", make("BoxPushing-6"), settings)
+
+
 @pytest.mark.parametrize("seeds", [0, -1, [], [1, 1], [-1], True, 2.0, [0.7], ["a"], "ab", np.int64(0)])
 def test_bad_seeds(seeds):
     with pytest.raises(ValueError, match=r"^seeds is .*, but must be "):

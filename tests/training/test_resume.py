@@ -111,7 +111,7 @@ def test_a_finished_run_can_be_trained_further(whole, tmp_path):
     run = copied(out, tmp_path)
     with pytest.raises(RunDirectoryError, match="is finished: train it further with more --episodes"):
         jaxmac.resume(run, env=ENV, progress=False)
-    with pytest.raises(ValueError, match="episodes=12 is fewer than the 48"):
+    with pytest.raises(ValueError, match="episodes is 12, but must be >= 48, those of"):
         jaxmac.resume(run, env=ENV, episodes=12, progress=False)
     jaxmac.resume(run, env=ENV, episodes=60, progress=False)
     assert table(run)[: len(table(out))] == table(out) and len(table(run)) == len(table(out)) + 2

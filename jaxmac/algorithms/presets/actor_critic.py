@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxmac.algorithms.presets.recipe import shared_with_policy_gradients
-from jaxmac.algorithms.presets.tables import nearest_grid
+from jaxmac.algorithms.presets.tables import family_and_variant, nearest_grid
 from jaxmac.envs.environment import Environment
+from jaxmac.envs.registry import PRIMITIVE
 
 Row = tuple[float, float, int, int, int]
 MACRO = ("mac-iac", "mac-cac", "mac-niacc", "mac-iaicc")
@@ -59,10 +60,9 @@ def reference(env: Environment, kind: str) -> dict[str, Any]:
 
 
 def _published(env: Environment, kind: str) -> dict[str, Any]:
-    base, primitive, _ = env.name.partition("-primitive")
-    family, _, variant = base.partition("-")
+    family, variant = family_and_variant(env)
     which = MACRO.index(kind)
-    on_primitive = bool(primitive) and kind in ("mac-iac", "mac-cac")
+    on_primitive = env.name.endswith(PRIMITIVE) and kind in ("mac-iac", "mac-cac")
     if family == "Overcooked":
         maps: Mapping[str, tuple[tuple[int, int, int], ...]] = OVERCOOKED_PRIMITIVE if on_primitive else OVERCOOKED
         rate = 1e-4 if kind == "mac-cac" and not on_primitive else 3e-4

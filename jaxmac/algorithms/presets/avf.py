@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from jaxmac.algorithms.presets.recipe import recipe
+from jaxmac.algorithms.presets.tables import family_and_variant
 from jaxmac.envs.environment import Environment
 
 
 def _is_warehouse(env: Environment) -> bool:
-    return env.name.startswith("Warehouse")
+    return family_and_variant(env)[0] == "Warehouse"
 
 
 def paper(env: Environment, mixer_name: str) -> dict[str, Any]:
@@ -17,7 +18,7 @@ def paper(env: Environment, mixer_name: str) -> dict[str, Any]:
     small_rate = mixer_name != "qplex" and not _is_warehouse(env)
     grid = getattr(env, "size", 0)
     large = _is_warehouse(env) or grid >= 20
-    train_freq = 30 if _is_warehouse(env) else 5 if env.name.startswith("CaptureTarget") else 15
+    train_freq = 30 if _is_warehouse(env) else 5 if family_and_variant(env)[0] == "CaptureTarget" else 15
     train_freq = {20: 35, 30: 45}.get(grid, train_freq)
     return {
         "learning_rate": 5e-5 if small_rate else 1e-4,

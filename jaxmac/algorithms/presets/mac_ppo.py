@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jaxmac.algorithms.presets.recipe import shared_with_policy_gradients
+from jaxmac.algorithms.presets.tables import family_and_variant
 from jaxmac.envs.environment import Environment
 
 # First outputs of usual size, with which these two families were measured (actor_gain is 0.01 elsewhere).
@@ -33,7 +34,7 @@ def tuned(env: Environment, kind: str) -> dict[str, Any]:
     exploration = {"entropy_weight": 0.05, "entropy_weight_end": 0.001, "entropy_episodes": 10_000.0}
     learning = {"num_envs": 32, "epochs": 5, "minibatches": 2}
     values = shared_with_policy_gradients(env) | schedule | exploration | learning
-    family = env.name.partition("-")[0]
+    family, _ = family_and_variant(env)
     return values | {
         "Overcooked": OVERCOOKED,
         "CaptureTarget": CAPTURE_TARGET,

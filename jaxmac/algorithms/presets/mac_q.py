@@ -115,6 +115,6 @@ def tuned(env: Environment, kind: str) -> dict[str, Any]:
     """
     values = recipe(env) | {"target_steps": 0, "grad_clip": 10.0}
     values |= {"close_on_terminal": True, "recurrent_exploration": True}
-    if env.name.startswith("Warehouse"):
+    if family_and_variant(env)[0] == "Warehouse":
         values["learning_rate"] = 3e-3
     return values | ({"hidden_size": 64} if kind == "mac-cen-q" else {})

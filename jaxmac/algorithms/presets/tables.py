@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from jaxmac.envs.environment import Environment
+from jaxmac.envs.registry import PRIMITIVE
 
 USUAL_SIZE = 10  # of a grid, where an environment does not say
 
 
 def family_and_variant(env: Environment) -> tuple[str, str]:
     """`Warehouse-D` and `Warehouse-D-primitive` are ("Warehouse", "D"); an unknown name is a family of its own."""
-    family, _, variant = env.name.removesuffix("-primitive").partition("-")
+    family, _, variant = env.name.removesuffix(PRIMITIVE).partition("-")
     return family, variant
 
 

@@ -63,8 +63,9 @@ def tuned(env: Environment, mixer_name: str) -> dict[str, Any]:
     """
     del mixer_name
     values = {name: value for name, value in recipe(env).items() if name != "max_rows"} | MIXER
-    if env.name.startswith("BoxPushing"):
+    family, _ = family_and_variant(env)
+    if family == "BoxPushing":
         return values | {"n_step": 1}
-    if env.name.startswith("Warehouse"):
+    if family == "Warehouse":
         values["learning_rate"] = 3e-3
     return values | {"td_lambda": 0.95, "n_step": min(5, env.horizon)}
