@@ -304,6 +304,9 @@ def _names_of_agents(given: Any) -> tuple[tuple[str, ...], ...]:
     if isinstance(given, Sequence) and not isinstance(given, str) and given:
         lists = all(isinstance(own, Sequence) and not isinstance(own, str) for own in given)
         if lists and all(isinstance(name, str) for own in given for name in own):
+            for agent, own in enumerate(given):
+                if twice := next((name for name in own if list(own).count(name) > 1), None):
+                    raise ValueError(f"action_names has {twice!r} twice for agent {agent}: give each its own name")
             return tuple(tuple(own) for own in given)
     raise ValueError(f"action_names is {given!r}, but must have a list of names for each agent")
 

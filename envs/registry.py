@@ -15,6 +15,7 @@ from jaxmac.envs.arguments import (
     check_factory,
     check_option,
     factory_options,
+    one_line,
     plain,
     python_value,
     underlying,
@@ -195,6 +196,8 @@ def _find(env_id: Any) -> EnvironmentSpec:
         _run_loaders()
     if isinstance(env_id, str) and env_id in _TABLE:
         return _TABLE[env_id]
+    if not isinstance(env_id, str):
+        raise ValueError(f"env is {one_line(env_id)}, but must be an id or an Environment{_remedy(env_id)}")
     sized = re.fullmatch(r"([A-Za-z]+)-(-?\d+)(-primitive)?", str(env_id))
     if sized and sized[1] in _SIZES:
         why = f"{_SIZES[sized[1]]}, not {sized[2]}"
@@ -202,6 +205,18 @@ def _find(env_id: Any) -> EnvironmentSpec:
     near = _nearest(str(env_id), list_ids())
     where = "`jaxmac list --envs` and jaxmac.list_environments() list all, those of plugins with --plugin MODULE"
     raise ValueError(f"unknown environment {env_id!r}{near}; {where}")
+
+
+def _remedy(env: Any) -> str:
+    """How to use what is no Environment, if it can be used."""
+    libraries = {kind.__module__.partition(".")[0] for kind in type(env).__mro__}
+    if isinstance(env, type) and issubclass(env, Environment):
+        return f": make an instance of the class, {env.__name__}()"
+    if "jaxmarl" in libraries:
+        return ": jaxmac.envs.adapters.from_jaxmarl makes one of a JaxMARL environment"
+    if libraries & {"gymnasium", "gym", "pettingzoo"}:
+        return ": Gymnasium and PettingZoo run in Python, and only environments in JAX can be compiled"
+    return ""
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

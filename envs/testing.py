@@ -16,6 +16,7 @@ from jaxtyping import Shaped
 from jaxmac.envs.arguments import check_seed, python_value
 from jaxmac.envs.environment import Environment, EnvState, Outcome, TimeStep
 from jaxmac.envs.options import WithOptions
+from jaxmac.envs.randomness import wrong_randomness
 from jaxmac.envs.registry import make
 from jaxmac.envs.shapes import described, first_line
 
@@ -62,6 +63,8 @@ def check_environment(env: Environment | str, *, episodes: int = 3, seed: int = 
     if not isinstance(env, Environment):
         raise ContractError(f"env is {env!r}, but must be an envs.Environment")
     check_functions(env)
+    problem = wrong_randomness(env)
+    _demand(env, not problem, problem)
     played = play_at_random(env, count, seed)
     for check in CHECKS:
         check(env, played)

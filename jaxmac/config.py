@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jaxmac.envs.arguments import describe, python_value
-from jaxmac.errors import nearest
+from jaxmac.errors import close_names, nearest
 
 KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 LARGEST_INT = 2**31 - 1
@@ -271,6 +271,12 @@ def in_float32(value: float) -> float:
     return 0.0 if abs(single) < np.finfo(np.float32).tiny else float(single)
 
 
+def _known(name: str, settings: Iterable[str]) -> str:
+    """What may have been meant by an unknown name: a setting or an argument of `jaxmac.train`."""
+    every = [*settings, *sorted(ARGUMENTS_OF_TRAIN)]
+    return nearest(name, every if close_names(name, every) else settings)
+
+
 def build(config_class: type[Config], *layers: Mapping[str, Any]) -> Config:
     """A checked config from layers of values, of which later ones take precedence.
 
@@ -281,7 +287,7 @@ def build(config_class: type[Config], *layers: Mapping[str, Any]) -> Config:
     for layer in layers:
         for name, value in layer.items():
             if name not in kinds:
-                raise ValueError(f"unknown hyperparameter {name!r}; {nearest(name, kinds)}")
+                raise ValueError(f"unknown hyperparameter {name!r}; {_known(name, kinds)}")
             values[name] = _typed(name, value, kinds[name])
     config = config_class(**values)
     check(config)

@@ -57,19 +57,25 @@ class RunDirectoryError(OSError):
     """A run directory cannot be read or written; the message is one line and says what to do."""
 
 
-def nearest(name: object, known: Iterable[str]) -> str:
-    """A phrase for an error message: "did you mean A or B?", or "known: ..." with all names if none is close.
+def close_names(name: object, known: Iterable[str]) -> list[str]:
+    """The known names that may have been meant, the likeliest first; at most three, or none.
 
     A name of another library leads to ours, also with dashes (`--lr`: `--learning-rate`).
     """
     known = list(known)
     meant = SYNONYMS.get(_bare(str(name)), ())
     if found := [k for target in meant for k in known if _bare(k) == target]:
-        return f"did you mean {' or '.join(found)}?"
+        return found
     by_lower_case = {k.lower(): k for k in known}
     close = difflib.get_close_matches(str(name).lower(), by_lower_case, n=3, cutoff=0.5)
-    if close:
-        return f"did you mean {' or '.join(by_lower_case[k] for k in close)}?"
+    return [by_lower_case[k] for k in close]
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """A phrase for an error message: "did you mean A or B?", or "known: ..." with all names if none is close."""
+    known = list(known)
+    if close := close_names(name, known):
+        return f"did you mean {' or '.join(close)}?"
     return f"known: {', '.join(known) or 'none'}"
 
 

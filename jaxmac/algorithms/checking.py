@@ -112,7 +112,8 @@ def _check_update(label: str, algorithm: Algorithm, update: Any, learner: Any, s
     refuse_other_arrays(f"{label}: the learner that its update returns", update[0], learner)
     metrics = update[1]
     if "loss" not in metrics:
-        raise ValueError(f"{label}: its update has no loss among its metrics, which are {', '.join(metrics)}")
+        names = ", ".join(metrics) or "none"
+        raise ValueError(f"{label}: its update has no loss among its metrics, which are {names}")
     for name in ("loss", "dropped_rows"):
         found = metrics.get(name, metrics["loss"])
         if getattr(found, "shape", None) != ():

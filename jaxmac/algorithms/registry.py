@@ -13,7 +13,8 @@ from jaxmac.envs.environment import Environment
 from jaxmac.errors import nearest
 from jaxmac.hyper import static_view
 from jaxmac.mixers import MIXERS, MixerSpec
-from jaxmac.networks.memory import MEMORIES, check_memory
+from jaxmac.networks.checking import check_memory
+from jaxmac.networks.memory import MEMORIES
 from jaxmac.record.compact import compact_replay
 from jaxmac.record.replay import SAMPLERS
 from jaxmac.registry import Registry, UnknownNameError, is_outside
@@ -189,6 +190,9 @@ def configure(name: str, preset: str, env: Environment, overrides: Mapping[str, 
     if preset not in spec.presets:
         raise ValueError(f"unknown preset {preset!r} of {name}; {nearest(preset, spec.presets)}")
     values = made_by(f"algorithm {name!r}", f"preset {preset!r}", spec.presets[preset], env, passes=(ValueError,))
+    for option in overrides:
+        if option in env.options and option not in settings_of(spec.config):
+            raise ValueError(f"{option} is an option of {env.name}, which is not swept: set it in env_options")
     if not isinstance(values, Mapping):
         raise ValueError(f"preset {preset!r} of {name} is {values!r}, but must be a dict of settings")
     config = build_config(name, values, overrides)

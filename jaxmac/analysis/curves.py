@@ -11,10 +11,10 @@ import numpy as np
 from jaxmac.analysis.profiles import seeds
 from jaxmac.analysis.random_play import random_return
 from jaxmac.analysis.returns import Curve, Curves, check_window, interval, smooth
+from jaxmac.analysis.statistics import FEWEST_FOR_AN_INTERVAL
 from jaxmac.analysis.style import (
     BAND,
     BEST,
-    FEWEST_FOR_A_BAND,
     INK,
     OTHER,
     draw_levels,
@@ -27,7 +27,7 @@ from jaxmac.analysis.style import (
     number,
 )
 from jaxmac.envs.environment import Environment
-from jaxmac.errors import nearest
+from jaxmac.errors import close_names, nearest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,8 +64,7 @@ class Panel(NamedTuple):
 def check_axis(x: str) -> str:
     """`x` if it is the name of a horizontal axis; ValueError, in one line, if not."""
     if x not in X_AXES:
-        close = nearest(x, X_AXES)
-        meant = "" if close.startswith("known") else f"; {close}"
+        meant = f"; {nearest(x, X_AXES)}" if close_names(x, X_AXES) else ""
         raise ValueError(f"x is {x!r}, but must be one of {', '.join(X_AXES)}{meant}")
     return x
 
@@ -181,7 +180,7 @@ class _Drawn:
     @property
     def has_band(self) -> bool:
         """Whether there are seeds enough for an interval."""
-        return self.members >= FEWEST_FOR_A_BAND
+        return self.members >= FEWEST_FOR_AN_INTERVAL
 
     @property
     def has_raw(self) -> bool:
@@ -214,7 +213,7 @@ def caption(drawn: Sequence[_Drawn], window: int) -> str:
         sentences.append(f"Smoothed: mean of the last {window} evaluations, or of fewer since learning started.")
     if any(curve.has_band for curve in drawn):
         sentences.append("Band: 95\N{NO-BREAK SPACE}% bootstrap interval over seeds.")
-    if any(1 < curve.members < FEWEST_FOR_A_BAND for curve in drawn):
+    if any(1 < curve.members < FEWEST_FOR_AN_INTERVAL for curve in drawn):
         sentences.append("Thin: each of two seeds, which are too few for a band.")
     if any(curve.has_raw for curve in drawn):
         sentences.append("Faint: each seed's evaluations, not smoothed." if window > 1 else "Faint: each seed.")

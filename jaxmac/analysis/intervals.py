@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from jaxmac.analysis.profiles import seeds
 from jaxmac.analysis.returns import interval, lowest_shown
-from jaxmac.analysis.style import COLOURS, FEWEST_FOR_A_BAND, INK, LINE, SMALL, number
+from jaxmac.analysis.statistics import FEWEST_FOR_AN_INTERVAL
+from jaxmac.analysis.style import COLOURS, INK, LINE, SMALL, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,7 +80,7 @@ def _draw_row(axes: Any, row: int, finite: np.ndarray) -> None:
     if finite.size:
         mean, low, high = interval(finite)
         axes.plot(mean, row, "o", color=COLOURS[0], zorder=3)
-        if finite.size >= FEWEST_FOR_A_BAND:
+        if finite.size >= FEWEST_FOR_AN_INTERVAL:
             axes.plot([low, high], [row, row], color=COLOURS[0], linewidth=THICK, zorder=2.5)
 
 

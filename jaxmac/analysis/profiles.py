@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxmac.analysis import statistics
 from jaxmac.analysis.returns import lowest_shown
-from jaxmac.analysis.style import BAND, FEWEST_FOR_A_BAND, grid, label_axes, legend, line_style
+from jaxmac.analysis.style import BAND, grid, label_axes, legend, line_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ def profile_figure(
     for label, tasks in scores.items():
         share, low, high = statistics.performance_profile(tasks, levels)
         colour, dash = line_style(labels.index(label))
-        if min(map(len, tasks)) >= FEWEST_FOR_A_BAND:
+        if min(map(len, tasks)) >= statistics.FEWEST_FOR_AN_INTERVAL:
             axes.fill_between(levels, low, high, color=colour, alpha=BAND, linewidth=0, step="post")
             banded = True
         name = f"{label} ({_seeds_of(tasks)})"

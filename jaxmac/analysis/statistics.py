@@ -2,8 +2,9 @@
 
 The methods are those of Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice"
 (2021), section 4. `tasks` is a list with one array `[members]` of final scores for each task (environment).
-Intervals are stratified percentile bootstraps: members are resampled within each task. Where a task has a single
-member, or a statistic is NaN, both ends of an interval are NaN.
+Intervals are stratified percentile bootstraps: members are resampled within each task. Where a task has fewer than
+three members, or a statistic is NaN, both ends of an interval are NaN. With few members an interval is too narrow:
+docs/results.md says by how much.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from jaxtyping import Float
 from jaxmac.arguments import check_positive
 from jaxmac.envs.arguments import python_value
 
+FEWEST_FOR_AN_INTERVAL = 3  # members of a task: the resamples of two have three different means
 Tasks = Sequence[Float[np.ndarray, "members"]]
 
 
@@ -56,7 +58,7 @@ def stratified_bootstrap(
     check_positive("resamples", resamples)
     with np.errstate(invalid="ignore"):  # of infinite scores, whose mean may be NaN
         value = statistic(*samples, axis=-1)
-    if min(sample.shape[-1] for sample in samples) < 2 or np.isnan(value).all():
+    if min(sample.shape[-1] for sample in samples) < FEWEST_FOR_AN_INTERVAL or np.isnan(value).all():
         return Estimate(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
     from scipy.stats import bootstrap
 

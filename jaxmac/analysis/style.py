@@ -21,7 +21,6 @@ SMALL = 8  # points
 LINE = 0.17  # inches for a further line of a label
 DECADE = 0.5  # height of a decade on the logarithmic part of an axis, as a share of the bound's
 BAND = 0.2  # opacity of an interval
-FEWEST_FOR_A_BAND = 3  # seeds; two of them have no interval worth drawing
 
 
 def line_style(index: int) -> tuple[str, Any]:

@@ -26,7 +26,10 @@ SUFFIXES = (*FIGURES, ".html", ".json")
 
 @dataclasses.dataclass(frozen=True)
 class PlotArguments:
-    """Plot the learning curves of runs, one panel per environment, or write a page that compares them."""
+    """Plot the learning curves of runs, one panel per environment, or write a page that compares them.
+
+    LABEL=RUN gives a run the label under which it is shown, in place of its algorithm.
+    """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     out: Path = Path("curves.png")
@@ -60,8 +63,9 @@ def command_plot(arguments: Sequence[str]) -> int:
         refuse_given(arguments, ["--window"], f"is for final returns, which {suffix} does not show; see --smooth")
     if suffix == ".json":
         refuse_given(arguments, ["--title", "--x", "--smooth"], "is for a figure or page, not for .json")
-    results = _runs_with_evaluations(given.runs)
-    own = {Path(run).resolve() for run in given.runs}
+    labels, paths = zip(*map(_labelled, given.runs), strict=True)
+    results = _runs_with_evaluations(labels, paths)
+    own = {path.resolve() for path in paths}
     may = ("curve.png",) if given.out.resolve().parent in own else ()
     out = output_file(given.out, SUFFIXES, writes=may)  # last: it makes the folder
     if suffix == ".json" and out.exists() and not _is_marl_eval(out):
@@ -71,14 +75,20 @@ def command_plot(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _runs_with_evaluations(paths: Sequence[Path]) -> list[Result]:
+def _labelled(given: Path) -> tuple[str, Path]:
+    """The label and the run directory of `LABEL=RUN`; a folder that is there is taken as it is called."""
+    label, equals, path = str(given).partition("=")
+    return (label, Path(path)) if equals and label and path and not given.exists() else ("", given)
+
+
+def _runs_with_evaluations(labels: Sequence[str], paths: Sequence[Path]) -> list[Result]:
     """The runs that have anything to plot; a note says which have not, and which are not finished.
 
     Raises RunDirectoryError if a run cannot be read, or none has an evaluation.
     """
     results = []
-    for path in paths:
-        result = load(path, need_rows=False)
+    for label, path in zip(labels, paths, strict=True):
+        result = dataclasses.replace(load(path, need_rows=False), label=label)
         reached, total = np.nan_to_num(result.metrics["episodes"]), result.config["episodes"]
         if not len(reached):
             print_note(f"{path} has no evaluation yet: it is left out")

@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import tyro
 
 from jaxmac.envs.arguments import describe
-from jaxmac.errors import nearest
+from jaxmac.errors import close_names, nearest
 
 (_POSITIONAL,) = get_args(tyro.conf.Positional[int])[1:]  # the mark of what has no flag
 FEW = 12  # names that an error may list where none is near
@@ -71,10 +71,10 @@ def unknown_word(command: str, word: str, arguments: Sequence[str], kinds: Mappi
         if _is_switch(kinds.get(flag)):
             return f"{flag} is {word!r}, but must be {describe(bool)} (`jaxmac {command} --help`)"
         return f"{word!r} belongs to no option of `jaxmac {command}`; `jaxmac {command} --help` lists them"
-    close = nearest(word, sorted(kinds))
-    if close.startswith("known:") and len(kinds) > FEW:
-        close = f"`jaxmac {command} --help` lists those it has"
-    return f"unknown option {word!r} of `jaxmac {command}`; {close}"
+    hint = nearest(word, sorted(kinds))
+    if len(kinds) > FEW and not close_names(word, sorted(kinds)):
+        hint = f"`jaxmac {command} --help` lists those it has"
+    return f"unknown option {word!r} of `jaxmac {command}`; {hint}"
 
 
 def _switch_value(text: str, kind: Any) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import numbers
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from jaxmac.analysis import statistics
 from jaxmac.analysis.curves import Panel
 from jaxmac.analysis.returns import Curve, check_window, final_returns
-from jaxmac.envs.arguments import python_value
+from jaxmac.envs.arguments import one_line, python_value
 from jaxmac.envs.environment import Environment
 from jaxmac.runs.members import settings_of_run
 from jaxmac.runs.result import Result, curves, load, members_alike, task_of
@@ -46,13 +46,35 @@ class Line:
         return None if best is None else best[1]
 
 
-def compare(
-    runs: Sequence[Result | str | os.PathLike], window: int = 10, solved: float = 0.95
-) -> dict[str, list[dict[str, Any]]]:
+Runs = Sequence[Result | str | os.PathLike] | Mapping[str, Result | str | os.PathLike]
+
+
+def results_of(runs: Runs) -> list[Result]:
+    """Results or run directories as results; the keys of a dict become their labels.
+
+    Raises ValueError, in one line, for anything else; RunDirectoryError if a run cannot be read.
+    """
+    if isinstance(runs, Mapping):
+        labels, runs = list(runs), list(runs.values())
+        if wrong := next((label for label in labels if not isinstance(label, str) or not label), None):
+            raise ValueError(f"runs has the label {wrong!r}, but must have words")
+        return [replace(result, label=label) for label, result in zip(labels, results_of(runs), strict=True)]
+    if isinstance(runs, str | os.PathLike | Result) or not isinstance(runs, Sequence):
+        shown = one_line(runs)
+        raise ValueError(
+            f"runs is {shown}, but must be a list of results or run directories, or a dict, label -> run"
+        )
+    for run in runs:
+        if not isinstance(run, str | os.PathLike | Result):
+            raise ValueError(f"runs has {one_line(run)}, but must have results or run directories")
+    return [run if isinstance(run, Result) else load(run) for run in runs]
+
+
+def compare(runs: Runs, window: int = 10, solved: float = 0.95) -> dict[str, list[dict[str, Any]]]:
     """Compare the final returns of runs. A final return is the mean of a member's last `window` evaluations.
 
     Args:
-        runs: results or run directories.
+        runs: results or run directories, or a dict from the labels that they are to have.
         window: evaluations that a final return is the mean of.
         solved: share of the best known return from which on a member has solved the task.
 
@@ -77,9 +99,7 @@ def compare(
     check_window(window)
     if not isinstance(python_value(solved), numbers.Real) or not math.isfinite(solved):
         raise ValueError(f"solved is {solved!r}, but must be a finite share of the best known return")
-    if isinstance(runs, str | os.PathLike | Result) or not isinstance(runs, Sequence):
-        raise ValueError(f"runs is {runs!r}, but must be a list of results or run directories")
-    results = [run if isinstance(run, Result) else load(run) for run in runs]
+    results = results_of(runs)
     lines = gather(results)
     scores = scores_by_task(lines, window)
     final, improvement = [], []
@@ -94,8 +114,9 @@ def compare(
 def gather(results: Sequence[Result], x: str = "episodes") -> list[Line]:
     """The lines of all runs, each with a label that is unique within its task. `x` is as for `Result.plot`.
 
-    A label is the algorithm with its swept values. Lines that would share a label are distinguished by the settings
-    in which they differ, or else by the name of their run. Raises ValueError if there are no runs.
+    A label is that of the run, or else its algorithm, with its swept values. Lines that would share a label are
+    distinguished by the settings in which they differ, or else by the name of their run. Raises ValueError if there
+    are no runs.
     """
     if not results:
         raise ValueError("give at least one run")
@@ -103,7 +124,8 @@ def gather(results: Sequence[Result], x: str = "episodes") -> list[Line]:
     for number, result in enumerate(results):
         algorithm, found = result.config["algorithm"], curves(result, x)
         for swept, members in members_alike(result).items():
-            label = algorithm if swept == algorithm else f"{algorithm}, {swept}"
+            name = result.label or algorithm
+            label = name if swept == algorithm else f"{name}, {swept}"
             lines.append(Line(label, task_of(result), number, members, found[swept], result.env))
     for distinguish in (_by_settings, _by_name, _by_number):
         same_label: dict[tuple[str, str], list[int]] = {}

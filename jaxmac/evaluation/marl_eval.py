@@ -7,15 +7,13 @@ MARL" (2022).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxmac.analysis.returns import check_window
-from jaxmac.evaluation.comparison import gather
+from jaxmac.evaluation.comparison import Runs, gather, results_of
 from jaxmac.runs.formats import RunNote
-from jaxmac.runs.result import Result
 
 METRICS = {  # marl-eval's name -> column of metrics.csv
     "mean_episode_return": "eval_return",
@@ -24,7 +22,7 @@ METRICS = {  # marl-eval's name -> column of metrics.csv
 }
 
 
-def marl_eval_data(results: Sequence[Result], window: int = 10) -> dict[str, Any]:
+def marl_eval_data(runs: Runs, window: int = 10) -> dict[str, Any]:
     """Environment -> task -> algorithm -> `seed_N` -> `step_K` -> counts and means of one evaluation.
 
     Every mean is a list with one number. `absolute_metrics`, beside the steps, holds the means over the last
@@ -33,12 +31,11 @@ def marl_eval_data(results: Sequence[Result], window: int = 10) -> dict[str, Any
 
     What is not finite stays so, as Python's json reads and writes it, and comes with a `RunNote`.
 
-    Raises ValueError if there are no runs, one is no Result, or `window` is below 1.
+    `runs` and `window` are as for `jaxmac.compare`. Raises ValueError if there are no runs, or `window` is below 1;
+    RunDirectoryError if a run cannot be read.
     """
     check_window(window)
-    for result in results:
-        if not isinstance(result, Result):
-            raise ValueError(f"results has {result!r}, but must have Results, such as jaxmac.load gives")
+    results = results_of(runs)
     data: dict[str, Any] = {}
     for line in gather(results):
         result, task = results[line.run], line.task.lower()

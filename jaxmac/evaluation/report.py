@@ -16,7 +16,17 @@ import numpy as np
 from jaxmac.analysis.curves import SMOOTHED, learning_curves
 from jaxmac.analysis.intervals import interval_figure
 from jaxmac.analysis.profiles import profile_figure
-from jaxmac.evaluation.comparison import ALL_TASKS, SUFFIXES, compare, gather, panels, run_names, scores_by_task
+from jaxmac.evaluation.comparison import (
+    ALL_TASKS,
+    SUFFIXES,
+    Runs,
+    compare,
+    gather,
+    panels,
+    results_of,
+    run_names,
+    scores_by_task,
+)
 from jaxmac.evaluation.page import PAGE, SORT, glossary, percent, table
 from jaxmac.runs.result import Result, task_of
 
@@ -27,7 +37,7 @@ WIDTH = 4.7  # inches of an axes: two fit side by side, and one can be read on a
 
 
 def html_report(
-    results: Sequence[Result],
+    runs: Runs,
     title: str = "",
     window: int = 10,
     solved: float = 0.95,
@@ -37,7 +47,7 @@ def html_report(
     """The page as text.
 
     Args:
-        results: the runs.
+        runs: as for `jaxmac.compare`.
         title: the heading; empty: the tasks.
         window: as for `jaxmac.compare`.
         solved: as for `jaxmac.compare`.
@@ -45,8 +55,11 @@ def html_report(
         smooth: evaluations that a point of a curve is the mean of.
 
     Raises:
-        ValueError: there are no runs, or `x` is no axis.
+        ValueError: there are no runs, `x` is no axis, `window` or `smooth` is no positive integer, or `solved` is
+            not finite.
+        RunDirectoryError: a run cannot be read.
     """
+    results = results_of(runs)
     lines, compared = gather(results, x), compare(results, window, solved)
     by_task = {panel.title: panel for panel in panels(lines)}
     names, scores = run_names(results), scores_by_task(lines, window)

@@ -9,8 +9,12 @@ class Policy:
     """An exported policy with its hidden state: call `reset` before every episode, `act` when policy.json says."""
 
     def __init__(self, folder):
-        with open(f"{folder}/policy.json", encoding="utf-8") as file:  # noqa: PTH123
-            self.about = json.load(file)
+        try:
+            with open(f"{folder}/policy.json", encoding="utf-8") as file:  # noqa: PTH123
+                self.about = json.load(file)
+        except FileNotFoundError:
+            hint = f"name the folder of one agent, such as {folder}/agent_0"
+            raise ValueError(f"{folder} has no policy.json: {hint}") from None
         if self.about["format"] != 1:
             raise ValueError(f"{folder} has format {self.about['format']}, this runner reads 1: export it again")
         with np.load(f"{folder}/weights.npz", allow_pickle=False) as file:
@@ -34,7 +38,10 @@ class Policy:
         layers = {"dense": self._dense, "gru": self._gru, "mingru": self._mingru, "dueling": self._dueling}
         for layer in self.about["layers"]:
             x = layers[layer["kind"]](x, layer)
-        self.outputs, values = x, np.where(self._allowed(**given), x, -1e9)
+        allowed = self._allowed(**given)
+        if self.about["when"] != "every_step" and not allowed.any():
+            raise ValueError("no macro-action is available")
+        self.outputs, values = x, np.where(allowed, x, -1e9)
         if rng is not None and self.about["output"] == "logits":
             values = values + rng.gumbel(size=values.shape)
         choice = [int(part) for part in np.unravel_index(np.argmax(values), self.about["num_actions"])]
@@ -47,7 +54,10 @@ class Policy:
         if value is None or list(np.shape(value)) != wanted["shape"]:
             found = "is missing" if value is None else f"has shape {list(np.shape(value))}"
             raise ValueError(f"{name} {found}: this policy needs {wanted['dtype']} of shape {wanted['shape']}")
-        return np.asarray(value, wanted["dtype"])
+        value = np.asarray(value, wanted["dtype"])
+        if not np.isfinite(value).all():
+            raise ValueError(f"{name} is not finite: {value.tolist()}")
+        return value
 
     def _encoded(self, part, given):
         if part["encoding"] == "constant":

@@ -61,7 +61,8 @@ def check_mixer(mixer: str | nn.Module | type[nn.Module], instances: int = 200) 
     (NaN included). A mixer that is `factorised` must also be monotone in every utility of what it maximises, and no
     feasible joint macro-action may have a larger value than the agents' own greedy ones, found by enumeration for
     two and three agents, whether all or only some of them choose (the conditional form of individual global max,
-    docs/specifications/mixers.md, section 5).
+    docs/specifications/mixers.md, section 5). One that is registered with `reads_state=False` must not depend on
+    the state.
 
     Args:
         mixer: a registered name, a module, or a module class that is built with its defaults.
@@ -77,6 +78,8 @@ def check_mixer(mixer: str | nn.Module | type[nn.Module], instances: int = 200) 
         name = next((n for n in MIXERS if MIXERS[n].module is type(module)), type(module).__name__)
     try:
         _check(module, instances)
+        if name in MIXERS and not MIXERS[name].reads_state:
+            check_state_unread(module, random_instances(module, 3, count=12))
     except MixerError as error:
         raise MixerError(f"mixer {name!r}: {error}") from None
     except Exception as error:
@@ -199,6 +202,17 @@ def _check_padding_of(what: str, apply: Callable[..., Any], instances: Instance)
         same = jax.tree.map(lambda a, b: bool(np.array_equal(a, b, equal_nan=False)), clean, dirty)
         if not all(jax.tree.leaves(same)):
             raise MixerError(f"an infeasible utility of {garbage} changes {what} or its gradient")
+
+
+def check_state_unread(mixer: nn.Module, instances: Instance) -> None:
+    """The state has no influence on the value of a mixer that is registered as one that does not read it."""
+
+    def value(instance: Instance) -> Array:
+        apply: Any = mixer.apply
+        return apply(instance.params, instance.inputs(instance.greedy[None]))[0]
+
+    if not _close(for_each(value, instances), for_each(value, instances._replace(state=instances.state + 1.0))):
+        raise MixerError("reads the state, but is registered with reads_state=False")
 
 
 def check_monotone(mixer: nn.Module, instances: Instance) -> None:

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxmac.config import check_settings, settings_of
-from jaxmac.errors import first_line
 from jaxmac.networks.layers import add_bias, symmetric_uniform
 from jaxmac.registry import Registry
 
@@ -51,27 +50,6 @@ def memory_of(name: str, config: Any) -> Callable[..., nn.Module]:
 def carry_size(memory: Callable[..., nn.Module], size: int) -> int:
     """Width of the hidden state of a memory whose output has width `size`."""
     return int(getattr(memory(size), "carry_size", size))
-
-
-def check_memory(name: str, config: Any, size: int) -> None:
-    """Raise a one-line ValueError if the memory `name` fails or returns arrays of the wrong shapes."""
-    memory, time, batch = memory_of(name, config), 3, 2
-    try:
-        carry = carry_size(memory, size)
-        shapes_of = (batch, carry), (time, batch, 5)
-        arguments = *(jnp.zeros(shape, jnp.float32) for shape in shapes_of), jnp.ones((time, batch), bool)
-        made = jax.eval_shape(lambda: memory(size).init_with_output(jax.random.key(0), *arguments)[0])
-        shapes = [x.shape for x in made]
-    except Exception as error:
-        raise ValueError(f"memory {name!r} raised {type(error).__name__}: {first_line(error)}") from error
-    if shapes != [(batch, carry), (time, batch, size)]:
-        wanted = f"[({batch}, {carry}), ({time}, {batch}, {size})]"
-        raise ValueError(f"memory {name!r} returns shapes {shapes}, but must return hidden and outputs {wanted}")
-    if made[0].dtype != jnp.float32 or not jnp.issubdtype(made[1].dtype, jnp.floating):
-        dtypes = f"{made[0].dtype} and {made[1].dtype}"
-        raise ValueError(
-            f"memory {name!r} returns {dtypes}, but must return a float32 hidden state and outputs of floats"
-        )
 
 
 class GRU(nn.Module):

@@ -44,7 +44,9 @@ def environment_of_run(path: str | os.PathLike, config: dict[str, Any], env: Env
 def _rebuilt(path: str | os.PathLike, config: dict[str, Any]) -> Environment:
     """The environment that a run was trained on."""
     if not config["env_rebuildable"]:
-        raise ValueError(f"{path} was trained on an environment instance: pass it as env=")
+        raise ValueError(
+            f"{path} was trained on an environment instance: pass it as env=, or register an id for the next run"
+        )
     try:
         env = envs.make(config["env"], **config["env_options"])
     except ValueError as error:

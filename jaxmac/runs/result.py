@@ -61,6 +61,7 @@ class Result:
         players: compiled evaluation functions, kept by `jaxmac.evaluate`.
         checkpoints: the iteration of each group's last checkpoint when the run was read or ended; learners are read
             from there.
+        label: what comparisons and figures call the run; "": its algorithm.
     """
 
     metrics: dict[str, np.ndarray]
@@ -73,6 +74,14 @@ class Result:
     learners: dict[Any, Any] = field(repr=False)
     players: dict[Any, Any] = field(default_factory=dict, repr=False)
     checkpoints: dict[int, int] = field(default_factory=dict, repr=False)
+    label: str = ""
+
+    def __repr__(self) -> str:
+        """One line, for notebooks and messages."""
+        episodes = self.metrics.get("episodes", np.empty((0, 0)))
+        reached = f"{np.nanmax(episodes):.0f} episodes" if episodes.size else "no evaluation"
+        where = f", {self.path}" if self.path is not None else ""
+        return f"Result({self.title}, {len(self.members)} members, {reached}, {self.status}{where})"
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but compiled functions, which belong to this process."""

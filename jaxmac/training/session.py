@@ -22,6 +22,9 @@ from jaxmac.training.interruption import Interruption
 from jaxmac.training.program import Program
 from jaxmac.training.progress import Reporter
 
+# Where to look when a loss is not finite.
+FIRST_UPDATE = "the networks are new there: look at rewards, observations and the sampler's weights"
+LATER_UPDATE = "a smaller learning rate, or normalise_state with a mixer, may help"
 UPDATES_PER_CHUNK = 64  # per member; it bounds how long Ctrl-C and the progress bar wait
 
 
@@ -237,7 +240,9 @@ class Session:
                 kept = f"; what was written stays in {self.directory.path}" if self.directory.path else ""
                 values = "".join(f", {name}={value}" for name, value in spec.swept.items())
                 member = f"member {spec.index} (seed {spec.seed}{values})"
-                raise mark_shared(NonFiniteLossError(f"{member}: loss is not finite at update {update}{kept}"))
+                cause = FIRST_UPDATE if update <= 1 else LATER_UPDATE
+                text = f"{member}: loss is not finite at update {update} ({cause}){kept}"
+                raise mark_shared(NonFiniteLossError(text))
 
     def _finish(self, status: str) -> None:
         result = self.result

@@ -22,7 +22,8 @@ from jaxmac.algorithms import (
 from jaxmac.algorithms.avf import AVFConfig
 from jaxmac.mixers import VDN, register_mixer
 from jaxmac.mixers.base import init_mixer
-from jaxmac.networks.memory import check_memory, register_memory
+from jaxmac.networks.checking import check_memory
+from jaxmac.networks.memory import register_memory
 from jaxmac.record import Replay, register_sampler
 from jaxmac.record.samplers import tournament_replay
 

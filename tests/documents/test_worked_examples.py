@@ -20,7 +20,8 @@ from jaxmac import envs
 from jaxmac.cli.main import main
 from jaxmac.envs import rendering
 from jaxmac.mixers import MIXERS, MixerError, check_mixer, make_mixer
-from jaxmac.networks.memory import MEMORIES, check_memory
+from jaxmac.networks.checking import check_memory
+from jaxmac.networks.memory import MEMORIES
 from jaxmac.record import SAMPLERS
 from jaxmac.registry import load_plugins
 from jaxmac.runs.directory import RunDirectoryError

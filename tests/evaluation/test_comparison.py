@@ -306,8 +306,8 @@ def test_evaluations_that_are_no_numbers_come_with_a_note_in_the_data_for_marl_e
     run.metrics["eval_return"][2, 1] = np.nan
     with pytest.warns(RunNote, match=r"member 1: evaluations that are not finite: 1$"):
         marl_eval_data([run])
-    with pytest.raises(ValueError, match="results has 'runs/a', but must have Results"):
-        inspect.unwrap(marl_eval_data)(["runs/a"])
+    with pytest.raises(ValueError, match="runs has 3, but must have results or run directories"):
+        inspect.unwrap(marl_eval_data)([3])
 
 
 def test_a_plot_that_is_refused_leaves_no_folder(tmp_path, capsys):

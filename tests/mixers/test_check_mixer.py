@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from support.probes import Asynchronous
+from support.registries import registered_only_here
 
 from jaxmac.algorithms import configure, make_algorithm
 from jaxmac.hyper import hyper_of
@@ -81,6 +82,14 @@ def test_an_auxiliary_loss_is_checked_like_the_value():
     init_mixer(Extra(), jax.random.key(0), 3, 2, 4, 5)
     with pytest.raises(ValueError, match=r"auxiliary loss of mixer Extra has shape \(1, 3\) for one row"):
         init_mixer(Extra("agents"), jax.random.key(0), 3, 2, 4, 5)
+
+
+def test_a_mixer_that_says_that_it_reads_no_state_must_not():
+    with registered_only_here():
+        register_mixer("blind", QMIX, reads_state=False)
+        with pytest.raises(MixerError, match="mixer 'blind': reads the state, but is registered with"):
+            check_mixer("blind", instances=20)
+    check_mixer("vdn", instances=20)
 
 
 def test_options_of_a_mixer_are_checked_like_settings():

@@ -24,7 +24,6 @@ CONFIG |= {"algorithm": "avf-vdn", "sweep": {}, "settings": {"memory": "gru", "s
     [
         {"algorithm": "avf-mine"},
         {"env": "Corridor-7"},
-        {"log": ["mine"]},
         {"settings": {"memory": "mine"}},
         {"sweep": {"sampling": ["uniform", "mine"]}},
     ],
@@ -35,6 +34,10 @@ def test_parts_of_a_script_that_are_not_there_are_named_as_such(missing):
         refuse_missing_plugins("runs/x", CONFIG | missing)
     with pytest.raises(RunDirectoryError, match=r"^runs/x needs parts of no_parts: add --plugin no_parts"):
         refuse_missing_plugins("runs/x", CONFIG | missing | {"plugins": ["__main__", "no_parts"]})
+
+
+def test_a_run_is_read_without_the_sink_of_a_script_that_it_wrote_to():
+    refuse_missing_plugins("runs/x", CONFIG | {"log": ["mine"]})
 
 
 def stored_run(folder):

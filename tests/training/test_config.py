@@ -22,6 +22,8 @@ from jaxmac.runs.members import group_members, make_members, seed_list
         ("double_q", 1, r"double_q is 1, but must be True or False"),
         ("macro_state", "jiont", r"macro_state is 'jiont', but must be one of joint, real, terminated"),
         ("learning_rate", float("nan"), r"learning_rate is nan, but must be"),
+        ("sedes", 3, r"unknown hyperparameter 'sedes'; did you mean seeds"),
+        ("total_timesteps", 3, r"unknown hyperparameter 'total_timesteps'; did you mean episodes"),
         ("lerning_rate", 0.1, r"unknown hyperparameter 'lerning_rate'; did you mean learning_rate"),
     ],
 )

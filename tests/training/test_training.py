@@ -152,7 +152,10 @@ class Explosive(Additive):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_member_and_update(tmp_path):
     out = tmp_path / "run"
-    with pytest.raises(NonFiniteLossError, match=r"member 0 \(seed 4\): loss is not finite at update 1; .*run"):
+    with pytest.raises(
+        NonFiniteLossError,
+        match=r"member 0 \(seed 4\): loss is not finite at update 1 \(the .*run",
+    ):
         jaxmac.train(
             "avf-vdn", Explosive(), seeds=[4], episodes=48, out=out, progress=False, **{**TINY, "train_freq": 1}
         )
