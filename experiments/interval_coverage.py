@@ -2,9 +2,10 @@
 
     python -m experiments.interval_coverage     # a minute
 
-The seeds of two algorithms that are equally good are drawn from one normal distribution. How often do 95 % intervals
-of the mean and of the interquartile mean hold the true value, and how often does the interval of the probability of
-improvement leave .5 out, which looks like evidence that one is better? Writes results/interval_coverage/summary.md.
+The returns of two algorithms that are equally good are drawn from one normal distribution. How often do 95 %
+intervals of the mean and of the interquartile mean hold the true value, and how often does the interval of the
+probability of improvement leave .5 out, which looks like evidence that one of the two is better? Writes
+results/interval_coverage/summary.md.
 """
 
 from __future__ import annotations

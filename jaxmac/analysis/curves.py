@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -33,6 +33,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 X_AXES = {"episodes": "training episodes", "steps": "environment steps (mean over seeds)"}
+Y_AXES = {
+    "eval_return": "evaluation return",
+    "eval_discounted_return": "discounted evaluation return",
+    "eval_length": "steps of an evaluation episode",
+    "eval_success": "success rate",
+    "train_return": "training return",
+    "loss": "loss",
+    "epsilon": "exploration rate",
+}
 SMOOTHED = 5  # evaluations; a longer mean would make a sudden improvement look gradual
 RAW = 0.25  # opacity of single evaluations
 
@@ -45,10 +54,20 @@ class Panel(NamedTuple):
     optimum: float | None = None  # proven; drawn dashed
     best_known: float | None = None  # of the best plan known, drawn dashed where no optimum is proven
     anchors: Mapping[str, float] = {}  # label -> return of other policies, such as random play; drawn dotted
+    ylabel: str = Y_AXES["eval_return"]
 
     @classmethod
-    def on(cls, env: Environment, title: str, curves: Curves) -> Panel:
-        """A panel with what is known of an environment: its optimum or best plan, and random play."""
+    def on(cls, env: Environment, title: str, curves: Curves, y: str = "eval_return") -> Panel:
+        """A panel with what is known of the returns of an environment: its optimum or best plan, and random play.
+
+        With another column `y` there is only its name. Raises ValueError, in one line, for what is no column, and
+        for a curve of it without any number.
+        """
+        _check_among("y", y, Y_AXES)
+        if y != "eval_return":
+            if without := next((label for label, curve in curves.items() if np.isnan(curve[1]).all()), None):
+                raise ValueError(f"{without} has no {y} on {env.name}, so there is nothing to draw")
+            return cls(title, curves, ylabel=Y_AXES[y])
         random = random_return(env)
         anchors = {} if random is None else {"random play": random}
         return cls(title, curves, env.optimal_return, env.best_known_return, anchors)
@@ -61,12 +80,17 @@ class Panel(NamedTuple):
         return None if self.best_known is None else ("best known", self.best_known)
 
 
-def check_axis(x: str) -> str:
-    """`x` if it is the name of a horizontal axis; ValueError, in one line, if not."""
-    if x not in X_AXES:
-        meant = f"; {nearest(x, X_AXES)}" if close_names(x, X_AXES) else ""
-        raise ValueError(f"x is {x!r}, but must be one of {', '.join(X_AXES)}{meant}")
-    return x
+def check_axis(x: str, y: str = "eval_return") -> str:
+    """`x` if it is the name of a horizontal axis; ValueError, in one line, if not, or if `y` is no vertical one."""
+    _check_among("y", y, Y_AXES)
+    return _check_among("x", x, X_AXES)
+
+
+def _check_among(name: str, given: str, known: Iterable[str]) -> str:
+    if given not in known:
+        meant = f"; {nearest(given, known)}" if close_names(given, known) else ""
+        raise ValueError(f"{name} is {given!r}, but must be one of {', '.join(known)}{meant}")
+    return given
 
 
 def learning_curve(
@@ -148,7 +172,7 @@ def learning_curves(
         _finish(axes, panel, drawn, x, compact)
         if not compact:
             _mark_starts(axes, [(curve.start, styles[curve.label][0]) for curve in drawn])
-        label_axes(axes, panel.title, xlabel, "evaluation return")
+        label_axes(axes, panel.title, xlabel, panel.ylabel)
     legend(figure, caption(every, window))
     if path is not None:
         figure.savefig(path, dpi=150)

@@ -38,6 +38,8 @@ class PlotArguments:
     """title of the figure or page"""
     x: str = "episodes"
     """horizontal axis of the curves: episodes, or steps of the environment (episodes, steps)"""
+    y: str = "eval_return"
+    """vertical axis of a figure: a column of metrics.csv, such as eval_success or eval_length"""
     smooth: int = SMOOTHED
     """evaluations that a point of a curve is the mean of (1: no smoothing)"""
     window: int = 10
@@ -52,13 +54,15 @@ def command_plot(arguments: Sequence[str]) -> int:
     if not given.runs:
         raise ValueError("give at least one run directory")
     suffix = given.out.suffix.lower()
-    check_axis(given.x)
+    check_axis(given.x, given.y)
     check_window(given.smooth, "smooth")
     check_window(given.window)
     if not math.isfinite(given.solved):
         raise ValueError(f"solved is {given.solved}, but must be a finite number")
     if suffix != ".html":
         refuse_given(arguments, ["--solved"], f"is for a page (--out x.html), not for {suffix}")
+    if suffix not in FIGURES:
+        refuse_given(arguments, ["--y"], f"is for a figure, not for {suffix}")
     if suffix in FIGURES:
         refuse_given(arguments, ["--window"], f"is for final returns, which {suffix} does not show; see --smooth")
     if suffix == ".json":
@@ -118,7 +122,7 @@ def _is_marl_eval(path: Path) -> bool:
 
 def _write(results: Sequence[Result], given: PlotArguments, out: Path, suffix: str) -> None:
     if suffix in FIGURES:
-        drawn = panels(gather(results, given.x), given.title)
+        drawn = panels(gather(results, given.x, given.y), given.title, given.y)
         if given.title and len(drawn) > 1:
             raise ValueError(f"--title is for a figure of one environment; these runs are on {len(drawn)}")
         learning_curves(drawn, out, given.smooth, given.x)

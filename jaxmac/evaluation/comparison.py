@@ -111,8 +111,8 @@ def compare(runs: Runs, window: int = 10, solved: float = 0.95) -> dict[str, lis
     return {"final": final, "improvement": improvement, "differences": differences(results)}
 
 
-def gather(results: Sequence[Result], x: str = "episodes") -> list[Line]:
-    """The lines of all runs, each with a label that is unique within its task. `x` is as for `Result.plot`.
+def gather(results: Sequence[Result], x: str = "episodes", y: str = "eval_return") -> list[Line]:
+    """The lines of all runs, each with a label that is unique within its task; `x` and `y` as for `Result.plot`.
 
     A label is that of the run, or else its algorithm, with its swept values. Lines that would share a label are
     distinguished by the settings in which they differ, or else by the name of their run. Raises ValueError if there
@@ -122,7 +122,7 @@ def gather(results: Sequence[Result], x: str = "episodes") -> list[Line]:
         raise ValueError("give at least one run")
     lines = []
     for number, result in enumerate(results):
-        algorithm, found = result.config["algorithm"], curves(result, x)
+        algorithm, found = result.config["algorithm"], curves(result, x, y)
         for swept, members in members_alike(result).items():
             name = result.label or algorithm
             label = name if swept == algorithm else f"{name}, {swept}"
@@ -164,12 +164,12 @@ def run_names(results: Sequence[Result]) -> list[str]:
     return [f"run {n}" if r.path is None else Path(r.path).name for n, r in enumerate(results, start=1)]
 
 
-def panels(lines: Sequence[Line], title: str = "") -> list[Panel]:
-    """One panel of learning curves per task. `title` replaces the name of the task if there is only one."""
+def panels(lines: Sequence[Line], title: str = "", y: str = "eval_return") -> list[Panel]:
+    """One panel of curves of the column `y` per task. `title` replaces the name of a task that is the only one."""
     made = []
     for task in dict.fromkeys(line.task for line in lines):
         own = [line for line in lines if line.task == task]
-        made.append(Panel.on(own[0].env, task, {line.label: line.curve for line in own}))
+        made.append(Panel.on(own[0].env, task, {line.label: line.curve for line in own}, y))
     return [made[0]._replace(title=title or made[0].title)] if len(made) == 1 else made
 
 

@@ -13,6 +13,7 @@ from jaxmac.runs.rows import COLUMNS
 
 OWN_FILES = ("config.json", "metrics.csv", "run.lock", "curve.png", "episode.gif")
 OWN_FOLDERS = ("checkpoints", "tensorboard", "wandb")
+FEWEST_COLUMNS = COLUMNS.index("eval_success")  # of a run of any format
 DRAFT = ".part"  # a file that is being written, before it takes its name in one move
 
 
@@ -60,7 +61,7 @@ def _is_run(folder: Path) -> bool:
         if isinstance(config, dict) and {"format", "algorithm"} <= config.keys():
             return True
     with contextlib.suppress(OSError), (folder / "metrics.csv").open("rb") as file:
-        return file.readline().startswith(",".join(COLUMNS).encode())
+        return file.readline().startswith(",".join(COLUMNS[:FEWEST_COLUMNS]).encode())
     return False
 
 

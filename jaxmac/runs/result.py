@@ -123,19 +123,27 @@ class Result:
         found = self.learned(member, best)
         return found.algorithm.evaluation(found.learner, found.hyper)
 
-    def plot(self, path: str | os.PathLike | None = None, x: str = "episodes", smooth: int = SMOOTHED) -> Any:
-        """A matplotlib Figure of the evaluation return against training: mean over seeds and its 95 % interval.
+    def plot(
+        self,
+        path: str | os.PathLike | None = None,
+        x: str = "episodes",
+        smooth: int = SMOOTHED,
+        y: str = "eval_return",
+    ) -> Any:
+        """A matplotlib Figure of a column of metrics against training: mean over seeds and its 95 % interval.
 
         Args:
             path: the file to write, whose suffix selects the format. None writes no file.
             x: the horizontal axis, "episodes" or "steps" (primitive steps of the environment).
             smooth: evaluations that a point is the mean of; 1: no smoothing.
+            y: the column: "eval_return", "eval_success" and the others that have a value for each evaluation.
 
         Raises:
-            ValueError: `x` is another word, `smooth` is below 1, or the suffix of `path` is no picture's.
+            ValueError: `x` or `y` is another word, the column has no number, `smooth` is below 1, or the suffix of
+                `path` is no picture's.
             OSError: `path` cannot be written, or belongs to a run and is no `curve.png`.
         """
-        drawn = [Panel.on(self.env, self.title, curves(self, x))]
+        drawn = [Panel.on(self.env, self.title, curves(self, x, y), y)]
         if path is not None:
             path = output_file(path, writes=("curve.png",))
         return learning_curves(drawn, path, check_window(smooth, "smooth"), x)
@@ -202,19 +210,17 @@ def task_of(result: Result) -> str:
     return f"{env_id} ({', '.join(f'{k}={v}' for k, v in changed.items())})" if changed else env_id
 
 
-def curves(result: Result, x: str = "episodes") -> dict[str, Curve]:
-    """Label -> its evaluations against training episodes or environment steps, one entry per swept combination.
+def curves(result: Result, x: str = "episodes", y: str = "eval_return") -> dict[str, Curve]:
+    """Label -> the column `y` against training episodes or environment steps, one entry per swept combination.
 
     Each is as long as its members were trained, so the lengths differ in a run that was stopped between two groups.
-    Raises ValueError, in one line, for another `x`.
+    Raises ValueError, in one line, for another `x` or `y`.
     """
-    check_axis(x)
+    check_axis(x, y)
     found = {}
     for label, members in members_alike(result).items():
         count = evaluations_of(result, members)
-        episodes, steps, returns = (
-            result.metrics[name][:count, members] for name in ("episodes", "env_steps", "eval_return")
-        )
+        episodes, steps, returns = (result.metrics[name][:count, members] for name in ("episodes", "env_steps", y))
         start = float(episodes_before_learning(vars(result.specs[members[0]].config)))
         if x == "episodes":
             found[label] = Curve(episodes[:, 0], returns, start)

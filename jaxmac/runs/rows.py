@@ -20,12 +20,14 @@ COLUMNS = (
     "eval_return",
     "eval_discounted_return",
     "eval_length",
+    "eval_success",  # empty where the environment does not define it
     "train_return",  # of the episodes learned from: with episodes_per_env above 1 it favours short ones
     "loss",
     "epsilon",
 )
 COUNTS = ("member", "seed", "episodes", "env_steps", "updates")
-MAY_BE_EMPTY = ("train_return", "loss", "epsilon")
+MAY_BE_EMPTY = ("eval_success", "train_return", "loss", "epsilon")
+NEW_IN_FORMAT_6 = ("eval_success",)  # runs of older formats may lack these columns
 
 
 def csv_cell(value: Any) -> Any:
@@ -41,7 +43,7 @@ def csv_cells(row: Mapping[str, Any], columns: Sequence[str], learned: bool) -> 
     A NaN is an empty cell where the column does not apply, and `nan` where it is the result of a computation. Swept
     values are written with all their digits.
     """
-    applies = {"epsilon": False, "loss": learned, "train_return": bool(row["episodes"])}
+    applies = {"eval_success": False, "epsilon": False, "loss": learned, "train_return": bool(row["episodes"])}
     cells = {name: csv_cell(row[name]) if name in COLUMNS else swept_cell(row[name]) for name in columns}
     return ["nan" if cell == "" and applies.get(name, True) else cell for name, cell in cells.items()]
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from jaxmac.errors import RunDirectoryError, nearest
 from jaxmac.runs.exact import json_value
 
-FORMAT = 5  # version of the format of run directories
+FORMAT = 6  # version of the format of run directories
 
 
 def _distinct(values: list[Any]) -> list[Any]:
@@ -74,7 +74,7 @@ class Versions(_Strict):
 class RunConfig(_Strict):
     """config.json of a run of formats 2 to 5, which differ in checkpoints and settings (jaxmac.runs.formats)."""
 
-    format: Literal[2, 3, 4, 5]
+    format: Literal[2, 3, 4, 5, 6]
     status: Literal["running", "finished", "interrupted", "failed", "non-finite loss"]
     algorithm: Word
     env: Word
@@ -109,7 +109,7 @@ class FirstRunConfig(RunConfig):
     plugins: list[Word] = []
 
 
-MODELS: dict[int, type[RunConfig]] = {1: FirstRunConfig, 2: RunConfig, 3: RunConfig, 4: RunConfig, 5: RunConfig}
+MODELS: dict[int, type[RunConfig]] = {1: FirstRunConfig} | dict.fromkeys(range(2, FORMAT + 1), RunConfig)
 
 
 def config_from(file: Path) -> dict[str, Any]:

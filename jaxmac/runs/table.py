@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxmac.errors import RunDirectoryError
-from jaxmac.runs.rows import COLUMNS, COUNTS, MAY_BE_EMPTY, swept_cell
+from jaxmac.runs.rows import COLUMNS, COUNTS, MAY_BE_EMPTY, NEW_IN_FORMAT_6, swept_cell
 
-FINITE = ("wall_seconds", "eval_length", "epsilon")  # the other numbers may be inf, or nan after an overflow
+# The other numbers may be inf, or nan after an overflow.
+FINITE = ("wall_seconds", "eval_length", "eval_success", "epsilon")
 OLD_NAMES = {"rounds": "episodes_per_env"}  # of swept settings, in runs of format 1
 COUNT = re.compile(r"0|[1-9][0-9]{0,18}")
 NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,3})?|inf)|nan")
@@ -51,7 +52,7 @@ def read_rows(file: Path, config: Mapping[str, Any]) -> list[dict[str, str]]:
     if header is None:
         raise RunDirectoryError(f"{file} is damaged: it has no header")
     columns = [*COLUMNS, *config["sweep"]]
-    _check_header(file, header[1], columns, config["format"])
+    columns = _checked_header(file, header[1], columns, config["format"])
     swept = _swept_cells(config)
     rows: list[_Row] = []
     last: dict[int, _Row] = {}
@@ -95,10 +96,11 @@ def _numbered(file: Path, text: str) -> Iterator[tuple[int, list[str]]]:
         raise RunDirectoryError(f"{file} is damaged: line {reader.line_num}: {error}") from None
 
 
-def _check_header(file: Path, found: list[str], columns: list[str], format: int) -> None:
+def _checked_header(file: Path, found: list[str], columns: list[str], format: int) -> list[str]:
+    """The columns that the file has; RunDirectoryError, in one line, unless they are those of its format."""
     names = [OLD_NAMES.get(name, name) if format == 1 else name for name in found]
-    if names == columns:
-        return
+    if names == columns or (format < 6 and names == [name for name in columns if name not in NEW_IN_FORMAT_6]):
+        return names
     missing = [name for name in columns if name not in names]
     unknown = [name for name in names if name not in columns]
     if len(found) == 1 and ";" in found[0]:
@@ -123,7 +125,7 @@ def _checked(cells: list[str], columns: list[str], swept: list[dict[str, str]], 
     """A row whose cells have the form of their columns; ValueError, in one line, for any other."""
     if len(cells) != len(columns):
         raise ValueError(f"it has {len(cells)} cells, but must have {len(columns)}")
-    row = dict(zip(columns, cells, strict=True))
+    row = dict.fromkeys(NEW_IN_FORMAT_6, "") | dict(zip(columns, cells, strict=True))
     for column in COLUMNS:
         _check_cell(column, row[column])
     member, seed, episodes, env_steps, updates = (int(row[name]) for name in COUNTS)

@@ -23,7 +23,7 @@ from jaxmac.hyper import Hyper
 from jaxmac.record.episode import Episode, discounted_return
 from jaxmac.record.policy import Policy
 from jaxmac.record.replay import Sample
-from jaxmac.record.rollout import rollout
+from jaxmac.record.rollout import rollout, rollout_to_end
 
 EVALUATION = 0x7FFFFFFF  # folded into a member's key: evaluation draws share nothing with training
 INIT = 0x7FFFFFFE
@@ -65,6 +65,7 @@ class Evaluation(NamedTuple):
     eval_return: Float[Array, ""]  # undiscounted return
     eval_discounted_return: Float[Array, ""]  # return discounted with the member's gamma
     eval_length: Float[Array, ""]  # primitive steps
+    eval_success: Float[Array, ""] | None  # share of episodes; None where the environment does not define success
 
 
 class OverMembers(NamedTuple):
@@ -128,12 +129,14 @@ def progress_at(collection: Collection, num_envs: int, iteration: Int[Array, ""]
 def episode_means(
     env: Environment, policy: Policy, key: Array, episodes: int, discount: Array, epsilon: Array
 ) -> Evaluation:
-    """Mean returns and length of `episodes` episodes with exploration rate `epsilon`; `discount` per step."""
-    played = rollout(env, policy, key, jnp.full(episodes, epsilon, jnp.float32))
+    """Means over `episodes` episodes with exploration rate `epsilon`; `discount` per step."""
+    played, ends = rollout_to_end(env, policy, key, jnp.full(episodes, epsilon, jnp.float32))
+    success = jax.vmap(env.success)(ends.physics)
     return Evaluation(
         jnp.mean(played.undiscounted_return),
         jnp.mean(discounted_return(played, discount)),
         jnp.mean(played.length.astype(jnp.float32)),
+        None if success is None else jnp.mean(success.astype(jnp.float32)),
     )
 
 

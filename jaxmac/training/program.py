@@ -192,6 +192,7 @@ class Program:
             "eval_return": float(means.eval_return[i]),
             "eval_discounted_return": float(means.eval_discounted_return[i]),
             "eval_length": float(means.eval_length[i]),
+            "eval_success": nan if means.eval_success is None else float(means.eval_success[i]),
             "train_return": float(tally.return_sum[i] / tally.episodes[i]) if tally.episodes[i] else nan,
             "loss": float(tally.loss_sum[i] / tally.updates[i]) if tally.updates[i] else nan,
             "epsilon": float(tally.epsilon[i]),

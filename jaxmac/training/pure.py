@@ -110,7 +110,7 @@ class TrainFunction:
             "episodes": iteration * self.config.num_envs,
             "env_steps": totals[0] + tally.env_steps,
             "updates": totals[1] + tally.updates,
-            **means._asdict(),
+            **{name: mean for name, mean in means._asdict().items() if mean is not None},
             "train_return": _mean(tally.return_sum, tally.episodes),
             "loss": _mean(tally.loss_sum, tally.updates),
             "epsilon": tally.epsilon,

@@ -32,6 +32,21 @@ def test_runs_may_have_labels_of_their_own(runs, tmp_path, capsys):
         jaxmac.compare({3: runs[0]})
 
 
+def test_other_columns_are_drawn_without_what_is_known_of_returns(runs, tmp_path, capsys):
+    out = tmp_path / "x.svg"
+    assert main(["plot", *(str(run.path) for run in runs), "--y", "eval_success", "--out", str(out)]) == 0
+    drawn = out.read_text()
+    assert "success rate" in drawn and "random play" not in drawn and "optimum" not in drawn
+    capsys.readouterr()
+    found = "y is 'eval_sucess', but must be one of eval_return, eval_discounted_return, eval_length"
+    assert found in refused(capsys, "plot", str(runs[0].path), "--y", "eval_sucess")
+    page = refused(capsys, "plot", str(runs[0].path), "--y", "loss", "--out", str(tmp_path / "x.html"))
+    assert "--y is for a figure, not for .html" in page
+    runs[0].metrics["eval_success"][:] = np.nan
+    with pytest.raises(ValueError, match="avf-qmix has no eval_success on BoxPushing-4, so there is nothing"):
+        runs[0].plot(y="eval_success")
+
+
 def test_two_members_have_no_interval(tmp_path):
     pair = [made(tmp_path / str(n), algorithm, seeds=2) for n, algorithm in enumerate(("avf-qmix", "avf-vdn"))]
     compared = jaxmac.compare(pair)

@@ -84,6 +84,21 @@ def test_runs_of_format_4_open_with_the_online_networks_evaluated(tmp_path):
     assert not jaxmac.load(tmp_path / "run").specs[0].config.eval_target
 
 
+def test_runs_of_format_5_have_no_success_rate(tmp_path):
+    run = tmp_path / "run"
+    made(run, "avf-vdn", "BoxPushing-4")
+    config = json.loads((run / "config.json").read_text())
+    lines = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
+    place = lines[0].index("eval_success")
+    older = [",".join(cells[:place] + cells[place + 1 :]) for cells in lines]
+    (run / "metrics.csv").write_text("\n".join(older) + "\n")
+    with pytest.raises(RunDirectoryError, match="lacks the column eval_success"):
+        jaxmac.load(run)
+    (run / "config.json").write_text(json.dumps(config | {"format": 5}))
+    found = jaxmac.load(run).metrics
+    assert np.isnan(found["eval_success"]).all() and np.isfinite(found["eval_return"]).all()
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::jaxmac.runs.formats.RunNote")
 def test_its_learners_play_and_it_goes_on(run):

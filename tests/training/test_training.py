@@ -67,6 +67,7 @@ def test_counts_are_what_the_schedules_say(finished):
     steps = result.metrics["env_steps"]
     assert (np.diff(steps, axis=0) > 0).all() and (steps[-1] <= 48 * 12).all() and (steps[-1] < 48 * 12).any()
     assert (result.metrics["eval_length"] <= 12).all()
+    assert np.isin(result.metrics["eval_success"] * 4, range(5)).all()  # of four evaluation episodes
 
 
 def test_loading_gives_the_same_result_and_policies(finished):
