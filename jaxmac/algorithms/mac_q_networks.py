@@ -12,13 +12,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxmac.algorithms.base import network_options
-from jaxmac.algorithms.value_based import agent_networks, explored, utility_policy
+from jaxmac.algorithms.value_based import agent_networks, utility_policy
 from jaxmac.envs.environment import Environment, TimeStep
 from jaxmac.networks.agent import PolicyNetworks, make_agent_networks
 from jaxmac.networks.choice import masked_argmax
 from jaxmac.networks.joint import make_joint_space
 from jaxmac.record.joint_rows import JointRows
-from jaxmac.record.policy import Policy
+from jaxmac.record.policy import Policy, explored
 
 
 class NetworkRoles(NamedTuple):

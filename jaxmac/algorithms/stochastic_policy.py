@@ -9,12 +9,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxmac.algorithms.value_based import explored
 from jaxmac.envs.environment import TimeStep
 from jaxmac.networks.agent import AgentNetworks, PolicyNetworks
 from jaxmac.networks.choice import NEGATIVE, masked_argmax
 from jaxmac.networks.joint import JointSpace
-from jaxmac.record.policy import Policy
+from jaxmac.record.policy import Policy, explored
 
 SMALLEST = 1e-30  # lower bound of a probability, for its logarithm
 Choice = Callable[..., Array]  # (key, logits, allowed, timestep, epsilon) -> macro-actions [batch, agents]

@@ -32,7 +32,7 @@ from jaxmac.hyper import Hyper
 from jaxmac.networks.agent import AgentNetworks, PolicyNetworks, make_agent_networks
 from jaxmac.networks.choice import conditional_argmax
 from jaxmac.record.joint_rows import REWARD_SCHEMES
-from jaxmac.record.policy import Policy, uniform_available
+from jaxmac.record.policy import Policy, explored
 from jaxmac.record.replay import SAMPLERS, make_sampler
 from jaxmac.record.windows import TRAJECTORY_UNITS
 
@@ -257,18 +257,6 @@ def epsilon_greedy(
     """Each agent's greedy macro-action, or with probability epsilon a random available one."""
     greedy = conditional_argmax(q, ts.avail, ts.ended, ts.macro_action)
     return explored(key, greedy, ts, epsilon, coins=greedy.shape[-1])
-
-
-def explored(
-    key: Array, greedy: Int[Array, "batch agents"], ts: TimeStep, epsilon: Float[Array, "batch"], coins: int
-) -> Int[Array, "batch agents"]:
-    """`greedy` macro-actions, or with probability epsilon random available ones.
-
-    `coins` is the number of agents to decide for each of them separately, or 1 to decide for all agents at once.
-    """
-    random_key, coin_key = jax.random.split(key)
-    explore = jax.random.uniform(coin_key, (greedy.shape[0], coins), jnp.float32) < epsilon[:, None]
-    return jnp.where(explore, uniform_available(random_key, ts.avail), greedy)
 
 
 def hysteretic(

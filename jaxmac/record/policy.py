@@ -90,3 +90,15 @@ def uniform_available(key: Array, avail: Bool[Array, "*rows agents actions"]) ->
     share = jax.random.uniform(key, count.shape, jnp.float32)  # one draw; randint makes two
     rank = jnp.minimum((share * count).astype(jnp.int32), count - 1)
     return jnp.argmax(jnp.cumsum(avail, axis=-1) > rank[..., None], axis=-1).astype(jnp.int32)
+
+
+def explored(
+    key: Array, greedy: Int[Array, "batch agents"], ts: TimeStep, epsilon: Float[Array, "batch"], coins: int
+) -> Int[Array, "batch agents"]:
+    """`greedy` macro-actions, or with probability epsilon random available ones.
+
+    `coins` is the number of agents to decide for each of them separately, or 1 to decide for all agents at once.
+    """
+    random_key, coin_key = jax.random.split(key)
+    explore = jax.random.uniform(coin_key, (greedy.shape[0], coins), jnp.float32) < epsilon[:, None]
+    return jnp.where(explore, uniform_available(random_key, ts.avail), greedy)
