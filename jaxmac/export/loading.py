@@ -22,7 +22,7 @@ from jaxmac.errors import first_line
 from jaxmac.export.description import ENCODINGS, FORMAT, MEANING, RECURRENT, WHEN, ExportedNetwork, act_function
 from jaxmac.networks.agent import UtilityNetwork
 from jaxmac.networks.layers import LEAK
-from jaxmac.record.policy import Policy, uniform_available
+from jaxmac.record.policy import Policy, explored
 from jaxmac.runs.exact import described
 from jaxmac.runs.formats import RunNote
 
@@ -223,9 +223,7 @@ def team_policy(networks: list[ExportedNetwork], env: Environment) -> Policy:
             hidden.append(jnp.where(asked[:, None], after, before))
             chosen.append(choice)
         greedy = chosen[0] if team else jnp.stack(chosen, axis=1)
-        explore_key, choice_key = jax.random.split(key)
-        explores = jax.random.uniform(explore_key, greedy.shape) < epsilon[:, None]
-        return hidden, jnp.where(explores, uniform_available(choice_key, timestep.avail), greedy)
+        return hidden, explored(key, greedy, timestep, epsilon, coins=1 if team else greedy.shape[-1])
 
     return Policy(initial_carry, act)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from jaxmac.arguments import check_path
 from jaxmac.runs.rows import COLUMNS
 
-OWN_FILES = ("config.json", "metrics.csv", "run.lock", "curve.png", "episode.gif")
+PICTURES = ("curve.png", "episode.gif", "timeline.png")  # that commands draw into the folder of a run
+OWN_FILES = ("config.json", "metrics.csv", "run.lock", *PICTURES)
 OWN_FOLDERS = ("checkpoints", "tensorboard", "wandb")
 FEWEST_COLUMNS = COLUMNS.index("eval_success")  # of a run of any format
 DRAFT = ".part"  # a file that is being written, before it takes its name in one move

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-FILES = ("metrics.csv", "curve.png", "episode.gif", "config.json", "metrics.csv.part", "config.json.part")
+from jaxmac.runs.outputs import DRAFT, PICTURES
+
+FILES = ("metrics.csv", *PICTURES, "config.json", *(f"{name}{DRAFT}" for name in ("metrics.csv", "config.json")))
 SINK_FOLDERS = ("tensorboard", "wandb")
 
 

@@ -173,10 +173,10 @@ class Result:
         """A matplotlib Figure of who runs which macro-action when, in the episode that `render` shows.
 
         With `path` it is also written there. Raises ValueError or OSError as `render` does; allowed are .png, .svg
-        and .pdf.
+        and .pdf, and of a run's own files `timeline.png`.
         """
         if path is not None:
-            path = output_file(path, SUFFIXES)
+            path = output_file(path, SUFFIXES, writes=("timeline.png",))
         policy = self.policy(member, best)
         title = f"{self.config['algorithm']} on {self.config['env']}, seed {self.members[member]['seed']}"
         return timeline(self.env, policy, seed, path, title)

@@ -42,6 +42,17 @@ def test_hidden_states_are_those_of_the_exported_policy(name, tmp_path):
     np.testing.assert_allclose(np.stack(loaded, axis=2), exported, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["avf", "mac-cen-q"])
+def test_it_explores_as_the_policy_that_was_exported(name, tmp_path):
+    """Each agent for itself, but a controller for all at once."""
+    env, policy, out = made(name, tmp_path)
+    played = [
+        jax.jit(lambda key, policy=each: rollout(env, policy, key, jnp.full(6, 0.5)))(jax.random.key(3))
+        for each in (policy, load_policy(out, env))
+    ]
+    np.testing.assert_array_equal(played[0].macro_action, played[1].macro_action)
+
+
 def test_with_epsilon_it_explores(tmp_path):
     env, _, out = made("avf", tmp_path)
     loaded = load_policy(out, env)

@@ -48,7 +48,9 @@ def test_only_files_of_the_run_are_removed(run):
     for name in mine:
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text(name)
+    (run / "timeline.png").write_text("of the old run")
     tiny(run, overwrite=True, episodes=12)
+    assert not (run / "timeline.png").exists()
     assert all((run / name).read_text() == name for name in mine)
     assert sorted(p.name for p in (run / "checkpoints" / "group_0").iterdir()) == ["3", "mine"]
     assert json.loads((run / "config.json").read_text())["episodes"] == 12
