@@ -45,6 +45,12 @@ def check_path(name: str, value: Any) -> None:
         raise ValueError(f"{name} is {value!r}, but must be a path")
 
 
+def check_function(name: str, value: Any) -> None:
+    """Raise a one-line ValueError unless `value` is a function or None."""
+    if value is not None and not callable(value):
+        raise ValueError(f"{name} is {value!r}, but must be a function or None")
+
+
 def check_names(name: str, value: Any) -> None:
     """Raise a one-line ValueError unless `value` is a sequence of texts."""
     if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(x, str) for x in value):

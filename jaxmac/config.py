@@ -25,7 +25,15 @@ KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 LARGEST_INT = 2**31 - 1
 ARGUMENTS_OF_TRAIN = {
     *("algorithm", "env", "preset", "seeds", "episodes", "env_options", "sweep", "out", "overwrite", "chunk"),
-    *("checkpoint_every", "checkpoint_replay", "log", "progress", "check_environment", "compilation_cache"),
+    *(
+        "checkpoint_every",
+        "checkpoint_replay",
+        "log",
+        "progress",
+        "check_environment",
+        "compilation_cache",
+        "stop_when",
+    ),
 }
 Config = TypeVar("Config")
 

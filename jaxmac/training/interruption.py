@@ -28,6 +28,7 @@ class Interruption:
     def __init__(self, say: Callable[[str], None]):
         self.say = say  # how the user is told; the progress bar replaces it
         self.received: signal.Signals | None = None
+        self.ended = False  # whether the caller has ended the run
         self._at_once = False
         self._handlers: dict[signal.Signals, object] = {}
 
@@ -64,6 +65,6 @@ class Interruption:
             self._at_once = False
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if this process, or another one of the run, has received a signal."""
-        if any_process(self.received is not None):
+        """Raise KeyboardInterrupt if this process, or another one of the run, got a signal or was ended."""
+        if any_process(self.ended or self.received is not None):
             raise mark_shared(KeyboardInterrupt())

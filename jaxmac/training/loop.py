@@ -14,7 +14,7 @@ from jaxmac.runs.result import Result
 from jaxmac.training.interruption import Interruption
 from jaxmac.training.preparation import Request, prepare
 from jaxmac.training.progress import progress_console
-from jaxmac.training.session import Session
+from jaxmac.training.session import Session, StopWhen
 
 
 def train(
@@ -35,6 +35,7 @@ def train(
     progress: bool = True,
     check_environment: bool = True,
     compilation_cache: bool = True,
+    stop_when: StopWhen | None = None,
     **hyperparameters: Any,
 ) -> Result:
     """Train an algorithm for several seeds and swept values together and return a Result.
@@ -60,11 +61,13 @@ def train(
             `jaxmac.check_environment` tests. The check takes seconds, once in a process.
         compilation_cache: keep compiled programs in the user's cache directory, so that another process need not
             compile them. It holds for the whole process; JAX's own options, where they are set, take precedence.
+        stop_when: called after each evaluation with its rows, a dict for each member that trains now, with the
+            columns of metrics.csv. The run ends as with Ctrl-C once it returns True. What it raises is passed on.
         **hyperparameters: settings of the algorithm and its parts, which replace those of the preset.
 
     Returns:
-        The result. Ctrl-C and SIGTERM end the run after the current chunk and give what there is, with the status
-        "interrupted": check it in a loop over runs.
+        The result. Ctrl-C, SIGTERM and `stop_when` end the run after the current chunk and give what there is, with
+        the status "interrupted": check it in a loop over runs.
 
     Raises:
         ValueError: something is unknown or out of range, or the environment breaks its contract; raised in one line
@@ -94,6 +97,7 @@ def train(
                 log=log,
                 check_environment=check_environment,
                 compilation_cache=compilation_cache,
+                stop_when=stop_when,
                 hyperparameters=hyperparameters,
             )
             prepared = prepare(request, console)
@@ -104,5 +108,5 @@ def train(
             result = Result(
                 {}, members, prepared.config, prepared.env, directory.path, "running", prepared.specs, {}
             )
-            Session(result, directory, console, stop, chunk).run(prepared.programs)
+            Session(result, directory, console, stop, chunk, stop_when=stop_when).run(prepared.programs)
     return result

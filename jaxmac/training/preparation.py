@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 from rich.console import Console
 
-from jaxmac.arguments import check_path, check_positive, check_switches
+from jaxmac.arguments import check_function, check_path, check_positive, check_switches
 from jaxmac.envs.environment import Environment
 from jaxmac.processes.collective import is_distributed, is_main_process, raise_on_all, refuse_differences
 from jaxmac.runs.checkpoint import KEPT_CHECKPOINTS
@@ -33,6 +33,7 @@ from jaxmac.training.checks import (
 )
 from jaxmac.training.memory import refuse_if_too_large
 from jaxmac.training.program import Program
+from jaxmac.training.session import StopWhen
 
 FEW_LEFT = 0.05  # of the decay of an exploration rate, which is not worth a note
 
@@ -56,6 +57,7 @@ class Request:
     log: str | Sequence[str]
     check_environment: bool
     compilation_cache: bool
+    stop_when: StopWhen | None
     hyperparameters: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -114,6 +116,7 @@ def _check_arguments(request: Request) -> None:
     check_switches(**{name: getattr(request, name) for name in names})
     if request.out is not None:
         check_path("out", request.out)
+    check_function("stop_when", request.stop_when)
 
 
 def _members(request: Request, env: Environment) -> list[MemberSpec]:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from jaxmac.arguments import check_path, check_positive, check_switch, is_integer
+from jaxmac.arguments import check_function, check_path, check_positive, check_switch, is_integer
 from jaxmac.envs.environment import Environment
 from jaxmac.processes.collective import is_main_process, raise_on_all, refuse_differences
 from jaxmac.runs.checkpoint import (
@@ -34,7 +34,7 @@ from jaxmac.training.interruption import Interruption
 from jaxmac.training.preparation import announce
 from jaxmac.training.program import Program
 from jaxmac.training.progress import progress_console
-from jaxmac.training.session import SavedGroup, Session
+from jaxmac.training.session import SavedGroup, Session, StopWhen
 
 BROKEN = "non-finite loss"  # the status of a run that ended with one
 
@@ -48,6 +48,7 @@ def resume(
     chunk: int | None = None,
     progress: bool = True,
     compilation_cache: bool = True,
+    stop_when: StopWhen | None = None,
 ) -> Result:
     """Continue a run from its last complete checkpoint, with the same results as if it had never stopped.
 
@@ -60,6 +61,7 @@ def resume(
         chunk: iterations per compiled call, as in `train`.
         progress: show progress on stderr.
         compilation_cache: as in `train`.
+        stop_when: as in `train`.
 
     Returns the result, also of a run that is stopped again, as `train` does.
 
@@ -72,6 +74,7 @@ def resume(
     """
     check_path("path", path)
     check_switch("progress", progress)
+    check_function("stop_when", stop_when)
     console, folder = progress_console(progress), Path(path).absolute()
     with Interruption(console.print) as stop, RunDirectory(path, is_main_process()) as directory:
         with stop.at_once(), raise_on_all():
@@ -97,7 +100,7 @@ def resume(
         )
         result = Result({}, run.members, config, run.env, folder, "running", run.specs, {})
         reopen = partial(_reopen, directory, config, begun)
-        Session(result, directory, console, stop, chunk, reopen).run(begun.programs, begun.saved)
+        Session(result, directory, console, stop, chunk, reopen, stop_when).run(begun.programs, begun.saved)
     return result
 
 

@@ -28,6 +28,9 @@ LATER_UPDATE = "a smaller learning rate, or normalise_state with a mixer, may he
 UPDATES_PER_CHUNK = 64  # per member; it bounds how long Ctrl-C and the progress bar wait
 
 
+StopWhen = Callable[[list[dict[str, Any]]], bool]  # rows of an evaluation -> whether the run ends there
+
+
 class TrainingError(RuntimeError):
     """Training failed after it had started; the message is one line, and files written so far are kept."""
 
@@ -54,6 +57,7 @@ class Session:
         rows: the rows of metrics so far.
         chunk: iterations per compiled call; None: about `UPDATES_PER_CHUNK` updates.
         reopen: opens the directory of a run that is continued and gives the rows that are kept; None: a new run.
+        stop_when: ends the run after an evaluation; None: nothing but signals does.
         sinks: the sinks that get the rows besides metrics.csv, once `run` has opened them.
     """
 
@@ -65,9 +69,10 @@ class Session:
         stop: Interruption,
         chunk: int | None = None,
         reopen: Callable[[], list[dict[str, Any]]] | None = None,
+        stop_when: StopWhen | None = None,
     ):
         self.result, self.directory, self.console, self.chunk = result, directory, console, chunk
-        self.stop, self.reopen = stop, reopen
+        self.stop, self.reopen, self.stop_when = stop, reopen, stop_when
         self.rows: list[dict[str, Any]] = []
         self.sinks: list[Sink] = []
         self.begun = False  # whether the directory is this run's
@@ -174,7 +179,9 @@ class Session:
             while True:
                 done = program.done
                 if self._is_due(program):
-                    self._evaluate(program, reporter)
+                    fresh = self._evaluate(program, reporter)
+                    if self.stop_when is not None and self.stop_when(fresh) and done < total:
+                        self.stop.ended = True
                     if done and done // interval % self.result.config["checkpoint_every"] == 0:
                         self._checkpoint(group, program)
                     self.stop.check()
@@ -193,8 +200,11 @@ class Session:
         done = program.done
         return program.reached.evaluated < done and (done % interval == 0 or done == total)
 
-    def _evaluate(self, program: Program, reporter: Reporter) -> None:
-        """Evaluate a group now, and write its rows to metrics.csv, the result, the sinks and the console."""
+    def _evaluate(self, program: Program, reporter: Reporter) -> list[dict[str, Any]]:
+        """Evaluate a group now, and write its rows to metrics.csv, the result, the sinks and the console.
+
+        Returns copies of the rows.
+        """
         fresh = program.evaluate(program.done)
         with raise_on_all():
             self.directory.append(fresh)
@@ -209,6 +219,7 @@ class Session:
                 f"({program.dropped} rows so far)"
             )
         reporter.update(program.done, fresh)
+        return [dict(row) for row in fresh]
 
     def _log(self, rows: list[dict[str, Any]]) -> None:
         for sink in self.sinks:
