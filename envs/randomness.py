@@ -32,8 +32,8 @@ def _wrong(env: Environment) -> str:
         if once != again:
             return f"{name} draws from NumPy or Python while it is traced: draw from its key (jax.random)"
     noise = jax.make_jaxpr(env.sample_noise)(key).jaxpr
-    used = any(variable is noise.invars[0] for equation in noise.eqns for variable in equation.invars)
-    if noise.outvars and not used:
+    read = [variable for equation in noise.eqns for variable in equation.invars] + noise.outvars
+    if noise.outvars and not any(variable is noise.invars[0] for variable in read):
         return "sample_noise does not use its key, so every step has the same noise"
     return ""
 

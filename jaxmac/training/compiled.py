@@ -65,7 +65,7 @@ class Evaluation(NamedTuple):
     eval_return: Float[Array, ""]  # undiscounted return
     eval_discounted_return: Float[Array, ""]  # return discounted with the member's gamma
     eval_length: Float[Array, ""]  # primitive steps
-    eval_success: Float[Array, ""] | None  # share of episodes; None where the environment does not define success
+    eval_success: Float[Array, ""] | None = None  # share of episodes; None where success is not defined
 
 
 class OverMembers(NamedTuple):

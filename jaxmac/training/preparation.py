@@ -57,7 +57,7 @@ class Request:
     log: str | Sequence[str]
     check_environment: bool
     compilation_cache: bool
-    stop_when: StopWhen | None
+    stop_when: StopWhen | None = None
     hyperparameters: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -24,7 +24,7 @@ def untrained(monkeypatch):
     """`jaxmac.train` writes the run directory and trains nothing."""
 
     class Session:
-        def __init__(self, result, directory, *more):
+        def __init__(self, result, directory, *more, **others):
             self.result, self.directory = result, directory
 
         def run(self, programs):
