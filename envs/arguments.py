@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmac.envs.environment import Environment
+from jaxmac.envs.shapes import one_line
 
 Factory = Callable[..., Environment]
 LAST_SEED = 2**32 - 1  # JAX takes seeds modulo 2^32: others would repeat what these give
@@ -111,11 +112,6 @@ def check_option(name: str, value: Any, kind: Any) -> None:
     """Raise ValueError, in one line that names the option, unless `value` is of the annotated type (`fits`)."""
     if not fits(python_value(value), kind):
         raise ValueError(f"{name} is {one_line(value)}, but must be {describe(kind)}")
-
-
-def one_line(value: Any) -> str:
-    """`repr` of a value, without the line breaks of an array."""
-    return " ".join(repr(value).split())
 
 
 def plain(value: Any, kind: Any) -> Any:

@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Float32, Int, Int32, Integer, PRNGKeyArray, Shaped
 
 from jaxmac.envs.multiples import Multiples
+from jaxmac.envs.shapes import one_line
 
 LONGEST_HORIZON = 2_000_000_000  # steps are counted in an int32
 
@@ -126,7 +127,7 @@ class Environment:
         whole = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool)
         if not whole or not 1 <= horizon <= LONGEST_HORIZON:
             allowed = f"an integer of at least 1, at most {LONGEST_HORIZON}"
-            raise ValueError(f"horizon is {' '.join(repr(horizon).split())}, but must be {allowed}")
+            raise ValueError(f"horizon is {one_line(horizon)}, but must be {allowed}")
         self.action_names = _names_of_agents(action_names)
         self.num_agents = len(self.action_names)
         self.num_actions = tuple(len(names) for names in self.action_names)
@@ -325,7 +326,7 @@ def _number_type(given: Any) -> np.dtype:
 def _count(name: str, given: Any) -> int:
     """`given` as an integer of Python. Raises ValueError unless it is one of at least 0."""
     if isinstance(given, bool) or not isinstance(given, Integral) or given < 0:
-        raise ValueError(f"{name} is {' '.join(repr(given).split())}, but must be an integer of at least 0")
+        raise ValueError(f"{name} is {one_line(given)}, but must be an integer of at least 0")
     return int(given)
 
 

@@ -15,13 +15,12 @@ from jaxmac.envs.arguments import (
     check_factory,
     check_option,
     factory_options,
-    one_line,
     plain,
     python_value,
     underlying,
 )
 from jaxmac.envs.environment import Environment
-from jaxmac.envs.shapes import first_line
+from jaxmac.envs.shapes import kind_and_line, one_line
 
 Presets = Mapping[str, Mapping[str, Any]]
 PRIMITIVE = "-primitive"
@@ -169,7 +168,7 @@ def make(env_id: str, **options: Any) -> Environment:
     except (ValueError, MemoryError):  # for options that do not fit, in one line
         raise
     except Exception as error:
-        raise ValueError(f"the factory of {env_id} raised {first_line(error)}") from error
+        raise ValueError(f"the factory of {env_id} raised {kind_and_line(error)}") from error
     if not isinstance(env, Environment):
         raise ValueError(f"the factory of {env_id} returned a {type(env).__name__}, but must return an Environment")
     env.name = env_id

@@ -1,4 +1,4 @@
-"""Words about shapes, for error messages."""
+"""Words for error messages: shapes, values and errors, each in one line."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ def described(tree: Any) -> str:
     return str(jax.tree.map(described, tree)).replace("'", "")
 
 
-def first_line(error: Exception) -> str:
-    """Kind and first line of an error, such as "TypeError: unsupported operand"."""
-    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
+def one_line(value: Any) -> str:
+    """`repr` of a value, without the line breaks of an array."""
+    return " ".join(repr(value).split())
+
+
+def kind_and_line(error: BaseException) -> str:
+    """Kind and first line of an error, such as "TypeError: unsupported operand"; at most 200 characters of it."""
+    line = (str(error).strip() or "no message").splitlines()[0]
+    return f"{type(error).__name__}: {line if len(line) <= 200 else line[:197] + '...'}"

@@ -18,7 +18,7 @@ from jaxmac.envs.environment import Environment, EnvState, Outcome, TimeStep
 from jaxmac.envs.options import WithOptions
 from jaxmac.envs.randomness import wrong_randomness
 from jaxmac.envs.registry import make
-from jaxmac.envs.shapes import described, first_line
+from jaxmac.envs.shapes import described, kind_and_line
 
 QUICK_COMPILE = {"xla_backend_optimization_level": 0}  # the program runs only once
 AFTER = 6  # steps after the end of an episode, in which nothing may change
@@ -151,7 +151,7 @@ def _traced(env: Environment, name: str, *arguments: Any) -> Any:
     try:
         return jax.eval_shape(lambda *given: jax.tree.map(jnp.asarray, getattr(env, name)(*given)), *arguments)
     except Exception as error:  # of whatever kind: the function is the user's
-        raise ContractError(f"{env.name}: {name} raised {first_line(error)}") from error
+        raise ContractError(f"{env.name}: {name} raised {kind_and_line(error)}") from error
 
 
 def _expect(env: Environment, what: str, found: Any, shape: tuple[int, ...], kind: str = "") -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 
 from jaxmac.envs.arguments import python_value
 from jaxmac.envs.environment import Environment
+from jaxmac.envs.shapes import one_line
 
 LARGEST_COUNT = 2_000_000_000  # what a counter on a device, an int32, may reach; it has room to count further
 
@@ -22,15 +23,15 @@ def is_integer(value: Any) -> TypeGuard[int]:
 def check_positive(name: str, value: Any) -> None:
     """Raise a one-line ValueError unless `value` is a positive integer that int32 holds."""
     if not is_integer(value) or value < 1:
-        raise ValueError(f"{name} is {value!r}, but must be an integer >= 1")
+        raise ValueError(f"{name} is {one_line(value)}, but must be an integer >= 1")
     if value > LARGEST_COUNT:
-        raise ValueError(f"{name} is {value!r}, but must be <= {LARGEST_COUNT}")
+        raise ValueError(f"{name} is {one_line(value)}, but must be <= {LARGEST_COUNT}")
 
 
 def check_switch(name: str, value: Any) -> None:
     """Raise a one-line ValueError unless `value` is True or False: a text such as "no" would count as True."""
     if not isinstance(python_value(value), bool):
-        raise ValueError(f"{name} is {value!r}, but must be True or False")
+        raise ValueError(f"{name} is {one_line(value)}, but must be True or False")
 
 
 def check_switches(**values: Any) -> None:
@@ -42,23 +43,23 @@ def check_switches(**values: Any) -> None:
 def check_path(name: str, value: Any) -> None:
     """Raise a one-line ValueError unless `value` is a path."""
     if not isinstance(value, str | os.PathLike) or "\0" in str(value):
-        raise ValueError(f"{name} is {value!r}, but must be a path")
+        raise ValueError(f"{name} is {one_line(value)}, but must be a path")
 
 
 def check_function(name: str, value: Any) -> None:
     """Raise a one-line ValueError unless `value` is a function or None."""
     if value is not None and not callable(value):
-        raise ValueError(f"{name} is {value!r}, but must be a function or None")
+        raise ValueError(f"{name} is {one_line(value)}, but must be a function or None")
 
 
 def check_names(name: str, value: Any) -> None:
     """Raise a one-line ValueError unless `value` is a sequence of texts."""
     if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(x, str) for x in value):
-        raise ValueError(f"{name} is {value!r}, but must be a list of names")
+        raise ValueError(f"{name} is {one_line(value)}, but must be a list of names")
 
 
 def check_environment_made(env: Any) -> None:
     """Raise a one-line ValueError unless `env` is an Environment, with a hint for an id."""
     if not isinstance(env, Environment):
         hint = f" such as jaxmac.make({env!r})" if isinstance(env, str) else ""
-        raise ValueError(f"env is {env!r}, but must be an Environment{hint}")
+        raise ValueError(f"env is {one_line(env)}, but must be an Environment{hint}")

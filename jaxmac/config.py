@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jaxmac.envs.arguments import describe, python_value
+from jaxmac.envs.shapes import one_line
 from jaxmac.errors import close_names, nearest
 
 KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
@@ -228,7 +229,7 @@ def _typed(name: str, value: Any, kind: type) -> Any:
         return int(value)
     if kind is str and isinstance(value, str):
         return str.__str__(value)  # not one of a subclass
-    raise ValueError(f"{name} is {value!r}, but must be {describe(kind)}")
+    raise ValueError(f"{name} is {one_line(value)}, but must be {describe(kind)}")
 
 
 def check(config: Any) -> None:
@@ -253,13 +254,13 @@ def check_value(name: str, field: dataclasses.Field, value: Any) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if (choices and value not in choices) or (number and not _in_range(field, value)):
         finite = "finite, " if number and not math.isfinite(value) else ""
-        raise ValueError(f"{name} is {value!r}, but must be {finite}{allowed(field)}")
+        raise ValueError(f"{name} is {one_line(value)}, but must be {finite}{allowed(field)}")
     if isinstance(value, float) and not _in_range(field, used := in_float32(value)):
         raise ValueError(
-            f"{name} is {value!r}, {used:g} in float32, in which it is used, but must be {allowed(field)}"
+            f"{name} is {one_line(value)}, {used:g} in float32, in which it is used, but must be {allowed(field)}"
         )
     if isinstance(value, int) and value > LARGEST_INT:
-        raise ValueError(f"{name} is {value!r}, but must be {allowed(field)} and <= {LARGEST_INT}")
+        raise ValueError(f"{name} is {one_line(value)}, but must be {allowed(field)} and <= {LARGEST_INT}")
 
 
 def _in_range(field: dataclasses.Field, value: float) -> bool:

@@ -18,7 +18,8 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from jaxmac.envs.registry import LOADERS
-from jaxmac.errors import first_line, nearest
+from jaxmac.envs.shapes import kind_and_line
+from jaxmac.errors import nearest
 
 ENTRY_POINTS = "jaxmac.plugins"
 Part = TypeVar("Part")
@@ -139,8 +140,7 @@ def _import(module: str, load: Callable[[], Any]) -> None:
         missing = "there is no such module" if error.name == module else f"it needs the module {error.name}"
         raise ValueError(f"plugin {module!r} cannot be imported: {missing}") from error
     except (Exception, SystemExit) as error:  # a script that ends itself must not end this process
-        raised = f"{type(error).__name__}: {first_line(error)}"
-        raise ValueError(f"plugin {module!r} cannot be imported: it raised {raised}") from error
+        raise ValueError(f"plugin {module!r} cannot be imported: it raised {kind_and_line(error)}") from error
     finally:
         _loading.pop()
 

@@ -14,7 +14,7 @@ from jaxmarl.environments.multi_agent_env import MultiAgentEnv
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Shaped
 
 from jaxmac.envs.environment import Environment, EnvState, Outcome
-from jaxmac.envs.shapes import first_line
+from jaxmac.envs.shapes import kind_and_line
 
 REWARDS: dict[str, Callable[[Array], Array]] = {"mean": partial(jnp.mean, axis=0), "sum": partial(jnp.sum, axis=0)}
 Dict = dict[str, Array]
@@ -278,7 +278,7 @@ def _shapes_of(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return jax.eval_shape(function, *arguments)
     except Exception as error:  # of whatever kind
-        raise ValueError(f"{what} raised {first_line(error)}") from error
+        raise ValueError(f"{what} raised {kind_and_line(error)}") from error
 
 
 def _pair_of(reset: Callable[..., Any]) -> Callable[[Any], tuple[Any, Any]]:

@@ -15,6 +15,7 @@ from jaxmac.envs.adapters import forks
 from jaxmac.envs.arguments import check_seed
 from jaxmac.envs.environment import Environment, EnvState, TimeStep
 from jaxmac.envs.rendering import frame
+from jaxmac.envs.shapes import one_line
 
 Dict = dict[str, Any]
 RENDER_MODES = (None, "rgb_array")
@@ -146,7 +147,7 @@ class PettingZooView(ParallelEnv):
         choice = _integer(actions[agent])
         if choice is None or not 0 <= choice < self.env.num_actions[i] or not self._ts.avail[i, choice]:
             allowed = np.flatnonzero(self._ts.avail[i]).tolist()
-            chosen = " ".join(repr(actions[agent]).split())  # one line, also for an array
+            chosen = one_line(actions[agent])
             raise ValueError(f"{agent} chose {chosen}, but may start one of {allowed}")
         return choice
 

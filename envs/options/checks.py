@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxmac.envs.environment import LONGEST_HORIZON
 from jaxmac.envs.options.option import Option, View
-from jaxmac.envs.shapes import described, first_line
+from jaxmac.envs.shapes import described, kind_and_line
 
 
 def options_per_agent(options: Any, num_agents: int) -> tuple[tuple[Option, ...], ...]:
@@ -86,7 +86,7 @@ def _shapes(where: str, option: Option, name: str, view: View, allowed: range | 
     try:
         shapes = jax.eval_shape(called, view)
     except Exception as error:  # of whatever kind: the function is the user's
-        raise ValueError(f"{where}: {name} raised {first_line(error)}") from error
+        raise ValueError(f"{where}: {name} raised {kind_and_line(error)}") from error
     for value in constants:
         if allowed is not None and value not in allowed:
             raise ValueError(f"{where}: {name} gives {value}, but must give an action from 0 to {allowed[-1]}")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
-from jaxmac.envs.arguments import one_line
+from jaxmac.envs.shapes import one_line
 
 Point = tuple[float, float]
 STEP, ON_TIME, FAILED_PASS = -1.0, 100.0, -10.0  # rewards

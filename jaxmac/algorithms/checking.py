@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxmac.algorithms.base import Algorithm, Collection, Progress
 from jaxmac.envs.environment import Environment
-from jaxmac.errors import first_line
+from jaxmac.envs.shapes import kind_and_line, one_line
 from jaxmac.hyper import hyper_of
 from jaxmac.record.policy import Policy, random_policy
 from jaxmac.record.replay import Replay, Sample
@@ -26,7 +26,7 @@ def made_by(label: str, what: str, function: Callable, *arguments: Any, passes: 
     except Exception as error:
         if isinstance(error, passes):
             raise
-        raise ValueError(f"{label}: its {what} raised {type(error).__name__}: {first_line(error)}") from error
+        raise ValueError(f"{label}: its {what} raised {kind_and_line(error)}") from error
 
 
 def check_algorithm(name: str, algorithm: Any, env: Environment, config: Any) -> None:
@@ -40,14 +40,14 @@ def check_algorithm(name: str, algorithm: Any, env: Environment, config: Any) ->
         or not streams
         or not all(isinstance(stream, str) for stream in streams)
     ):
-        raise ValueError(f"{label}: streams is {streams!r}, but must be a tuple of names such as ('main',)")
+        raise ValueError(f"{label}: streams is {one_line(streams)}, but must be a tuple of names such as ('main',)")
     if not isinstance(collection, Collection) or not isinstance(collection.replay, Replay):
         raise ValueError(f"{label}: collection is {collection!r}, but must be a Collection with a Replay")
     for count, least in (("updates", 1), ("warmup_iterations", 0), ("episodes_per_env", 1)):
         value = getattr(collection, count)
         if not isinstance(value, numbers.Integral) or value < least:
             raise ValueError(
-                f"{label}: collection.{count} is {value!r}, but must be an integer of at least {least}"
+                f"{label}: collection.{count} is {one_line(value)}, but must be an integer of at least {least}"
             )
     _check_functions(label, algorithm, env, config.num_envs, hyper_of(config))
 

@@ -10,6 +10,7 @@ from jaxmac.algorithms.base import Algorithm, CommonConfig
 from jaxmac.algorithms.checking import check_algorithm, check_replay, example_episodes, made_by
 from jaxmac.config import build, check_settings, choosing_fields, chosen_parts, compose, part_labels, settings_of
 from jaxmac.envs.environment import Environment
+from jaxmac.envs.shapes import one_line
 from jaxmac.errors import nearest
 from jaxmac.hyper import static_view
 from jaxmac.mixers import MIXERS, MixerSpec
@@ -128,11 +129,11 @@ def register_algorithm(name: str, spec: AlgorithmSpec) -> None:
     """
     if not isinstance(spec, AlgorithmSpec):
         raise ValueError(
-            f"algorithm {name!r} is {spec!r}, but must be a jaxmac.AlgorithmSpec(config, make, presets)"
+            f"algorithm {name!r} is {one_line(spec)}, but must be a jaxmac.AlgorithmSpec(config, make, presets)"
         )
     if not (inspect.isclass(spec.config) and issubclass(spec.config, CommonConfig)):
         raise ValueError(
-            f"algorithm {name!r}: its config is {spec.config!r}, but must be a subclass of CommonConfig"
+            f"algorithm {name!r}: its config is {one_line(spec.config)}, but must be a subclass of CommonConfig"
         )
     check_settings("algorithm", name, spec.config)
     is_mapping = isinstance(spec.presets, Mapping) and bool(spec.presets)
@@ -194,7 +195,7 @@ def configure(name: str, preset: str, env: Environment, overrides: Mapping[str, 
         if option in env.options and option not in settings_of(spec.config):
             raise ValueError(f"{option} is an option of {env.name}, which is not swept: set it in env_options")
     if not isinstance(values, Mapping):
-        raise ValueError(f"preset {preset!r} of {name} is {values!r}, but must be a dict of settings")
+        raise ValueError(f"preset {preset!r} of {name} is {one_line(values)}, but must be a dict of settings")
     config = build_config(name, values, overrides)
     config.check_together()
     return config

@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from jaxmac.arguments import check_positive
 from jaxmac.envs.arguments import python_value
+from jaxmac.envs.shapes import one_line
 
 FEWEST_FOR_AN_INTERVAL = 3  # members of a task: the resamples of two have three different means
 Tasks = Sequence[Float[np.ndarray, "members"]]
@@ -83,9 +84,8 @@ def _numbers(sample: Any) -> np.ndarray:
     except (TypeError, ValueError):
         found = np.zeros(())
     if not found.ndim:
-        shown = " ".join(repr(sample).split())
         raise ValueError(
-            f"a task has the scores {shown}, but must have a list with one array [members] for each task"
+            f"a task has the scores {one_line(sample)}, but must have a list with one array [members] for each task"
         )
     return found
 

@@ -18,8 +18,9 @@ import numpy as np
 from jaxmac.analysis import statistics
 from jaxmac.analysis.curves import Panel
 from jaxmac.analysis.returns import Curve, check_window, final_returns
-from jaxmac.envs.arguments import one_line, python_value
+from jaxmac.envs.arguments import python_value
 from jaxmac.envs.environment import Environment
+from jaxmac.envs.shapes import one_line
 from jaxmac.runs.members import settings_of_run
 from jaxmac.runs.result import Result, curves, load, members_alike, task_of
 
@@ -98,7 +99,7 @@ def compare(runs: Runs, window: int = 10, solved: float = 0.95) -> dict[str, lis
     """
     check_window(window)
     if not isinstance(python_value(solved), numbers.Real) or not math.isfinite(solved):
-        raise ValueError(f"solved is {solved!r}, but must be a finite share of the best known return")
+        raise ValueError(f"solved is {one_line(solved)}, but must be a finite share of the best known return")
     results = results_of(runs)
     lines = gather(results)
     scores = scores_by_task(lines, window)

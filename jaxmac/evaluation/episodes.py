@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxmac.arguments import check_environment_made, check_positive, check_switches, is_integer
 from jaxmac.envs.arguments import check_seed, python_value
 from jaxmac.envs.environment import Environment
+from jaxmac.envs.shapes import one_line
 from jaxmac.record.episode import Episode, discounted_return, mark
 from jaxmac.record.policy import Policy, check_policy, random_policy
 from jaxmac.record.rollout import rollout, rollout_to_end
@@ -90,7 +91,7 @@ def evaluate(
     _check(episodes, seed, 0.0 if epsilon is None else epsilon)
     check_switches(best=best, **({} if greedy is None else {"greedy": greedy}))
     if member is not None and not is_integer(member):
-        raise ValueError(f"member is {member!r}, but must be the index of a member, or None for all")
+        raise ValueError(f"member is {one_line(member)}, but must be the index of a member, or None for all")
     result = run if isinstance(run, Result) else load(run)
     environment = evaluation_environment(result, env, env_options)
     players = result.players if environment is result.env else {}
@@ -186,12 +187,12 @@ def _check(episodes: int, seed: int, epsilon: float, gamma: float = 0.0) -> None
     """Raise a one-line ValueError for arguments out of range."""
     check_positive("episodes", episodes)
     if episodes > MOST_EPISODES:
-        raise ValueError(f"episodes is {episodes!r}, but must be <= {MOST_EPISODES}")
+        raise ValueError(f"episodes is {one_line(episodes)}, but must be <= {MOST_EPISODES}")
     check_seed(seed)
     for name, value in (("epsilon", epsilon), ("gamma", gamma)):
         number = python_value(value)
         if not isinstance(number, int | float) or isinstance(number, bool) or not 0 <= number <= 1:
-            raise ValueError(f"{name} is {value!r}, but must be >= 0 and <= 1")
+            raise ValueError(f"{name} is {one_line(value)}, but must be >= 0 and <= 1")
 
 
 def _refuse_if_too_large(env: Environment, episodes: int) -> None:

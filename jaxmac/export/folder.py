@@ -22,6 +22,7 @@ import numpy as np
 
 from jaxmac.arguments import check_path, check_switches, is_integer
 from jaxmac.envs.environment import Environment
+from jaxmac.envs.shapes import one_line
 from jaxmac.export.description import FORMAT, exported_networks, serialise, weights_of
 from jaxmac.record.policy import Policy
 from jaxmac.runs.exact import described
@@ -57,7 +58,7 @@ def export_policy(
     check_switches(best=best, overwrite=overwrite)
     check_path("out", out)
     if not is_integer(member):
-        raise ValueError(f"member is {member!r}, but must be the index of a member")
+        raise ValueError(f"member is {one_line(member)}, but must be the index of a member")
     _refuse_occupied(Path(out), overwrite)
     result = run if isinstance(run, Result) else load(run)
     policy = result.policy(member, best)

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.config import check_settings, checked_value, setting, settings_of
-from jaxmac.errors import first_line, nearest
+from jaxmac.envs.shapes import kind_and_line, one_line
+from jaxmac.errors import nearest
 from jaxmac.hyper import Hyper
 from jaxmac.registry import Registry
 
@@ -70,11 +71,11 @@ def register_mixer(name: str, module: type[nn.Module], *, dueling: str = "none",
     tests the promised properties.
     """
     if not inspect.isclass(module) or not issubclass(module, nn.Module):
-        raise ValueError(f"mixer {name!r} is {module!r}, but must be a flax.linen module class")
+        raise ValueError(f"mixer {name!r} is {one_line(module)}, but must be a flax.linen module class")
     if dueling not in DUELING:
-        raise ValueError(f"mixer {name!r}: dueling is {dueling!r}, but must be one of {', '.join(DUELING)}")
+        raise ValueError(f"mixer {name!r}: dueling is {one_line(dueling)}, but must be one of {', '.join(DUELING)}")
     if not isinstance(reads_state, bool):
-        raise ValueError(f"mixer {name!r}: reads_state is {reads_state!r}, but must be True or False")
+        raise ValueError(f"mixer {name!r}: reads_state is {one_line(reads_state)}, but must be True or False")
     check_settings("mixer", name, module)
     MIXERS.register(name, MixerSpec(module, dueling, reads_state), module.__module__)
 
@@ -133,7 +134,7 @@ def init_mixer(mixer: nn.Module, key: Array, agents: int, actions: int, hidden_s
         extra = jax.eval_shape(lambda: auxiliary_losses(mixer, mixer.init(key, inputs), inputs))
         wide = jax.eval_shape(lambda: mixer.apply(mixer.init(key, inputs), two_axes))
     except Exception as error:
-        raise ValueError(f"mixer {name} raised {type(error).__name__}: {first_line(error)}") from error
+        raise ValueError(f"mixer {name} raised {kind_and_line(error)}") from error
     if getattr(value, "shape", None) != (1,):
         shape = getattr(value, "shape", type(value).__name__)
         raise ValueError(f"mixer {name} returns shape {shape} for one row, but must return (1,)")

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.arguments import check_positive
+from jaxmac.envs.shapes import kind_and_line, one_line
 from jaxmac.errors import first_line
 from jaxmac.mixers.base import MIXERS, MixerInputs, is_factorised, make_mixer
 from jaxmac.networks.choice import conditional_argmax, feasible_set
@@ -83,7 +84,7 @@ def check_mixer(mixer: str | nn.Module | type[nn.Module], instances: int = 200) 
     except MixerError as error:
         raise MixerError(f"mixer {name!r}: {error}") from None
     except Exception as error:
-        raise MixerError(f"mixer {name!r} raised {type(error).__name__}: {first_line(error)}") from error
+        raise MixerError(f"mixer {name!r} raised {kind_and_line(error)}") from error
 
 
 def _built(mixer: Any) -> Any:
@@ -91,7 +92,9 @@ def _built(mixer: Any) -> Any:
     if isinstance(mixer, nn.Module):
         return mixer
     if not isinstance(mixer, type) or not issubclass(mixer, nn.Module):
-        raise MixerError(f"mixer is {mixer!r}, but must be a registered name, or a flax module or its class")
+        raise MixerError(
+            f"mixer is {one_line(mixer)}, but must be a registered name, or a flax module or its class"
+        )
     try:
         return mixer()
     except TypeError as error:

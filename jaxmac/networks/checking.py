@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxmac.errors import first_line
+from jaxmac.envs.shapes import kind_and_line
 from jaxmac.networks.memory import carry_size, memory_of
 
 TIME, BATCH, FEATURES = 6, 3, 5
@@ -33,7 +33,7 @@ def check_memory(name: str, config: Any, size: int) -> None:
         made = jax.eval_shape(lambda: memory(size).init_with_output(jax.random.key(0), *given)[0])
         shapes = [x.shape for x in made]
     except Exception as error:
-        raise ValueError(f"memory {name!r} raised {type(error).__name__}: {first_line(error)}") from error
+        raise ValueError(f"memory {name!r} raised {kind_and_line(error)}") from error
     if shapes != [(BATCH, carry), (TIME, BATCH, size)]:
         wanted = f"[({BATCH}, {carry}), ({TIME}, {BATCH}, {size})]"
         raise ValueError(f"memory {name!r} returns shapes {shapes}, but must return hidden and outputs {wanted}")

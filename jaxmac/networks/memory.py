@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxmac.config import check_settings, settings_of
+from jaxmac.envs.shapes import one_line
 from jaxmac.networks.layers import add_bias, symmetric_uniform
 from jaxmac.registry import Registry
 
@@ -35,7 +36,9 @@ def register_memory(name: str, module: type[nn.Module]) -> None:
     """
     fields = getattr(module, "__dataclass_fields__", {})
     if not inspect.isclass(module) or not issubclass(module, nn.Module) or "size" not in fields:
-        raise ValueError(f"memory {name!r} is {module!r}, but must be a flax.linen module class with a field size")
+        raise ValueError(
+            f"memory {name!r} is {one_line(module)}, but must be a flax.linen module class with a field size"
+        )
     check_settings("memory", name, module, may_trace=False)
     MEMORIES.register(name, module)
 

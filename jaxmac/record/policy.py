@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.arguments import check_environment_made
 from jaxmac.envs.environment import Environment, TimeStep
+from jaxmac.envs.shapes import one_line
 from jaxmac.errors import nearest
 
 
@@ -37,7 +38,7 @@ def check_policy(policy: Any) -> None:
     """Raise a one-line ValueError unless `policy` is a Policy."""
     if not isinstance(policy, Policy):
         hint = " such as jaxmac.random_policy() or the policy() of a Result"
-        raise ValueError(f"policy is {' '.join(repr(policy).split())}, but must be a Policy{hint}")
+        raise ValueError(f"policy is {one_line(policy)}, but must be a Policy{hint}")
 
 
 def random_policy() -> Policy:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxmac.config import check_settings, settings_of
-from jaxmac.errors import first_line
+from jaxmac.envs.shapes import kind_and_line, one_line
 from jaxmac.record.episode import Episode
 from jaxmac.registry import Registry
 
@@ -72,7 +72,7 @@ def register_sampler(name: str, factory: Callable[..., Any]) -> None:
         or not callable(method)
         or (inspect.isclass(factory) and not any("__call__" in vars(kind) for kind in factory.__mro__))
     ):
-        raise ValueError(f"sampler {name!r} is {factory!r}, but must be a callable dataclass or a function")
+        raise ValueError(f"sampler {name!r} is {one_line(factory)}, but must be a callable dataclass or a function")
     if not inspect.isclass(factory) and settings_of(factory):
         raise ValueError(f"sampler {name!r} is an instance, whose settings could not be set: register its class")
     check_settings("sampler", name, factory, may_trace=False)
@@ -95,7 +95,7 @@ def make_sampler(name: str, config: Any, capacity: int, batch_size: int, window:
     except ValueError:  # for settings that do not fit
         raise
     except Exception as error:
-        raise ValueError(f"sampler {name!r} raised {type(error).__name__}: {first_line(error)}") from error
+        raise ValueError(f"sampler {name!r} raised {kind_and_line(error)}") from error
     if not isinstance(replay, Replay):
         raise ValueError(f"sampler {name!r} made a {type(replay).__name__}, but must make a jaxmac.record.Replay")
     if replay.capacity != capacity:

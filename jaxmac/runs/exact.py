@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxmac.envs.arguments import python_value
+from jaxmac.envs.shapes import one_line
 
 DEEPEST = 32  # levels of lists and dicts
 ALLOWED = "None, True, False, finite numbers, text, and lists or dicts of these"
@@ -52,7 +53,7 @@ def _text(name: str, value: str) -> str:
 def _short(value: Any) -> str:
     """`repr` of a value as one line of at most 60 characters."""
     try:
-        text = " ".join(repr(value).split())
+        text = one_line(value)
     except (RecursionError, ValueError):  # a list inside itself, an integer of thousands of digits
         text = f"a {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."

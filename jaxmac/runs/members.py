@@ -16,6 +16,7 @@ from jaxmac.arguments import is_integer
 from jaxmac.config import in_float32, settings_of
 from jaxmac.envs.arguments import python_value
 from jaxmac.envs.environment import Environment
+from jaxmac.envs.shapes import one_line
 from jaxmac.hyper import static_view
 from jaxmac.runs.exact import json_text
 
@@ -110,14 +111,14 @@ def values_of_sweep(sweep: Mapping[str, Sequence[Any]] | None) -> dict[str, list
     if sweep is None:
         return {}
     if not isinstance(sweep, Mapping) or not all(isinstance(name, str) for name in sweep):
-        raise ValueError(f"sweep is {sweep!r}, but must be a dict, hyperparameter -> list of values")
+        raise ValueError(f"sweep is {one_line(sweep)}, but must be a dict, hyperparameter -> list of values")
     found = {}
     for name, given in sweep.items():
         if name in ("num_envs", "eval_every"):
             raise ValueError(f"{name} cannot be swept: all members of a run are evaluated at the same episodes")
         found[name] = _listed(given)
         if not found[name]:
-            raise ValueError(f"sweep[{name!r}] is {given!r}, but must be a non-empty list of values")
+            raise ValueError(f"sweep[{name!r}] is {one_line(given)}, but must be a non-empty list of values")
     return found
 
 

@@ -21,6 +21,7 @@ from jaxmac.analysis.returns import Curve, check_window
 from jaxmac.analysis.timelines import SUFFIXES, timeline
 from jaxmac.arguments import is_integer
 from jaxmac.envs.environment import Environment
+from jaxmac.envs.shapes import one_line
 from jaxmac.hyper import Hyper, hyper_of
 from jaxmac.record.policy import Policy
 from jaxmac.runs.checkpoint import read_checkpoint, saved_iterations
@@ -94,7 +95,7 @@ class Result:
         was replaced or trained further since this result was made.
         """
         if not is_integer(member) or not 0 <= member < len(self.specs):
-            raise ValueError(f"member is {member!r}, but must be from 0 to {len(self.specs) - 1}")
+            raise ValueError(f"member is {one_line(member)}, but must be from 0 to {len(self.specs) - 1}")
         group, members = next(
             (number, found) for number, found in enumerate(group_members(self.specs)) if self.specs[member] in found
         )

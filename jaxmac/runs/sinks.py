@@ -19,7 +19,8 @@ from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlparse
 
 from jaxmac.arguments import check_names
-from jaxmac.errors import first_line, nearest
+from jaxmac.envs.shapes import kind_and_line, one_line
+from jaxmac.errors import nearest
 from jaxmac.registry import Registry, is_outside
 from jaxmac.runs.exact import json_text
 from jaxmac.runs.rows import COLUMNS, to_number
@@ -68,7 +69,9 @@ def register_sink(
     Raises ValueError, in one line, for a name that is taken or a factory that cannot be called.
     """
     if not callable(factory):
-        raise ValueError(f"log {name!r} is {factory!r}, but must be a class or function of (path, config, members)")
+        raise ValueError(
+            f"log {name!r} is {one_line(factory)}, but must be a class or function of (path, config, members)"
+        )
     if not (check is None or callable(check)) or not (package is None or isinstance(package, str)):
         raise ValueError(f"log {name!r} must have a function as check and a text as package")
     _refuse_other_arguments(name, factory)
@@ -144,7 +147,7 @@ def _named(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise OSError(f"log {name!r} raised {type(error).__name__}: {first_line(error)}") from error
+        raise OSError(f"log {name!r} raised {kind_and_line(error)}") from error
 
 
 class _Apart:

@@ -13,6 +13,7 @@ from jaxmac import envs
 from jaxmac.algorithms.base import Collection
 from jaxmac.arguments import LARGEST_COUNT
 from jaxmac.envs.environment import Environment
+from jaxmac.envs.shapes import one_line
 from jaxmac.envs.testing import ContractError, check_environment
 from jaxmac.runs.contents import attributes_of
 from jaxmac.runs.exact import json_value
@@ -44,7 +45,7 @@ def exact_options(env_options: Mapping[str, Any] | None) -> dict[str, Any]:
     if env_options is None:
         return {}
     if not isinstance(env_options, Mapping) or not all(isinstance(name, str) for name in env_options):
-        raise ValueError(f"env_options is {env_options!r}, but must be a dict, option -> value")
+        raise ValueError(f"env_options is {one_line(env_options)}, but must be a dict, option -> value")
     return {name: json_value(name, value) for name, value in env_options.items()}
 
 

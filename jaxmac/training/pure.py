@@ -14,8 +14,9 @@ from jaxtyping import Array, Float, Int
 from jaxmac.algorithms import Algorithm, configure, make_algorithm
 from jaxmac.arguments import LARGEST_COUNT, check_positive, check_switch
 from jaxmac.config import check_value, settings_of
-from jaxmac.envs.arguments import one_line, python_value
+from jaxmac.envs.arguments import python_value
 from jaxmac.envs.environment import Environment
+from jaxmac.envs.shapes import one_line
 from jaxmac.errors import nearest
 from jaxmac.hyper import Hyper, hyper_of, static_view
 from jaxmac.record.policy import Policy
@@ -86,7 +87,7 @@ class TrainFunction:
     def _hyper(self, hyper: Mapping[str, Any] | None) -> Hyper:
         fields = settings_of(type(self.config))
         if hyper is not None and not isinstance(hyper, Mapping):
-            raise ValueError(f"hyper is {hyper!r}, but must be a dict, hyperparameter -> value")
+            raise ValueError(f"hyper is {one_line(hyper)}, but must be a dict, hyperparameter -> value")
         given = {name: python_value(value) for name, value in (hyper or {}).items()}
         for name, value in given.items():
             if name not in self.hyper:

@@ -106,8 +106,9 @@ def test_registration_refuses_what_is_no_mixer():
         ("mine", dict, {}, "but must be a flax.linen module class"),
         ("mine", QMIX, {"dueling": "centered"}, "dueling is 'centered', but must be one of none, centred, raw"),
     ):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=message) as refused:
             register_mixer(name, module, **options)
+        assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("algorithm", ["avf-qmix", "tomacvf-qmix"])
