@@ -10,6 +10,7 @@ from support.registries import registered_only_here
 import jaxmac
 from jaxmac import analysis
 from jaxmac.algorithms.base import CommonConfig
+from jaxmac.cli.train import RUN_DEFAULTS
 from jaxmac.config import ARGUMENTS_OF_TRAIN, setting
 from jaxmac.mixers import make_mixer
 
@@ -90,6 +91,16 @@ def test_an_environment_with_other_options_is_refused(run):
     for function in (jaxmac.load, jaxmac.resume):
         with pytest.raises(ValueError, match="was trained with horizon=12, but env= has 15"):
             function(run, env=jaxmac.make(ENV, horizon=15))
+
+
+def test_a_run_has_the_same_defaults_wherever_it_is_started():
+    defaults = {name: one.default for name, one in inspect.signature(jaxmac.train).parameters.items()}
+    pure = {name: one.default for name, one in inspect.signature(jaxmac.make_train).parameters.items()}
+    own = {"algorithm", "log"}  # the command line has an algorithm where none is named, and a text with commas
+    for others in (RUN_DEFAULTS, pure):
+        assert {name: others[name] for name in others.keys() & defaults.keys() - own} == {
+            name: defaults[name] for name in others.keys() & defaults.keys() - own
+        }
 
 
 def test_settings_of_parts_are_not_named_like_arguments_of_train():

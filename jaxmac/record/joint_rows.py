@@ -8,12 +8,19 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import chex
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.record.episode import Episode, Marks
-from jaxmac.record.windows import Trajectory, accumulate_reward, joint_row_steps, pack, row_duration, trajectory_of
+from jaxmac.record.windows import (
+    Trajectory,
+    accumulate_own_rewards,
+    accumulate_reward,
+    joint_row_steps,
+    pack,
+    row_duration,
+    trajectory_of,
+)
 
 MACRO_STATES = ("joint", "real", "terminated", "start")
 REWARD_SCHEMES = ("joint", "own", "max", "min", "mean")
@@ -58,8 +65,7 @@ def _row_reward(
     if scheme == "joint":
         started = jnp.max(marks.started, axis=-1)
         return accumulate_reward(episode.reward, started, last, discount), row_duration(last, started[last])
-    per_agent = jax.vmap(accumulate_reward, in_axes=(None, 1, None, None), out_axes=1)
-    own = per_agent(episode.reward, marks.started, last, discount)
+    own = accumulate_own_rewards(episode.reward, marks.started, last, discount)
     duration, ended = row_duration(last[:, None], marks.started[last]), marks.ended[last]
     if scheme == "mean":
         count = jnp.maximum(jnp.sum(ended, axis=-1, dtype=jnp.int32), 1)

@@ -10,12 +10,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import chex
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.record.episode import Episode, ends_value, mark
-from jaxmac.record.windows import accumulate_reward
+from jaxmac.record.windows import accumulate_own_rewards
 
 
 class JointSteps(NamedTuple):
@@ -80,7 +79,6 @@ def mac_sjert(
     macro_action = real_steps(episode.macro_action).astype(jnp.int32)
     terminal = real_steps(ends_value(episode, timeout_is_terminal=timeout_is_terminal))
     marks = mark(episode, close_on_terminal=close_on_terminal)
-    per_agent = jax.vmap(accumulate_reward, in_axes=(None, 1, None, None), out_axes=1)
     reward, count, after = _n_step(episode.reward, length, discount, n_step)
     return JointSteps(
         obs=real_entries(episode.obs).astype(jnp.float32),
@@ -98,7 +96,7 @@ def mac_sjert(
         micro_terminal=real_steps(terminal[jnp.maximum(after - 1, 0)]),
         ended=marks.ended,
         started=jnp.where(mask[:, None], marks.started, 0),
-        own_reward=per_agent(episode.reward, marks.started, steps, discount),
+        own_reward=accumulate_own_rewards(episode.reward, marks.started, steps, discount),
         duration=marks.duration.astype(jnp.float32),
         terminal=terminal,
     )

@@ -35,6 +35,16 @@ def accumulate_reward(
     return jax.lax.associative_scan(joined, (discounted, started == steps))[0][last]
 
 
+def accumulate_own_rewards(
+    reward: Float[Array, "time"],
+    started: Int[Array, "time agents"],
+    last: Int[Array, "rows"],
+    discount: Array | float,
+) -> Float[Array, "rows agents"]:
+    """As `accumulate_reward`, for the segments of each agent."""
+    return jax.vmap(accumulate_reward, in_axes=(None, 1, None, None), out_axes=1)(reward, started, last, discount)
+
+
 def row_duration(last: Array, first: Array) -> Array:
     """Number of primitive steps, as float32, from the steps `first` to the steps `last`, both included."""
     return (last - first + 1).astype(jnp.float32)
