@@ -148,7 +148,7 @@ def register_algorithm(name: str, spec: AlgorithmSpec) -> None:
     )
 
 
-def mixer_of(name: str) -> MixerSpec | None:
+def mixer_spec_of(name: str) -> MixerSpec | None:
     """What is registered as the mixer of a derived algorithm; None for other algorithms."""
     derived = ALGORITHMS.derived()
     return MIXERS[derived[name][1]] if name in derived else None

@@ -13,7 +13,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jax.stages import Wrapped
 
 from jaxmac.algorithms import ALGORITHMS, Algorithm, make_algorithm
-from jaxmac.algorithms.registry import mixer_of
+from jaxmac.algorithms.registry import mixer_spec_of
 from jaxmac.envs.environment import Environment
 from jaxmac.envs.registry import factory_of
 from jaxmac.hyper import static_view
@@ -49,7 +49,7 @@ def member_functions(
     """
     static = static_view(config)
     devices = None if mesh is None else tuple(mesh.devices.flat)
-    made_by = function_key(ALGORITHMS[algorithm].make), mixer_of(algorithm)
+    made_by = function_key(ALGORITHMS[algorithm].make), mixer_spec_of(algorithm)
     key = (algorithm, made_by, _environment_key(env, env_id), static, devices, jax.default_backend())
     kept = _programs.get(key)
     if kept is None:

@@ -20,7 +20,7 @@ from support.runs import ENV, TINY, copied, tiny
 import jaxmac
 from jaxmac import envs
 from jaxmac.algorithms import configure
-from jaxmac.algorithms.registry import mixer_of
+from jaxmac.algorithms.registry import mixer_spec_of
 from jaxmac.errors import RunDirectoryError
 from jaxmac.mixers import MIXERS, register_mixer
 from jaxmac.networks.choice import take_chosen
@@ -225,10 +225,10 @@ class Sum(nn.Module):
 def test_a_mixer_that_is_registered_with_another_head_is_another_one():
     with registered_only_here():
         register_mixer("mysum", Sum)
-        before = mixer_of("avf-mysum")
+        before = mixer_spec_of("avf-mysum")
         MIXERS.unregister("mysum")
         register_mixer("mysum", Sum, dueling="centred")
-        assert mixer_of("avf-mysum") != before and mixer_of("mac-dec-q") is None
+        assert mixer_spec_of("avf-mysum") != before and mixer_spec_of("mac-dec-q") is None
 
 
 def test_the_default_key_type_may_change_in_a_session():
