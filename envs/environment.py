@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -142,9 +143,7 @@ class Environment:
         self.obs_dtype = _number_type(obs_dtype)
         self.obs_multiples, self.state_multiples = obs_multiples, state_multiples
         self._check_multiples()
-        if isinstance(optimal_return, bool) or not isinstance(optimal_return, Real | None):
-            raise ValueError(f"optimal_return is {optimal_return!r}, but must be a number or None")
-        self.optimal_return: float | None = optimal_return
+        self.optimal_return = _number_or_none("optimal_return", optimal_return)
         self.name = type(self).__name__
         self.options: dict[str, Any] = {}
 
@@ -325,9 +324,20 @@ def _number_type(given: Any) -> np.dtype:
 
 def _count(name: str, given: Any) -> int:
     """`given` as an integer of Python. Raises ValueError unless it is one of at least 0."""
-    if isinstance(given, bool) or not isinstance(given, Integral) or given < 0:
-        raise ValueError(f"{name} is {one_line(given)}, but must be an integer of at least 0")
-    return int(given)
+    with contextlib.suppress(TypeError):
+        if not isinstance(given, bool | np.bool_) and operator.index(given) >= 0:
+            return operator.index(given)
+    raise ValueError(f"{name} is {one_line(given)}, but must be an integer of at least 0")
+
+
+def _number_or_none(name: str, given: Any) -> float | None:
+    """`given` as a number of Python. Raises ValueError unless it is a finite one or None."""
+    if given is None:
+        return None
+    with contextlib.suppress(TypeError, ValueError):
+        if not isinstance(given, bool | np.bool_ | str) and np.isfinite(float(given)):
+            return float(given)
+    raise ValueError(f"{name} is {one_line(given)}, but must be a finite number or None")
 
 
 def _sizes_of_agents(given: Any) -> tuple[int, ...]:

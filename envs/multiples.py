@@ -17,8 +17,8 @@ class Multiples:
 
     Attributes:
         unit: of each entry, the unit; 0 where an entry can be any number, which is then kept as it is.
-        largest: the largest magnitude of the integers. It is 4,096 at most where a unit is neither 0 nor 1, as the
-            product would not be exact beyond, and else 2^24, up to which float32 holds all integers.
+        largest: the largest magnitude of the integers: 2^24 at most, up to which float32 holds all integers, and
+            4,096 with a unit that is no power of two, as products need not come out exactly beyond.
 
     Raises ValueError, in one line, for a `largest` that is not such an integer.
     """
@@ -28,8 +28,9 @@ class Multiples:
 
     def __post_init__(self) -> None:
         """Raise ValueError as the class does."""
-        whole, fractions = isinstance(self.largest, int | np.integer), any(unit not in (0, 1) for unit in self.unit)
-        most = LARGEST_COUNT if fractions else 2**24
+        whole = isinstance(self.largest, int | np.integer)
+        powers_of_two = all(abs(np.frexp(unit)[0]) in (0, 0.5) for unit in self.unit)
+        most = 2**24 if powers_of_two else LARGEST_COUNT
         if not whole or isinstance(self.largest, bool) or not 0 < self.largest <= most:
             raise ValueError(f"largest is {self.largest!r}, but must be an integer from 1 to {most}")
 

@@ -33,9 +33,21 @@ def _wrong(env: Environment) -> str:
             return f"{name} draws from NumPy or Python while it is traced: draw from its key (jax.random)"
     noise = jax.make_jaxpr(env.sample_noise)(key).jaxpr
     read = [variable for equation in noise.eqns for variable in equation.invars] + noise.outvars
-    if noise.outvars and not any(variable is noise.invars[0] for variable in read):
+    drawn = any(name.startswith(("random_", "threefry")) for name in _operations(noise))
+    if drawn and not any(variable is noise.invars[0] for variable in read):
         return "sample_noise does not use its key, so every step has the same noise"
     return ""
+
+
+def _operations(program: Any) -> list[str]:
+    """The names of all operations of a traced program, those of the programs inside of it included."""
+    found = []
+    for equation in program.eqns:
+        found.append(equation.primitive.name)
+        for value in equation.params.values():
+            parts = value if isinstance(value, tuple | list) else (value,)
+            found += [name for part in parts if hasattr(part, "eqns") for name in _operations(part)]
+    return found
 
 
 def _constants(program: Any) -> list[bytes]:

@@ -280,7 +280,7 @@ def in_float32(value: float) -> float:
     return 0.0 if abs(single) < np.finfo(np.float32).tiny else float(single)
 
 
-def _known(name: str, settings: Iterable[str]) -> str:
+def meant_by(name: str, settings: Iterable[str]) -> str:
     """What may have been meant by an unknown name: a setting or an argument of `jaxmac.train`."""
     every = [*settings, *sorted(ARGUMENTS_OF_TRAIN)]
     return nearest(name, every if close_names(name, every) else settings)
@@ -296,7 +296,7 @@ def build(config_class: type[Config], *layers: Mapping[str, Any]) -> Config:
     for layer in layers:
         for name, value in layer.items():
             if name not in kinds:
-                raise ValueError(f"unknown hyperparameter {name!r}; {_known(name, kinds)}")
+                raise ValueError(f"unknown hyperparameter {name!r}; {meant_by(name, kinds)}")
             values[name] = _typed(name, value, kinds[name])
     config = config_class(**values)
     check(config)

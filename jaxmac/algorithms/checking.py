@@ -169,7 +169,7 @@ def _problems_of(sample: Sample, replay: Replay, example: Any, batch_size: int |
     fields |= {"window_start": (starts, jnp.integer)} if starts is not None else {}
     for name, (array, kind) in fields.items():
         if getattr(array, "shape", None) != batch or not jnp.issubdtype(array.dtype, kind):
-            yield f"{name} {_in_words(array)}, but must have {kind.__name__}{list(batch)}"
+            yield f"{name} {_in_words(array)}, which must be {kind.__name__}{list(batch)}"
 
 
 def _in_words(array: Any) -> str:

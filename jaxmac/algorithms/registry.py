@@ -8,7 +8,16 @@ from typing import Any, NamedTuple
 
 from jaxmac.algorithms.base import Algorithm, CommonConfig
 from jaxmac.algorithms.checking import check_algorithm, check_replay, example_episodes, made_by
-from jaxmac.config import build, check_settings, choosing_fields, chosen_parts, compose, part_labels, settings_of
+from jaxmac.config import (
+    build,
+    check_settings,
+    choosing_fields,
+    chosen_parts,
+    compose,
+    meant_by,
+    part_labels,
+    settings_of,
+)
 from jaxmac.envs.environment import Environment
 from jaxmac.envs.shapes import one_line
 from jaxmac.errors import nearest
@@ -164,6 +173,8 @@ def make_algorithm(name: str, env: Environment, config: Any) -> Algorithm:
 
     Raises ValueError, in one line, for settings that do not fit each other or the environment.
     """
+    if (check_together := getattr(config, "check_together", None)) is not None:
+        check_together()
     memory = getattr(config, "memory", None)
     if memory is not None and is_outside(MEMORIES.origin(memory)):
         check_memory(memory, config, config.hidden_size)
@@ -191,11 +202,11 @@ def configure(name: str, preset: str, env: Environment, overrides: Mapping[str, 
     if preset not in spec.presets:
         raise ValueError(f"unknown preset {preset!r} of {name}; {nearest(preset, spec.presets)}")
     values = made_by(f"algorithm {name!r}", f"preset {preset!r}", spec.presets[preset], env, passes=(ValueError,))
-    for option in overrides:
-        if option in env.options and option not in settings_of(spec.config):
-            raise ValueError(f"{option} is an option of {env.name}, which is not swept: set it in env_options")
     if not isinstance(values, Mapping):
         raise ValueError(f"preset {preset!r} of {name} is {one_line(values)}, but must be a dict of settings")
+    for option in sorted(env.options.keys() & overrides.keys()):
+        if not owners_of(option):
+            raise ValueError(f"{option} is an option of {env.name}: set it in env_options, which are not swept")
     config = build_config(name, values, overrides)
     config.check_together()
     return config
@@ -249,7 +260,7 @@ def refusal(name: str, setting: str, config_class: type) -> str:
     """Why algorithm `name` does not take a setting, in one line: whose it is, or what is near."""
     owners = owners_of(setting)
     if not owners:
-        return f"unknown hyperparameter {setting!r}; {nearest(setting, settings_of(config_class))}"
+        return f"unknown hyperparameter {setting!r}; {meant_by(setting, settings_of(config_class))}"
     parts = [owner for owner in owners if " " in owner]
     algorithms = [owner for owner in owners if " " not in owner]
     has = {label.partition(" ")[0] for label in part_labels(config_class)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -63,7 +63,7 @@ class Panel(NamedTuple):
         With another column `y` there is only its name. Raises ValueError, in one line, for what is no column, and
         for a curve of it without any number.
         """
-        _check_among("y", y, Y_AXES)
+        _check_among("y", y, tuple(Y_AXES))
         if y != "eval_return":
             if without := next((label for label, curve in curves.items() if np.isnan(curve[1]).all()), None):
                 raise ValueError(f"{without} has no {y} on {env.name}, so there is nothing to draw")
@@ -82,11 +82,11 @@ class Panel(NamedTuple):
 
 def check_axis(x: str, y: str = "eval_return") -> str:
     """`x` if it is the name of a horizontal axis; ValueError, in one line, if not, or if `y` is no vertical one."""
-    _check_among("y", y, Y_AXES)
-    return _check_among("x", x, X_AXES)
+    _check_among("y", y, tuple(Y_AXES))
+    return _check_among("x", x, tuple(X_AXES))
 
 
-def _check_among(name: str, given: str, known: Iterable[str]) -> str:
+def _check_among(name: str, given: str, known: tuple[str, ...]) -> str:
     if given not in known:
         meant = f"; {nearest(given, known)}" if close_names(given, known) else ""
         raise ValueError(f"{name} is {given!r}, but must be one of {', '.join(known)}{meant}")

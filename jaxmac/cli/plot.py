@@ -39,7 +39,7 @@ class PlotArguments:
     x: str = "episodes"
     """horizontal axis of the curves: episodes, or steps of the environment (episodes, steps)"""
     y: str = "eval_return"
-    """vertical axis of a figure: a column of metrics.csv, such as eval_success or eval_length"""
+    """vertical axis of a figure: a column of metrics.csv from eval_return to epsilon, such as eval_success"""
     smooth: int = SMOOTHED
     """evaluations that a point of a curve is the mean of (1: no smoothing)"""
     window: int = 10
@@ -82,7 +82,8 @@ def command_plot(arguments: Sequence[str]) -> int:
 def _labelled(given: Path) -> tuple[str, Path]:
     """The label and the run directory of `LABEL=RUN`; a folder that is there is taken as it is called."""
     label, equals, path = str(given).partition("=")
-    return (label, Path(path)) if equals and label and path and not given.exists() else ("", given)
+    labels = equals and label and path and "/" not in label and not given.exists()
+    return (label, Path(path)) if labels else ("", given)
 
 
 def _runs_with_evaluations(labels: Sequence[str], paths: Sequence[Path]) -> list[Result]:

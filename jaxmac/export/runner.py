@@ -13,8 +13,7 @@ class Policy:
             with open(f"{folder}/policy.json", encoding="utf-8") as file:  # noqa: PTH123
                 self.about = json.load(file)
         except FileNotFoundError:
-            hint = f"name the folder of one agent, such as {folder}/agent_0"
-            raise ValueError(f"{folder} has no policy.json: {hint}") from None
+            raise ValueError(f"there is no {folder}/policy.json: name the folder of one agent or team") from None
         if self.about["format"] != 1:
             raise ValueError(f"{folder} has format {self.about['format']}, this runner reads 1: export it again")
         with np.load(f"{folder}/weights.npz", allow_pickle=False) as file:

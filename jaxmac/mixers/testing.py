@@ -214,7 +214,7 @@ def check_state_unread(mixer: nn.Module, instances: Instance) -> None:
         apply: Any = mixer.apply
         return apply(instance.params, instance.inputs(instance.greedy[None]))[0]
 
-    if not _close(for_each(value, instances), for_each(value, instances._replace(state=instances.state + 1.0))):
+    if not _close(for_each(value, instances), for_each(value, instances._replace(state=instances.state[::-1]))):
         raise MixerError("reads the state, but is registered with reads_state=False")
 
 

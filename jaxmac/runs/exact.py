@@ -37,7 +37,7 @@ def _exact(name: str, value: Any, levels: int) -> Any:
     if levels and isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {_text(name, key): _exact(f"{name}.{key}", one, levels - 1) for key, one in value.items()}
     hint = f"; as a list: {name}.tolist()" if hasattr(value, "tolist") else ""
-    raise ValueError(f"{name} is {_short(value)}, which config.json cannot hold, but must be {ALLOWED}{hint}")
+    raise ValueError(f"{name} is {_short(value)}, which config.json cannot hold; it holds {ALLOWED}{hint}")
 
 
 def _text(name: str, value: str) -> str:

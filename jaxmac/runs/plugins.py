@@ -46,8 +46,11 @@ def plugins_of_run(algorithm: str, configs: Sequence[Any], env_id: str | None, s
     return [module for module in dict.fromkeys(modules) if is_outside(module)]
 
 
-def refuse_missing_plugins(path: str | os.PathLike, config: dict[str, Any]) -> None:
-    """Raise RunDirectoryError, in one line, unless the plugins of a run are imported; it imports none itself."""
+def refuse_missing_plugins(path: str | os.PathLike, config: dict[str, Any], sinks: bool = False) -> None:
+    """Raise RunDirectoryError, in one line, unless the plugins of a run are imported; it imports none itself.
+
+    Sinks that a script registered are needed with `sinks` only: by a run that goes on.
+    """
     plugins = config.get("plugins", [])
     missing = missing_plugins(plugins)
     if missing:
@@ -56,7 +59,8 @@ def refuse_missing_plugins(path: str | os.PathLike, config: dict[str, Any]) -> N
         raise RunDirectoryError(
             f"{path} needs parts of {modules}: add {flags}, or in Python import {modules} before opening it"
         )
-    if SCRIPT in plugins and not _is_registered(config):
+    logs = config.get("log", ()) if sinks else ()
+    if SCRIPT in plugins and not (_is_registered(config) and all(name in SINKS for name in logs)):
         raise RunDirectoryError(
             f"{path} needs parts that a script or notebook registered: put them into a module that --plugin names, "
             "or run the script before opening it in the same process"

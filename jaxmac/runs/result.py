@@ -82,7 +82,8 @@ class Result:
         episodes = self.metrics.get("episodes", np.empty((0, 0)))
         reached = f"{np.nanmax(episodes):.0f} episodes" if episodes.size else "no evaluation"
         where = f", {self.path}" if self.path is not None else ""
-        return f"Result({self.title}, {len(self.members)} members, {reached}, {self.status}{where})"
+        what = f"{self.config['algorithm']} on {self.config['env']}"
+        return f"Result({what}, {len(self.members)} members, {reached}, {self.status}{where})"
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but compiled functions, which belong to this process."""

@@ -72,7 +72,7 @@ class Versions(_Strict):
 
 
 class RunConfig(_Strict):
-    """config.json of a run of formats 2 to 5, which differ in checkpoints and settings (jaxmac.runs.formats)."""
+    """config.json of a run of formats 2 to 6, which differ in checkpoints and settings (jaxmac.runs.formats)."""
 
     format: Literal[2, 3, 4, 5, 6]
     status: Literal["running", "finished", "interrupted", "failed", "non-finite loss"]

@@ -62,7 +62,8 @@ def train(
         compilation_cache: keep compiled programs in the user's cache directory, so that another process need not
             compile them. It holds for the whole process; JAX's own options, where they are set, take precedence.
         stop_when: called after each evaluation with its rows, a dict for each member that trains now, with the
-            columns of metrics.csv. The run ends as with Ctrl-C once it returns True. What it raises is passed on.
+            columns of metrics.csv; with several processes in the first one. The run ends as with Ctrl-C once it
+            returns True. What it raises is passed on, an OSError as a TrainingError.
         **hyperparameters: settings of the algorithm and its parts, which replace those of the preset.
 
     Returns:

@@ -201,9 +201,8 @@ def announce(
     starts = max(program.first_learning_iteration * program.config.num_envs for program in programs)
     if starts >= episodes:
         console.print(f"note: nothing is learned in the first {starts} episodes (learning_starts, batch_size)")
-    for text in dict.fromkeys(_unfinished_exploration(spec.config, starts, episodes) for spec in specs):
-        if text:
-            console.print(f"note: {text}")
+    elif text := next(filter(None, (_unfinished_exploration(spec.config, episodes) for spec in specs)), ""):
+        console.print(f"note: {text}")
     if any(_chains_in_windows(spec.config) for spec in specs):
         console.print("note: with td_lambda, returns end at the trajectory's last row (trajectory_unit, max_rows)")
     learners = sum(footprint.learners for footprint in footprints)
@@ -212,14 +211,15 @@ def announce(
     return (KEPT_CHECKPOINTS + 1) * (learners + (replays // 4 if replay else 0)) + 10**7
 
 
-def _unfinished_exploration(config: Any, starts: int, episodes: int) -> str:
+def _unfinished_exploration(config: Any, episodes: int) -> str:
     """What to say of an exploration rate that is far from its end when training ends; "" for others."""
     start, end, decay = config.epsilon_start, config.epsilon_end, config.epsilon_episodes
-    left = 1 - max(episodes - starts, 0) / max(decay, 1.0)
+    begins = getattr(config, "learning_starts", 0)
+    left = 1 - max(episodes - begins, 0) / max(decay, 1.0)
     if start <= end or left < FEW_LEFT:
         return ""
-    reached = end + min(left, 1.0) * (start - end)
-    return f"exploration ends at {reached:.2g}, not {end:.2g}: epsilon_episodes={decay:g} reaches beyond {episodes}"
+    reached, last = end + min(left, 1.0) * (start - end), begins + decay
+    return f"epsilon is {reached:.2g} at the end; with epsilon_episodes={decay:g} it is {end:.2g} from {last:g} on"
 
 
 def _chains_in_windows(config: Any) -> bool:

@@ -111,7 +111,7 @@ class TrainFunction:
             "episodes": iteration * self.config.num_envs,
             "env_steps": totals[0] + tally.env_steps,
             "updates": totals[1] + tally.updates,
-            **{name: mean for name, mean in means._asdict().items() if mean is not None},
+            **{name: _none() if mean is None else mean for name, mean in means._asdict().items()},
             "train_return": _mean(tally.return_sum, tally.episodes),
             "loss": _mean(tally.loss_sum, tally.updates),
             "epsilon": tally.epsilon,
@@ -120,9 +120,13 @@ class TrainFunction:
 
 
 def _mean(total: Float[Array, ""], count: Int[Array, ""]) -> Float[Array, ""]:
-    """The mean of `count` numbers, NaN for none; 0 with `jax_debug_nans`, which takes every NaN for an error."""
-    none = 0.0 if jax.config.jax_debug_nans else jnp.nan  # type: ignore[attr-defined]
-    return jnp.where(count > 0, total / jnp.maximum(count, 1), none)
+    """The mean of `count` numbers; `_none` of none."""
+    return jnp.where(count > 0, total / jnp.maximum(count, 1), _none())
+
+
+def _none() -> Float[Array, ""]:
+    """NaN where a column does not apply; 0 with `jax_debug_nans`, which takes every NaN for an error."""
+    return jnp.float32(0.0 if jax.config.jax_debug_nans else jnp.nan)  # type: ignore[attr-defined]
 
 
 def make_train(

@@ -26,7 +26,7 @@ from jaxmac.runs.directory import RunDirectory, RunDirectoryError, read_config, 
 from jaxmac.runs.exact import json_value
 from jaxmac.runs.formats import counter_shapes
 from jaxmac.runs.members import group_members
-from jaxmac.runs.plugins import versions_of
+from jaxmac.runs.plugins import refuse_missing_plugins, versions_of
 from jaxmac.runs.result import Result, load
 from jaxmac.runs.sinks import check_sinks
 from jaxmac.training.cache import use_compilation_cache
@@ -84,6 +84,7 @@ def resume(
             total = run.config["episodes"] if episodes is None else episodes
             _check_arguments(path, run.config, total, chunk, iteration)
             if is_main_process():
+                refuse_missing_plugins(path, run.config, sinks=True)
                 check_sinks(run.config.get("log", ()), path)
             check_switch("compilation_cache", compilation_cache)
             if compilation_cache:

@@ -76,6 +76,7 @@ class Session:
         self.rows: list[dict[str, Any]] = []
         self.sinks: list[Sink] = []
         self.begun = False  # whether the directory is this run's
+        self.groups = len(group_members(result.specs))
 
     def run(self, programs: list[Program], saved: list[SavedGroup | None] | None = None) -> None:
         """Train the groups one after the other and fill in the result, also if training is interrupted or fails.
@@ -180,8 +181,7 @@ class Session:
                 done = program.done
                 if self._is_due(program):
                     fresh = self._evaluate(program, reporter)
-                    if self.stop_when is not None and self.stop_when(fresh) and done < total:
-                        self.stop.ended = True
+                    self._ask_whether_to_stop(fresh, is_last=done >= total and group == self.groups - 1)
                     if done and done // interval % self.result.config["checkpoint_every"] == 0:
                         self._checkpoint(group, program)
                     self.stop.check()
@@ -220,6 +220,14 @@ class Session:
             )
         reporter.update(program.done, fresh)
         return [dict(row) for row in fresh]
+
+    def _ask_whether_to_stop(self, rows: list[dict[str, Any]], is_last: bool) -> None:
+        """End the run at the next `check` if the caller's function says so; after the last evaluation it has ended.
+
+        Of several processes the first one asks; `check` tells the others.
+        """
+        if self.stop_when is not None and is_main_process() and self.stop_when(rows) and not is_last:
+            self.stop.ended = True
 
     def _log(self, rows: list[dict[str, Any]]) -> None:
         for sink in self.sinks:

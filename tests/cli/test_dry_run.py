@@ -59,6 +59,27 @@ def test_lambda_returns_over_windows_come_with_a_note(capsys):
     ]
 
 
+def test_an_exploration_rate_far_from_its_end_comes_with_a_note(capsys):
+    settings = (
+        "--learning-starts",
+        "4",
+        "--epsilon-start",
+        "1",
+        "--epsilon-end",
+        "0.2",
+        "--epsilon-episodes",
+        "100",
+    )
+
+    def notes(*arguments):
+        return [line for line in plan(capsys, *settings, *arguments) if line.startswith("note: epsilon")]
+
+    assert notes("--episodes", "54") == [
+        "note: epsilon is 0.6 at the end; with epsilon_episodes=100 it is 0.2 from 104 on"
+    ]
+    assert notes("--episodes", "104") == notes("--episodes", "54", "--epsilon-end", "1") == []
+
+
 def test_lambda_returns_over_rewards_that_overlap_are_refused(capsys):
     message = refused(capsys, "train", *SMALL, "--reward-scheme", "own", "--td-lambda", "0.5", "--dry-run")
     assert "td_lambda=0.5 chains rows, and with reward_scheme='own'" in message

@@ -78,6 +78,24 @@ def test_what_is_kept_on_self_from_one_call_to_the_next_is_refused():
     assert str(refused.value) == f"Remembering: {kept}"
 
 
+class NoNoise(Dice):
+    def sample_noise(self, key):
+        return jnp.float32(0.0)
+
+
+class KeyAsNoise(Dice):
+    def sample_noise(self, key):
+        return key
+
+    def transition(self, physics, macro_actions, started, noise):
+        return super().transition(physics, macro_actions, started, jax.random.uniform(noise))
+
+
+@pytest.mark.parametrize("kind", [NoNoise, KeyAsNoise])
+def test_noise_may_be_constant_or_a_key(kind):
+    check_environment(kind())
+
+
 @pytest.mark.parametrize("env_id", ["BoxPushing-4", "CaptureTarget-2", "Warehouse-S", "Overcooked-A"])
 def test_the_librarys_own_draw_from_their_keys(env_id):
     assert wrong_randomness(envs.make(env_id)) == ""

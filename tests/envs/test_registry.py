@@ -249,6 +249,11 @@ def test_loaders_run_before_an_id_is_unknown_and_before_ids_are_listed(monkeypat
             ["boxpushing-12", "did you mean BoxPushing-12", "`jaxmac list --envs`", "list_environments()"],
         ),
         ("Nonsense", {}, ["Nonsense", "`jaxmac list --envs`", "--plugin MODULE"]),
+        (
+            envs.CaptureTarget,
+            {},
+            ["must be an id or an Environment: make an instance of the class, CaptureTarget()"],
+        ),
         (["BoxPushing-10"], {}, ["env is ['BoxPushing-10'], but must be an id or an Environment"]),
         ("BoxPushing-10", {"penaltie": 1.0}, ["penaltie", "did you mean penalty", "small_box_reward"]),
         ("BoxPushing-10", {"sticky_joint": True}, ["sticky_joint", "random_init"]),

@@ -119,7 +119,7 @@ def test_names_with_dollars_are_drawn_as_they_are():
         ({"state_size": "no"}, "state_size is 'no', but must be an integer"),
         ({"state_size": -1}, "state_size is -1, but must be an integer of at least 0"),
         ({"horizon_is_terminal": "yes"}, "horizon_is_terminal is 'yes', but must be True or False"),
-        ({"optimal_return": "best"}, "optimal_return is 'best', but must be a number or None"),
+        ({"optimal_return": "best"}, "optimal_return is 'best', but must be a finite number or None"),
     ],
 )
 def test_types_of_the_base_class(options, words):
@@ -129,14 +129,21 @@ def test_types_of_the_base_class(options, words):
 
 @pytest.mark.parametrize(
     ("unit", "largest", "most"),
-    [(1.0, 0, 2**24), (1.0, 2**24 + 1, 2**24), (1.0, 1.5, 2**24), (1.0, True, 2**24), (0.1, 4097, 4096)],
+    [
+        (1.0, 0, 2**24),
+        (1.0, 2**24 + 1, 2**24),
+        (1.0, 1.5, 2**24),
+        (1.0, True, 2**24),
+        (-0.5, 2**24 + 1, 2**24),
+        (0.1, 4097, 4096),
+    ],
 )
 def test_multiples_are_of_integers_whose_products_are_exact(unit, largest, most):
     with pytest.raises(ValueError, match=f"largest is {largest}, but must be an integer from 1 to {most}$"):
         Multiples((0.0, unit), largest)
 
 
-@pytest.mark.parametrize(("unit", "largest"), [(1.0, 2**24), (0.1, 4096), (1 / 7, 4096)])
+@pytest.mark.parametrize(("unit", "largest"), [(1.0, 2**24), (-0.5, 2**24), (0.1, 4096), (1 / 7, 4096)])
 def test_the_largest_multiples_come_back(unit, largest):
     values = jnp.asarray(np.float32(np.arange(max(0, largest - 500), largest + 1) * unit))[:, None]
     multiples = Multiples((unit,), largest)

@@ -27,7 +27,8 @@ def test_runs_may_have_labels_of_their_own(runs, tmp_path, capsys):
     drawn = out.read_text()
     assert "ours" in drawn and "avf-qplex" in drawn and "avf-qmix" not in drawn
     capsys.readouterr()
-    assert "=runs is not a run directory" in refused(capsys, "plot", "=runs")
+    for word in ("=runs", "runs/lr=0.1/typo"):
+        assert f"{word} is not a run directory" in refused(capsys, "plot", word)
     with pytest.raises(ValueError, match="runs has the label 3, but must have words"):
         jaxmac.compare({3: runs[0]})
 

@@ -288,6 +288,17 @@ def played_by(run, robot):
     return robot.started
 
 
+def test_the_runner_refuses_what_no_robot_should_act_on(exported):
+    policy = runner_of(exported / "agent_0")
+    given = {name: np.zeros(about["shape"]) for name, about in policy.about["arguments"].items()}
+    with pytest.raises(ValueError, match=r"^no macro-action is available$"):
+        policy.act(**given | {"available": np.zeros_like(given["available"])})
+    with pytest.raises(ValueError, match=r"^observation is not finite"):
+        policy.act(**given | {"available": given["available"] + 1, "observation": given["observation"] + np.nan})
+    with pytest.raises(ValueError, match=r"^there is no .*policy.json: name the folder of one agent or team$"):
+        type(policy)(exported)
+
+
 def test_the_runner_imports_numpy_and_json_only():
     imports = [line for line in RUNNER.read_text().splitlines() if line.startswith(("import", "from"))]
     assert imports == ["import json", "import numpy as np"]

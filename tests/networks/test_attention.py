@@ -47,7 +47,7 @@ def test_encoding_values():
     encoding = jax.jit(partial(temporal_encoding, size=8))
     for steps, values in known.items():
         np.testing.assert_allclose(encoding(np.float32(steps)), values, atol=1e-6)
-    with pytest.raises(ValueError, match="size is 7, but must be even"):
+    with pytest.raises(ValueError, match="encoding_size is 7, but must be even"):
         temporal_encoding(jnp.zeros(3), 7)
 
 

@@ -37,23 +37,28 @@ class Behaving(nn.Module):
         added = {
             "later": projected.mean(0),
             "episodes": outputs.mean(1, keepdims=True),
+            "normed": nn.LayerNorm()(outputs.mean(1, keepdims=True)),
+            "infinite": jnp.inf,
             "input": projected,
             "output": jnp.arange(len(advance))[:, None, None],
             "length": len(advance),
         }.get(self.how, 0.0)
-        return hidden, outputs + added
+        return hidden + (len(advance) if self.how == "clock" else 0.0), outputs + added
 
 
 @pytest.mark.parametrize(
     ("kind", "problem"),
     [
         ("", None),
-        ("later", "an output depends on later entries"),
-        ("episodes", "the output of an episode depends on the other episodes of the batch"),
-        ("input", "an input has an influence where advance is False"),
-        ("always", "an input has an influence where advance is False"),
-        ("output", "the output changes where advance is False"),
-        ("length", "one entry at a time gives other outputs than all at once"),
+        ("later", "lets an output depend on later entries"),
+        ("episodes", "lets the output of an episode depend on the other episodes of the batch"),
+        ("normed", "lets the output of an episode depend on the other episodes of the batch"),
+        ("input", "lets an input have an influence where advance is False"),
+        ("always", "lets an input have an influence where advance is False"),
+        ("output", "changes its output where advance is False"),
+        ("clock", "changes its hidden state where advance is False"),
+        ("length", "gives other outputs one entry at a time than all at once"),
+        ("infinite", "returns numbers that are not finite"),
     ],
 )
 def test_what_a_memory_does_is_checked(kind, problem):
@@ -65,8 +70,39 @@ def test_what_a_memory_does_is_checked(kind, problem):
         if problem is None:
             check_memory("mine", None, 4)
             return
-        with pytest.raises(ValueError, match=f"^memory 'mine': {problem}$"):
+        with pytest.raises(ValueError, match=f"^memory 'mine' {problem}$"):
             check_memory("mine", None, 4)
+
+
+class Moments(nn.Module):
+    """A memory that is legitimate from a hidden state of 0 on: it scales by a running second moment."""
+
+    size: int
+    carry_size: int = 8
+
+    @nn.compact
+    def __call__(self, hidden, inputs, advance):
+        projected = nn.Dense(4, dtype=jnp.bfloat16)(inputs).astype(jnp.float32)
+
+        def step(carry, entry):
+            new, moves = entry
+            mean, square = jnp.split(carry, 2, axis=-1)
+            after = jnp.concatenate([0.5 * mean + new, 0.5 * square + new**2], axis=-1)
+            carry = jnp.where(moves[:, None], after, carry)
+            mean, square = jnp.split(carry, 2, axis=-1)
+            return carry, (mean / jnp.sqrt(square + 1e-6)).astype(jnp.bfloat16)
+
+        return jax.lax.scan(step, hidden, (projected, advance))
+
+
+def test_a_legitimate_memory_passes_and_is_checked_once(monkeypatch):
+    with registered_only_here():
+        register_memory("moments", Moments)
+        check_memory("moments", None, 4)
+        monkeypatch.setattr(
+            "jaxmac.networks.checking._wrong_behaviour", lambda *given: pytest.fail("checked again")
+        )
+        check_memory("moments", None, 4)
 
 
 def test_a_memory_is_checked_when_an_algorithm_is_made():
@@ -76,5 +112,5 @@ def test_a_memory_is_checked_when_an_algorithm_is_made():
     env = jaxmac.make("BoxPushing-4")
     with registered_only_here():
         register_memory("mine", Mine)
-        with pytest.raises(ValueError, match="memory 'mine': an output depends on later entries"):
+        with pytest.raises(ValueError, match="memory 'mine' lets an output depend on later entries"):
             make_algorithm("avf-vdn", env, configure("avf-vdn", "tuned", env, {"memory": "mine"}))

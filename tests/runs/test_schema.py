@@ -60,7 +60,7 @@ def problem(run, **options):
         ("null", "/config.json is damaged: it holds null, but must hold an object"),
         ("{}", "/config.json is damaged: it lacks the field format"),
         ('{"format": 2}', "it lacks the field status"),
-        ('{"format": "2"}', 'format is "2", but must be one of 1, 2, 3, 4, 5'),
+        ('{"format": "2"}', 'format is "2", but must be one of 1, 2, 3, 4, 5, 6'),
         ('{"format": 7}', "has format 7, this jaxmac reads up to 6: upgrade it"),
         ('{"a": 1, "a": 2}', "it has a twice"),
         ('{"a": NaN}', "NaN is not a number of JSON"),

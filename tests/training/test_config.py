@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from support.probes import Additive
 
+import jaxmac
 from jaxmac import make
-from jaxmac.algorithms import configure
+from jaxmac.algorithms import configure, make_algorithm
 from jaxmac.algorithms.avf import AVFConfig
 from jaxmac.config import build, traced_fields
 from jaxmac.runs.members import group_members, make_members, seed_list
@@ -22,8 +23,6 @@ from jaxmac.runs.members import group_members, make_members, seed_list
         ("double_q", 1, r"double_q is 1, but must be True or False"),
         ("macro_state", "jiont", r"macro_state is 'jiont', but must be one of joint, real, terminated"),
         ("learning_rate", float("nan"), r"learning_rate is nan, but must be"),
-        ("sedes", 3, r"unknown hyperparameter 'sedes'; did you mean seeds"),
-        ("total_timesteps", 3, r"unknown hyperparameter 'total_timesteps'; did you mean episodes"),
         ("lerning_rate", 0.1, r"unknown hyperparameter 'lerning_rate'; did you mean learning_rate"),
     ],
 )
@@ -136,6 +135,26 @@ def test_members_are_every_combination_with_seeds_fastest():
 def test_values_that_do_not_go_together_are_refused_before_anything_is_built(algorithm, settings, message):
     with pytest.raises(ValueError, match=message):
         configure(algorithm, "tuned", make("BoxPushing-6"), settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sedes": 3}, "unknown hyperparameter 'sedes'; did you mean seeds"),
+        ({"total_timesteps": 3}, "unknown hyperparameter 'total_timesteps'; did you mean episodes"),
+        ({"horizon": 9}, "horizon is an option of BoxPushing-6: set it in env_options, which are not swept"),
+    ],
+)
+def test_what_is_no_setting_is_led_to_where_it_belongs(given, message):
+    with pytest.raises(ValueError, match=message):
+        jaxmac.train("avf-vdn", "BoxPushing-6", progress=False, **given)
+
+
+def test_what_does_not_go_together_is_refused_by_make_algorithm_too():
+    env = make("BoxPushing-6")
+    config = dataclasses.replace(configure("tomacvf-qmix", "tuned", env, {}), attention_heads=3)
+    with pytest.raises(ValueError, match="but must be a multiple of attention_heads=3"):
+        make_algorithm("tomacvf-qmix", env, config)
 
 
 @pytest.mark.parametrize("seeds", [0, -1, [], [1, 1], [-1], True, 2.0, [0.7], ["a"], "ab", np.int64(0)])

@@ -32,6 +32,11 @@ def test_a_run_ends_after_the_evaluation_and_goes_on_as_if_it_had_not(tmp_path):
     np.testing.assert_array_equal(whole.metrics["eval_return"], resumed.metrics["eval_return"])
 
 
+def test_a_run_ends_after_the_last_evaluation_of_a_group_that_is_not_the_last():
+    stopped = train(sweep={"hidden_size": [8, 6]}, stop_when=lambda rows: rows[0]["episodes"] == 48)
+    assert stopped.status == "interrupted" and np.isnan(stopped.metrics["eval_return"][:, 2:]).all()
+
+
 def test_at_the_end_there_is_nothing_to_stop():
     assert train(stop_when=lambda rows: rows[0]["episodes"] == 48).status == "finished"
 
