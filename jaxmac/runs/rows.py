@@ -93,7 +93,7 @@ def tabulate(rows: Sequence[dict[str, Any]], swept: Sequence[dict[str, Any]]) ->
     """
     rows_of: list[list[dict[str, Any]]] = [[] for _ in swept]
     for row in rows:
-        rows_of[int(row["member"])].append(row)
+        rows_of[int(row["member"])].append(dict.fromkeys(NEW_IN_FORMAT_6, "") | row)
     evaluations = max(map(len, rows_of), default=0)
     table = {name: np.full((evaluations, len(rows_of)), np.nan) for name in COLUMNS[2:]}
     for member, own in enumerate(rows_of):

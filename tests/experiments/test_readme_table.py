@@ -1,8 +1,16 @@
 """The README's table is what the stored results say."""
 
+import numpy as np
 import pytest
 
-from experiments import readme_table
+from experiments import common, readme_table
+
+
+def test_results_that_were_stored_before_the_success_rate_are_read():
+    folder = common.RESULTS / "tasks" / "warehouse_d"
+    metrics, _ = common._read(folder, common.Job("AVF-QMIX", "avf-qmix", "Warehouse-D", 8_000))
+    assert "eval_success" not in (folder / "avf-qmix.csv").read_text().splitlines()[0]
+    assert np.isnan(metrics["eval_success"]).all() and np.isfinite(metrics["eval_return"]).all()
 
 
 def test_the_readme_has_the_stored_results():
