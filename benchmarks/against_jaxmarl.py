@@ -65,7 +65,7 @@ def main(words: Sequence[str] | None = None) -> int:
         answer(theirs(given.jaxmarl) if given.probe == "theirs" else ours(given.probe))
         return 0
     if given.pairs < 1:
-        parser.error(f"--pairs {given.pairs} is out of range; allowed: 1 or more")
+        parser.error(f"--pairs is {given.pairs}, but must be at least 1")
     given.out.parent.mkdir(parents=True, exist_ok=True)
     commit = subprocess.run(["git", "-C", given.jaxmarl, "rev-parse", "HEAD"], capture_output=True, text=True)
     report: dict[str, Any] = {"machine": machine(), **versions(), "jaxmarl": commit.stdout.strip(), "goal": GOAL}
