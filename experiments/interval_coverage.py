@@ -29,6 +29,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=REPEATS, help="simulated studies (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write to (default: %(default)s)")
     given = parser.parse_args(words)
+    if given.repeats < 1:
+        parser.error(f"--repeats is {given.repeats}, but must be at least 1")
     rows = [(seeds, *shares(seeds, given.repeats)) for seeds in SEEDS]
     lines = [
         "# Intervals over few seeds",
