@@ -29,8 +29,8 @@ from jaxmac.algorithms.actors_and_critics import (
     critic_rows,
     decisions_of,
     epsilon_at,
-    history_critics,
     is_choice,
+    make_critics,
     outputs_over,
     rows_of,
     values,
@@ -46,9 +46,8 @@ from jaxmac.algorithms.stochastic_policy import (
 from jaxmac.algorithms.targets import TargetRows, n_step_target
 from jaxmac.envs.environment import Environment
 from jaxmac.hyper import Hyper
-from jaxmac.networks.agent import AgentNetworks, make_agent_networks
+from jaxmac.networks.agent import make_agent_networks
 from jaxmac.networks.choice import take_chosen
-from jaxmac.networks.critic import Critics, make_state_critics
 from jaxmac.networks.joint import JointSpace, make_joint_space
 from jaxmac.record.buckets import at_needed_length
 from jaxmac.record.own_rows import at_joint_rows
@@ -81,15 +80,8 @@ def make_networks(env: Environment, config: Any, roles: Roles) -> Networks:
     actors = make_agent_networks(
         observed, actions, obs_last_action=not joint and config.obs_last_action, **network_options(config)
     )
-    return Networks(env, config, roles, actors, _critics(env, config, roles), joint, sizes)
-
-
-def _critics(env: Environment, config: Any, roles: Roles) -> AgentNetworks | Critics:
-    count = env.num_agents if roles.critic_per_agent else 1
-    if config.critic == "state":
-        widths = {"layer_size": config.critic_layer_size, "middle_size": config.critic_hidden_size}
-        return make_state_critics(count, env.state_size, **widths)
-    return history_critics(config, [sum(env.obs_sizes)] * count if roles.critics_see_team else env.obs_sizes)
+    critics = make_critics(env, config, roles, env.state_size)
+    return Networks(env, config, roles, actors, critics, joint, sizes)
 
 
 def make(env: Environment, config: JointActorCriticConfig, roles: Roles) -> Algorithm:

@@ -5,7 +5,6 @@ docs/specifications/policy_gradient.md, whose sections are cited below.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +16,7 @@ from jaxmac.algorithms.targets import TargetRows, target_rows
 from jaxmac.envs.environment import Environment
 from jaxmac.hyper import Hyper
 from jaxmac.networks.agent import AgentNetworks, make_agent_networks
+from jaxmac.networks.critic import Critics, make_state_critics
 from jaxmac.networks.joint import JointSpace
 from jaxmac.record.episode import Episode
 from jaxmac.record.joint_rows import TIME_MAJOR, JointRows, joint_rows
@@ -57,11 +57,22 @@ def check_critic(env: Environment, config: Any) -> None:
         raise ValueError(f"critic is 'state', but must be 'history': {env.name} has no global state")
 
 
-def history_critics(config: Any, obs_sizes: Sequence[int], share_parameters: bool = False) -> AgentNetworks:
-    """Recurrent critics of the sizes that `config` has, each with observations of one of `obs_sizes`."""
+def make_critics(
+    env: Environment, config: Any, roles: Roles, state_size: int, share_parameters: bool = False
+) -> AgentNetworks | Critics:
+    """The critics of a team, of histories or of states of `state_size` entries, as `config.critic` says.
+
+    With `share_parameters` they are one network, which gets the agent's one-hot id as well.
+    """
+    count = env.num_agents if roles.critic_per_agent else 1
+    if config.critic == "state":
+        inputs = state_size + (count if share_parameters else 0)
+        widths = {"layer_size": config.critic_layer_size, "middle_size": config.critic_hidden_size}
+        return make_state_critics(1 if share_parameters else count, inputs, **widths)
+    sizes = [sum(env.obs_sizes)] * count if roles.critics_see_team else env.obs_sizes
     options = network_options(config) | {"hidden_size": config.critic_hidden_size}
     options |= {"layer_size": config.critic_layer_size, "decode_size": config.critic_decode_size}
-    return make_agent_networks(obs_sizes, [1] * len(obs_sizes), share_parameters=share_parameters, **options)
+    return make_agent_networks(sizes, [1] * len(sizes), share_parameters=share_parameters, **options)
 
 
 def epsilon_at(hyper: Hyper, progress: Progress) -> Array:

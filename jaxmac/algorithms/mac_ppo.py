@@ -30,8 +30,8 @@ from jaxmac.algorithms.actors_and_critics import (
     critic_rows,
     decisions_of,
     epsilon_at,
-    history_critics,
     is_choice,
+    make_critics,
     outputs_over,
     rows_of,
     values,
@@ -39,6 +39,7 @@ from jaxmac.algorithms.actors_and_critics import (
 )
 from jaxmac.algorithms.base import Algorithm, Collection, Progress, linear_schedule, network_options
 from jaxmac.algorithms.mac_ppo_config import PPOConfig
+from jaxmac.algorithms.moments import Moments
 from jaxmac.algorithms.optimiser import gradient_of_sum, gradient_step, init_optimiser
 from jaxmac.algorithms.stochastic_policy import (
     conditional_log_probs,
@@ -49,9 +50,8 @@ from jaxmac.algorithms.stochastic_policy import (
 from jaxmac.algorithms.targets import lambda_target
 from jaxmac.envs.environment import Environment
 from jaxmac.hyper import Hyper
-from jaxmac.networks.agent import AgentNetworks, make_agent_networks
+from jaxmac.networks.agent import make_agent_networks
 from jaxmac.networks.choice import take_chosen
-from jaxmac.networks.critic import Critics, make_state_critics
 from jaxmac.networks.joint import JointSpace
 from jaxmac.record.buckets import at_needed_length
 from jaxmac.record.joint_rows import TIME_MAJOR
@@ -59,21 +59,7 @@ from jaxmac.record.own_rows import OWN_TIME_MAJOR, at_joint_rows
 from jaxmac.record.policy import Policy
 from jaxmac.record.replay import Sample, fresh_episodes
 
-SMALLEST_VARIANCE = 1e-4  # of returns, so that normalising them never divides by 0
 ADVANTAGE_EPSILON = 1e-8
-
-
-class Moments(struct.PyTreeNode):
-    """Running moments of the returns of each critic, `[networks]` (Yu et al., 2022, section 5.1)."""
-
-    mean: Array
-    variance: Array  # not the mean of squares: the variance would be lost in its rounding
-    weight: Array  # 1 - decay^(iterations so far), by which the share of an iteration is divided
-
-    def mean_and_spread(self) -> tuple[Array, Array]:
-        """Mean and standard deviation, each `[networks]`; 0 and 1 before the first iteration."""
-        spread = jnp.sqrt(jnp.maximum(self.variance, SMALLEST_VARIANCE))
-        return self.mean, jnp.where(self.weight > 0, spread, 1.0)
 
 
 class PPOState(struct.PyTreeNode):
@@ -122,18 +108,8 @@ def make_networks(env: Environment, config: PPOConfig, roles: Roles) -> Networks
         **network_options(config),
     )
     sizes = JointSpace(tuple(env.num_actions), tuple(env.obs_sizes))
-    return Networks(env, config, roles, actors, _critics(env, config, roles), None, sizes)
-
-
-def _critics(env: Environment, config: Any, roles: Roles) -> AgentNetworks | Critics:
-    agents, share = env.num_agents, config.share_parameters
-    if config.critic == "state":
-        inputs = agents * env.state_size + (agents if share else 0)
-        widths = {"layer_size": config.critic_layer_size, "middle_size": config.critic_hidden_size}
-        return make_state_critics(1 if share else agents, inputs, **widths)
-    return history_critics(
-        config, [sum(env.obs_sizes)] * agents if roles.critics_see_team else env.obs_sizes, share
-    )
+    critics = make_critics(env, config, roles, env.num_agents * env.state_size, config.share_parameters)
+    return Networks(env, config, roles, actors, critics, None, sizes)
 
 
 def make(env: Environment, config: PPOConfig, roles: Roles) -> Algorithm:
@@ -242,12 +218,7 @@ def moments_with(networks: Networks, moments: Moments, returns: Array, mask: Arr
     """The moments after an iteration with these returns; those of a critic without rows stay as they are."""
     mean = mean_of(networks, returns, mask)
     variance = mean_of(networks, (returns - over_rows(mean)) ** 2, mask)
-    weight = decay * moments.weight + (1.0 - decay)
-    step_size, shift = (1.0 - decay) / weight, mean - moments.mean
-    new_variance = (1.0 - step_size) * (moments.variance + step_size * shift**2) + step_size * variance
-    updated = Moments(moments.mean + step_size * shift, new_variance, weight)
-    has_rows = total_of(networks, mask) > 0
-    return jax.tree.map(lambda new, old: jnp.where(has_rows, new, old), updated, moments)
+    return moments.after(mean, variance, total_of(networks, mask) > 0, decay)
 
 
 def step(

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxmac.algorithms.mac_ppo import Moments
+from jaxmac.algorithms.moments import Moments
 from jaxmac.algorithms.registry import ALGORITHMS, config_class_of, owners_of, refusal
 from jaxmac.config import settings_of
 from jaxmac.record.compact import CompactEpisode, is_compact, packed
