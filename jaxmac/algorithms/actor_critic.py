@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import struct
 from jaxtyping import Array, Bool, Float
 
@@ -36,6 +37,7 @@ from jaxmac.algorithms.actors_and_critics import (
     values,
 )
 from jaxmac.algorithms.base import Algorithm, Collection, Progress, is_copy_due, network_options
+from jaxmac.algorithms.diagnostics import ACTOR_CRITIC, mean_where
 from jaxmac.algorithms.optimiser import gradient_of_sum, gradient_step, init_optimiser
 from jaxmac.algorithms.stochastic_policy import (
     conditional_log_probs,
@@ -101,8 +103,9 @@ def make(env: Environment, config: JointActorCriticConfig, roles: Roles) -> Algo
         due = is_copy_due(progress, config)
         target = jax.lax.cond(due, lambda: state.critics, lambda: state.target)
         dropped = jnp.sum(rows.own.dropped) + jnp.sum(rows.joint.dropped)
-        total = jnp.sum(losses["critic_loss"]) + jnp.sum(losses["actor_loss"])
-        return state.replace(target=target), {"loss": total, "dropped_rows": dropped}
+        metrics = jax.tree.map(jnp.sum, losses)
+        total = metrics["critic_loss"] + metrics["actor_loss"]
+        return state.replace(target=target), metrics | {"loss": total, "dropped_rows": dropped}
 
     def epsilons(hyper: Hyper, progress: Progress) -> Array:
         return jnp.full(config.num_envs, epsilon_at(hyper, progress))
@@ -113,7 +116,7 @@ def make(env: Environment, config: JointActorCriticConfig, roles: Roles) -> Algo
 
     outputs = networks.joint.size if networks.joint else 0
     collection = Collection(epsilons, fresh_episodes(config.num_envs), 1, 0, config.episodes_per_env)
-    return Algorithm(("main",), partial(init, networks), policy, policy, update, collection, outputs)
+    return Algorithm(("main",), partial(init, networks), policy, policy, update, collection, outputs, ACTOR_CRITIC)
 
 
 def init(networks: Networks, key: Array, hyper: Hyper) -> ActorCriticState:
@@ -129,24 +132,26 @@ def learn(
 ) -> tuple[ActorCriticState, dict[str, Array]]:
     """One Adam step of every critic, then one of every actor with the new critics' advantages (sections 5 and 6).
 
-    Returns the new state, and `critic_loss [critics]` and `actor_loss [actors]`. The targets are not updated here.
+    Returns the new state, and its diagnostics, with `critic_loss [critics]` and `actor_loss [actors]` for each of
+    them. The targets are not updated here.
     """
     stream = critic_rows(networks, rows, hyper)
     returns = n_step_target(stream, values(networks, state.target, rows)[1], networks.config.n_step)
 
-    gradient, critic_loss = gradient_of_sum(
-        lambda p: critic_losses(networks, p, rows, stream, returns), state.critics
+    critic_gradient, critic_loss, _ = gradient_of_sum(
+        lambda p: (critic_losses(networks, p, rows, stream, returns), None), state.critics
     )
-    given = gradient, state.critic_opt_state, state.critics, jnp.any(stream.mask, axis=(0, 1))
+    given = critic_gradient, state.critic_opt_state, state.critics, jnp.any(stream.mask, axis=(0, 1))
     critics, critic_opt_state = gradient_step(hyper, hyper.critic_learning_rate, *given)
     advantage = returns - values(networks, critics, rows)[0]
     losses = partial(actor_losses, networks, rows=rows, advantage=advantage, hyper=hyper, epsilon=epsilon)
-    gradient, actor_loss = gradient_of_sum(losses, state.actors)
+    gradient, actor_loss, entropy = gradient_of_sum(losses, state.actors)
     has_rows = jnp.any(learned_decisions(networks, decisions_of(networks, rows)), axis=(0, 1))
     given = gradient, state.actor_opt_state, state.actors, has_rows
     actors, actor_opt_state = gradient_step(hyper, hyper.actor_learning_rate, *given)
     new = ActorCriticState(actors, critics, state.target, actor_opt_state, critic_opt_state)
-    return new, {"critic_loss": critic_loss, "actor_loss": actor_loss}
+    norms = optax.tree.norm(gradient), optax.tree.norm(critic_gradient)
+    return new, dict(zip(ACTOR_CRITIC, (actor_loss, critic_loss, entropy, *norms), strict=True))
 
 
 def critic_losses(
@@ -164,11 +169,11 @@ def learned_decisions(networks: Networks, decisions: Decisions) -> Bool[Array, "
 
 def actor_losses(
     networks: Networks, params: Any, rows: Rows, advantage: Array, hyper: Hyper, epsilon: Array
-) -> Float[Array, "actors"]:
+) -> tuple[Float[Array, "actors"], Float[Array, ""]]:
     """Loss of each actor: minus the mean of gamma^t (log pi(m | h) A + entropy bonus) over its rows (section 6).
 
     t is the primitive step on which the row closes, or with `weight_at_decision` that of the decision; the
-    advantage A carries no gradient.
+    advantage A carries no gradient. Returns the losses and the mean entropy of all decisions.
     """
     decisions = decisions_of(networks, rows)
     if not (networks.roles.critic_per_agent or networks.joint):  # that of the joint row in which the own one ended
@@ -181,7 +186,9 @@ def actor_losses(
     if networks.config.weight_at_decision:
         time = time + 1 - decisions.duration
     gain = take_chosen(log_probs, decisions.choice) * jax.lax.stop_gradient(advantage)
-    gain = gain + hyper.entropy_weight * entropy_of(log_probs)
+    entropy = entropy_of(log_probs)
+    gain = gain + hyper.entropy_weight * entropy
     mask = learned_decisions(networks, decisions)
     gain = jnp.where(mask, hyper.gamma**time * gain, 0.0)
-    return -jnp.sum(gain, axis=(0, 1)) / jnp.maximum(jnp.sum(mask, axis=(0, 1)), 1)
+    losses = -jnp.sum(gain, axis=(0, 1)) / jnp.maximum(jnp.sum(mask, axis=(0, 1)), 1)
+    return losses, mean_where(entropy, mask)

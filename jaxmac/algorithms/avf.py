@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxmac.algorithms.base import Algorithm, LastActionConfig, Progress
+from jaxmac.algorithms.diagnostics import EpisodeMeans, episode_means
 from jaxmac.algorithms.factorised import (
     FactorisedConfig,
     Networks,
@@ -34,7 +35,6 @@ from jaxmac.algorithms.value_based import (
     LearnerState,
     WindowsConfig,
     agent_networks,
-    episode_errors,
     hysteretic,
     utility_policy,
     weighted_mean_square,
@@ -147,8 +147,8 @@ def loss(
     progress: Progress,
     weight: Float[Array, "batch"],
     whole: JointRows | None = None,
-) -> tuple[Float[Array, ""], Float[Array, "batch"]]:
-    """The loss of a batch and the mean absolute error of each episode.
+) -> tuple[Float[Array, ""], EpisodeMeans]:
+    """The loss of a batch and the mean absolute error and value of each episode.
 
     The loss is the mean square of the (hysteretic) temporal-difference errors over the rows plus the mixer's
     auxiliary loss (docs/specifications/avf.md, section 4). If `rows` are a microbatch of the rows `whole`, it is
@@ -160,8 +160,9 @@ def loss(
     mixer_state = mixer_states(networks, params, rows)[0]
     situation = rows.avail, rows.start, rows.macro_action, mixer_state
     inputs = mixer_inputs(networks, now, rows.macro_action, *situation)
-    error = td_target(networks, state, online, rows, hyper) - joint_value(networks, params, hyper, inputs)
+    value = joint_value(networks, params, hyper, inputs)
+    error = td_target(networks, state, online, rows, hyper) - value
     scaled = hysteretic(error, networks.config, hyper, progress)
     square = weighted_mean_square(scaled, rows.mask, weight, whole=counted)
     auxiliary = auxiliary_loss(networks, params, hyper, inputs, rows.mask, weight, counted)
-    return square + auxiliary, episode_errors(error, rows.mask)
+    return square + auxiliary, episode_means(error, value, rows.mask)

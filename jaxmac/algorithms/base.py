@@ -124,12 +124,14 @@ class Algorithm(NamedTuple):
         init: (key, hyper) -> LearnerState, arrays only: parameters, targets, optimiser states.
         behaviour: (LearnerState, hyper, stream) -> the Policy that collects the experience of a stream.
         evaluation: (LearnerState, hyper) -> the Policy that is evaluated, rendered and exported.
-        update: (LearnerState, hyper, samples by stream, Progress, key) -> (LearnerState, metrics). These are `loss`
-            and, where a cap left rows out, their number `dropped_rows`, both scalars; others are not written.
+        update: (LearnerState, hyper, samples by stream, Progress, key) -> (LearnerState, metrics). These are
+            `loss`, the `diagnostics` and, where a cap left rows out, their number `dropped_rows`, all scalars.
             `errors` may hold, by stream, the mean absolute temporal-difference error of each sampled episode
             `[batch]`, which is passed to the sampler's `feedback`.
         collection: how experience is collected.
         joint_outputs: number of joint macro-actions for which a network has outputs, to estimate memory (0: none).
+        diagnostics: names of further metrics of `update`; the mean of each over the updates between two evaluations
+            is a column of metrics.csv.
     """
 
     streams: tuple[str, ...]
@@ -139,6 +141,7 @@ class Algorithm(NamedTuple):
     update: Callable[[LearnerState, Hyper, dict[str, Sample], Progress, Array], tuple[LearnerState, dict[str, Any]]]
     collection: Collection
     joint_outputs: int = 0
+    diagnostics: tuple[str, ...] = ()
 
 
 def linear_schedule(

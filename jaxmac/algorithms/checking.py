@@ -49,6 +49,16 @@ def check_algorithm(name: str, algorithm: Any, env: Environment, config: Any) ->
             raise ValueError(
                 f"{label}: collection.{count} is {one_line(value)}, but must be an integer of at least {least}"
             )
+    names = algorithm.diagnostics
+    if (
+        not isinstance(names, tuple | list)
+        or not all(isinstance(name, str) and name.isidentifier() for name in names)
+        or len(set(names)) < len(names)
+    ):
+        shown = one_line(names)
+        raise ValueError(
+            f"{label}: diagnostics is {shown}, but must be a tuple of different names such as ('entropy',)"
+        )
     _check_functions(label, algorithm, env, config.num_envs, hyper_of(config))
 
 
@@ -114,16 +124,25 @@ def _check_update(label: str, algorithm: Algorithm, update: Any, learner: Any, s
     if "loss" not in metrics:
         names = ", ".join(metrics) or "none"
         raise ValueError(f"{label}: its update has no loss among its metrics, which are {names}")
-    for name in ("loss", "dropped_rows"):
-        found = metrics.get(name, metrics["loss"])
-        if getattr(found, "shape", None) != ():
-            raise ValueError(f"{label}: its {name} is {_in_words(found)}, but must be a scalar")
+    _refuse_no_scalars(label, {name: metrics.get(name, metrics["loss"]) for name in ("loss", "dropped_rows")})
     errors = metrics.get("errors", {})
     for stream, sample in samples.items() if algorithm.collection.replay.feedback is not None else ():
         found = errors.get(stream) if isinstance(errors, Mapping) else None
         if getattr(found, "shape", None) != sample.index.shape:
             given = "no errors" if found is None else f"errors {_in_words(found)}"
             raise ValueError(f"{label}: its update gives {given} of stream {stream!r}, which the sampler is fed")
+    for name in algorithm.diagnostics:
+        if name not in metrics:
+            raise ValueError(
+                f"{label}: its update has no {name!r} among its metrics, which is one of its diagnostics"
+            )
+    _refuse_no_scalars(label, {name: metrics[name] for name in algorithm.diagnostics})
+
+
+def _refuse_no_scalars(label: str, metrics: Mapping[str, Any]) -> None:
+    for name, found in metrics.items():
+        if getattr(found, "shape", None) != ():
+            raise ValueError(f"{label}: its {name} is {_in_words(found)}, but must be a scalar")
 
 
 def check_replay(label: str, replay: Replay, episodes: Any, batch_size: int | None = None) -> Sample:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.algorithms.base import Algorithm, Progress, SharedAgentsConfig
+from jaxmac.algorithms.diagnostics import VALUE_BASED, EpisodeMeans, of_values
 from jaxmac.algorithms.value_based import (
     LearnerState,
     ValueBasedConfig,
@@ -152,8 +153,8 @@ def auxiliary_loss(
     return jnp.sum(weight[None] * jnp.where(mask, rows, 0.0)) / jnp.maximum(jnp.sum(whole), 1)
 
 
-Loss = Callable[..., tuple[Array, Array]]
-"""(params, state, rows, hyper, progress, weight [batch], whole) -> (loss, errors of the episodes [batch]).
+Loss = Callable[..., tuple[Array, EpisodeMeans]]
+"""(params, state, rows, hyper, progress, weight [batch], whole) -> (loss, EpisodeMeans).
 
 `rows` may be a microbatch of the rows `whole`: then the losses of all microbatches add up to that of the batch.
 """
@@ -176,17 +177,18 @@ def make_algorithm(
         rows = rows_of(sample, hyper, key)
         differentiate = jax.value_and_grad(loss, has_aux=True)
 
-        def part(some: Any, weight: Array) -> tuple[Any, Array]:
-            (value, errors), gradient = differentiate(state.params, state, some, hyper, progress, weight, rows)
-            return (value, gradient), errors
+        def part(some: Any, weight: Array) -> tuple[Any, EpisodeMeans]:
+            (value, means), gradient = differentiate(state.params, state, some, hyper, progress, weight, rows)
+            return (value, gradient), means
 
         size = rows.mask.shape[0] * env.num_agents * config.hidden_size
         like = jnp.float32(0), state.params
-        (value, gradient), errors = summed_over(part, (rows, sample.weight), size, like)
+        (value, gradient), means = summed_over(part, (rows, sample.weight), size, like)
         state = descend(state, gradient, config, hyper, progress, has_rows=jnp.any(rows.mask))
         state = update_target(state, config, hyper, progress, env.horizon)
         dropped = jnp.sum(rows.dropped) if hasattr(rows, "dropped") else 0
-        return state, {"loss": value, "dropped_rows": dropped, "errors": {"main": errors}}
+        metrics = {"loss": value, "dropped_rows": dropped, "errors": {"main": means.error}}
+        return state, metrics | of_values(means, gradient)
 
     def behaviour(state: LearnerState, hyper: Hyper, stream: str) -> Policy:
         del hyper, stream
@@ -196,4 +198,6 @@ def make_algorithm(
         del hyper
         return policy(evaluated_params(state, config)["agents"])
 
-    return Algorithm(("main",), init_of, behaviour, evaluation, update, collection(config, env))
+    return Algorithm(
+        ("main",), init_of, behaviour, evaluation, update, collection(config, env), diagnostics=VALUE_BASED
+    )

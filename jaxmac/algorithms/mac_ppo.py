@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import struct
 from jaxtyping import Array, Float
 
@@ -38,6 +39,7 @@ from jaxmac.algorithms.actors_and_critics import (
     with_small_outputs,
 )
 from jaxmac.algorithms.base import Algorithm, Collection, Progress, linear_schedule, network_options
+from jaxmac.algorithms.diagnostics import PPO, explained_variance, mean_where, of_ratios
 from jaxmac.algorithms.mac_ppo_config import PPOConfig
 from jaxmac.algorithms.moments import Moments
 from jaxmac.algorithms.optimiser import gradient_of_sum, gradient_step, init_optimiser
@@ -122,11 +124,11 @@ def make(env: Environment, config: PPOConfig, roles: Roles) -> Algorithm:
         before = progress._replace(episodes=progress.episodes - config.num_envs)  # when they were collected
         rates = rates_at(hyper, before)
         rows = rows_of(networks, hyper, samples["main"].episodes, macro_state="joint")
-        state, loss = at_needed_length(
+        state, metrics = at_needed_length(
             lambda own, joint: learn(networks, state, Rows(own, joint), hyper, rates, key), rows.own, rows.joint
         )
         dropped = jnp.sum(rows.own.dropped) + jnp.sum(rows.joint.dropped)
-        return state, {"loss": loss, "dropped_rows": dropped}
+        return state, metrics | {"dropped_rows": dropped}
 
     def epsilons(hyper: Hyper, progress: Progress) -> Array:
         return jnp.full(config.num_envs, epsilon_at(hyper, progress))
@@ -136,7 +138,7 @@ def make(env: Environment, config: PPOConfig, roles: Roles) -> Algorithm:
         return sampled_policy(networks.actors, state.actors, action_counts(networks))
 
     collection = Collection(epsilons, fresh_episodes(config.num_envs), 1, 0)
-    return Algorithm(("main",), partial(init, networks), policy, policy, update, collection)
+    return Algorithm(("main",), partial(init, networks), policy, policy, update, collection, diagnostics=PPO)
 
 
 def init(networks: Networks, key: Array, hyper: Hyper) -> PPOState:
@@ -160,30 +162,30 @@ def rates_at(hyper: Hyper, progress: Progress) -> ScheduledValues:
 
 def learn(
     networks: Networks, state: PPOState, rows: Rows, hyper: Hyper, rates: ScheduledValues, key: Array
-) -> tuple[PPOState, Float[Array, ""]]:
+) -> tuple[PPOState, dict[str, Float[Array, ""]]]:
     """`epochs` times a step of Adam on each of `minibatches` random shares of the episodes.
 
-    Returns the new state and the mean over these steps of the sum of all networks' losses.
+    Returns the new state and the metrics, means over these steps; `loss` is the sum of all networks' losses.
     """
     config = networks.config
-    batch, moments = estimate(networks, state, rows, hyper, rates)
+    batch, moments, explained = estimate(networks, state, rows, hyper, rates)
     orders = jax.vmap(lambda key: jax.random.permutation(key, config.num_envs))(
         jax.random.split(key, config.epochs)
     )
     shares = orders.reshape(config.epochs * config.minibatches, -1)
 
-    def on_share(state: PPOState, share: Array) -> tuple[PPOState, Array]:
+    def on_share(state: PPOState, share: Array) -> tuple[PPOState, dict[str, Array]]:
         part = jax.tree.map(lambda x, axis: jnp.take(x, share, axis), batch, EPISODE_AXES)
         return step(networks, state, part, hyper, rates)
 
-    state, losses = jax.lax.scan(on_share, state.replace(moments=moments), shares)
-    return state, jnp.mean(losses)
+    state, metrics = jax.lax.scan(on_share, state.replace(moments=moments), shares)
+    return state, jax.tree.map(jnp.mean, metrics) | {"explained_variance": explained}
 
 
 def estimate(
     networks: Networks, state: PPOState, rows: Rows, hyper: Hyper, rates: ScheduledValues
-) -> tuple[Batch, Moments]:
-    """Advantages, targets and old probabilities of a batch of rows, and the moments with its returns.
+) -> tuple[Batch, Moments, Float[Array, ""]]:
+    """Advantages, targets and old probabilities of a batch of rows, moments with its returns, explained variance.
 
     A_k = delta_k + gamma^tau_k lambda A_{k+1} with delta_k = R_k + gamma^tau_k V_{k+1} - V_k, where tau_k is the
     duration of the agent's k-th macro-action; nothing follows a terminal row, and a last row that is not terminal
@@ -205,7 +207,8 @@ def estimate(
         mean, spread = map(over_rows, moments.mean_and_spread())
         target = (returns - mean) / spread
     log_prob = take_chosen(log_probs, decisions.choice)
-    return Batch(rows, *map(jax.lax.stop_gradient, (log_prob, advantage, output, target))), moments
+    explained = explained_variance(returns, value, decisions.mask)
+    return Batch(rows, *map(jax.lax.stop_gradient, (log_prob, advantage, output, target))), moments, explained
 
 
 def _scaled(state: PPOState, output: Array) -> Array:
@@ -223,12 +226,13 @@ def moments_with(networks: Networks, moments: Moments, returns: Array, mask: Arr
 
 def step(
     networks: Networks, state: PPOState, batch: Batch, hyper: Hyper, rates: ScheduledValues
-) -> tuple[PPOState, Float[Array, ""]]:
-    """One step of Adam of every critic and actor; returns the new state and the sum of their losses."""
+) -> tuple[PPOState, dict[str, Float[Array, ""]]]:
+    """One step of Adam of every critic and actor; returns the new state and the metrics of this step."""
     actor_loss = partial(actor_losses, networks, batch=batch, hyper=hyper, rates=rates)
-    critic_loss = partial(critic_losses, networks, batch=batch, hyper=hyper)
-    actor_gradient, actor_loss_now = gradient_of_sum(actor_loss, state.actors)
-    critic_gradient, critic_loss_now = gradient_of_sum(critic_loss, state.critics)
+    actor_gradient, actor_loss_now, metrics = gradient_of_sum(actor_loss, state.actors)
+    critic_gradient, critic_loss_now, _ = gradient_of_sum(
+        lambda params: (critic_losses(networks, params, batch, hyper), None), state.critics
+    )
     decisions = decisions_of(networks, batch.rows)
 
     def stepped(rate: Array, gradient: Any, opt_state: Any, params: Any, mask: Array) -> tuple[Any, Any]:
@@ -241,16 +245,19 @@ def step(
     critic = critic_gradient, state.critic_opt_state, state.critics, decisions.mask
     critics, critic_opt_state = stepped(hyper.critic_learning_rate, *critic)
     new = PPOState(actors, critics, actor_opt_state, critic_opt_state, state.moments)
-    return new, jnp.sum(actor_loss_now) + jnp.sum(critic_loss_now)
+    losses = jnp.sum(actor_loss_now), jnp.sum(critic_loss_now)
+    metrics |= {"actor_loss": losses[0], "critic_loss": losses[1], "loss": losses[0] + losses[1]}
+    norms = {"actor_grad_norm": actor_gradient, "critic_grad_norm": critic_gradient}
+    return new, metrics | {name: optax.tree.norm(gradient) for name, gradient in norms.items()}
 
 
 def actor_losses(
     networks: Networks, params: Any, batch: Batch, hyper: Hyper, rates: ScheduledValues
-) -> Float[Array, "networks"]:
+) -> tuple[Float[Array, "networks"], dict[str, Float[Array, ""]]]:
     """Loss of each actor: minus the mean over its choices of min(r A, clip(r, 1 - c, 1 + c) A) + entropy_weight H.
 
     r = pi(m | h) / pi_old(m | h) among the available macro-actions (Schulman et al., 2017, equations 7 and 9);
-    H is the entropy of pi.
+    H is the entropy of pi. Returns the losses and the diagnostics of the policy.
     """
     decisions = decisions_of(networks, batch.rows)
     log_probs, mask = log_probs_of(networks, params, decisions, rates.epsilon), is_choice(decisions)
@@ -258,7 +265,9 @@ def actor_losses(
     ratio = jnp.exp(jnp.where(mask, log_ratio, 0.0))
     clipped = jnp.clip(ratio, 1.0 - hyper.clip, 1.0 + hyper.clip)
     gain = jnp.minimum(ratio * batch.advantage, clipped * batch.advantage)
-    return -mean_of(networks, gain + rates.entropy_weight * entropy_of(log_probs), mask)
+    entropy = entropy_of(log_probs)
+    metrics = of_ratios(log_ratio, mask, hyper.clip) | {"entropy": mean_where(entropy, mask)}
+    return -mean_of(networks, gain + rates.entropy_weight * entropy, mask), metrics
 
 
 def critic_losses(networks: Networks, params: Any, batch: Batch, hyper: Hyper) -> Float[Array, "networks"]:

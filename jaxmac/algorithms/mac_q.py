@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxmac.algorithms.base import Algorithm, Progress
+from jaxmac.algorithms.diagnostics import VALUE_BASED, EpisodeMeans, episode_means, of_values
 from jaxmac.algorithms.mac_q_config import MacQConfig
 from jaxmac.algorithms.mac_q_networks import (
     NetworkRoles,
@@ -36,7 +37,6 @@ from jaxmac.algorithms.value_based import (
     LearnerState,
     collection,
     descend,
-    episode_errors,
     evaluated_params,
     hysteretic,
     update_target,
@@ -67,8 +67,10 @@ def make(env: Environment, config: MacQConfig, roles: NetworkRoles) -> Algorithm
             own_key = jax.random.fold_in(key, index) if index else key
             batches.append(Batch(*rows_of(config, sample, hyper, own_key), sample.weight))
         state, metrics, errors = learn(networks, state, batches[0], batches[-1], hyper, progress)
-        loss = sum(metrics[name] for name in ("centralised_loss", "agent_losses") if name in metrics)
+        loss = sum(metrics[name] for name in ("centralised_loss", "agents_loss") if name in metrics)
         return state, metrics | {"loss": loss, "errors": dict(zip(samples, (errors[0], errors[-1]), strict=False))}
+
+    both = networks.agents is not None and networks.centralised is not None
 
     return Algorithm(
         streams,
@@ -78,6 +80,7 @@ def make(env: Environment, config: MacQConfig, roles: NetworkRoles) -> Algorithm
         update,
         collection(config, env),
         networks.joint.size if networks.joint else 0,
+        (*VALUE_BASED, "agents_loss", "centralised_loss") if both else VALUE_BASED,
     )
 
 
@@ -127,34 +130,34 @@ def learn(
 ) -> tuple[LearnerState, dict[str, Array], list[Array]]:
     """One update (section 5): the centralised network learns from `first`, the decentralised ones from `second`.
 
-    Returns the new state; the losses and the number of rows that a cap left out; and for each of the two the mean
-    absolute error of every episode `[batch]`.
+    Returns the new state; the losses, the diagnostics of the network that acts, and the number of rows that a cap
+    left out; and for each of the two the mean absolute error of every episode `[batch]`.
     """
     metrics: dict[str, Array] = {"dropped_rows": jnp.zeros((), jnp.int32)}
     errors: list[Array] = []
     if networks.centralised is not None:
-        (loss, gradient), error = centralised_gradient(networks, state, first, hyper, progress)
+        (loss, gradient), means = centralised_gradient(networks, state, first, hyper, progress)
         has_rows = jnp.any(first.joint.mask)[None]
         state = _descend(networks, state, "centralised", gradient, has_rows, hyper, progress)
-        metrics["centralised_loss"] = loss
+        metrics |= of_values(means, gradient) | {"centralised_loss": loss}
         metrics["dropped_rows"] += jnp.sum(first.joint.dropped)
-        errors.append(error)
+        errors.append(means.error)
     if networks.agents is not None:
         own = second.own
         if networks.centralised is not None:
             kept = own.closing >= 0  # its joint row was not dropped by a cap
             metrics["dropped_rows"] += jnp.sum(own.mask & ~kept, dtype=jnp.int32)
             own = own._replace(mask=own.mask & kept)
-        (loss, gradient), error = agents_gradient(networks, state, second._replace(own=own), hyper, progress)
+        (loss, gradient), means = agents_gradient(networks, state, second._replace(own=own), hyper, progress)
         has_rows = jnp.any(own.mask, axis=(0, 1))
         state = _descend(networks, state, "agents", gradient, has_rows, hyper, progress)
-        metrics["agent_losses"] = loss
+        metrics |= of_values(means, gradient) | {"agents_loss": loss}
         metrics["dropped_rows"] += jnp.sum(own.dropped)
-        errors.append(error)
+        errors.append(means.error)
     return update_target(state, networks.config, hyper, progress, networks.env.horizon), metrics, errors
 
 
-Gradient = tuple[tuple[Array, Any], Array]  # ((loss [], gradient), mean absolute error of each episode [batch])
+Gradient = tuple[tuple[Array, Any], EpisodeMeans]  # ((loss [], gradient), means of each episode [batch])
 
 
 def centralised_gradient(
@@ -166,8 +169,8 @@ def centralised_gradient(
 
     def part(joint: JointRows, weight: Array) -> Gradient:
         given = joint, hyper, progress, weight, alone, batch.joint
-        (loss, error), gradient = differentiate(networks, state.params, state.target, *given)
-        return (loss, gradient["centralised"]), error
+        (loss, means), gradient = differentiate(networks, state.params, state.target, *given)
+        return (loss, gradient["centralised"]), means
 
     hidden = networks.config.hidden_size if alone else networks.config.centralised_hidden_size
     width = max(hidden, networks.joint.size)
@@ -186,13 +189,13 @@ def agents_gradient(
             best = joint_choice(networks, state.params["centralised"], joint[0])
             choice = at_joint_rows(networks.joint.decode(best), own.closing)
 
-        def total(params: Any) -> tuple[Array, Array]:
+        def total(params: Any) -> tuple[Array, EpisodeMeans]:
             given = own, choice, hyper, progress, weight, batch.own
-            each, error = own_losses(networks, params, state.target["agents"], *given)
-            return jnp.sum(each), error
+            each, means = own_losses(networks, params, state.target["agents"], *given)
+            return jnp.sum(each), means
 
-        (loss, error), gradient = jax.value_and_grad(total, has_aux=True)(state.params["agents"])
-        return (loss, gradient), error
+        (loss, means), gradient = jax.value_and_grad(total, has_aux=True)(state.params["agents"])
+        return (loss, gradient), means
 
     rows, _, agents = batch.own.mask.shape
     joint = () if networks.centralised is None else (batch.joint,)
@@ -228,24 +231,23 @@ def own_losses(
     progress: Progress,
     weight: Float[Array, "batch"],
     whole: OwnRows,
-) -> tuple[Float[Array, "agents"], Float[Array, "batch"]]:
+) -> tuple[Float[Array, "agents"], EpisodeMeans]:
     """Mean squared (hysteretic) error of each agent over its own rows (sections 5.1 and 5.3).
 
     `choice` are the macro-actions whose target values are bootstrapped; None: each agent's own greedy ones. `whole`
-    are the rows of the whole batch, whose number the mean is over. Returns the loss of each agent and the mean
-    absolute error of each episode.
+    are the rows of the whole batch, whose number the mean is over. Returns the loss of each agent and the means of
+    each episode.
     """
     online, future = (_own_q(networks, p, rows) for p in (params, target))
     if choice is None:
         chooser = online[1:] if networks.config.double_q else future[1:]
         choice = conditional_argmax(chooser, rows.next_avail, jnp.ones_like(rows.mask), rows.macro_action)
     transitions = target_rows(hyper, rows.reward, rows.duration, rows.terminal, rows.mask)
-    error = lambda_target(transitions, take_chosen(future[1:], choice), hyper.td_lambda) - take_chosen(
-        online[:-1], rows.macro_action
-    )
+    taken = take_chosen(online[:-1], rows.macro_action)
+    error = lambda_target(transitions, take_chosen(future[1:], choice), hyper.td_lambda) - taken
     square = hysteretic(error, networks.config, hyper, progress)
     loss = weighted_mean_square(square, rows.mask, weight, axis=(0, 1), whole=whole.mask)
-    return loss, episode_errors(error, rows.mask)
+    return loss, episode_means(error, taken, rows.mask)
 
 
 def _own_q(networks: Networks, params: Any, rows: OwnRows) -> Float[Array, "entries batch agents actions"]:
@@ -264,11 +266,11 @@ def joint_loss(
     weight: Float[Array, "batch"],
     is_hysteretic: bool,
     whole: JointRows,
-) -> tuple[Float[Array, ""], Float[Array, "batch"]]:
+) -> tuple[Float[Array, ""], EpisodeMeans]:
     """Mean squared error of the centralised network over joint rows (section 5.2).
 
-    `whole` are the rows of the whole batch, whose number the mean is over. Returns the loss and the mean absolute
-    error of each episode.
+    `whole` are the rows of the whole batch, whose number the mean is over. Returns the loss and the means of each
+    episode.
     """
     online, future = (_joint_q(networks, p["centralised"], rows) for p in (params, target))
     chooser = online[1:] if networks.config.double_q else future[1:]
@@ -277,7 +279,8 @@ def joint_loss(
     taken = take_chosen(online[:-1], networks.joint.encode(rows.macro_action))
     error = lambda_target(transitions, value, hyper.td_lambda) - taken
     scaled = hysteretic(error, networks.config, hyper, progress) if is_hysteretic else error
-    return weighted_mean_square(scaled, rows.mask, weight, whole=whole.mask), episode_errors(error, rows.mask)
+    loss = weighted_mean_square(scaled, rows.mask, weight, whole=whole.mask)
+    return loss, episode_means(error, taken, rows.mask)
 
 
 def joint_choice(networks: Networks, params: Any, rows: JointRows) -> Int[Array, "rows batch"]:

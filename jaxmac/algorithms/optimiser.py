@@ -6,7 +6,7 @@ Adam: Diederik P. Kingma and Jimmy Ba, "Adam: A Method for Stochastic Optimizati
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -32,16 +32,20 @@ def init_optimiser(hyper: Hyper, params: Any, separate: bool = False) -> Any:
     return jax.vmap(init)(params) if separate else init(params)
 
 
+Extra = TypeVar("Extra")
+
+
 def gradient_of_sum(
-    losses: Callable[[Any], Float[Array, "networks"]], params: Any
-) -> tuple[Any, Float[Array, "networks"]]:
-    """The gradient of the sum of the losses of several networks, and each loss."""
+    losses: Callable[[Any], tuple[Float[Array, "networks"], Extra]], params: Any
+) -> tuple[Any, Float[Array, "networks"], Extra]:
+    """The gradient of the sum of several networks' losses, each loss, and what `losses` returns beside them."""
 
-    def summed(params: Any) -> tuple[Array, Array]:
-        each = losses(params)
-        return jnp.sum(each), each
+    def summed(params: Any) -> tuple[Array, tuple[Array, Extra]]:
+        each, extra = losses(params)
+        return jnp.sum(each), (each, extra)
 
-    return jax.grad(summed, has_aux=True)(params)
+    gradient, (each, extra) = jax.grad(summed, has_aux=True)(params)
+    return gradient, each, extra
 
 
 def gradient_step(

@@ -23,6 +23,7 @@ from jaxmac.envs.shapes import one_line
 from jaxmac.errors import nearest
 from jaxmac.hyper import static_view
 from jaxmac.mixers import MIXERS, MixerSpec
+from jaxmac.mixers.testing import check_before_training
 from jaxmac.networks.checking import check_memory
 from jaxmac.networks.memory import MEMORIES
 from jaxmac.record.compact import compact_replay
@@ -171,14 +172,18 @@ def list_algorithms() -> tuple[str, ...]:
 def make_algorithm(name: str, env: Environment, config: Any) -> Algorithm:
     """The algorithm `name` built for an environment and the static part of a config.
 
-    Raises ValueError, in one line, for settings that do not fit each other or the environment.
+    Raises ValueError, in one line, for settings that do not fit each other or the environment, and for parts from
+    outside that do not do what they promise.
     """
     if (check_together := getattr(config, "check_together", None)) is not None:
         check_together()
     memory = getattr(config, "memory", None)
     if memory is not None and is_outside(MEMORIES.origin(memory)):
         check_memory(memory, config, config.hidden_size)
-    if name in ALGORITHMS.derived() or not is_outside(ALGORITHMS.origin(name)):
+    mixer = ALGORITHMS.derived()[name][1] if name in ALGORITHMS.derived() else None
+    if mixer is not None and is_outside(MIXERS.origin(mixer)):
+        check_before_training(mixer, config)
+    if mixer is not None or not is_outside(ALGORITHMS.origin(name)):
         algorithm = ALGORITHMS[name].make(env, static_view(config))
     else:
         make, static = ALGORITHMS[name].make, static_view(config)

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from jaxmac.algorithms import avf
 from jaxmac.algorithms.base import Algorithm, LastActionConfig, Progress, network_options
+from jaxmac.algorithms.diagnostics import EpisodeMeans, episode_means
 from jaxmac.algorithms.factorised import (
     FactorisedConfig,
     Networks,
@@ -35,7 +36,6 @@ from jaxmac.algorithms.value_based import (
     LearnerState,
     WindowsConfig,
     agent_networks,
-    episode_errors,
     epsilon_greedy,
     hysteretic,
     weighted_mean_square,
@@ -240,12 +240,12 @@ def loss(
     progress: Progress,
     weight: Float[Array, "batch"],
     whole: JointSteps | None = None,
-) -> tuple[Float[Array, ""], Float[Array, "batch"]]:
+) -> tuple[Float[Array, ""], EpisodeMeans]:
     """The weighted sum of micro- and macro-TD loss, plus the mixer's auxiliary loss.
 
     Source: equations 13 and 14 of the paper; docs/specifications/tomacvf.md, section 5. Returns the loss and the
-    mean absolute micro-TD error of each episode `[batch]`. If `steps` are a microbatch of the steps `whole`, the
-    loss is their share of it.
+    means of each episode, whose errors are the micro-TD errors. If `steps` are a microbatch of the steps `whole`,
+    the loss is their share of it.
     """
     counted = steps if whole is None else whole
     utilities, mixer_state = outputs_of(networks, params, steps)
@@ -253,7 +253,8 @@ def loss(
     now = jax.tree.map(lambda x: x[:-1], utilities)
     situation = steps.avail[:-1], steps.choosing[:-1], steps.macro_action, mixer_state[:-1]
     inputs = mixer_inputs(networks, now, steps.macro_action, *situation)
-    micro, macro = errors(steps, joint_value(networks, params, hyper, inputs), future, hyper)
+    value = joint_value(networks, params, hyper, inputs)
+    micro, macro = errors(steps, value, future, hyper)
 
     def mean_square(error: Array, mask: Array, counted: Array) -> Array:
         scaled = hysteretic(error, networks.config, hyper, progress)
@@ -262,7 +263,7 @@ def loss(
     total = hyper.micro_weight * mean_square(micro, steps.mask, counted.mask)
     total = total + hyper.macro_weight * mean_square(macro, steps.ended, counted.ended)
     total = total + auxiliary_loss(networks, params, hyper, inputs, steps.mask, weight, counted.mask)
-    return total, episode_errors(micro, steps.mask)
+    return total, episode_means(micro, value, steps.mask)
 
 
 def errors(

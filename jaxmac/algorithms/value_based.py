@@ -290,12 +290,6 @@ def weighted_mean_square(
     return square / jnp.maximum(jnp.sum(mask if whole is None else whole, axis=axis), 1)
 
 
-def episode_errors(error: Float[Array, "rows batch *rest"], mask: Bool[Array, "rows batch *rest"]) -> Array:
-    """The mean absolute error over the rows of each episode `[batch]`, for the sampler's `feedback`."""
-    axes = (0, *range(2, error.ndim))
-    return jnp.sum(jnp.where(mask, jnp.abs(error), 0.0), axis=axes) / jnp.maximum(jnp.sum(mask, axis=axes), 1)
-
-
 def window_options(config: Any) -> dict[str, Any]:
     """The arguments of `jaxmac.record.windows.trajectory_of`, from a config."""
     names = (

@@ -60,14 +60,13 @@ class Panel(NamedTuple):
     def on(cls, env: Environment, title: str, curves: Curves, y: str = "eval_return") -> Panel:
         """A panel with what is known of the returns of an environment: its optimum or best plan, and random play.
 
-        With another column `y` there is only its name. Raises ValueError, in one line, for what is no column, and
-        for a curve of it without any number.
+        With another column `y` there is only its name. Raises ValueError, in one line, for a curve of it without
+        any number.
         """
-        _check_among("y", y, tuple(Y_AXES))
         if y != "eval_return":
             if without := next((label for label, curve in curves.items() if np.isnan(curve[1]).all()), None):
                 raise ValueError(f"{without} has no {y} on {env.name}, so there is nothing to draw")
-            return cls(title, curves, ylabel=Y_AXES[y])
+            return cls(title, curves, ylabel=Y_AXES.get(y, y))
         random = random_return(env)
         anchors = {} if random is None else {"random play": random}
         return cls(title, curves, env.optimal_return, env.best_known_return, anchors)
@@ -80,9 +79,12 @@ class Panel(NamedTuple):
         return None if self.best_known is None else ("best known", self.best_known)
 
 
-def check_axis(x: str, y: str = "eval_return") -> str:
-    """`x` if it is the name of a horizontal axis; ValueError, in one line, if not, or if `y` is no vertical one."""
-    _check_among("y", y, tuple(Y_AXES))
+def check_axis(x: str, y: str = "eval_return", diagnostics: Sequence[str] = ()) -> str:
+    """`x` if it is the name of a horizontal axis; ValueError, in one line, if not, or if `y` is no vertical one.
+
+    Vertical axes are the columns that all runs have and the diagnostics of a run.
+    """
+    _check_among("y", y, (*Y_AXES, *diagnostics))
     return _check_among("x", x, tuple(X_AXES))
 
 

@@ -39,7 +39,7 @@ class PlotArguments:
     x: str = "episodes"
     """horizontal axis of the curves: episodes, or steps of the environment (episodes, steps)"""
     y: str = "eval_return"
-    """vertical axis of a figure: a column of metrics.csv from eval_return to epsilon, such as eval_success"""
+    """vertical axis of a figure: a column of metrics.csv from eval_return on, such as eval_success or grad_norm"""
     smooth: int = SMOOTHED
     """evaluations that a point of a curve is the mean of (1: no smoothing)"""
     window: int = 10
@@ -54,7 +54,7 @@ def command_plot(arguments: Sequence[str]) -> int:
     if not given.runs:
         raise ValueError("give at least one run directory")
     suffix = given.out.suffix.lower()
-    check_axis(given.x, given.y)
+    check_axis(given.x)
     check_window(given.smooth, "smooth")
     check_window(given.window)
     if not math.isfinite(given.solved):
@@ -69,6 +69,8 @@ def command_plot(arguments: Sequence[str]) -> int:
         refuse_given(arguments, ["--title", "--x", "--smooth"], "is for a figure or page, not for .json")
     labels, paths = zip(*map(_labelled, given.runs), strict=True)
     results = _runs_with_evaluations(labels, paths)
+    for result in results:
+        check_axis(given.x, given.y, result.config.get("diagnostics", ()))
     own = {path.resolve() for path in paths}
     may = ("curve.png",) if given.out.resolve().parent in own else ()
     out = output_file(given.out, SUFFIXES, writes=may)  # last: it makes the folder

@@ -14,12 +14,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.arguments import check_positive
+from jaxmac.config import settings_of
 from jaxmac.envs.shapes import kind_and_line, one_line
 from jaxmac.errors import first_line
 from jaxmac.mixers.base import MIXERS, MixerInputs, is_factorised, make_mixer
 from jaxmac.networks.choice import conditional_argmax, feasible_set
 
 STATE, HIDDEN, ACTIONS = 5, 6, 4
+FEW = 40  # instances before a run: most of the time is compilation
 # Most of the time is compilation.
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
@@ -85,6 +87,19 @@ def check_mixer(mixer: str | nn.Module | type[nn.Module], instances: int = 200) 
         raise MixerError(f"mixer {name!r}: {error}") from None
     except Exception as error:
         raise MixerError(f"mixer {name!r} raised {kind_and_line(error)}") from error
+
+
+def check_before_training(name: str, config: Any) -> None:
+    """`check_mixer` of a mixer from outside with the settings of `config`; what has passed is not checked again."""
+    module, fields = MIXERS[name].module, settings_of(MIXERS[name].module)
+    values = {setting: getattr(config, setting) for setting in fields}
+    static = tuple((name, value) for name, value in values.items() if not fields[name].metadata["traced"])
+    if (key := (MIXERS[name], static)) not in _passed:
+        check_mixer(module(**values), FEW)
+        _passed.add(key)
+
+
+_passed: set[tuple[Any, ...]] = set()  # (what is registered, its static settings with their values)
 
 
 def _built(mixer: Any) -> Any:

@@ -19,7 +19,7 @@ from jaxmac.errors import RunDirectoryError
 from jaxmac.runs.exact import json_text
 from jaxmac.runs.lock import LOCK_NAME, RunLock
 from jaxmac.runs.replacing import Parts, bytes_of_run, parts_of_run, remove_run
-from jaxmac.runs.rows import COLUMNS, csv_cells, tabulate, to_number
+from jaxmac.runs.rows import COLUMNS, columns_of, csv_cells, tabulate, to_number
 from jaxmac.runs.schema import FORMAT, config_from
 from jaxmac.runs.table import read_rows
 
@@ -53,6 +53,7 @@ class RunDirectory:
         self._made = False  # whether `claim` has made the directory
         self._replaced: Parts | None = None  # the run that is there and that `begin` removes
         self._updates: dict[Any, int] = {}  # member -> updates at its last row
+        self._config: dict[str, Any] = {}  # of the run that is written
 
     def __enter__(self) -> RunDirectory:
         return self
@@ -167,12 +168,8 @@ class RunDirectory:
                 f"{self.path} holds no run of jaxmac that could be replaced: {error}; choose another --out"
             ) from None
 
-    def begin(self, config: dict[str, Any], swept: list[str]) -> None:
-        """Write config.json and the header of metrics.csv of a new run, in place of the run that is replaced.
-
-        Args:
-            config: the content of config.json.
-            swept: names of the swept hyperparameters, which become the last columns of metrics.csv.
+    def begin(self, config: dict[str, Any]) -> None:
+        """Write config.json, with this content, and the header of metrics.csv, in place of a run that is replaced.
 
         Raises:
             RunDirectoryError: the directory cannot be written.
@@ -183,9 +180,9 @@ class RunDirectory:
             if self._replaced is not None:
                 remove_run(self._folder, self._replaced)
                 self._replaced = None
-            self.columns = [*COLUMNS, *swept]
+            self._config = config
             self.write_config(config)
-            _replace(self._folder / "metrics.csv", _csv_text([self.columns]))
+            _replace(self._folder / "metrics.csv", _csv_text([columns_of(config)]))
             self._made = False
 
     @contextlib.contextmanager
@@ -198,23 +195,23 @@ class RunDirectory:
         except OSError as error:
             raise RunDirectoryError(f"cannot write the run directory {self.path}: {_reason(error)}") from error
 
-    def reopen(self, config: dict[str, Any], swept: list[str], reached: dict[int, int]) -> list[dict[str, Any]]:
+    def reopen(self, config: dict[str, Any], reached: dict[int, int]) -> list[dict[str, Any]]:
         """Open the directory of a run that is continued and return the rows of metrics.csv that are kept.
 
         Args:
             config: the new content of config.json. It is written first: from then on the run is not finished.
-            swept: names of the swept hyperparameters.
             reached: as for `kept_rows`. Other rows are removed in one atomic move.
 
         Raises:
             RunDirectoryError: metrics.csv is missing, or the directory cannot be written.
         """
-        self.columns = [*COLUMNS, *swept]
+        self._config = config
         kept = self.kept_rows(config, reached)
         self._updates = {int(row["member"]): int(row["updates"]) for row in kept}
         if not self.writes:
             return kept
-        lines = [self.columns, *([row[column] for column in self.columns] for row in kept)]
+        columns = columns_of(config)
+        lines = [columns, *([row[column] for column in columns] for row in kept)]
         with self._one_line_errors():
             self.write_config(config)
             _replace(self._folder / "metrics.csv", _csv_text(lines))
@@ -274,7 +271,7 @@ class RunDirectory:
             return
         file = self._folder / "metrics.csv"
         learned = [row["updates"] > self._updates.get(row["member"], 0) for row in rows]
-        lines = [csv_cells(row, self.columns, one) for row, one in zip(rows, learned, strict=True)]
+        lines = [csv_cells(row, self._config, one) for row, one in zip(rows, learned, strict=True)]
         try:
             with file.open("r+b", buffering=0) as stream:  # never makes a file without a header
                 size = stream.seek(0, os.SEEK_END)

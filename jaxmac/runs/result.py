@@ -138,7 +138,8 @@ class Result:
             path: the file to write, whose suffix selects the format. None writes no file.
             x: the horizontal axis, "episodes" or "steps" (primitive steps of the environment).
             smooth: evaluations that a point is the mean of; 1: no smoothing.
-            y: the column: "eval_return", "eval_success" and the others that have a value for each evaluation.
+            y: the column: "eval_return", "eval_success" and the others that have a value for each evaluation, or a
+                diagnostic of the algorithm, such as "grad_norm".
 
         Raises:
             ValueError: `x` or `y` is another word, the column has no number, `smooth` is below 1, or the suffix of
@@ -218,7 +219,7 @@ def curves(result: Result, x: str = "episodes", y: str = "eval_return") -> dict[
     Each is as long as its members were trained, so the lengths differ in a run that was stopped between two groups.
     Raises ValueError, in one line, for another `x` or `y`.
     """
-    check_axis(x, y)
+    check_axis(x, y, result.config.get("diagnostics", ()))
     found = {}
     for label, members in members_alike(result).items():
         count = evaluations_of(result, members)
@@ -266,7 +267,7 @@ def load(path: str | os.PathLike, env: Environment | None = None, *, need_rows: 
     file = Path(path) / "metrics.csv"
     groups = [[spec.index for spec in group] for group in group_members(specs)]
     rows = whole_evaluations(file, read_rows(file, config), groups)
-    metrics = tabulate(rows, [spec.swept for spec in specs])
+    metrics = tabulate(rows, [spec.swept for spec in specs], config.get("diagnostics", ()))
     if need_rows and not len(metrics["episodes"]):
         raise RunDirectoryError(f"{path} has no evaluation yet")
     members = [{"seed": spec.seed, **spec.swept} for spec in specs]

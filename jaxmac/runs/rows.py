@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,21 @@ MAY_BE_EMPTY = ("eval_success", "train_return", "loss", "epsilon")
 NEW_IN_FORMAT_6 = ("eval_success",)  # runs of older formats may lack these columns
 
 
+def columns_of(config: Mapping[str, Any]) -> list[str]:
+    """The columns of metrics.csv of a run: those that all runs have, the algorithm's diagnostics, swept values."""
+    return [*COLUMNS, *config.get("diagnostics", ()), *config.get("sweep", ())]
+
+
+def refuse_taken_names(algorithm: str, diagnostics: Sequence[str], settings: Iterable[str]) -> None:
+    """Raise a one-line ValueError for a diagnostic that is called like another column of metrics.csv."""
+    for name in diagnostics:
+        if name in COLUMNS or name in settings:
+            whose = "a column of every run" if name in COLUMNS else "a setting"
+            raise ValueError(
+                f"algorithm {algorithm!r}: its diagnostic {name!r} is called like {whose}: choose another name"
+            )
+
+
 def csv_cell(value: Any) -> Any:
     """A value as it is written to metrics.csv: NaN as an empty cell, other floats with seven significant digits."""
     if isinstance(value, (float, np.floating)):
@@ -37,14 +52,16 @@ def csv_cell(value: Any) -> Any:
     return value
 
 
-def csv_cells(row: Mapping[str, Any], columns: Sequence[str], learned: bool) -> list[Any]:
-    """The cells of a row in the order of `columns`; `learned` says whether there were updates since the row before.
+def csv_cells(row: Mapping[str, Any], config: Mapping[str, Any], learned: bool) -> list[Any]:
+    """The cells of a row of a run; `learned` says whether there were updates since the row before.
 
     A NaN is an empty cell where the column does not apply, and `nan` where it is the result of a computation. Swept
     values are written with all their digits.
     """
     applies = {"eval_success": False, "epsilon": False, "loss": learned, "train_return": bool(row["episodes"])}
-    cells = {name: csv_cell(row[name]) if name in COLUMNS else swept_cell(row[name]) for name in columns}
+    applies |= dict.fromkeys(config.get("diagnostics", ()), learned)
+    swept = config.get("sweep", ())
+    cells = {name: (swept_cell if name in swept else csv_cell)(row[name]) for name in columns_of(config)}
     return ["nan" if cell == "" and applies.get(name, True) else cell for name, cell in cells.items()]
 
 
@@ -81,7 +98,9 @@ def whole_evaluations(
     return kept
 
 
-def tabulate(rows: Sequence[dict[str, Any]], swept: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+def tabulate(
+    rows: Sequence[dict[str, Any]], swept: Sequence[dict[str, Any]], diagnostics: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
     """Rows of metrics.csv as arrays `[evaluations, members]`, one for each column from `episodes` on.
 
     A member with fewer evaluations than others, because its group was trained later or not at all, is NaN in the
@@ -90,12 +109,13 @@ def tabulate(rows: Sequence[dict[str, Any]], swept: Sequence[dict[str, Any]]) ->
     Args:
         rows: dicts of column -> number, or text as read from the file, where an empty cell is NaN.
         swept: the swept values of each member, which become columns with the type of the values.
+        diagnostics: names of the algorithm's diagnostics.
     """
     rows_of: list[list[dict[str, Any]]] = [[] for _ in swept]
     for row in rows:
         rows_of[int(row["member"])].append(dict.fromkeys(NEW_IN_FORMAT_6, "") | row)
     evaluations = max(map(len, rows_of), default=0)
-    table = {name: np.full((evaluations, len(rows_of)), np.nan) for name in COLUMNS[2:]}
+    table = {name: np.full((evaluations, len(rows_of)), np.nan) for name in (*COLUMNS[2:], *diagnostics)}
     for member, own in enumerate(rows_of):
         for name, values in table.items():
             values[: len(own), member] = [to_number(row[name]) for row in own]
@@ -108,7 +128,7 @@ def as_values(row: dict[str, Any], members: Sequence[dict[str, Any]]) -> dict[st
     """A row of metrics.csv as it was before it was written: counts are int, swept values those of its member."""
     swept = members[int(row["member"])]
     kinds: dict[str, Callable[[Any], Any]] = dict.fromkeys(COLUMNS, to_number) | dict.fromkeys(COUNTS, int)
-    return {name: kinds[name](cell) if name in kinds else swept[name] for name, cell in row.items()}
+    return {n: swept[n] if n in swept else kinds.get(n, to_number)(cell) for n, cell in row.items()}
 
 
 def to_number(cell: Any) -> float:

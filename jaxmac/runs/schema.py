@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from jaxmac.errors import RunDirectoryError, nearest
 from jaxmac.runs.exact import json_value
 
-FORMAT = 6  # version of the format of run directories
+FORMAT = 7  # version of the format of run directories
 
 
 def _distinct(values: list[Any]) -> list[Any]:
@@ -72,9 +72,9 @@ class Versions(_Strict):
 
 
 class RunConfig(_Strict):
-    """config.json of a run of formats 2 to 6, which differ in checkpoints and settings (jaxmac.runs.formats)."""
+    """config.json of a run of formats 2 to 7, which differ in checkpoints and settings (jaxmac.runs.formats)."""
 
-    format: Literal[2, 3, 4, 5, 6]
+    format: Literal[2, 3, 4, 5, 6, 7]
     status: Literal["running", "finished", "interrupted", "failed", "non-finite loss"]
     algorithm: Word
     env: Word
@@ -91,6 +91,7 @@ class RunConfig(_Strict):
     optimal_return: float | None
     checkpoint_every: Count
     checkpoint_replay: bool
+    diagnostics: Annotated[list[Word], AfterValidator(_distinct)] = []  # runs before format 7 have none
     log: list[Word]
     log_id: Word | None
     versions: Versions

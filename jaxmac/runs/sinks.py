@@ -173,9 +173,9 @@ def _member_config(config: dict[str, Any], member: dict[str, Any]) -> dict[str, 
     return {**named, **config["settings"], **member}
 
 
-def _finite_metrics(row: dict[str, Any]) -> dict[str, float]:
+def _finite_metrics(row: dict[str, Any], config: dict[str, Any]) -> dict[str, float]:
     """The metrics of a row that have a finite value; the cells may be numbers or text from metrics.csv."""
-    values = {name: to_number(row[name]) for name in METRICS}
+    values = {name: to_number(row[name]) for name in (*METRICS, *config.get("diagnostics", ()))}
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
@@ -185,6 +185,7 @@ class TensorBoard:
     def __init__(self, path: Path, config: dict[str, Any], members: Sequence[dict[str, Any]]):
         from tensorboardX import SummaryWriter
 
+        self.config = config
         self.writers = []
         for index, member in enumerate(members):
             folder = Path(path) / "tensorboard" / f"member_{index:03d}"
@@ -198,7 +199,7 @@ class TensorBoard:
     def write(self, row: dict[str, Any]) -> None:
         """Write the metrics of a row as scalars."""
         writer = self.writers[int(row["member"])]
-        for name, value in _finite_metrics(row).items():
+        for name, value in _finite_metrics(row, self.config).items():
             writer.add_scalar(name, value, int(row["episodes"]))
         writer.flush()
 
@@ -214,6 +215,7 @@ class WandB:
     def __init__(self, path: Path, config: dict[str, Any], members: Sequence[dict[str, Any]]):
         import wandb
 
+        self.config = config
         self.runs = []
         name = Path(path).name
         for index, member in enumerate(members):
@@ -237,7 +239,7 @@ class WandB:
 
     def write(self, row: dict[str, Any]) -> None:
         """Log the metrics of a row, with its training episodes as step. The service ignores steps that it has."""
-        self.runs[int(row["member"])].log(_finite_metrics(row), step=int(row["episodes"]))
+        self.runs[int(row["member"])].log(_finite_metrics(row, self.config), step=int(row["episodes"]))
 
     def close(self) -> None:
         """Finish the runs."""

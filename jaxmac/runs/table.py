@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxmac.errors import RunDirectoryError
-from jaxmac.runs.rows import COLUMNS, COUNTS, MAY_BE_EMPTY, NEW_IN_FORMAT_6, swept_cell
+from jaxmac.runs.rows import COLUMNS, COUNTS, MAY_BE_EMPTY, NEW_IN_FORMAT_6, columns_of, swept_cell
 
 # The other numbers may be inf, or nan after an overflow.
 FINITE = ("wall_seconds", "eval_length", "eval_success", "epsilon")
@@ -51,8 +51,7 @@ def read_rows(file: Path, config: Mapping[str, Any]) -> list[dict[str, str]]:
         return []  # killed, or read, while the header was being written
     if header is None:
         raise RunDirectoryError(f"{file} is damaged: it has no header")
-    columns = [*COLUMNS, *config["sweep"]]
-    columns = _checked_header(file, header[1], columns, config["format"])
+    columns = _checked_header(file, header[1], columns_of(config), config["format"])
     swept = _swept_cells(config)
     rows: list[_Row] = []
     last: dict[int, _Row] = {}
@@ -126,7 +125,7 @@ def _checked(cells: list[str], columns: list[str], swept: list[dict[str, str]], 
     if len(cells) != len(columns):
         raise ValueError(f"it has {len(cells)} cells, but must have {len(columns)}")
     row = dict.fromkeys(NEW_IN_FORMAT_6, "") | dict(zip(columns, cells, strict=True))
-    for column in COLUMNS:
+    for column in (*COLUMNS, *config.get("diagnostics", ())):
         _check_cell(column, row[column])
     member, seed, episodes, env_steps, updates = (int(row[name]) for name in COUNTS)
     if member >= len(swept):
@@ -143,7 +142,7 @@ def _checked(cells: list[str], columns: list[str], swept: list[dict[str, str]], 
 
 
 def _check_cell(column: str, cell: str) -> None:
-    if not cell and column in MAY_BE_EMPTY:
+    if not cell and (column in MAY_BE_EMPTY or column not in COLUMNS):
         return
     if column in COUNTS:
         if not COUNT.fullmatch(cell):

@@ -8,7 +8,7 @@ sharding of the same members gives the same run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -41,12 +41,14 @@ class Tally(struct.PyTreeNode):
     epsilon: Array  # mean over the parallel episodes of the last iteration, at the start of the first one
     dropped_rows: Array  # rows that a cap left out, int32; no more than LARGEST_INT
     broken_update: Array  # number of the first update whose loss is not finite; -1: none
+    diagnostics: dict[str, Array] = struct.field(default_factory=dict)  # sums over the updates, by name
 
     @classmethod
-    def empty(cls) -> Tally:
+    def empty(cls, diagnostics: Sequence[str] = ()) -> Tally:
         """The tally directly after an evaluation."""
         zero, none = jnp.int32(0), jnp.float32(0)
-        return cls(zero, none, zero, none, zero, jnp.float32(1), zero, zero - 1)
+        sums = {name: jnp.float32(0) for name in diagnostics}
+        return cls(zero, none, zero, none, zero, jnp.float32(1), zero, zero - 1, sums)
 
 
 class Member(struct.PyTreeNode):
@@ -158,7 +160,8 @@ def training_functions(
         storage = {stream: replay.init(example) for stream in algorithm.streams}
         best = jax.tree.map(jnp.copy, learner), jnp.float32(-jnp.inf)
         first = algorithm.collection.epsilon(hyper, progress_at(algorithm.collection, num_envs, 0))
-        return Member(learner, storage, Tally.empty().replace(epsilon=jnp.mean(first)), *best)
+        tally = Tally.empty(algorithm.diagnostics).replace(epsilon=jnp.mean(first))
+        return Member(learner, storage, tally, *best)
 
     def advance(members: Member, keys: Array, hyper: Hyper, first: Array, last: Array) -> Member:
         def body(iteration: Array, members: Member) -> Member:
@@ -177,7 +180,7 @@ def training_functions(
         better = means.eval_return > member.best_return
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), member.learner, member.best)
         best_return = jnp.where(better, means.eval_return, member.best_return)  # an evaluation may be NaN
-        after = member.replace(tally=Tally.empty(), best=best, best_return=best_return)
+        after = member.replace(tally=Tally.empty(algorithm.diagnostics), best=best, best_return=best_return)
         return means, member.tally, after
 
     return TrainingFunctions(init, advance, evaluate)
@@ -279,6 +282,7 @@ def _update(
         updates=tally.updates + 1,
         dropped_rows=jnp.minimum(tally.dropped_rows, LARGEST_INT - dropped) + dropped,
         broken_update=jnp.where(broken, now.updates + 1, tally.broken_update),
+        diagnostics={name: total + metrics[name].astype(jnp.float32) for name, total in tally.diagnostics.items()},
     )
     errors = metrics.get("errors", {}) if algorithm.collection.replay.feedback is not None else {}
     return learner, tally, errors

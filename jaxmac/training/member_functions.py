@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from jaxmac.algorithms import ALGORITHMS, Algorithm, make_algorithm
 from jaxmac.algorithms.registry import mixer_spec_of
 from jaxmac.envs.environment import Environment
 from jaxmac.envs.registry import factory_of
+from jaxmac.errors import nearest
 from jaxmac.hyper import static_view
 from jaxmac.runs.contents import attributes_of, function_key
 from jaxmac.runs.exact import json_text
@@ -38,28 +39,48 @@ _programs: OrderedDict[Hashable, tuple[Environment, MemberFunctions]] = OrderedD
 
 
 def member_functions(
-    algorithm: str, env: Environment, config: Any, mesh: Mesh | None, env_id: str | None = None
+    algorithm: str,
+    env: Environment,
+    config: Any,
+    mesh: Mesh | None,
+    env_id: str | None = None,
+    diagnostics: Sequence[str] | None = None,
 ) -> MemberFunctions:
     """The jitted functions of a run; the same objects for the same algorithm, environment and static config.
 
     Therefore a second run that differs only in seeds and traced hyperparameters does not compile again. The last
     `KEPT_PROGRAMS` are kept; `jax.clear_caches` releases their compiled code. With `env_id` an environment is
     identified by its id, what is registered under it, its options and attributes (`attributes_of`); without it,
-    only the same object with the same attributes counts as the same environment.
+    only the same object with the same attributes counts as the same environment. `diagnostics` are those that are
+    summed up, None for all of the algorithm's.
     """
     static = static_view(config)
     devices = None if mesh is None else tuple(mesh.devices.flat)
     made_by = function_key(ALGORITHMS[algorithm].make), mixer_spec_of(algorithm)
-    key = (algorithm, made_by, _environment_key(env, env_id), static, devices, jax.default_backend())
+    reported = None if diagnostics is None else tuple(diagnostics)
+    key = (algorithm, made_by, _environment_key(env, env_id), static, reported, devices, jax.default_backend())
     kept = _programs.get(key)
     if kept is None:
-        kept = env, _jitted(env, make_algorithm(algorithm, env, config), static, mesh)
+        made = make_algorithm(algorithm, env, config)
+        if reported is not None:
+            _refuse_unknown(algorithm, reported, made.diagnostics)
+            made = made._replace(diagnostics=reported)
+        kept = env, _jitted(env, made, static, mesh)
     with _changing:  # threads may train runs of their own
         _programs[key] = kept
         _programs.move_to_end(key)
         while len(_programs) > KEPT_PROGRAMS:
             _programs.popitem(last=False)
     return kept[1]
+
+
+def _refuse_unknown(algorithm: str, wanted: Sequence[str], known: Sequence[str]) -> None:
+    """Raise a one-line ValueError for a diagnostic that the algorithm does not have, or not any more."""
+    for name in wanted:
+        if name not in known:
+            raise ValueError(
+                f"algorithm {algorithm!r} has no diagnostic {name!r}, which the run has; {nearest(name, known)}"
+            )
 
 
 def _environment_key(env: Environment, env_id: str | None) -> Hashable:

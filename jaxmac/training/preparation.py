@@ -11,6 +11,7 @@ import jax
 from rich.console import Console
 
 from jaxmac.arguments import check_function, check_path, check_positive, check_switches
+from jaxmac.config import settings_of
 from jaxmac.envs.environment import Environment
 from jaxmac.processes.collective import is_distributed, is_main_process, raise_on_all, refuse_differences
 from jaxmac.runs.checkpoint import KEPT_CHECKPOINTS
@@ -21,6 +22,7 @@ from jaxmac.runs.environments import environment_sizes
 from jaxmac.runs.exact import described, json_value
 from jaxmac.runs.members import MemberSpec, group_members, make_members, refuse_unless_restorable, settings_of_run
 from jaxmac.runs.plugins import SCRIPT, plugins_of_run, versions_of
+from jaxmac.runs.rows import refuse_taken_names
 from jaxmac.runs.sinks import check_sinks, new_log_id
 from jaxmac.training.cache import use_compilation_cache
 from jaxmac.training.checks import (
@@ -94,6 +96,8 @@ def prepare(request: Request, console: Console) -> Prepared:
         groups, algorithm = group_members(specs), request.algorithm
         programs = [Program(algorithm, environment, group, env_id=request.env_id) for group in groups]
         config = _config_of(request, environment, digest, specs, sinks)
+        config["diagnostics"] = _diagnostics(algorithm, programs)
+        refuse_taken_names(algorithm, config["diagnostics"], settings_of(type(specs[0].config)))
         if SCRIPT in config["plugins"] and request.out is not None:
             console.print(
                 "note: parts that a script or notebook registers must be registered before the run is opened"
@@ -158,6 +162,17 @@ def _config_of(
         "backend": jax.default_backend(),
         "key_type": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
     }
+
+
+def _diagnostics(algorithm: str, programs: list[Program]) -> list[str]:
+    """The diagnostics of a run; ValueError, in one line, if they differ between its groups."""
+    first, *others = (list(program.algorithm.diagnostics) for program in programs)
+    if other := next((found for found in others if found != first), None):
+        raise ValueError(
+            f"algorithm {algorithm!r} has the diagnostics {first} with some of the swept values and {other} with "
+            "others: they are columns of one file and must be the same"
+        )
+    return first
 
 
 def _instance_digest(env: Environment, env_id: str | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from jaxmac.processes.collective import gather, place
 from jaxmac.runs.members import MemberSpec
 from jaxmac.training.cache import trouble_in_a_line
 from jaxmac.training.compilation import collection_paused, compiled
+from jaxmac.training.compiled import Member, Tally
 from jaxmac.training.member_functions import member_functions, members_mesh
 from jaxmac.training.memory import (
     SLACK,
@@ -73,11 +74,18 @@ def _is_whole(members: Any) -> bool:
     return members is not None and not any(leaf.is_deleted() for leaf in jax.tree.leaves(members))
 
 
+def _stored_state(members: Member) -> dict[str, Any]:
+    """What a checkpoint has of the members beside learners; without diagnostics it has no entry for them."""
+    tally = {name: value for name, value in vars(members.tally).items() if name != "diagnostics" or value}
+    return {"replay": members.replay, "tally": tally, "best_return": members.best_return}
+
+
 class Program:
     """The members of one group on their devices, and the compiled functions that train them.
 
     The number of members is padded to a multiple of the devices; a padded member is computed but never reported.
-    `key_type` is the type of the members' keys, None for `jax_default_prng_impl`.
+    `key_type` is the type of the members' keys, None for `jax_default_prng_impl`; `diagnostics` are those of the
+    algorithm's that are reported, None for all.
     """
 
     def __init__(
@@ -88,10 +96,11 @@ class Program:
         devices: list[Any] | None = None,
         env_id: str | None = None,
         key_type: str | None = None,
+        diagnostics: Sequence[str] | None = None,
     ):
         self.env, self.specs, self.config = env, members, members[0].config
         self.mesh = members_mesh(len(members), devices)
-        self.functions = member_functions(algorithm, env, self.config, self.mesh, env_id)
+        self.functions = member_functions(algorithm, env, self.config, self.mesh, env_id, diagnostics)
         self.algorithm = self.functions.algorithm
         shards = 1 if self.mesh is None else self.mesh.size
         padded = members + [members[-1]] * (-len(members) % shards)
@@ -182,6 +191,10 @@ class Program:
 
     def _row(self, reached: Reached, i: int, means: Any, tally: Any) -> dict[str, Any]:
         spec, nan = self.specs[i], float("nan")
+
+        def of_updates(total: Any) -> float:
+            return float(total[i] / tally.updates[i]) if tally.updates[i] else nan
+
         return {
             "member": spec.index,
             "seed": spec.seed,
@@ -194,8 +207,9 @@ class Program:
             "eval_length": float(means.eval_length[i]),
             "eval_success": nan if means.eval_success is None else float(means.eval_success[i]),
             "train_return": float(tally.return_sum[i] / tally.episodes[i]) if tally.episodes[i] else nan,
-            "loss": float(tally.loss_sum[i] / tally.updates[i]) if tally.updates[i] else nan,
+            "loss": of_updates(tally.loss_sum),
             "epsilon": float(tally.epsilon[i]),
+            **{name: of_updates(total) for name, total in tally.diagnostics.items()},
             **spec.swept,
         }
 
@@ -224,7 +238,7 @@ class Program:
         kept = jax.tree.map(lambda x: x[: len(self.specs)], kept)
         items = {"learners": kept.learner, "best": kept.best}
         if replay:
-            items["state"] = {"replay": kept.replay, "tally": kept.tally, "best_return": kept.best_return}
+            items["state"] = _stored_state(kept)
         return items
 
     def counters(self) -> dict[str, Any]:
@@ -238,8 +252,7 @@ class Program:
         members = jax.eval_shape(self.functions.init, self.keys, self.hyper)
         count = len(self.specs)
         members = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), members)
-        state = {"replay": members.replay, "tally": members.tally, "best_return": members.best_return}
-        return {"learners": members.learner, "best": members.best, "state": state}
+        return {"learners": members.learner, "best": members.best, "state": _stored_state(members)}
 
     def restore(self, read: Callable[[], dict[str, Any]], counters: dict[str, Any]) -> None:
         """Continue from the counters and the items of a checkpoint, which `read` gives; call it after `compile`.
@@ -255,7 +268,9 @@ class Program:
         whole = members.replace(
             learner=items["learners"],
             best=items["best"],
-            **{name: state[name] for name in ("replay", "tally", "best_return")},
+            replay=state["replay"],
+            tally=Tally(**state["tally"]),
+            best_return=state["best_return"],
         )
         extra = self.padded - len(self.specs)  # padded members are copies of the last one
 

@@ -20,6 +20,7 @@ from jaxmac.envs.shapes import one_line
 from jaxmac.errors import nearest
 from jaxmac.hyper import Hyper, hyper_of, static_view
 from jaxmac.record.policy import Policy
+from jaxmac.runs.rows import refuse_taken_names
 from jaxmac.training.checks import (
     check_contract,
     check_counts,
@@ -115,6 +116,7 @@ class TrainFunction:
             "train_return": _mean(tally.return_sum, tally.episodes),
             "loss": _mean(tally.loss_sum, tally.updates),
             "epsilon": tally.epsilon,
+            **{name: _mean(total, tally.updates) for name, total in tally.diagnostics.items()},
         }
         return member, row
 
@@ -158,6 +160,7 @@ def make_train(
     check_size(config)
     check_contract(environment, check_environment)
     built = make_algorithm(algorithm, environment, config)
+    refuse_taken_names(algorithm, built.diagnostics, settings_of(type(config)))
     check_counts(environment, config, built.collection, len(built.streams), episodes)
     steps = most_steps(environment, config, len(built.streams), episodes)
     if steps > LARGEST_COUNT:

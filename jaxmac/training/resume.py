@@ -118,9 +118,9 @@ def _begun(folder: Path, run: Result, iteration: int | None) -> Begun:
     """The programs of the run in `folder` and the checkpoints that they continue from, all of them checked."""
     config = run.config
     env_id = config["env"] if config["env_rebuildable"] else None
-    keys = config.get("key_type", "threefry2x32")
+    keys, reported = config.get("key_type", "threefry2x32"), config.get("diagnostics", ())
     programs = [
-        Program(config["algorithm"], run.env, group, env_id=env_id, key_type=keys)
+        Program(config["algorithm"], run.env, group, env_id=env_id, key_type=keys, diagnostics=reported)
         for group in group_members(run.specs)
     ]
     iterations = _iterations_to_continue(folder, programs, iteration, config["status"])
@@ -142,7 +142,7 @@ def _reopen(directory: RunDirectory, config: dict[str, Any], begun: Begun) -> li
 
     Checkpoints go last: whoever is killed in between can continue from those that are left.
     """
-    rows = directory.reopen(config | {"status": "running"}, list(config["sweep"]), begun.reached)
+    rows = directory.reopen(config | {"status": "running"}, begun.reached)
     for group, start_at in enumerate(begun.iterations):
         if start_at is not None and directory.path is not None and is_main_process():
             drop_after(directory.path, group, start_at)

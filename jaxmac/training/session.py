@@ -148,7 +148,7 @@ class Session:
 
     def _write_directory(self) -> None:
         if self.reopen is None:
-            self.directory.begin(self.result.config, list(self.result.config["sweep"]))
+            self.directory.begin(self.result.config)
         else:
             self.rows = self.reopen()
         self.begun = True  # from now on the directory says how the run ended
@@ -266,7 +266,8 @@ class Session:
     def _finish(self, status: str) -> None:
         result = self.result
         result.status = status
-        result.metrics = tabulate(self.rows, [spec.swept for spec in result.specs])
+        swept, diagnostics = [spec.swept for spec in result.specs], result.config.get("diagnostics", ())
+        result.metrics = tabulate(self.rows, swept, diagnostics)
         result.config |= {"status": status, "finished": time.strftime("%Y-%m-%dT%H:%M:%S")}
         if not self.begun:
             return

@@ -213,6 +213,8 @@ def test_the_loss_of_the_actors_by_hand(weight_at_decision, example_rows):
     params = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), drawn)
     advantage = np.random.default_rng(0).normal(size=example_rows.own.mask.shape).astype(np.float32)
     losses = jax.jit(lambda a: actor_critic.actor_losses(parts, params, example_rows, a, hyper, jnp.float32(0.1)))
+    found, entropy = losses(advantage)
+    np.testing.assert_allclose(entropy, np.log(3), rtol=1e-6)
     expected = []
     for agent in (0, 1):
         gains = []
@@ -222,7 +224,7 @@ def test_the_loss_of_the_actors_by_hand(weight_at_decision, example_rows):
                 discount = 0.9 ** (first if weight_at_decision else last)
                 gains.append(discount * np.log(3) * (0.25 - advantage[row, e, agent]))
         expected.append(-np.mean(gains))
-    np.testing.assert_allclose(losses(advantage), expected, rtol=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -233,7 +235,7 @@ def test_a_conditional_choice_is_likelier(example_rows):
         parts, hyper = small("mac-cac", **options)
         params = jax.jit(partial(actor_critic.init, parts))(jax.random.key(1), hyper).actors
         losses = jax.jit(lambda *given: actor_critic.actor_losses(parts, *given, hyper, jnp.float32(0.1)))
-        return losses(params, example_rows, advantage)[0]
+        return losses(params, example_rows, advantage)[0][0]
 
     assert loss(conditional_log_prob=True) < loss()  # among fewer
 
@@ -247,7 +249,7 @@ def test_a_macro_action_that_could_not_be_chosen_has_no_part_in_a_conditional_lo
     avail[0][np.eye(avail.shape[-1], dtype=bool)[own.macro_action[0]]] = False
     mask[0] = False
     given = [own, own._replace(avail=avail), own._replace(avail=avail, mask=mask)]
-    usual, replaced, left_out = (losses(example_rows._replace(own=x), np.ones_like(own.reward)) for x in given)
+    usual, replaced, left_out = (losses(example_rows._replace(own=x), np.ones_like(own.reward))[0] for x in given)
     np.testing.assert_array_equal(replaced, left_out)
     assert (replaced != usual).any()
 

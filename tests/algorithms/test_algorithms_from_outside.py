@@ -1,17 +1,12 @@
 """An algorithm from outside with no settings but the common ones, and the registry of algorithms."""
 
-import dataclasses
-
-import jax
-import jax.numpy as jnp
 import pytest
+from support.bare import Bare, make_bare
 from support.probes import Additive
 from support.registries import registered_only_here
 
 import jaxmac
-from jaxmac.algorithms import ALGORITHMS, Algorithm, AlgorithmSpec, Collection, CommonConfig
-from jaxmac.record import Policy
-from jaxmac.record.replay import fresh_episodes
+from jaxmac.algorithms import ALGORITHMS, AlgorithmSpec
 
 ENV = Additive()
 
@@ -20,33 +15,6 @@ ENV = Additive()
 def forgotten():
     with registered_only_here():
         yield
-
-
-@dataclasses.dataclass(frozen=True)
-class Bare(CommonConfig):
-    """Without a replay, batches or any other setting that algorithms of the library have."""
-
-
-def make_bare(env, config):
-    """Values of macro-actions that nothing changes."""
-
-    def policy(state, hyper, stream="main"):
-        def act(key, carry, timestep, epsilon):
-            return carry, jnp.where(timestep.avail, state["value"], -1e9).argmax(axis=-1).astype(jnp.int32)
-
-        return Policy(lambda batch: (), act)
-
-    def epsilons(hyper, progress):
-        return jnp.zeros(config.num_envs)
-
-    return Algorithm(
-        ("main",),
-        lambda key, hyper: {"value": jax.random.normal(key, (env.num_agents, env.max_actions))},
-        policy,
-        policy,
-        lambda state, *rest: (state, {"loss": jnp.float32(0.0)}),
-        Collection(epsilons, fresh_episodes(config.num_envs), 1, 0),
-    )
 
 
 def test_an_algorithm_needs_no_settings_but_the_common_ones(monkeypatch):

@@ -73,7 +73,7 @@ def test_losses_are_the_recorded_ones(update):
     if parts.agents is not None:
         expected = recorded.get("dec_loss", recorded.get("loss"))
         np.testing.assert_allclose(own_part(update)(state.params["agents"]), expected, rtol=1e-6)
-        assert losses["agent_losses"] == pytest.approx(sum(expected), rel=1e-6)
+        assert losses["agents_loss"] == pytest.approx(sum(expected), rel=1e-6)
 
 
 def test_gradients_are_the_recorded_ones(update):
@@ -177,7 +177,7 @@ def test_an_own_row_whose_joint_row_was_capped_away_teaches_nothing():
     own = batch.own
     first = jnp.zeros_like(own.mask).at[0].set(True)
     learn = jax.jit(
-        lambda own: mac_q.learn(parts, state, *[batch._replace(own=own)] * 2, hyper, NOW)[1]["agent_losses"]
+        lambda own: mac_q.learn(parts, state, *[batch._replace(own=own)] * 2, hyper, NOW)[1]["agents_loss"]
     )
     capped = learn(own._replace(closing=jnp.where(first, -1, own.closing)))
     assert capped == learn(own._replace(mask=own.mask & ~first)) != learn(own)
@@ -199,7 +199,7 @@ def test_a_net_without_rows_stays_as_it_is():
         lambda a, b: np.asarray((a != b).any(axis=tuple(range(1, a.ndim)))), after.params, state.params
     )
     assert np.any(jax.tree.leaves(moved), axis=0).tolist() == [True, False, True]
-    assert np.isfinite(losses["agent_losses"])
+    assert np.isfinite(losses["agents_loss"])
     steps = jax.tree.leaves(after.opt_state["agents"], is_leaf=lambda x: getattr(x, "dtype", None) == jnp.int32)
     assert [x.tolist() for x in steps if x.dtype == jnp.int32] == [[1, 0, 1]]
 

@@ -50,7 +50,7 @@ def test_each_agent_chains_its_own_rows(td_lambda):
 
     @jax.jit
     def computed(params, target):
-        errors = mac_q.own_losses(parts, params, target, own, None, hyper, NOW, weight, own)[1]
+        errors = mac_q.own_losses(parts, params, target, own, None, hyper, NOW, weight, own)[1].error
         return errors, *(mac_q._own_q(parts, each, own) for each in (params, target))
 
     found, online, future = map(np.asarray, computed(params, target))
@@ -67,7 +67,7 @@ def test_the_central_network_chains_joint_rows(td_lambda):
 
     @jax.jit
     def computed(params, target):
-        errors = mac_q.joint_loss(parts, params, target, joint, hyper, NOW, weight, False, joint)[1]
+        errors = mac_q.joint_loss(parts, params, target, joint, hyper, NOW, weight, False, joint)[1].error
         both = (mac_q._joint_q(parts, each["centralised"], joint) for each in (params, target))
         return errors, mac_q.joint_choice(parts, target["centralised"], joint), *both
 

@@ -256,7 +256,7 @@ def test_parts_of_the_wrong_shape_are_refused_before_anything_compiles(workshop,
         "jaxmac.register_mixer('flat', Flat)\njaxmac.register_memory('wide', Wide)\n"
     )
     base = ["train", "--plugin", "my_parts", "--env", "BoxPushing-4", "--out", "run"]
-    assert "mixer Flat returns shape (1, 2, 8) for one row, but must return (1,)" in refused(
+    assert "mixer 'flat': 12 rows give values of shape (12, 3, 4), but must give (12,)" in refused(
         capsys, *base, "--algorithm", "avf-flat"
     )
     said = refused(capsys, *base, "--algorithm", "avf-vdn", "--memory", "wide")

@@ -9,10 +9,12 @@ import pytest
 from support.probes import Asynchronous
 from support.registries import registered_only_here
 
+import jaxmac
 from jaxmac.algorithms import configure, make_algorithm
 from jaxmac.hyper import hyper_of
-from jaxmac.mixers import QMIX, MixerError, check_mixer, make_mixer, register_mixer
+from jaxmac.mixers import QMIX, MixerError, check_mixer, make_mixer, register_mixer, testing
 from jaxmac.mixers.base import init_mixer
+from jaxmac.networks.choice import take_chosen
 
 
 def test_errors_name_the_known():
@@ -90,6 +92,34 @@ def test_a_mixer_that_says_that_it_reads_no_state_must_not():
         with pytest.raises(MixerError, match="mixer 'blind': reads the state, but is registered with"):
             check_mixer("blind", instances=20)
     check_mixer("vdn", instances=20)
+
+
+class Signed(nn.Module):
+    """A weighted sum that promises to be factorised, which it is for a positive weight only."""
+
+    weight: float = jaxmac.setting(1.0, "weight of every utility")
+    factorised = True
+
+    @nn.compact
+    def __call__(self, inputs):
+        """The joint value, with a bias that is learned."""
+        bias = self.param("bias", nn.initializers.zeros, ())
+        return self.weight * take_chosen(inputs.q_all, inputs.chosen).sum(-1) + bias
+
+
+def test_training_checks_a_mixer_from_outside_with_its_settings(monkeypatch):
+    calls = []
+    monkeypatch.setattr(testing, "check_mixer", lambda *given: calls.append(given) or check_mixer(*given))
+    with registered_only_here():
+        register_mixer("signed", Signed, reads_state=False)
+        env = Asynchronous()
+        for _ in range(2):
+            make_algorithm("avf-signed", env, configure("avf-signed", "tuned", env, {}))
+        assert len(calls) == 1 and calls[0][0].weight == 1.0
+        with pytest.raises(MixerError, match="mixer 'signed': the joint value falls as a utility rises"):
+            make_algorithm("avf-signed", env, configure("avf-signed", "tuned", env, {"weight": -1.0}))
+    make_algorithm("avf-vdn", env, configure("avf-vdn", "tuned", env, {}))
+    assert len(calls) == 2  # the library's own are not checked again
 
 
 def test_options_of_a_mixer_are_checked_like_settings():

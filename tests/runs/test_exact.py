@@ -3,6 +3,7 @@
 import enum
 import json
 import random
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -28,10 +29,11 @@ def untrained(monkeypatch):
             self.result, self.directory = result, directory
 
         def run(self, programs):
-            self.directory.begin(self.result.config, list(self.result.config["sweep"]))
+            self.directory.begin(self.result.config)
 
     monkeypatch.setattr("jaxmac.training.loop.Session", Session)
-    monkeypatch.setattr(preparation, "Program", lambda *arguments, **options: None)
+    program = SimpleNamespace(algorithm=SimpleNamespace(diagnostics=()))
+    monkeypatch.setattr(preparation, "Program", lambda *arguments, **options: program)
     monkeypatch.setattr(preparation, "announce", lambda *arguments: 0)
 
 

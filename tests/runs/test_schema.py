@@ -60,8 +60,8 @@ def problem(run, **options):
         ("null", "/config.json is damaged: it holds null, but must hold an object"),
         ("{}", "/config.json is damaged: it lacks the field format"),
         ('{"format": 2}', "it lacks the field status"),
-        ('{"format": "2"}', 'format is "2", but must be one of 1, 2, 3, 4, 5, 6'),
-        ('{"format": 7}', "has format 7, this jaxmac reads up to 6: upgrade it"),
+        ('{"format": "2"}', 'format is "2", but must be one of 1, 2, 3, 4, 5, 6, 7'),
+        ('{"format": 8}', "has format 8, this jaxmac reads up to 7: upgrade it"),
         ('{"a": 1, "a": 2}', "it has a twice"),
         ('{"a": NaN}', "NaN is not a number of JSON"),
         ("[" * 100_000, "it is nested too deeply"),
@@ -289,7 +289,7 @@ def test_swept_settings_of_format_1_get_todays_names_when_the_run_goes_on(tmp_pa
     before = jaxmac.load(run)
     assert before.metrics["episodes_per_env"][0].tolist() == [1, 2]
     with RunDirectory(run) as directory:
-        kept = directory.reopen(before.config, list(before.config["sweep"]), {0: 10**6, 1: 10**6})
+        kept = directory.reopen(before.config, {0: 10**6, 1: 10**6})
     assert len(kept) == before.metrics["episodes"].size and (run / "metrics.csv").read_text() == table
     assert jaxmac.load(run).specs == before.specs
 
@@ -297,7 +297,7 @@ def test_swept_settings_of_format_1_get_todays_names_when_the_run_goes_on(tmp_pa
 def test_a_table_that_was_deleted_is_not_made_again_without_its_header(tmp_path):
     with RunDirectory(tmp_path / "run") as directory:
         directory.claim(overwrite=False, needed_bytes=0)
-        directory.begin({}, [])
+        directory.begin({})
         (tmp_path / "run" / "metrics.csv").unlink()
         with pytest.raises(RunDirectoryError, match=r"^cannot write .*metrics.csv: it was deleted while the"):
             directory.append([dict.fromkeys(COLUMNS, 1.0)])
@@ -309,7 +309,7 @@ def test_a_number_that_is_none_is_told_from_one_that_does_not_apply(tmp_path):
     nan = float("nan")
     with RunDirectory(tmp_path / "run") as directory:
         directory.claim(overwrite=False, needed_bytes=0)
-        directory.begin({}, [])
+        directory.begin({})
         for episodes, updates in ((0, 0), (8, 0), (16, 4)):
             row = dict.fromkeys(COLUMNS, nan) | {"member": 0, "episodes": episodes, "updates": updates}
             directory.append([row])

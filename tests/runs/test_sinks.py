@@ -14,12 +14,13 @@ from support.registries import registered_only_here
 from support.runs import ENV, as_if_killed, tiny
 
 import jaxmac
+from jaxmac.algorithms.diagnostics import VALUE_BASED
 from jaxmac.runs import sinks
 from jaxmac.runs.directory import COLUMNS, RunDirectory
 from jaxmac.runs.rows import as_values
 from jaxmac.training.session import TrainingError
 
-METRICS = COLUMNS[3:]
+METRICS = (*COLUMNS[3:], *VALUE_BASED)
 
 
 def events(folder):
@@ -102,7 +103,7 @@ def test_overwriting_a_run_leaves_no_old_events(logged, tmp_path):
         fresh.write_text("opened before the old run is removed")
         latest.unlink()
         latest.symlink_to(fresh)
-        directory.begin({}, [])
+        directory.begin({})
     left = {path for path in folder.rglob("*") if path.is_symlink() or path.is_file()}
     assert left == {fresh, latest} and not (folder / "member_001").exists()
 
@@ -167,9 +168,10 @@ def test_wandb_has_a_run_per_member_that_a_resumed_run_finds_again(tmp_path, mon
         "log": ["wandb"],
         "log_id": sinks.new_log_id(),
         "settings": {"gamma": 0.1},
+        "diagnostics": list(VALUE_BASED),
     }
     members = [{"seed": 3, "gamma": 0.9}, {"seed": 4, "gamma": 0.9}]
-    row = dict.fromkeys(COLUMNS, 1.5) | {"member": 1, "episodes": 8, "loss": float("nan")}
+    row = dict.fromkeys((*COLUMNS, *VALUE_BASED), 1.5) | {"member": 1, "episodes": 8, "loss": float("nan")}
     for fresh in (row, {name: str(value).replace("nan", "") for name, value in row.items()}):  # from the CSV
         (sink,) = sinks.open_sinks(tmp_path, config, members)
         sink.write(fresh)

@@ -61,7 +61,7 @@ def made(
             rows.append(row)
     with RunDirectory(out) as directory:
         directory.claim(overwrite=False, needed_bytes=0)
-        directory.begin(config, list(sweep or {}))
+        directory.begin(config)
         directory.append(rows)
     table = tabulate(rows, [spec.swept for spec in specs])
     members = [{"seed": spec.seed, **spec.swept} for spec in specs]

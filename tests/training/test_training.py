@@ -46,7 +46,7 @@ def test_the_table_has_a_row_per_member_and_evaluation(finished):
     result, out = finished
     with (out / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == (*COLUMNS, "gamma")
+    assert tuple(rows[0]) == (*COLUMNS, *result.config["diagnostics"], "gamma")
     # every 10 episodes rounded up to whole iterations of 4, and once more at the end
     assert sorted({int(row["episodes"]) for row in rows}) == [0, 12, 24, 36, 48]
     assert len(rows) == 5 * 6
@@ -55,7 +55,7 @@ def test_the_table_has_a_row_per_member_and_evaluation(finished):
     ]
     assert rows[0]["loss"] == rows[0]["train_return"] == ""  # nothing yet
     assert result.metrics["loss"].shape == (5, 6)
-    assert set(result.metrics) == {*COLUMNS[2:], "gamma"}
+    assert set(result.metrics) == {*COLUMNS[2:], *result.config["diagnostics"], "gamma"}
 
 
 def test_counts_are_what_the_schedules_say(finished):
@@ -267,7 +267,7 @@ def test_a_disk_without_room_is_refused_at_once(tmp_path, monkeypatch):
 def test_a_disk_that_fills_up_is_said_when_it_happens(tmp_path):
     directory = RunDirectory(tmp_path / "run")
     directory.claim(overwrite=False, needed_bytes=0)
-    directory.begin({}, [])
+    directory.begin({})
     header = (tmp_path / "run" / "metrics.csv").read_text()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
