@@ -21,8 +21,8 @@ from jaxtyping import Array, Bool, Float
 
 from jaxmac.algorithms.actor_critic_config import JointActorCriticConfig
 from jaxmac.algorithms.actors_and_critics import (
+    ActorsAndCritics,
     Decisions,
-    Networks,
     Roles,
     Rows,
     action_counts,
@@ -67,7 +67,7 @@ class ActorCriticState(struct.PyTreeNode):
     critic_opt_state: Any
 
 
-def make_networks(env: Environment, config: Any, roles: Roles) -> Networks:
+def make_networks(env: Environment, config: Any, roles: Roles) -> ActorsAndCritics:
     """Actors and critics with these roles.
 
     Raises ValueError, in one line, for an `n_step` longer than the horizon, a state critic without a global state,
@@ -83,7 +83,7 @@ def make_networks(env: Environment, config: Any, roles: Roles) -> Networks:
         observed, actions, obs_last_action=not joint and config.obs_last_action, **network_options(config)
     )
     critics = make_critics(env, config, roles, env.state_size)
-    return Networks(env, config, roles, actors, critics, joint, sizes)
+    return ActorsAndCritics(env, config, roles, actors, critics, joint, sizes)
 
 
 def make(env: Environment, config: JointActorCriticConfig, roles: Roles) -> Algorithm:
@@ -119,7 +119,7 @@ def make(env: Environment, config: JointActorCriticConfig, roles: Roles) -> Algo
     return Algorithm(("main",), partial(init, networks), policy, policy, update, collection, outputs, ACTOR_CRITIC)
 
 
-def init(networks: Networks, key: Array, hyper: Hyper) -> ActorCriticState:
+def init(networks: ActorsAndCritics, key: Array, hyper: Hyper) -> ActorCriticState:
     """Draw all parameters; the target critics start as copies of the critics."""
     actor_key, critic_key = jax.random.split(key)
     actors, critics = networks.actors.init(actor_key), networks.critics.init(critic_key)
@@ -128,7 +128,7 @@ def init(networks: Networks, key: Array, hyper: Hyper) -> ActorCriticState:
 
 
 def learn(
-    networks: Networks, state: ActorCriticState, rows: Rows, hyper: Hyper, epsilon: Float[Array, ""]
+    networks: ActorsAndCritics, state: ActorCriticState, rows: Rows, hyper: Hyper, epsilon: Float[Array, ""]
 ) -> tuple[ActorCriticState, dict[str, Array]]:
     """One Adam step of every critic, then one of every actor with the new critics' advantages (sections 5 and 6).
 
@@ -155,20 +155,24 @@ def learn(
 
 
 def critic_losses(
-    networks: Networks, params: Any, rows: Rows, stream: TargetRows, returns: Float[Array, "rows batch critics"]
+    networks: ActorsAndCritics,
+    params: Any,
+    rows: Rows,
+    stream: TargetRows,
+    returns: Float[Array, "rows batch critics"],
 ) -> Float[Array, "critics"]:
     """Mean squared error between the returns and the values of each critic over its rows (section 5)."""
     error = jnp.where(stream.mask, returns - values(networks, params, rows)[0], 0.0)
     return jnp.sum(error**2, axis=(0, 1)) / jnp.maximum(jnp.sum(stream.mask, axis=(0, 1)), 1)
 
 
-def learned_decisions(networks: Networks, decisions: Decisions) -> Bool[Array, "rows batch actors"]:
+def learned_decisions(networks: ActorsAndCritics, decisions: Decisions) -> Bool[Array, "rows batch actors"]:
     """The decisions that an actor learns from: with `conditional_log_prob` those that were choices."""
     return is_choice(decisions) if networks.config.conditional_log_prob else decisions.mask
 
 
 def actor_losses(
-    networks: Networks, params: Any, rows: Rows, advantage: Array, hyper: Hyper, epsilon: Array
+    networks: ActorsAndCritics, params: Any, rows: Rows, advantage: Array, hyper: Hyper, epsilon: Array
 ) -> tuple[Float[Array, "actors"], Float[Array, ""]]:
     """Loss of each actor: minus the mean of gamma^t (log pi(m | h) A + entropy bonus) over its rows (section 6).
 

@@ -32,7 +32,7 @@ class Roles(NamedTuple):
     critics_see_team: bool = True  # critics get the history of all agents; else each that of its own agent
 
 
-class Networks(NamedTuple):
+class ActorsAndCritics(NamedTuple):
     """The networks of one algorithm, with the environment and the (static) config that they are built for."""
 
     env: Environment
@@ -80,7 +80,7 @@ def epsilon_at(hyper: Hyper, progress: Progress) -> Array:
     return linear_schedule(progress, 0, hyper.epsilon_start, hyper.epsilon_end, hyper.epsilon_episodes)
 
 
-def rows_of(networks: Networks, hyper: Hyper, episodes: Episode, macro_state: str = "start") -> Rows:
+def rows_of(networks: ActorsAndCritics, hyper: Hyper, episodes: Episode, macro_state: str = "start") -> Rows:
     """Own and joint rows of whole episodes (section 4); `macro_state` of the joint rows as in `mac_jert`."""
     config = networks.config
 
@@ -103,7 +103,7 @@ def rows_of(networks: Networks, hyper: Hyper, episodes: Episode, macro_state: st
     return jax.vmap(cut, out_axes=Rows(OWN_TIME_MAJOR, TIME_MAJOR))(episodes)
 
 
-def critic_rows(networks: Networks, rows: Rows, hyper: Hyper) -> TargetRows:
+def critic_rows(networks: ActorsAndCritics, rows: Rows, hyper: Hyper) -> TargetRows:
     """The rows that critics learn from, `[rows, batch, critics]`: own rows with a critic per agent."""
     if networks.roles.critic_per_agent:
         own = rows.own
@@ -113,7 +113,7 @@ def critic_rows(networks: Networks, rows: Rows, hyper: Hyper) -> TargetRows:
     return target_rows(hyper, *each)
 
 
-def values(networks: Networks, params: Any, rows: Rows) -> tuple[Array, Array]:
+def values(networks: ActorsAndCritics, params: Any, rows: Rows) -> tuple[Array, Array]:
     """The critics' values at the start of every row and after it, each `[rows, batch, critics]` (section 5)."""
     own, joint = rows
     per_agent = networks.roles.critic_per_agent
@@ -153,7 +153,7 @@ class Decisions(NamedTuple):
     mask: Bool[Array, "rows batch actors"]
 
 
-def decisions_of(networks: Networks, rows: Rows) -> Decisions:
+def decisions_of(networks: ActorsAndCritics, rows: Rows) -> Decisions:
     """The decisions of every agent, or those of the team where one joint actor decides."""
     own, joint = rows
     if networks.joint is None:
@@ -179,7 +179,7 @@ def is_choice(decisions: Decisions) -> Bool[Array, "rows batch agents"]:
     return decisions.mask & jnp.take_along_axis(decisions.allowed, index, axis=-1, mode="clip")[..., 0]
 
 
-def action_counts(networks: Networks) -> tuple[int, ...]:
+def action_counts(networks: ActorsAndCritics) -> tuple[int, ...]:
     """Number of (joint) macro-actions of each actor, without padding."""
     return (networks.joint.size,) if networks.joint else tuple(networks.env.num_actions)
 

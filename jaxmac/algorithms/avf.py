@@ -20,7 +20,7 @@ from jaxmac.algorithms.base import Algorithm, LastActionConfig, Progress
 from jaxmac.algorithms.diagnostics import EpisodeMeans, episode_means
 from jaxmac.algorithms.factorised import (
     FactorisedConfig,
-    Networks,
+    FactorisedNetworks,
     auxiliary_loss,
     dueling_of,
     init,
@@ -61,12 +61,12 @@ def macro_state_size(env: Environment, config: Any) -> int:
     return env.state_size * (env.num_agents if config.macro_state == "joint" else 1)
 
 
-def make_networks(env: Environment, config: Any, mixer_name: str) -> Networks:
+def make_networks(env: Environment, config: Any, mixer_name: str) -> FactorisedNetworks:
     """The networks of AVF with the mixer `mixer_name`."""
     dueling, size = dueling_of(config, mixer_name), macro_state_size(env, config)
     tokens = env.obs_size + env.max_actions
     agents, mixer = agent_networks(env, config, dueling), mixer_for(mixer_name, config)
-    return Networks(env, config, agents, mixer, None, dueling, size, tokens)
+    return FactorisedNetworks(env, config, agents, mixer, None, dueling, size, tokens)
 
 
 def make(env: Environment, config: AVFConfig, mixer_name: str) -> Algorithm:
@@ -74,7 +74,7 @@ def make(env: Environment, config: AVFConfig, mixer_name: str) -> Algorithm:
     return from_networks(make_networks(env, config, mixer_name))
 
 
-def from_networks(networks: Networks) -> Algorithm:
+def from_networks(networks: FactorisedNetworks) -> Algorithm:
     """AVF with given networks; in ToMacVF's ablations they have a context that encodes the agents' histories."""
 
     def init_of(key: Array, hyper: Hyper) -> LearnerState:
@@ -98,14 +98,14 @@ def rows_of(config: Any, sample: Sample, hyper: Hyper, key: Array) -> JointRows:
     return jax.vmap(cut, out_axes=TIME_MAJOR)(keys, sample.episodes, sample.window_start)
 
 
-def utilities_of(networks: Networks, params: Any, rows: JointRows) -> Utilities:
+def utilities_of(networks: FactorisedNetworks, params: Any, rows: JointRows) -> Utilities:
     """Utilities at every entry, `[rows+1, batch, agents, actions]`."""
     hidden = networks.agents.initial_hidden(rows.mask.shape[1])
     return networks.agents.apply(params["agents"], hidden, rows.obs, rows.last_action, rows.advance)[1]
 
 
 def mixer_states(
-    networks: Networks, params: Any, rows: JointRows
+    networks: FactorisedNetworks, params: Any, rows: JointRows
 ) -> tuple[Float[Array, "rows batch state"], Float[Array, "rows batch state"]]:
     """The mixer state before and after each row: the macro-state and, with a context, the encoded histories."""
     if networks.context is None:
@@ -121,7 +121,7 @@ def mixer_states(
 
 
 def td_target(
-    networks: Networks, state: LearnerState, online: Utilities, rows: JointRows, hyper: Hyper
+    networks: FactorisedNetworks, state: LearnerState, online: Utilities, rows: JointRows, hyper: Hyper
 ) -> Float[Array, "rows batch"]:
     """The target of each row (equation 14 of the paper; docs/specifications/avf.md, section 4).
 
@@ -139,7 +139,7 @@ def td_target(
 
 
 def loss(
-    networks: Networks,
+    networks: FactorisedNetworks,
     params: Any,
     state: LearnerState,
     rows: JointRows,

@@ -51,7 +51,7 @@ class FactorisedConfig(SharedAgentsConfig, ValueBasedConfig):
     )
 
 
-class Networks(NamedTuple):
+class FactorisedNetworks(NamedTuple):
     """The networks of one algorithm, with the environment and the (static) config that they are built for."""
 
     env: Environment
@@ -75,7 +75,9 @@ def mixer_for(mixer_name: str, config: Any, **fields: Any) -> Mixer:
     return mixer_of(mixer_name, config, **{name: value for name, value in fields.items() if name in known})
 
 
-def init(networks: Networks, agents_key: Array, mixer_key: Array, context_key: Array, hyper: Hyper) -> LearnerState:
+def init(
+    networks: FactorisedNetworks, agents_key: Array, mixer_key: Array, context_key: Array, hyper: Hyper
+) -> LearnerState:
     """Draw the parameters of agents, mixer and context; targets start as copies."""
     env, context = networks.env, networks.context
     size = networks.state_size + (env.num_agents * context.width if context is not None else 0)
@@ -97,7 +99,7 @@ def init(networks: Networks, agents_key: Array, mixer_key: Array, context_key: A
 
 
 def mixer_inputs(
-    networks: Networks,
+    networks: FactorisedNetworks,
     utilities: Utilities,
     chosen: Int[Array, "rows batch agents"],
     avail: Bool[Array, "rows batch agents actions"],
@@ -112,7 +114,7 @@ def mixer_inputs(
 
 
 def mixer_state_of(
-    networks: Networks,
+    networks: FactorisedNetworks,
     state: Float[Array, "rows batch state"],
     encoded: Float[Array, "rows batch code"] | None = None,
 ) -> Float[Array, "rows batch mixer"]:
@@ -127,14 +129,16 @@ def mixer_state_of(
     return state if encoded is None else jnp.concatenate([state, encoded], axis=-1)
 
 
-def joint_value(networks: Networks, params: Any, hyper: Hyper, inputs: MixerInputs) -> Float[Array, "rows batch"]:
+def joint_value(
+    networks: FactorisedNetworks, params: Any, hyper: Hyper, inputs: MixerInputs
+) -> Float[Array, "rows batch"]:
     """The mixer's value Q_tot of each row."""
     value: Any = with_traced(networks.mixer, hyper).apply(params["mixer"], inputs)
     return value
 
 
 def auxiliary_loss(
-    networks: Networks,
+    networks: FactorisedNetworks,
     params: Any,
     hyper: Hyper,
     inputs: MixerInputs,
@@ -161,7 +165,7 @@ Loss = Callable[..., tuple[Array, EpisodeMeans]]
 
 
 def make_algorithm(
-    networks: Networks,
+    networks: FactorisedNetworks,
     init_of: Callable[[Array, Hyper], LearnerState],
     rows_of: Callable[[Sample, Hyper, Array], Any],
     loss: Loss,

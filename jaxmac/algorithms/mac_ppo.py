@@ -22,8 +22,8 @@ from flax import struct
 from jaxtyping import Array, Float
 
 from jaxmac.algorithms.actors_and_critics import (
+    ActorsAndCritics,
     Decisions,
-    Networks,
     Roles,
     Rows,
     action_counts,
@@ -82,7 +82,7 @@ class ScheduledValues(NamedTuple):
     epsilon: Array  # share of uniform choices in the policy that collected the episodes
 
 
-class Batch(NamedTuple):
+class PPOBatch(NamedTuple):
     """The rows of episodes with what stays fixed while an iteration learns from them, `[rows, batch, agents]`."""
 
     rows: Rows
@@ -92,11 +92,11 @@ class Batch(NamedTuple):
     target: Array  # of the critic's output
 
 
-EPISODE_AXES = Batch(Rows(OWN_TIME_MAJOR, TIME_MAJOR), 1, 1, 1, 1)  # type: ignore[arg-type]
-"""The axis of episodes of every field of a `Batch`."""
+EPISODE_AXES = PPOBatch(Rows(OWN_TIME_MAJOR, TIME_MAJOR), 1, 1, 1, 1)  # type: ignore[arg-type]
+"""The axis of episodes of every field of a `PPOBatch`."""
 
 
-def make_networks(env: Environment, config: PPOConfig, roles: Roles) -> Networks:
+def make_networks(env: Environment, config: PPOConfig, roles: Roles) -> ActorsAndCritics:
     """Actors and critics with these roles.
 
     Raises ValueError, in one line, for a state critic without a global state.
@@ -111,7 +111,7 @@ def make_networks(env: Environment, config: PPOConfig, roles: Roles) -> Networks
     )
     sizes = JointSpace(tuple(env.num_actions), tuple(env.obs_sizes))
     critics = make_critics(env, config, roles, env.num_agents * env.state_size, config.share_parameters)
-    return Networks(env, config, roles, actors, critics, None, sizes)
+    return ActorsAndCritics(env, config, roles, actors, critics, None, sizes)
 
 
 def make(env: Environment, config: PPOConfig, roles: Roles) -> Algorithm:
@@ -141,7 +141,7 @@ def make(env: Environment, config: PPOConfig, roles: Roles) -> Algorithm:
     return Algorithm(("main",), partial(init, networks), policy, policy, update, collection, diagnostics=PPO)
 
 
-def init(networks: Networks, key: Array, hyper: Hyper) -> PPOState:
+def init(networks: ActorsAndCritics, key: Array, hyper: Hyper) -> PPOState:
     """Draw all parameters."""
     actor_key, critic_key = jax.random.split(key)
     critics = networks.critics.init(critic_key)
@@ -161,7 +161,7 @@ def rates_at(hyper: Hyper, progress: Progress) -> ScheduledValues:
 
 
 def learn(
-    networks: Networks, state: PPOState, rows: Rows, hyper: Hyper, rates: ScheduledValues, key: Array
+    networks: ActorsAndCritics, state: PPOState, rows: Rows, hyper: Hyper, rates: ScheduledValues, key: Array
 ) -> tuple[PPOState, dict[str, Float[Array, ""]]]:
     """`epochs` times a step of Adam on each of `minibatches` random shares of the episodes.
 
@@ -183,8 +183,8 @@ def learn(
 
 
 def estimate(
-    networks: Networks, state: PPOState, rows: Rows, hyper: Hyper, rates: ScheduledValues
-) -> tuple[Batch, Moments, Float[Array, ""]]:
+    networks: ActorsAndCritics, state: PPOState, rows: Rows, hyper: Hyper, rates: ScheduledValues
+) -> tuple[PPOBatch, Moments, Float[Array, ""]]:
     """Advantages, targets and old probabilities of a batch of rows, moments with its returns, explained variance.
 
     A_k = delta_k + gamma^tau_k lambda A_{k+1} with delta_k = R_k + gamma^tau_k V_{k+1} - V_k, where tau_k is the
@@ -208,7 +208,7 @@ def estimate(
         target = (returns - mean) / spread
     log_prob = take_chosen(log_probs, decisions.choice)
     explained = explained_variance(returns, value, decisions.mask)
-    return Batch(rows, *map(jax.lax.stop_gradient, (log_prob, advantage, output, target))), moments, explained
+    return PPOBatch(rows, *map(jax.lax.stop_gradient, (log_prob, advantage, output, target))), moments, explained
 
 
 def _scaled(state: PPOState, output: Array) -> Array:
@@ -217,7 +217,9 @@ def _scaled(state: PPOState, output: Array) -> Array:
     return mean + spread * output
 
 
-def moments_with(networks: Networks, moments: Moments, returns: Array, mask: Array, decay: Array) -> Moments:
+def moments_with(
+    networks: ActorsAndCritics, moments: Moments, returns: Array, mask: Array, decay: Array
+) -> Moments:
     """The moments after an iteration with these returns; those of a critic without rows stay as they are."""
     mean = mean_of(networks, returns, mask)
     variance = mean_of(networks, (returns - over_rows(mean)) ** 2, mask)
@@ -225,7 +227,7 @@ def moments_with(networks: Networks, moments: Moments, returns: Array, mask: Arr
 
 
 def step(
-    networks: Networks, state: PPOState, batch: Batch, hyper: Hyper, rates: ScheduledValues
+    networks: ActorsAndCritics, state: PPOState, batch: PPOBatch, hyper: Hyper, rates: ScheduledValues
 ) -> tuple[PPOState, dict[str, Float[Array, ""]]]:
     """One step of Adam of every critic and actor; returns the new state and the metrics of this step."""
     actor_loss = partial(actor_losses, networks, batch=batch, hyper=hyper, rates=rates)
@@ -252,7 +254,7 @@ def step(
 
 
 def actor_losses(
-    networks: Networks, params: Any, batch: Batch, hyper: Hyper, rates: ScheduledValues
+    networks: ActorsAndCritics, params: Any, batch: PPOBatch, hyper: Hyper, rates: ScheduledValues
 ) -> tuple[Float[Array, "networks"], dict[str, Float[Array, ""]]]:
     """Loss of each actor: minus the mean over its choices of min(r A, clip(r, 1 - c, 1 + c) A) + entropy_weight H.
 
@@ -270,7 +272,9 @@ def actor_losses(
     return -mean_of(networks, gain + rates.entropy_weight * entropy, mask), metrics
 
 
-def critic_losses(networks: Networks, params: Any, batch: Batch, hyper: Hyper) -> Float[Array, "networks"]:
+def critic_losses(
+    networks: ActorsAndCritics, params: Any, batch: PPOBatch, hyper: Hyper
+) -> Float[Array, "networks"]:
     """Mean over the rows of each critic of max((V - y)^2, (V_clipped - y)^2) (Yu et al., 2022, appendix A).
 
     V_clipped is V, but no further than `value_clip` from the output before the iteration.
@@ -282,7 +286,7 @@ def critic_losses(networks: Networks, params: Any, batch: Batch, hyper: Hyper) -
     return mean_of(networks, error, batch.rows.own.mask)
 
 
-def outputs(networks: Networks, params: Any, rows: Rows) -> tuple[Array, Array]:
+def outputs(networks: ActorsAndCritics, params: Any, rows: Rows) -> tuple[Array, Array]:
     """The critics' outputs at the start of every own row and after it, each `[rows, batch, agents]`."""
     if networks.config.critic == "history":
         return values(networks, params, rows)
@@ -300,7 +304,7 @@ def outputs(networks: Networks, params: Any, rows: Rows) -> tuple[Array, Array]:
 
 
 def log_probs_of(
-    networks: Networks, params: Any, decisions: Decisions, epsilon: Array
+    networks: ActorsAndCritics, params: Any, decisions: Decisions, epsilon: Array
 ) -> Float[Array, "rows batch agents actions"]:
     """Log-probabilities of all macro-actions, given that one of the available ones is chosen."""
     logits = outputs_over(networks.actors, params, decisions.obs, decisions.last_action)
@@ -312,13 +316,13 @@ def over_rows(x: Float[Array, "networks"]) -> Float[Array, "1 1 networks"]:
     return x[None, None]
 
 
-def total_of(networks: Networks, x: Array) -> Array:
+def total_of(networks: ActorsAndCritics, x: Array) -> Array:
     """The sum of `x [rows, batch, agents]` over what each network learns from, `[networks]`."""
     if networks.config.share_parameters:
         return jnp.sum(x)[None]
     return jnp.sum(x, axis=(0, 1))
 
 
-def mean_of(networks: Networks, x: Array, mask: Array) -> Float[Array, "networks"]:
+def mean_of(networks: ActorsAndCritics, x: Array, mask: Array) -> Float[Array, "networks"]:
     """The mean of `x [rows, batch, agents]` over the rows in `mask` that each network learns from."""
     return total_of(networks, jnp.where(mask, x, 0.0)) / jnp.maximum(total_of(networks, mask), 1)

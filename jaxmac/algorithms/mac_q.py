@@ -24,8 +24,8 @@ from jaxmac.algorithms.base import Algorithm, Progress
 from jaxmac.algorithms.diagnostics import VALUE_BASED, EpisodeMeans, episode_means, of_values
 from jaxmac.algorithms.mac_q_config import MacQConfig
 from jaxmac.algorithms.mac_q_networks import (
+    MacQNetworks,
     NetworkRoles,
-    Networks,
     behaviour,
     best_joint,
     evaluation,
@@ -65,7 +65,7 @@ def make(env: Environment, config: MacQConfig, roles: NetworkRoles) -> Algorithm
         batches = []
         for index, sample in enumerate(samples.values()):
             own_key = jax.random.fold_in(key, index) if index else key
-            batches.append(Batch(*rows_of(config, sample, hyper, own_key), sample.weight))
+            batches.append(WindowBatch(*rows_of(config, sample, hyper, own_key), sample.weight))
         state, metrics, errors = learn(networks, state, batches[0], batches[-1], hyper, progress)
         loss = sum(metrics[name] for name in ("centralised_loss", "agents_loss") if name in metrics)
         return state, metrics | {"loss": loss, "errors": dict(zip(samples, (errors[0], errors[-1]), strict=False))}
@@ -84,7 +84,7 @@ def make(env: Environment, config: MacQConfig, roles: NetworkRoles) -> Algorithm
     )
 
 
-def init(networks: Networks, key: Array, hyper: Hyper) -> LearnerState:
+def init(networks: MacQNetworks, key: Array, hyper: Hyper) -> LearnerState:
     """Draw all parameters; targets start as copies. Every network has its own optimiser state."""
     params, opt_state = {}, {}
     for index, name in enumerate(("agents", "centralised")):
@@ -95,16 +95,16 @@ def init(networks: Networks, key: Array, hyper: Hyper) -> LearnerState:
     return LearnerState(params, jax.tree.map(jnp.copy, params), opt_state)
 
 
-def _is_single(networks: Networks, name: str) -> bool:
+def _is_single(networks: MacQNetworks, name: str) -> bool:
     """Whether the parameters `name` belong to one shared network and have no leading axis of networks."""
     return name == "agents" and networks.agents is not None and networks.config.share_parameters
 
 
-def _stacked(networks: Networks, name: str, params: Any) -> Any:
+def _stacked(networks: MacQNetworks, name: str, params: Any) -> Any:
     return jax.tree.map(lambda x: x[None], params) if _is_single(networks, name) else params
 
 
-class Batch(NamedTuple):
+class WindowBatch(NamedTuple):
     """A batch of windows cut into own and into joint rows, each `[rows, batch, ...]`."""
 
     own: OwnRows
@@ -126,7 +126,12 @@ def rows_of(config: MacQConfig, sample: Sample, hyper: Hyper, key: Array) -> tup
 
 
 def learn(
-    networks: Networks, state: LearnerState, first: Batch, second: Batch, hyper: Hyper, progress: Progress
+    networks: MacQNetworks,
+    state: LearnerState,
+    first: WindowBatch,
+    second: WindowBatch,
+    hyper: Hyper,
+    progress: Progress,
 ) -> tuple[LearnerState, dict[str, Array], list[Array]]:
     """One update (section 5): the centralised network learns from `first`, the decentralised ones from `second`.
 
@@ -161,7 +166,7 @@ Gradient = tuple[tuple[Array, Any], EpisodeMeans]  # ((loss [], gradient), means
 
 
 def centralised_gradient(
-    networks: Networks, state: LearnerState, batch: Batch, hyper: Hyper, progress: Progress
+    networks: MacQNetworks, state: LearnerState, batch: WindowBatch, hyper: Hyper, progress: Progress
 ) -> Gradient:
     """Loss and gradient of the centralised network; hysteresis in MacCen-Q only (section 5.3)."""
     alone = networks.agents is None
@@ -179,7 +184,7 @@ def centralised_gradient(
 
 
 def agents_gradient(
-    networks: Networks, state: LearnerState, batch: Batch, hyper: Hyper, progress: Progress
+    networks: MacQNetworks, state: LearnerState, batch: WindowBatch, hyper: Hyper, progress: Progress
 ) -> Gradient:
     """Sum of the losses of the decentralised networks, and its gradient (sections 5.1 and 5.3)."""
 
@@ -204,7 +209,7 @@ def agents_gradient(
 
 
 def _descend(
-    networks: Networks,
+    networks: MacQNetworks,
     state: LearnerState,
     name: str,
     gradient: Any,
@@ -222,7 +227,7 @@ def _descend(
 
 
 def own_losses(
-    networks: Networks,
+    networks: MacQNetworks,
     params: Any,
     target: Any,
     rows: OwnRows,
@@ -250,14 +255,14 @@ def own_losses(
     return loss, episode_means(error, taken, rows.mask)
 
 
-def _own_q(networks: Networks, params: Any, rows: OwnRows) -> Float[Array, "entries batch agents actions"]:
+def _own_q(networks: MacQNetworks, params: Any, rows: OwnRows) -> Float[Array, "entries batch agents actions"]:
     hidden = networks.agents.initial_hidden(rows.mask.shape[1])
     advance = jnp.ones(rows.last_action.shape, bool)
     return networks.agents.apply(params, hidden, rows.obs, rows.last_action, advance)[1].q
 
 
 def joint_loss(
-    networks: Networks,
+    networks: MacQNetworks,
     params: Any,
     target: Any,
     rows: JointRows,
@@ -283,12 +288,12 @@ def joint_loss(
     return loss, episode_means(error, taken, rows.mask)
 
 
-def joint_choice(networks: Networks, params: Any, rows: JointRows) -> Int[Array, "rows batch"]:
+def joint_choice(networks: MacQNetworks, params: Any, rows: JointRows) -> Int[Array, "rows batch"]:
     """The centralised network's (conditional) best joint macro-action after every joint row."""
     return best_joint(networks, _joint_q(networks, params, rows)[1:], rows)
 
 
-def _joint_q(networks: Networks, params: Any, rows: JointRows) -> Float[Array, "entries batch joint"]:
+def _joint_q(networks: MacQNetworks, params: Any, rows: JointRows) -> Float[Array, "entries batch joint"]:
     hidden = networks.centralised.initial_hidden(rows.mask.shape[1])
     obs = networks.joint.observation(rows.obs)[..., None, :]
     advance = jnp.ones((*obs.shape[:2], 1), bool)

@@ -29,7 +29,7 @@ class NetworkRoles(NamedTuple):
     own_episodes: bool = False  # agents and centralised network learn each from episodes that they have collected
 
 
-class Networks(NamedTuple):
+class MacQNetworks(NamedTuple):
     """The networks of one algorithm, with the environment and the (static) config that they are built for."""
 
     env: Environment
@@ -39,31 +39,31 @@ class Networks(NamedTuple):
     joint: Any  # JointSpace
 
 
-def make_networks(env: Environment, config: Any, roles: NetworkRoles) -> Networks:
+def make_networks(env: Environment, config: Any, roles: NetworkRoles) -> MacQNetworks:
     """The networks of an algorithm.
 
     Raises ValueError, in one line, for too many joint macro-actions.
     """
     agents = agent_networks(env, config) if roles.agents else None
     if not roles.centralised:
-        return Networks(env, config, agents, None, None)
+        return MacQNetworks(env, config, agents, None, None)
     joint = make_joint_space(env.num_actions, env.obs_sizes)
     options = network_options(config)
     if agents is not None:
         options["hidden_size"] = config.centralised_hidden_size
     centralised = make_agent_networks([sum(env.obs_sizes)], [joint.size], **options)
-    return Networks(env, config, agents, centralised, joint)
+    return MacQNetworks(env, config, agents, centralised, joint)
 
 
 def best_joint(
-    networks: Networks, q: Float[Array, "rows batch joint"], rows: JointRows
+    networks: MacQNetworks, q: Float[Array, "rows batch joint"], rows: JointRows
 ) -> Int[Array, "rows batch"]:
     """Index of the (conditional) best joint macro-action after every row, by the central network's values `q`."""
     choosing = rows.ended if networks.config.conditional else jnp.ones_like(rows.ended)
     return masked_argmax(q, networks.joint.allowed(rows.next_avail, choosing, rows.macro_action))
 
 
-def joint_policy(networks: Networks, params: Any, recurrent: bool) -> Policy:
+def joint_policy(networks: MacQNetworks, params: Any, recurrent: bool) -> Policy:
     """Centralised epsilon-greedy policy: the best joint macro-action given the macro-actions still running.
 
     It decides whenever at least one agent must choose, and one random draw decides for all agents whether they
@@ -84,7 +84,7 @@ def joint_policy(networks: Networks, params: Any, recurrent: bool) -> Policy:
     return Policy(networks.centralised.initial_hidden, act, networks=policy_networks)
 
 
-def behaviour(networks: Networks, params: dict[str, Any], stream: str) -> Policy:
+def behaviour(networks: MacQNetworks, params: dict[str, Any], stream: str) -> Policy:
     """The policy that collects the experience of `stream` (section 4)."""
     config, recurrent = networks.config, networks.config.recurrent_exploration
     if networks.agents is None or stream == "centralised":
@@ -109,7 +109,7 @@ def mixed_policy(usual: Policy, exploring: Policy) -> Policy:
     return Policy(lambda batch: (usual.initial_carry(batch), exploring.initial_carry(batch)), act)
 
 
-def evaluation(networks: Networks, params: dict[str, Any]) -> Policy:
+def evaluation(networks: MacQNetworks, params: dict[str, Any]) -> Policy:
     """The recurrent greedy policy of the decentralised networks, or of the centralised one if alone (section 7)."""
     if networks.agents is None:
         return joint_policy(networks, params["centralised"], recurrent=True)

@@ -21,7 +21,7 @@ from jaxmac.algorithms.base import Algorithm, LastActionConfig, Progress, networ
 from jaxmac.algorithms.diagnostics import EpisodeMeans, episode_means
 from jaxmac.algorithms.factorised import (
     FactorisedConfig,
-    Networks,
+    FactorisedNetworks,
     auxiliary_loss,
     dueling_of,
     init,
@@ -123,7 +123,7 @@ def check_settings_fit(env: Environment, config: ToMacVFConfig) -> None:
         )
 
 
-def make_networks(env: Environment, config: ToMacVFConfig, mixer_name: str) -> Networks:
+def make_networks(env: Environment, config: ToMacVFConfig, mixer_name: str) -> FactorisedNetworks:
     """The networks of ToMacVF; raises ValueError as `check_settings_fit` does."""
     check_settings_fit(env, config)
     attends, on_steps = config.ablation in WITH_ATTENTION, config.ablation in ON_STEPS
@@ -143,7 +143,7 @@ def make_networks(env: Environment, config: ToMacVFConfig, mixer_name: str) -> N
     # Only W1 and b1 read the encoded histories that follow the state; without attention QMIX is the usual one
     # (docs/specifications/tomacvf.md, section 4).
     mixer = mixer_for(mixer_name, config, **{"value_state": state_size} if attends else {"b1_abs": False})
-    return Networks(env, config, agents, mixer, context, dueling, state_size, max(fan_in))
+    return FactorisedNetworks(env, config, agents, mixer, context, dueling, state_size, max(fan_in))
 
 
 def _context(config: ToMacVFConfig, fan_in: tuple[int, ...]) -> AgentContext:
@@ -198,7 +198,7 @@ def with_clocks(
     return jnp.concatenate([obs, time, temporal_encoding(elapsed, size)], axis=-1)
 
 
-def temporal_policy(networks: Networks, params: Any) -> Policy:
+def temporal_policy(networks: FactorisedNetworks, params: Any) -> Policy:
     """Decentralised epsilon-greedy policy whose hidden states advance at every primitive step."""
     stale, size = networks.config.stale_obs_at_execution, networks.config.encoding_size
 
@@ -217,7 +217,7 @@ def temporal_policy(networks: Networks, params: Any) -> Policy:
 
 
 def outputs_of(
-    networks: Networks, params: Any, steps: JointSteps
+    networks: FactorisedNetworks, params: Any, steps: JointSteps
 ) -> tuple[Utilities, Float[Array, "entries batch mixer"]]:
     """Utilities `[time+1, batch, agents, actions]` and the mixer state at every entry."""
     inputs = with_clocks(steps.obs, steps.clock, steps.elapsed, networks.config.encoding_size)
@@ -232,7 +232,7 @@ def outputs_of(
 
 
 def loss(
-    networks: Networks,
+    networks: FactorisedNetworks,
     params: Any,
     state: LearnerState,
     steps: JointSteps,
@@ -298,7 +298,7 @@ def _after_macro(
 
 
 def target_values(
-    networks: Networks, state: LearnerState, online: Utilities, steps: JointSteps, hyper: Hyper
+    networks: FactorisedNetworks, state: LearnerState, online: Utilities, steps: JointSteps, hyper: Hyper
 ) -> Float[Array, "entries batch"]:
     """The target networks' value of the conditional greedy joint macro-action at every entry."""
     utilities, mixer_state = outputs_of(networks, state.target, steps)

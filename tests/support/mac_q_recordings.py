@@ -13,7 +13,7 @@ from support.samples import sample_of
 from support.torch_params import recurrent_net
 
 from jaxmac.algorithms import Progress, configure, mac_q
-from jaxmac.algorithms.mac_q import Batch
+from jaxmac.algorithms.mac_q import WindowBatch
 from jaxmac.algorithms.mac_q_config import NETWORK_ROLES
 from jaxmac.algorithms.value_based import LearnerState
 from jaxmac.envs.environment import Environment
@@ -85,4 +85,4 @@ def batch_of(parts, hyper, episodes):
         return mac_q.rows_of(parts.config, sample, hyper, jax.random.key(0))
 
     sample = sample_of(episodes)
-    return Batch(*cut(sample), sample.weight)
+    return WindowBatch(*cut(sample), sample.weight)
