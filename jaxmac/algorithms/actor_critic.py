@@ -141,14 +141,17 @@ def learn(
     critic_gradient, critic_loss, _ = gradient_of_sum(
         lambda p: (critic_losses(networks, p, rows, stream, returns), None), state.critics
     )
-    given = critic_gradient, state.critic_opt_state, state.critics, jnp.any(stream.mask, axis=(0, 1))
-    critics, critic_opt_state = gradient_step(hyper, hyper.critic_learning_rate, *given)
+    has_rows = jnp.any(stream.mask, axis=(0, 1))
+    critics, critic_opt_state = gradient_step(
+        hyper, hyper.critic_learning_rate, critic_gradient, state.critic_opt_state, state.critics, has_rows
+    )
     advantage = returns - values(networks, critics, rows)[0]
     losses = partial(actor_losses, networks, rows=rows, advantage=advantage, hyper=hyper, epsilon=epsilon)
     gradient, actor_loss, entropy = gradient_of_sum(losses, state.actors)
     has_rows = jnp.any(learned_decisions(networks, decisions_of(networks, rows)), axis=(0, 1))
-    given = gradient, state.actor_opt_state, state.actors, has_rows
-    actors, actor_opt_state = gradient_step(hyper, hyper.actor_learning_rate, *given)
+    actors, actor_opt_state = gradient_step(
+        hyper, hyper.actor_learning_rate, gradient, state.actor_opt_state, state.actors, has_rows
+    )
     new = ActorCriticState(actors, critics, state.target, actor_opt_state, critic_opt_state)
     norms = optax.tree.norm(gradient), optax.tree.norm(critic_gradient)
     return new, dict(zip(ACTOR_CRITIC, (actor_loss, critic_loss, entropy, *norms), strict=True))

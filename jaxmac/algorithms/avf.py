@@ -132,8 +132,16 @@ def td_target(
     chooser = online.q[1:] if networks.config.double_q else after.q
     greedy = conditional_argmax(chooser, rows.next_avail, rows.ended, rows.macro_action)
     mixer_state = mixer_states(networks, state.target, rows)[1]
-    situation = rows.next_avail, rows.ended, rows.macro_action, mixer_state
-    value = joint_value(networks, state.target, hyper, mixer_inputs(networks, after, greedy, *situation))
+    inputs = mixer_inputs(
+        networks,
+        after,
+        greedy,
+        avail=rows.next_avail,
+        choosing=rows.ended,
+        running=rows.macro_action,
+        mixer_state=mixer_state,
+    )
+    value = joint_value(networks, state.target, hyper, inputs)
     transitions = target_rows(hyper, rows.reward, rows.duration, rows.terminal, rows.mask)
     return lambda_target(transitions, value, hyper.td_lambda)
 
@@ -158,8 +166,15 @@ def loss(
     online = utilities_of(networks, params, rows)
     now = jax.tree.map(lambda x: x[:-1], online)
     mixer_state = mixer_states(networks, params, rows)[0]
-    situation = rows.avail, rows.start, rows.macro_action, mixer_state
-    inputs = mixer_inputs(networks, now, rows.macro_action, *situation)
+    inputs = mixer_inputs(
+        networks,
+        now,
+        rows.macro_action,
+        avail=rows.avail,
+        choosing=rows.start,
+        running=rows.macro_action,
+        mixer_state=mixer_state,
+    )
     value = joint_value(networks, params, hyper, inputs)
     error = td_target(networks, state, online, rows, hyper) - value
     scaled = hysteretic(error, networks.config, hyper, progress)

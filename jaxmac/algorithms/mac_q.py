@@ -173,8 +173,9 @@ def centralised_gradient(
     differentiate = jax.value_and_grad(joint_loss, argnums=1, has_aux=True)
 
     def part(joint: JointRows, weight: Array) -> Gradient:
-        given = joint, hyper, progress, weight, alone, batch.joint
-        (loss, means), gradient = differentiate(networks, state.params, state.target, *given)
+        (loss, means), gradient = differentiate(
+            networks, state.params, state.target, joint, hyper, progress, weight, alone, batch.joint
+        )
         return (loss, gradient["centralised"]), means
 
     hidden = networks.config.hidden_size if alone else networks.config.centralised_hidden_size
@@ -195,8 +196,8 @@ def agents_gradient(
             choice = at_joint_rows(networks.joint.decode(best), own.closing)
 
         def total(params: Any) -> tuple[Array, EpisodeMeans]:
-            given = own, choice, hyper, progress, weight, batch.own
-            each, means = own_losses(networks, params, state.target["agents"], *given)
+            target = state.target["agents"]
+            each, means = own_losses(networks, params, target, own, choice, hyper, progress, weight, batch.own)
             return jnp.sum(each), means
 
         (loss, means), gradient = jax.value_and_grad(total, has_aux=True)(state.params["agents"])

@@ -251,8 +251,15 @@ def loss(
     utilities, mixer_state = outputs_of(networks, params, steps)
     future = target_values(networks, state, utilities, steps, hyper)
     now = jax.tree.map(lambda x: x[:-1], utilities)
-    situation = steps.avail[:-1], steps.choosing[:-1], steps.macro_action, mixer_state[:-1]
-    inputs = mixer_inputs(networks, now, steps.macro_action, *situation)
+    inputs = mixer_inputs(
+        networks,
+        now,
+        steps.macro_action,
+        avail=steps.avail[:-1],
+        choosing=steps.choosing[:-1],
+        running=steps.macro_action,
+        mixer_state=mixer_state[:-1],
+    )
     value = joint_value(networks, params, hyper, inputs)
     micro, macro = errors(steps, value, future, hyper)
 
@@ -304,6 +311,13 @@ def target_values(
     utilities, mixer_state = outputs_of(networks, state.target, steps)
     chooser = online.q if networks.config.double_q else utilities.q
     greedy = conditional_argmax(chooser, steps.avail, steps.choosing, steps.running)
-    situation = steps.avail, steps.choosing, steps.running, mixer_state
-    value = joint_value(networks, state.target, hyper, mixer_inputs(networks, utilities, greedy, *situation))
-    return jax.lax.stop_gradient(value)
+    inputs = mixer_inputs(
+        networks,
+        utilities,
+        greedy,
+        avail=steps.avail,
+        choosing=steps.choosing,
+        running=steps.running,
+        mixer_state=mixer_state,
+    )
+    return jax.lax.stop_gradient(joint_value(networks, state.target, hyper, inputs))

@@ -160,8 +160,9 @@ def descend(
     if network is None:
         params, opt_state = gradient_step(hyper, rate, gradient, state.opt_state, state.params, has_rows)
         return state.replace(params=params, opt_state=opt_state)
-    given = gradient, state.opt_state[network], state.params[network]
-    params, opt_state = gradient_step(hyper, rate, *given, has_rows)
+    params, opt_state = gradient_step(
+        hyper, rate, gradient, state.opt_state[network], state.params[network], has_rows
+    )
     return state.replace(params=state.params | {network: params}, opt_state=state.opt_state | {network: opt_state})
 
 
