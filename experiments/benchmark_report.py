@@ -33,17 +33,20 @@ OTHER_SEEDS = {("CaptureTarget-10", "mac-ippo"): 310, ("CaptureTarget-10", "mac-
 HEAD = """# Benchmark
 
 Nine algorithms and thirteen tasks with preset `tuned`; the end of the page lists what was not run. All have the
-same number of episodes on a task (rounded up to whole iterations) and ten seeds that nothing was tuned on: 300 to
-309, and 310 to 319 for PPO on CaptureTarget-10, where the others had a part in choosing `actor_gain`. In the
-warehouses MacDec-Q and MacCen-Q have three times AVF's learning rate, which their sweeps chose
-(`experiments.tuning`). A seed's result is the mean of its last ten evaluations, in which value-based algorithms
-act greedily and actor-critics (mac-iaicc, mac-ippo, mac-mappo) sample from their policies, as in the reference
-programs; what their last policies earn in greedy play stands below a table where it was measured. On Box Pushing
-and Capture Target the critics of mac-iaicc see the state (MacIAISC), elsewhere joint observations. Intervals are
-95 % bootstrap intervals over seeds. "Solved" is the number of seeds at the return named under the task's
-heading. Returns are undiscounted; the column "discounted" has the mean of the discounted ones, from the first
-timestep, which the papers' figures show (gamma is the algorithm's own). Minutes are those of all seeds
-together, without compiling; where they are of more seeds, which one program trained, it says so.
+same number of episodes on a task (rounded up to whole iterations) and ten seeds that no sweep was tuned on: 300
+to 309, and 310 to 319 for PPO on CaptureTarget-10, where the others had a part in choosing `actor_gain`. (They
+had a part in one other choice: on Box Pushing `tuned` has a minGRU, as a GRU lost some of them.) In the
+warehouses MacDec-Q and MacCen-Q, and ToMacVF on D and D1, have three times AVF's learning rate, which their
+sweeps chose (`experiments.tuning`); ToMacVF's results on S, T and T1 are with AVF's. A seed's result is the mean
+of its last ten evaluations, in which value-based algorithms act greedily and actor-critics (mac-iaicc, mac-ippo,
+mac-mappo) sample from their policies, as in the reference programs; what their last policies earn in greedy play
+stands below a table where it was measured. On Box Pushing and Capture Target the critics of mac-iaicc see the
+state (MacIAISC), elsewhere joint observations. Intervals are 95 % bootstrap intervals over seeds. "Solved" is
+the number of seeds at the return named under the task's heading. Returns are undiscounted; the column
+"discounted" has the mean of the discounted ones, from the first timestep, which the papers' figures show (gamma
+is the algorithm's own). Minutes are those of all seeds together, without compiling; where they are of more
+seeds, which one program trained, it says so. They are rough: runs on a CPU had one or two cores beside other
+work, and those on a GPU shared it with up to fifteen others.
 
     python -m experiments.benchmark             # trains the cells that are missing, then writes this page
     python -m experiments.benchmark --report    # writes this page from the stored cells
@@ -77,9 +80,10 @@ def write(environments: Sequence[str], algorithms: Sequence[str]) -> None:
     if not found.cells:
         return
     panels = [_panel(found, env) for env in found.cells]
-    figure = learning_curves(panels, window=1, labels=LINES, compact=True)
+    lines = list(dict.fromkeys([*LINES, *(label for panel in panels for label in panel.curves)]))
+    figure = learning_curves(panels, window=1, labels=lines, compact=True)
     figure.savefig(FOLDER / "curves.png", dpi=110)
-    _draw_profiles(found)
+    _draw_profiles(found, lines)
     PAGE.write_text(page(found))
 
 
@@ -237,10 +241,11 @@ def _across(found: Results) -> list[str]:
     return ["\n".join(lines) + "\n", picture + "\n"]
 
 
-def _draw_profiles(found: Results) -> None:
+def _draw_profiles(found: Results, lines: Sequence[str]) -> None:
+    """The profiles, with the colours that the learning curves have."""
     scores = _scores(found)
     if scores:
-        profile_figure(scores, list(scores), unit="normalised return").savefig(FOLDER / "profiles.png", dpi=150)
+        profile_figure(scores, lines, unit="normalised return").savefig(FOLDER / "profiles.png", dpi=150)
 
 
 def _scores(found: Results) -> dict[str, list[np.ndarray]]:

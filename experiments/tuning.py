@@ -25,7 +25,8 @@ from jaxmac.analysis import final_returns
 
 FOLDER = RESULTS / "tuning"
 ABOUT = """Mean over the seeds named of the last ten evaluations (greedy; actor-critics sample), and the worst seed.
-Seeds 1000 to 1031 are tuning seeds. Sections with the seeds 200 to 309 are comparisons on fresh seeds."""
+Seeds 1000 to 1031 are tuning seeds. Sections with the seeds 200 to 309 are comparisons on fresh seeds.
+What is not named is as `tuned` had it when the sweep ran; the JSON files have all settings."""
 
 
 def main() -> None:

@@ -282,6 +282,8 @@ def in_float32(value: float) -> float:
 
 def meant_by(name: str, settings: Iterable[str]) -> str:
     """What may have been meant by an unknown name: a setting or an argument of `jaxmac.train`."""
+    if name in ARGUMENTS_OF_TRAIN:
+        return "it is an argument of jaxmac.train"
     every = [*settings, *sorted(ARGUMENTS_OF_TRAIN)]
     return nearest(name, every if close_names(name, every) else settings)
 

@@ -110,6 +110,9 @@ def load_plugins(modules: Sequence[str]) -> None:
     if modules and str(Path.cwd()) not in sys.path and "" not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     for module in modules:
+        if "/" in str(module) or str(module).endswith(".py") or str(module).startswith("."):
+            name = Path(str(module)).stem or "NAME"
+            raise ValueError(f"plugin {module!r} is a path, but must be the name of a module, such as {name}")
         _import(module, partial(importlib.import_module, module))
 
 
@@ -138,6 +141,8 @@ def _import(module: str, load: Callable[[], Any]) -> None:
         load()
     except ModuleNotFoundError as error:
         missing = "there is no such module" if error.name == module else f"it needs the module {error.name}"
+        if error.name != module and module.startswith(f"{error.name}."):
+            missing = f"there is no module {error.name}"
         raise ValueError(f"plugin {module!r} cannot be imported: {missing}") from error
     except (Exception, SystemExit) as error:  # a script that ends itself must not end this process
         raise ValueError(f"plugin {module!r} cannot be imported: it raised {kind_and_line(error)}") from error

@@ -180,7 +180,8 @@ def actor_losses(
     """Loss of each actor: minus the mean of gamma^t (log pi(m | h) A + entropy bonus) over its rows (section 6).
 
     t is the primitive step on which the row closes, or with `weight_at_decision` that of the decision; the
-    advantage A carries no gradient. Returns the losses and the mean entropy of all decisions.
+    advantage A carries no gradient. Returns the losses, and the mean entropy of the policy that acts, which chooses
+    among the available macro-actions, over the decisions that are learned from.
     """
     decisions = decisions_of(networks, rows)
     if not (networks.roles.critic_per_agent or networks.joint):  # that of the joint row in which the own one ended
@@ -193,9 +194,8 @@ def actor_losses(
     if networks.config.weight_at_decision:
         time = time + 1 - decisions.duration
     gain = take_chosen(log_probs, decisions.choice) * jax.lax.stop_gradient(advantage)
-    entropy = entropy_of(log_probs)
-    gain = gain + hyper.entropy_weight * entropy
+    gain = gain + hyper.entropy_weight * entropy_of(log_probs)
     mask = learned_decisions(networks, decisions)
     gain = jnp.where(mask, hyper.gamma**time * gain, 0.0)
     losses = -jnp.sum(gain, axis=(0, 1)) / jnp.maximum(jnp.sum(mask, axis=(0, 1)), 1)
-    return losses, mean_where(entropy, mask)
+    return losses, mean_where(entropy_of(conditional_log_probs(log_probs, decisions.allowed)), mask)

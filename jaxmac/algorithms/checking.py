@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -13,10 +14,13 @@ import jax.numpy as jnp
 from jaxmac.algorithms.base import Algorithm, Collection, Progress
 from jaxmac.envs.environment import Environment
 from jaxmac.envs.shapes import kind_and_line, one_line
+from jaxmac.errors import nearest
 from jaxmac.hyper import hyper_of
 from jaxmac.record.policy import Policy, random_policy
 from jaxmac.record.replay import Replay, Sample
 from jaxmac.record.rollout import rollout
+
+REAL = (jnp.floating, jnp.integer, jnp.bool_)
 
 
 def made_by(label: str, what: str, function: Callable, *arguments: Any, passes: tuple[type, ...] = ()) -> Any:
@@ -52,7 +56,7 @@ def check_algorithm(name: str, algorithm: Any, env: Environment, config: Any) ->
     names = algorithm.diagnostics
     if (
         not isinstance(names, tuple | list)
-        or not all(isinstance(name, str) and name.isidentifier() for name in names)
+        or not all(isinstance(name, str) and re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) for name in names)
         or len(set(names)) < len(names)
     ):
         shown = one_line(names)
@@ -134,15 +138,16 @@ def _check_update(label: str, algorithm: Algorithm, update: Any, learner: Any, s
     for name in algorithm.diagnostics:
         if name not in metrics:
             raise ValueError(
-                f"{label}: its update has no {name!r} among its metrics, which is one of its diagnostics"
+                f"{label}: its update has no metric {name!r}, which its diagnostics name; {nearest(name, metrics)}"
             )
     _refuse_no_scalars(label, {name: metrics[name] for name in algorithm.diagnostics})
 
 
 def _refuse_no_scalars(label: str, metrics: Mapping[str, Any]) -> None:
     for name, found in metrics.items():
-        if getattr(found, "shape", None) != ():
-            raise ValueError(f"{label}: its {name} is {_in_words(found)}, but must be a scalar")
+        is_real = any(jnp.issubdtype(getattr(found, "dtype", object), kind) for kind in REAL)
+        if getattr(found, "shape", None) != () or not is_real:
+            raise ValueError(f"{label}: its {name} is {_in_words(found)}, but must be a scalar, a real number")
 
 
 def check_replay(label: str, replay: Replay, episodes: Any, batch_size: int | None = None) -> Sample:

@@ -192,7 +192,7 @@ def make_algorithm(
         state = update_target(state, config, hyper, progress, env.horizon)
         dropped = jnp.sum(rows.dropped) if hasattr(rows, "dropped") else 0
         metrics = {"loss": value, "dropped_rows": dropped, "errors": {"main": means.error}}
-        return state, metrics | of_values(means, gradient)
+        return state, metrics | of_values(means, gradient, hyper.reward_scale)
 
     def behaviour(state: LearnerState, hyper: Hyper, stream: str) -> Policy:
         del hyper, stream

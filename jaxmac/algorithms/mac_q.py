@@ -135,8 +135,9 @@ def learn(
 ) -> tuple[LearnerState, dict[str, Array], list[Array]]:
     """One update (section 5): the centralised network learns from `first`, the decentralised ones from `second`.
 
-    Returns the new state; the losses, the diagnostics of the network that acts, and the number of rows that a cap
-    left out; and for each of the two the mean absolute error of every episode `[batch]`.
+    Returns the new state; the losses, the diagnostics (with both kinds of networks those of the decentralised
+    ones), and the number of rows that a cap left out; and for each of the two the mean absolute error of every
+    episode `[batch]`.
     """
     metrics: dict[str, Array] = {"dropped_rows": jnp.zeros((), jnp.int32)}
     errors: list[Array] = []
@@ -144,7 +145,7 @@ def learn(
         (loss, gradient), means = centralised_gradient(networks, state, first, hyper, progress)
         has_rows = jnp.any(first.joint.mask)[None]
         state = _descend(networks, state, "centralised", gradient, has_rows, hyper, progress)
-        metrics |= of_values(means, gradient) | {"centralised_loss": loss}
+        metrics |= of_values(means, gradient, hyper.reward_scale) | {"centralised_loss": loss}
         metrics["dropped_rows"] += jnp.sum(first.joint.dropped)
         errors.append(means.error)
     if networks.agents is not None:
@@ -156,7 +157,7 @@ def learn(
         (loss, gradient), means = agents_gradient(networks, state, second._replace(own=own), hyper, progress)
         has_rows = jnp.any(own.mask, axis=(0, 1))
         state = _descend(networks, state, "agents", gradient, has_rows, hyper, progress)
-        metrics |= of_values(means, gradient) | {"agents_loss": loss}
+        metrics |= of_values(means, gradient, hyper.reward_scale) | {"agents_loss": loss}
         metrics["dropped_rows"] += jnp.sum(own.dropped)
         errors.append(means.error)
     return update_target(state, networks.config, hyper, progress, networks.env.horizon), metrics, errors

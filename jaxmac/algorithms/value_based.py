@@ -208,6 +208,18 @@ def episodes_before_learning(settings: Mapping[str, Any]) -> int:
     return -(-max(settings["learning_starts"], settings["batch_size"]) // num_envs) * num_envs
 
 
+def without_effect(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that nothing reads because of others, with the reason; see `update_target` for the targets."""
+    found = {}
+    if settings.get("target_steps"):
+        found["target_episodes"] = found["polyak"] = f"target_steps={settings['target_steps']} goes before it"
+    elif settings.get("target_episodes") and "polyak" in settings:
+        found["polyak"] = f"target_episodes={settings['target_episodes']} goes before it"
+    if settings.get("trajectory_unit") == "episode":
+        found["trajectory"] = "with trajectory_unit=episode it is the whole episode"
+    return found
+
+
 def collection(config: ValueBasedConfig, env: Environment) -> Collection:
     """Epsilon-greedy episodes into a replay; learning starts once `learning_starts` and a batch are stored.
 

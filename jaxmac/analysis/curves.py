@@ -246,6 +246,8 @@ def caption(drawn: Sequence[_Drawn], window: int) -> str:
     if any(np.isnan(curve.returns).any() for curve in drawn):
         which = "an evaluation that is averaged there" if window > 1 else "an evaluation"
         sentences.append(f"Gap: {which} was not a number.")
+    if any(curve.compact for curve in drawn):
+        sentences.append("Curves begin where learning starts. What lies far below the lowest level is cut off.")
     return " ".join(sentences)
 
 

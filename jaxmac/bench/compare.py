@@ -45,8 +45,11 @@ def read_report(path: Path) -> dict[str, Any]:
         report: dict[str, Any] = json.loads(path.read_text())
         list(changes(report, report))
         list(differences(report, report))
+    except OSError as error:
+        raise ValueError(f"--compare {path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"--compare {path} is not a report of jaxmac bench: {first_line(error)}") from error
+        why = f"it lacks {error}" if isinstance(error, KeyError) else first_line(error)
+        raise ValueError(f"--compare {path} is not a report of jaxmac bench: {why}") from error
     if not any(part in report for part in PARTS):
         raise ValueError(f"--compare {path} is not a report of jaxmac bench: it has neither of {', '.join(PARTS)}")
     return report

@@ -36,7 +36,6 @@ def print_plan(
     Raises what `jaxmac.train` raises before it compiles, except what checking the contract of an environment from
     outside the library would find: that plays episodes.
     """
-    RunDirectory(out).check(options["overwrite"])
     console = stdout_console()
     console.soft_wrap = True  # a line stays a line
     request = Request(algorithm, env_id, out=out, check_environment=False, compilation_cache=False, **options)

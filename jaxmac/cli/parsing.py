@@ -18,7 +18,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import tyro
 
 from jaxmac import envs
-from jaxmac.cli.words import option_types, spell_switches, unknown_word, wrong_value
+from jaxmac.cli.words import option_types, spell_switches, unknown_flag, unknown_word, wrong_value
+from jaxmac.config import ARGUMENTS_OF_TRAIN
 from jaxmac.envs.arguments import describe
 from jaxmac.errors import nearest
 
@@ -63,12 +64,20 @@ def parse(
     except SystemExit as exit:
         if not exit.code:  # --help
             raise
-        wrong = wrong_value(arguments, kinds) or _one_line(stderr.getvalue())
-        raise ValueError(f"{wrong} {hint}") from None
+        if (word := unknown_flag(words, kinds)) is not None:  # tyro may have taken its value for a positional
+            raise ValueError(explain(word) or unknown_word(command, word, arguments, kinds)) from None
+        wrong = wrong_value(arguments, kinds) or _missing(arguments_class, stderr.getvalue())
+        raise ValueError(f"{wrong or _one_line(stderr.getvalue())} {hint}") from None
     if unknown:
         word = unknown[0].partition("=")[0] if unknown[0].startswith("--") else unknown[0]
         raise ValueError(explain(word) or unknown_word(command, word, arguments, kinds))
     return parsed
+
+
+def _missing(arguments_class: type, message: str) -> str:
+    """What is missing by tyro's message, in words; "" if nothing is."""
+    required = [f.name.upper() for f in dataclasses.fields(arguments_class) if f.default is dataclasses.MISSING]
+    return f"{' and '.join(required)} is missing" if required and "Required" in message else ""
 
 
 def given_flags(arguments: Sequence[str]) -> list[str]:
@@ -241,6 +250,9 @@ def parse_sweep(
             raise ValueError(f"--sweep is {item!r}, but must be NAME=VALUE,VALUE")
         if name in sweep:
             raise ValueError(f"--sweep {item}: {name} is swept twice; give all its values once")
+        if name in ARGUMENTS_OF_TRAIN or "." in name:
+            one = "a run each" if name != "seeds" else "--seeds takes several"
+            raise ValueError(f"--sweep {item}: {name} is no hyperparameter, and only these are swept: {one}")
         if name not in kinds:
             raise ValueError(explain(name) or f"unknown hyperparameter {name!r} in --sweep; {nearest(name, kinds)}")
         try:

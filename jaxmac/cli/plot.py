@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,7 @@ from jaxmac.analysis.curves import SMOOTHED, check_axis, learning_curves
 from jaxmac.analysis.returns import check_window
 from jaxmac.cli.parsing import parse, print_note, refuse_given
 from jaxmac.errors import RunDirectoryError
-from jaxmac.evaluation.comparison import gather, panels
+from jaxmac.evaluation.comparison import check_solved, gather, panels
 from jaxmac.runs.outputs import output_file
 from jaxmac.runs.result import Result, load
 
@@ -57,8 +56,7 @@ def command_plot(arguments: Sequence[str]) -> int:
     check_axis(given.x)
     check_window(given.smooth, "smooth")
     check_window(given.window)
-    if not math.isfinite(given.solved):
-        raise ValueError(f"solved is {given.solved}, but must be a finite number")
+    check_solved(given.solved)
     if suffix != ".html":
         refuse_given(arguments, ["--solved"], f"is for a page (--out x.html), not for {suffix}")
     if suffix not in FIGURES:
@@ -70,7 +68,10 @@ def command_plot(arguments: Sequence[str]) -> int:
     labels, paths = zip(*map(_labelled, given.runs), strict=True)
     results = _runs_with_evaluations(labels, paths)
     for result in results:
-        check_axis(given.x, given.y, result.config.get("diagnostics", ()))
+        try:
+            check_axis(given.x, given.y, result.config.get("diagnostics", ()))
+        except ValueError as error:
+            raise ValueError(f"{result.path} ({result.config['algorithm']}): {error}") from None
     own = {path.resolve() for path in paths}
     may = ("curve.png",) if given.out.resolve().parent in own else ()
     out = output_file(given.out, SUFFIXES, writes=may)  # last: it makes the folder

@@ -63,6 +63,12 @@ def spell_switches(arguments: Sequence[str], kinds: Mapping[str, Any]) -> list[s
     return spelled
 
 
+def unknown_flag(arguments: Sequence[str], kinds: Mapping[str, Any]) -> str | None:
+    """The first of the words that is an option, but none of `kinds`; None if there is no such word."""
+    words = (word.partition("=")[0] for word in arguments if word.startswith("--") and len(word) > 2)
+    return next((word for word in words if not {flag_of(word), _positive(flag_of(word))} & kinds.keys()), None)
+
+
 def unknown_word(command: str, word: str, arguments: Sequence[str], kinds: Mapping[str, Any]) -> str:
     """What is wrong with a word that no option of a command takes: an unknown option, or a value without one."""
     if not word.startswith("-"):

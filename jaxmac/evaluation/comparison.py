@@ -5,7 +5,6 @@ A task is an environment with its options. A line is the members of one run that
 
 from __future__ import annotations
 
-import math
 import numbers
 import os
 from collections.abc import Mapping, Sequence
@@ -94,12 +93,11 @@ def compare(runs: Runs, window: int = 10, solved: float = 0.95) -> dict[str, lis
           a run that does not have the setting.
 
     Raises:
-        ValueError: there are no runs, `window` is no positive integer, or `solved` is not finite.
+        ValueError: there are no runs, `window` is no positive integer, or `solved` is not above 0 and at most 1.
         RunDirectoryError: a run cannot be read.
     """
     check_window(window)
-    if not isinstance(python_value(solved), numbers.Real) or not math.isfinite(solved):
-        raise ValueError(f"solved is {one_line(solved)}, but must be a finite share of the best known return")
+    check_solved(solved)
     results = results_of(runs)
     lines = gather(results)
     scores = scores_by_task(lines, window)
@@ -110,6 +108,15 @@ def compare(runs: Runs, window: int = 10, solved: float = 0.95) -> dict[str, lis
         final += [_final_row(task, label, tasks, best_known, solved) for label, tasks in own.items()]
         improvement += [_improvement_row(task, a, b, own) for a in own for b in own if a != b]
     return {"final": final, "improvement": improvement, "differences": differences(results)}
+
+
+def check_solved(solved: Any) -> None:
+    """Raise a one-line ValueError for what is no share of the best known return."""
+    is_number = isinstance(python_value(solved), numbers.Real) and not isinstance(solved, bool)
+    if not is_number or not 0 < solved <= 1:
+        raise ValueError(
+            f"solved is {one_line(solved)}, but must be above 0 and at most 1: a share of the best known return"
+        )
 
 
 def gather(results: Sequence[Result], x: str = "episodes", y: str = "eval_return") -> list[Line]:

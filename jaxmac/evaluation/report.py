@@ -56,7 +56,7 @@ def html_report(
 
     Raises:
         ValueError: there are no runs, `x` is no axis, `window` or `smooth` is no positive integer, or `solved` is
-            not finite.
+            not above 0 and at most 1.
         RunDirectoryError: a run cannot be read.
     """
     results = results_of(runs)

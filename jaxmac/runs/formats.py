@@ -4,8 +4,8 @@ Format 1 (jaxmac 0.1.0): the config of every algorithm contained the settings of
 `episodes` or `windows`, and some names differed. Format 2: the config contains the settings of the chosen parts,
 and the plugins that they need. Format 3: a checkpoint has digests of its files, and its counters are exact.
 Format 4: `weight_floor` and `actor_gain` are among the settings. Format 5: `eval_target` is. Format 6: metrics.csv
-has `eval_success`. Format 7: it has the diagnostics that config.json names. Whether a replay of
-any format is stored compactly (`jaxmac.record.compact`), and PPO's moments as mean squares, the arrays tell.
+has `eval_success`. Format 7: it has the diagnostics that config.json names. Whether a replay of any format is
+stored compactly (`jaxmac.record.compact`), and PPO's moments as mean squares, the arrays tell.
 """
 
 from __future__ import annotations

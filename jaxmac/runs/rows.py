@@ -27,6 +27,7 @@ COLUMNS = (
 )
 COUNTS = ("member", "seed", "episodes", "env_steps", "updates")
 MAY_BE_EMPTY = ("eval_success", "train_return", "loss", "epsilon")
+OTHER_METRICS = ("dropped_rows", "errors")  # what an update may return that is no column
 NEW_IN_FORMAT_6 = ("eval_success",)  # runs of older formats may lack these columns
 
 
@@ -38,8 +39,8 @@ def columns_of(config: Mapping[str, Any]) -> list[str]:
 def refuse_taken_names(algorithm: str, diagnostics: Sequence[str], settings: Iterable[str]) -> None:
     """Raise a one-line ValueError for a diagnostic that is called like another column of metrics.csv."""
     for name in diagnostics:
-        if name in COLUMNS or name in settings:
-            whose = "a column of every run" if name in COLUMNS else "a setting"
+        if name in (*COLUMNS, *OTHER_METRICS) or name in settings:
+            whose = "a setting" if name in settings else "a column of every run" if name in COLUMNS else "a metric"
             raise ValueError(
                 f"algorithm {algorithm!r}: its diagnostic {name!r} is called like {whose}: choose another name"
             )
@@ -128,7 +129,10 @@ def as_values(row: dict[str, Any], members: Sequence[dict[str, Any]]) -> dict[st
     """A row of metrics.csv as it was before it was written: counts are int, swept values those of its member."""
     swept = members[int(row["member"])]
     kinds: dict[str, Callable[[Any], Any]] = dict.fromkeys(COLUMNS, to_number) | dict.fromkeys(COUNTS, int)
-    return {n: swept[n] if n in swept else kinds.get(n, to_number)(cell) for n, cell in row.items()}
+    return {
+        column: swept[column] if column in swept else kinds.get(column, to_number)(cell)
+        for column, cell in row.items()
+    }
 
 
 def to_number(cell: Any) -> float:

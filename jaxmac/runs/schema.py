@@ -30,6 +30,7 @@ def _setting(value: Any) -> Any:
 
 
 Word = Annotated[str, Field(min_length=1)]
+Diagnostics = Annotated[list[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]], AfterValidator(_distinct)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Size = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -72,9 +73,9 @@ class Versions(_Strict):
 
 
 class RunConfig(_Strict):
-    """config.json of a run of formats 2 to 7, which differ in checkpoints and settings (jaxmac.runs.formats)."""
+    """config.json of a run of formats 2 to 6, which differ in checkpoints and settings (jaxmac.runs.formats)."""
 
-    format: Literal[2, 3, 4, 5, 6, 7]
+    format: Literal[2, 3, 4, 5, 6]
     status: Literal["running", "finished", "interrupted", "failed", "non-finite loss"]
     algorithm: Word
     env: Word
@@ -91,7 +92,7 @@ class RunConfig(_Strict):
     optimal_return: float | None
     checkpoint_every: Count
     checkpoint_replay: bool
-    diagnostics: Annotated[list[Word], AfterValidator(_distinct)] = []  # runs before format 7 have none
+    diagnostics: Diagnostics = []  # runs before format 7 have none
     log: list[Word]
     log_id: Word | None
     versions: Versions
@@ -103,6 +104,13 @@ class RunConfig(_Strict):
     env_settings: dict[str, Option] = {}  # all options that the environment was built with; checked where they are
 
 
+class CurrentRunConfig(RunConfig):
+    """config.json of a run of format 7."""
+
+    format: Literal[7]  # type: ignore[assignment]
+    diagnostics: Diagnostics  # columns of metrics.csv
+
+
 class FirstRunConfig(RunConfig):
     """config.json of a run of format 1, which jaxmac 0.1.0 wrote; one that was resumed since has `plugins`."""
 
@@ -110,7 +118,8 @@ class FirstRunConfig(RunConfig):
     plugins: list[Word] = []
 
 
-MODELS: dict[int, type[RunConfig]] = {1: FirstRunConfig} | dict.fromkeys(range(2, FORMAT + 1), RunConfig)
+MODELS: dict[int, type[RunConfig]] = {1: FirstRunConfig} | dict.fromkeys(range(2, FORMAT), RunConfig)
+MODELS[FORMAT] = CurrentRunConfig
 
 
 def config_from(file: Path) -> dict[str, Any]:
@@ -199,7 +208,7 @@ def _fault(error: Any) -> str:
     if error["type"] == "missing":
         return f"it lacks the field {place}"
     if error["type"] == "extra_forbidden":
-        return f"it has the unknown field {place}; {nearest(place, RunConfig.model_fields)}"
+        return f"it has the unknown field {place}; {nearest(place, CurrentRunConfig.model_fields)}"
     problem = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     joined = problem if problem.startswith("has ") else f"but {problem[0].lower()}{problem[1:]}"
     return f"{place} is {_shown(error['input'])}, {joined}".replace(", has a", " and has a")

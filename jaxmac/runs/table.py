@@ -182,8 +182,10 @@ def _check_order(row: _Row, before: _Row | None, config: Mapping[str, Any]) -> N
     for name in ("env_steps", "updates"):
         if getattr(row, name) < getattr(before, name):
             raise ValueError(f"{name} of {member} is {cells[name]}, but was {before.cells[name]} before")
-    if not cells["loss"] and row.updates > before.updates and config["status"] != "non-finite loss":
-        raise ValueError("loss is empty")
+    learned = row.updates > before.updates and config["status"] != "non-finite loss"
+    of_updates = ("loss", *config.get("diagnostics", ())) if learned else ()
+    if empty := next((name for name in of_updates if not cells[name]), None):
+        raise ValueError(f"{empty} is empty")
     if (not cells["epsilon"]) != (not before.cells["epsilon"]):
         raise ValueError(f"epsilon is {_shown(cells['epsilon'])}, but was {_shown(before.cells['epsilon'])} before")
 

@@ -282,7 +282,9 @@ def _update(
         updates=tally.updates + 1,
         dropped_rows=jnp.minimum(tally.dropped_rows, LARGEST_INT - dropped) + dropped,
         broken_update=jnp.where(broken, now.updates + 1, tally.broken_update),
-        diagnostics={name: total + metrics[name].astype(jnp.float32) for name, total in tally.diagnostics.items()},
+        diagnostics={
+            name: total + jnp.asarray(metrics[name], jnp.float32) for name, total in tally.diagnostics.items()
+        },
     )
     errors = metrics.get("errors", {}) if algorithm.collection.replay.feedback is not None else {}
     return learner, tally, errors

@@ -16,7 +16,6 @@ from jaxmac.algorithms import ALGORITHMS, Algorithm, make_algorithm
 from jaxmac.algorithms.registry import mixer_spec_of
 from jaxmac.envs.environment import Environment
 from jaxmac.envs.registry import factory_of
-from jaxmac.errors import nearest
 from jaxmac.hyper import static_view
 from jaxmac.runs.contents import attributes_of, function_key
 from jaxmac.runs.exact import json_text
@@ -63,7 +62,6 @@ def member_functions(
     if kept is None:
         made = make_algorithm(algorithm, env, config)
         if reported is not None:
-            _refuse_unknown(algorithm, reported, made.diagnostics)
             made = made._replace(diagnostics=reported)
         kept = env, _jitted(env, made, static, mesh)
     with _changing:  # threads may train runs of their own
@@ -72,15 +70,6 @@ def member_functions(
         while len(_programs) > KEPT_PROGRAMS:
             _programs.popitem(last=False)
     return kept[1]
-
-
-def _refuse_unknown(algorithm: str, wanted: Sequence[str], known: Sequence[str]) -> None:
-    """Raise a one-line ValueError for a diagnostic that the algorithm does not have, or not any more."""
-    for name in wanted:
-        if name not in known:
-            raise ValueError(
-                f"algorithm {algorithm!r} has no diagnostic {name!r}, which the run has; {nearest(name, known)}"
-            )
 
 
 def _environment_key(env: Environment, env_id: str | None) -> Hashable:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 from rich.console import Console
 
+from jaxmac.algorithms.value_based import without_effect
 from jaxmac.arguments import check_function, check_path, check_positive, check_switches
 from jaxmac.config import settings_of
 from jaxmac.envs.environment import Environment
@@ -17,7 +18,7 @@ from jaxmac.processes.collective import is_distributed, is_main_process, raise_o
 from jaxmac.runs.checkpoint import KEPT_CHECKPOINTS
 from jaxmac.runs.contents import plain_digest
 from jaxmac.runs.digests import run_identity
-from jaxmac.runs.directory import FORMAT, versions
+from jaxmac.runs.directory import FORMAT, RunDirectory, versions
 from jaxmac.runs.environments import environment_sizes
 from jaxmac.runs.exact import described, json_value
 from jaxmac.runs.members import MemberSpec, group_members, make_members, refuse_unless_restorable, settings_of_run
@@ -86,6 +87,7 @@ def prepare(request: Request, console: Console) -> Prepared:
     with raise_on_all():
         environment = environment_of(request.env, request.env_options)
         _check_arguments(request)
+        RunDirectory(request.out, is_main_process()).check(request.overwrite)
         digest = _instance_digest(environment, request.env_id)  # before it is played
         specs = _members(request, environment)
         check_sizes(specs)
@@ -97,7 +99,8 @@ def prepare(request: Request, console: Console) -> Prepared:
         programs = [Program(algorithm, environment, group, env_id=request.env_id) for group in groups]
         config = _config_of(request, environment, digest, specs, sinks)
         config["diagnostics"] = _diagnostics(algorithm, programs)
-        refuse_taken_names(algorithm, config["diagnostics"], settings_of(type(specs[0].config)))
+        for spec in specs:
+            refuse_taken_names(algorithm, config["diagnostics"], settings_of(type(spec.config)))
         if SCRIPT in config["plugins"] and request.out is not None:
             console.print(
                 "note: parts that a script or notebook registers must be registered before the run is opened"
@@ -105,10 +108,20 @@ def prepare(request: Request, console: Console) -> Prepared:
         on_disk = announce(
             console, algorithm, environment, specs, programs, request.episodes, request.checkpoint_replay
         )
+    for note in _without_effect(request, specs):
+        console.print(f"note: {note}")
     config["identity"] = run_identity(config)
     refuse_unless_restorable(config, specs)
     _refuse_other_arguments(config, request.chunk, request.log)
     return Prepared(environment, specs, programs, config, on_disk)
+
+
+def _without_effect(request: Request, specs: list[MemberSpec]) -> list[str]:
+    """What to say of settings that were asked for and that no member reads."""
+    asked = {*request.hyperparameters, *(request.sweep or {})}
+    unread = [without_effect(vars(spec.config)) for spec in specs]
+    shared = [name for name in unread[0] if name in asked and all(name in found for found in unread)]
+    return [f"{name} has no effect: {unread[0][name]}" for name in shared]
 
 
 def _check_arguments(request: Request) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from jaxmac.arguments import check_function, check_path, check_positive, check_switch, is_integer
 from jaxmac.envs.environment import Environment
+from jaxmac.errors import nearest
 from jaxmac.processes.collective import is_main_process, raise_on_all, refuse_differences
 from jaxmac.runs.checkpoint import (
     check_item,
@@ -118,11 +119,12 @@ def _begun(folder: Path, run: Result, iteration: int | None) -> Begun:
     """The programs of the run in `folder` and the checkpoints that they continue from, all of them checked."""
     config = run.config
     env_id = config["env"] if config["env_rebuildable"] else None
-    keys, reported = config.get("key_type", "threefry2x32"), config.get("diagnostics", ())
-    programs = [
-        Program(config["algorithm"], run.env, group, env_id=env_id, key_type=keys, diagnostics=reported)
-        for group in group_members(run.specs)
-    ]
+    keys, reported = config.get("key_type", "threefry2x32"), tuple(config.get("diagnostics", ()))
+    make = partial(Program, config["algorithm"], run.env, env_id=env_id, key_type=keys)
+    programs = [make(group) for group in group_members(run.specs)]
+    if reported != tuple(programs[0].algorithm.diagnostics):  # a run of before, or of another version of a plugin
+        _refuse_lost_diagnostics(folder, config["algorithm"], reported, programs[0])
+        programs = [make(group, diagnostics=reported) for group in group_members(run.specs)]
     iterations = _iterations_to_continue(folder, programs, iteration, config["status"])
     saved = [
         None if start is None else _saved_group(folder, group, program, start)
@@ -135,6 +137,16 @@ def _begun(folder: Path, run: Result, iteration: int | None) -> Begun:
         for spec in program.specs
     }
     return Begun(programs, iterations, saved, reached)
+
+
+def _refuse_lost_diagnostics(folder: Path, algorithm: str, reported: tuple[str, ...], program: Program) -> None:
+    """Raise RunDirectoryError if the algorithm has not all the diagnostics that the run's metrics.csv has."""
+    known = program.algorithm.diagnostics
+    if lost := next((name for name in reported if name not in known), None):
+        raise RunDirectoryError(
+            f"{folder} has the diagnostic {lost!r}, which {algorithm} no longer has ({nearest(lost, known)}): "
+            "continue it with the version that it was trained with"
+        )
 
 
 def _reopen(directory: RunDirectory, config: dict[str, Any], begun: Begun) -> list[dict[str, Any]]:

@@ -97,7 +97,7 @@ class Session:
             status = "interrupted"
             if not is_shared(error):
                 raise
-            self.console.print("interrupted: what was learned and the metrics up to the last evaluation are kept")
+            self.console.print(f"interrupted: {self._what_is_kept()}")
         except NonFiniteLossError:
             status = "non-finite loss"
             raise
@@ -108,6 +108,13 @@ class Session:
                 self._finish(status)
             finally:
                 self._close_sinks()
+
+    def _what_is_kept(self) -> str:
+        """What is left of a run that ends before its time, in words."""
+        if not self.begun:
+            return "nothing was learned or written yet"
+        where = f" in {self.directory.path}" if self.directory.path is not None else ""
+        return f"what was learned and the metrics up to the last evaluation are kept{where}"
 
     def _run_group(self, group: int, program: Program, label: str, saved: list[SavedGroup | None] | None) -> None:
         """Compile and train one group, and store its learners in the result."""

@@ -214,6 +214,7 @@ def test_a_compact_panel_begins_where_learning_does_and_ends_a_little_below_the_
     assert line.get_xdata()[0] == 500 and raw(axes) == []
     assert axes.get_yscale() == "linear" and -30 < axes.get_ylim()[0] < -7 and 98.9 < axes.get_ylim()[1] < 120
     assert "Faint" not in caption(figure) and "learning starts" not in words(axes)
+    assert "Curves begin where learning starts." in caption(figure)
     wide = learning_curves([panel], window=1).axes[0]
     assert wide.get_ylim()[0] < -900 and bold(wide)[0].get_xdata()[0] == 0 and len(raw(wide)) == 4
 

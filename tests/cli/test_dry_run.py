@@ -80,6 +80,24 @@ def test_an_exploration_rate_far_from_its_end_comes_with_a_note(capsys):
     assert notes("--episodes", "104") == notes("--episodes", "54", "--epsilon-end", "1") == []
 
 
+def test_settings_that_nothing_reads_come_with_a_note(capsys):
+    def notes(*arguments):
+        asked = [name[2:].replace("-", "_") for name in arguments if name.startswith("--")]
+        lines = [line for line in plan(capsys, *arguments) if "has no effect" in line]
+        return [line for line in lines if line.split()[1] in asked]
+
+    steps = "has no effect: target_steps=10 goes before it"
+    both = notes("--target-episodes", "5", "--polyak", "0.9", "--target-steps", "10")
+    assert both == [f"note: target_episodes {steps}", f"note: polyak {steps}"]
+    assert notes("--polyak", "0.9", "--target-episodes", "5") == [
+        "note: polyak has no effect: target_episodes=5 goes before it"
+    ]
+    assert notes("--trajectory-unit", "episode", "--trajectory", "5") == [
+        "note: trajectory has no effect: with trajectory_unit=episode it is the whole episode"
+    ]
+    assert notes("--target-episodes", "5") == notes("--polyak", "0.9", "--target-episodes", "0") == []
+
+
 def test_lambda_returns_over_rewards_that_overlap_are_refused(capsys):
     message = refused(capsys, "train", *SMALL, "--reward-scheme", "own", "--td-lambda", "0.5", "--dry-run")
     assert "td_lambda=0.5 chains rows, and with reward_scheme='own'" in message

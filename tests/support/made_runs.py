@@ -43,6 +43,7 @@ def made(
         "optimal_return": environment.optimal_return,
         "checkpoint_every": 10,
         "checkpoint_replay": True,
+        "diagnostics": [],
         "log": [],
         "log_id": None,
         "versions": versions(),

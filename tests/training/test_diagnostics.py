@@ -4,7 +4,6 @@ import csv
 import json
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.bare import Bare, make_bare
@@ -16,6 +15,7 @@ from jaxmac.algorithms import ALGORITHMS, AlgorithmSpec
 from jaxmac.algorithms.diagnostics import ACTOR_CRITIC, PPO, VALUE_BASED
 from jaxmac.cli.main import main
 from jaxmac.errors import RunDirectoryError
+from jaxmac.training import member_functions
 
 PPO_TINY = {"num_envs": 4, "minibatches": 2, "epochs": 2, "eval_every": 8, "eval_episodes": 2, "hidden_size": 4}
 OF = {"avf-qplex": VALUE_BASED, "tomacvf-qmix": VALUE_BASED, "mac-iaicc": ACTOR_CRITIC, "mac-mappo": PPO}
@@ -99,7 +99,7 @@ def telling(algorithm, *names, value=0.5):
 
     def update(state, *rest):
         state, metrics = algorithm.update(state, *rest)
-        return state, metrics | {name: jnp.full((), value) for name in names}
+        return state, metrics | dict.fromkeys(names, value)
 
     return algorithm._replace(update=update, diagnostics=names)
 
@@ -107,7 +107,14 @@ def telling(algorithm, *names, value=0.5):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"diagnostics": ("lost",)}, "its update has no 'lost' among its metrics, which is one of its diagnostics"),
+        (
+            {"diagnostics": ("othr",)},
+            "its update has no metric 'othr', which its diagnostics name; did you mean other",
+        ),
+        ({"diagnostics": ("_step",)}, r"diagnostics is \('_step',\), but must be a tuple"),
+        ({"diagnostics": ("errors",), "extra": "errors"}, "its diagnostic 'errors' is called like a metric"),
+        ({"diagnostics": ("other",), "value": 1j}, "its other is complex64.., but must be a scalar, a real number"),
+        ({"diagnostics": ("other",), "value": "word"}, "its update raised"),
         ({"diagnostics": "word"}, "diagnostics is 'word', but must be a tuple of different names"),
         ({"diagnostics": 3}, "diagnostics is 3, but must be a tuple"),
         ({"diagnostics": ("a b",)}, r"diagnostics is \('a b',\), but must be a tuple"),
@@ -121,7 +128,10 @@ def test_names_that_cannot_be_columns_are_refused(change, message):
 
         def make(env, config):
             made = make_bare(env, config)
-            return telling(made, change.get("extra", "other"))._replace(diagnostics=change["diagnostics"])
+            value = change.get("value", 0.5)
+            return telling(made, change.get("extra", "other"), value=value)._replace(
+                diagnostics=change["diagnostics"]
+            )
 
         jaxmac.register_algorithm("bare", AlgorithmSpec(Bare, make, preset))
         for call in (short, lambda name: jaxmac.make_train(name, ENV, episodes=8)):
@@ -139,7 +149,7 @@ def test_a_run_needs_the_diagnostics_that_it_has(tmp_path):
         lines = (out / "metrics.csv").read_text().splitlines()
         assert lines[0].endswith(",epsilon,extra") and lines[-1].endswith(",0.5")
         make[0] = make_bare
-        with pytest.raises((ValueError, RunDirectoryError), match="has no diagnostic 'extra', which the run has"):
+        with pytest.raises(RunDirectoryError, match="run has the diagnostic 'extra', which bare no longer has"):
             jaxmac.resume(out, episodes=16, env=ENV, progress=False)
         (out / "metrics.csv").write_text("\n".join([lines[0].replace("extra", "other"), *lines[1:]]) + "\n")
         with pytest.raises(RunDirectoryError, match="it lacks the column extra"):
@@ -151,4 +161,59 @@ def test_the_command_line_plots_them(tmp_path, capsys):
     assert main(["plot", str(tmp_path / "run"), "--y", "grad_norm", "--out", str(tmp_path / "x.png")]) == 0
     assert (tmp_path / "x.png").exists()
     assert main(["plot", str(tmp_path / "run"), "--y", "entropy", "--out", str(tmp_path / "y" / "x.png")]) == 2
-    assert "y is 'entropy', but must be one of" in capsys.readouterr().err and not (tmp_path / "y").exists()
+    error = capsys.readouterr().err
+    assert "run (avf-vdn): y is 'entropy', but must be one of" in error and not (tmp_path / "y").exists()
+
+
+def test_files_that_do_not_fit_them_are_refused(tmp_path):
+    out = tmp_path / "run"
+    jaxmac.train("avf-vdn", "BoxPushing-4", seeds=1, episodes=24, out=out, progress=False, **TINY)
+    config, table = json.loads((out / "config.json").read_text()), (out / "metrics.csv").read_text()
+    cells = table.splitlines()[-1].split(",")
+    cells[table.splitlines()[0].split(",").index("q_taken")] = ""
+    emptied = "\n".join([*table.splitlines()[:-1], ",".join(cells)]) + "\n"
+    for changed, text, message in (
+        (config, emptied, "q_taken is empty"),
+        ({name: value for name, value in config.items() if name != "diagnostics"}, table, "lacks the field diag"),
+        ({**config, "diagnostics": ["a\nb"]}, table, "diagnostics.0. is"),
+        ({**config, "diagnostics": ["td_error", "td_error"]}, table, "has a value twice"),
+    ):
+        (out / "config.json").write_text(json.dumps(changed))
+        (out / "metrics.csv").write_text(text)
+        with pytest.raises(RunDirectoryError, match=message) as refused:
+            jaxmac.load(out)
+        assert "\n" not in str(refused.value)
+
+
+def test_a_run_that_goes_on_in_its_process_compiles_nothing(tmp_path):
+    kept = len(member_functions._programs)
+    jaxmac.train("avf-vdn", "BoxPushing-4", seeds=1, episodes=24, out=tmp_path / "run", progress=False, **TINY)
+    trained = len(member_functions._programs)
+    jaxmac.resume(tmp_path / "run", episodes=32, progress=False)
+    assert len(member_functions._programs) == trained <= kept + 1
+
+
+@pytest.mark.parametrize("value", [3, True, 2.5, np.float16(1.5), np.nan, np.inf])
+def test_numbers_of_any_kind_come_back(value, tmp_path):
+    with registered_only_here():
+        preset = {"tuned": lambda env: {"num_envs": 4, "eval_every": 8, "eval_episodes": 2}}
+        spec = AlgorithmSpec(Bare, lambda env, config: telling(make_bare(env, config), "x", value=value), preset)
+        jaxmac.register_algorithm("bare", spec)
+        for out in (None, tmp_path / "run"):
+            found = short("bare", episodes=8, out=out)
+            np.testing.assert_array_equal(found.metrics["x"][-1], [float(value)] * 2)
+        np.testing.assert_array_equal(jaxmac.load(out, ENV).metrics["x"][-1], [float(value)] * 2)
+
+
+def test_groups_must_have_the_same_ones():
+    with registered_only_here():
+        preset = {"tuned": lambda env: {"num_envs": 4, "eval_every": 8, "eval_episodes": 2}}
+
+        def make(env, config):
+            return telling(make_bare(env, config), "x" if config.hidden_size == 4 else "y")
+
+        jaxmac.register_algorithm("bare", AlgorithmSpec(Bare, make, preset))
+        with pytest.raises(
+            ValueError, match=r"has the diagnostics \['x'\] with some of the swept values and \['y'\]"
+        ):
+            short("bare", episodes=8, sweep={"hidden_size": [4, 8]})

@@ -191,6 +191,18 @@ def test_a_resumed_run_that_is_stopped_while_it_compiles_is_as_it_was(straight, 
     assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
 
 
+def test_what_a_stop_leaves_is_said(tmp_path, monkeypatch, capsys):
+    """While it compiles there is nothing yet; later it says where what was learned is."""
+    monkeypatch.setattr(Program, "compile", lambda self: interrupt())
+    tiny(tmp_path / "run", progress=True)
+    assert "interrupted: nothing was learned or written yet" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "run").exists()
+    monkeypatch.undo()
+    tiny(tmp_path / "run", progress=True, stop_when=lambda rows: True)
+    kept = "interrupted: what was learned and the metrics up to the last evaluation are kept in"
+    assert kept in " ".join(capsys.readouterr().err.split())
+
+
 def test_all_signals_wait_for_the_next_check():
     told = []
     with Interruption(told.append) as stopping:
