@@ -111,7 +111,8 @@ def load_plugins(modules: Sequence[str]) -> None:
         sys.path.insert(0, str(Path.cwd()))
     for module in modules:
         if "/" in str(module) or str(module).endswith(".py") or str(module).startswith("."):
-            name = Path(str(module)).stem or "NAME"
+            parts = str(module).removesuffix(".py").replace("/", ".").split(".")
+            name = ".".join(part for part in parts if part) or "NAME"
             raise ValueError(f"plugin {module!r} is a path, but must be the name of a module, such as {name}")
         _import(module, partial(importlib.import_module, module))
 

@@ -165,7 +165,8 @@ def learn(
 ) -> tuple[PPOState, dict[str, Float[Array, ""]]]:
     """`epochs` times a step of Adam on each of `minibatches` random shares of the episodes.
 
-    Returns the new state and the metrics, means over these steps; `loss` is the sum of all networks' losses.
+    Returns the new state and the metrics, means over these steps but for `explained_variance`, which is that of the
+    critics before them; `loss` is the sum of all networks' losses.
     """
     config = networks.config
     batch, moments, explained = estimate(networks, state, rows, hyper, rates)

@@ -164,6 +164,16 @@ def mixer_spec_of(name: str) -> MixerSpec | None:
     return MIXERS[derived[name][1]] if name in derived else None
 
 
+def check_mixer_of(name: str, config: Any) -> None:
+    """Raise MixerError, in one line, if the algorithm has a mixer from outside that does not keep its promises.
+
+    It tries the mixer with the settings of `config`, which takes seconds, mostly to compile, once in a process.
+    """
+    derived = ALGORITHMS.derived()
+    if name in derived and is_outside(MIXERS.origin(derived[name][1])):
+        check_before_training(derived[name][1], config)
+
+
 def list_algorithms() -> tuple[str, ...]:
     """Known algorithm ids."""
     return tuple(ALGORITHMS)
@@ -172,18 +182,15 @@ def list_algorithms() -> tuple[str, ...]:
 def make_algorithm(name: str, env: Environment, config: Any) -> Algorithm:
     """The algorithm `name` built for an environment and the static part of a config.
 
-    Raises ValueError, in one line, for settings that do not fit each other or the environment, and for parts from
-    outside that do not do what they promise.
+    Raises ValueError, in one line, for settings that do not fit each other or the environment, and for a memory,
+    sampler or algorithm from outside that does not do what it promises.
     """
     if (check_together := getattr(config, "check_together", None)) is not None:
         check_together()
     memory = getattr(config, "memory", None)
     if memory is not None and is_outside(MEMORIES.origin(memory)):
         check_memory(memory, config, config.hidden_size)
-    mixer = ALGORITHMS.derived()[name][1] if name in ALGORITHMS.derived() else None
-    if mixer is not None and is_outside(MIXERS.origin(mixer)):
-        check_before_training(mixer, config)
-    if mixer is not None or not is_outside(ALGORITHMS.origin(name)):
+    if name in ALGORITHMS.derived() or not is_outside(ALGORITHMS.origin(name)):
         algorithm = ALGORITHMS[name].make(env, static_view(config))
     else:
         make, static = ALGORITHMS[name].make, static_view(config)

@@ -251,8 +251,8 @@ def parse_sweep(
         if name in sweep:
             raise ValueError(f"--sweep {item}: {name} is swept twice; give all its values once")
         if name in ARGUMENTS_OF_TRAIN or "." in name:
-            one = "a run each" if name != "seeds" else "--seeds takes several"
-            raise ValueError(f"--sweep {item}: {name} is no hyperparameter, and only these are swept: {one}")
+            instead = "--seeds takes several" if name == "seeds" else "train a run for each value"
+            raise ValueError(f"--sweep {item}: only hyperparameters are swept, and {name} is none; {instead}")
         if name not in kinds:
             raise ValueError(explain(name) or f"unknown hyperparameter {name!r} in --sweep; {nearest(name, kinds)}")
         try:

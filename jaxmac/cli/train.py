@@ -154,7 +154,7 @@ def _run_options(algorithm: str) -> dict[str, tuple[Any, str]]:
         "checkpoint_every": (int, "evaluations between checkpoints"),
         "checkpoint_replay": (bool, "keep the replay in checkpoints, for `jaxmac resume`"),
         "log": (str, "besides metrics.csv, separated by commas: " + ", ".join(SINKS)),
-        "check_environment": (bool, "check the contract of an environment from outside the library"),
+        "check_environment": (bool, "check an environment or mixer from outside the library before it learns"),
     }
 
 

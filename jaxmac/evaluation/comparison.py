@@ -112,8 +112,8 @@ def compare(runs: Runs, window: int = 10, solved: float = 0.95) -> dict[str, lis
 
 def check_solved(solved: Any) -> None:
     """Raise a one-line ValueError for what is no share of the best known return."""
-    is_number = isinstance(python_value(solved), numbers.Real) and not isinstance(solved, bool)
-    if not is_number or not 0 < solved <= 1:
+    share = python_value(solved)
+    if not isinstance(share, numbers.Real) or isinstance(share, bool) or not 0 < float(share) <= 1:
         raise ValueError(
             f"solved is {one_line(solved)}, but must be above 0 and at most 1: a share of the best known return"
         )

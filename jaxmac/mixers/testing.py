@@ -90,13 +90,21 @@ def check_mixer(mixer: str | nn.Module | type[nn.Module], instances: int = 200) 
 
 
 def check_before_training(name: str, config: Any) -> None:
-    """`check_mixer` of a mixer from outside with the settings of `config`; what has passed is not checked again."""
+    """`check_mixer` of a mixer from outside with the settings of `config`; what has passed is not checked again.
+
+    A mixer that cannot be tried, as it is written for other numbers of agents or sizes, is not refused.
+    """
     module, fields = MIXERS[name].module, settings_of(MIXERS[name].module)
     values = {setting: getattr(config, setting) for setting in fields}
     static = tuple((name, value) for name, value in values.items() if not fields[name].metadata["traced"])
-    if (key := (MIXERS[name], static)) not in _passed:
+    if (key := (MIXERS[name], static)) in _passed:
+        return
+    try:
         check_mixer(module(**values), FEW)
-        _passed.add(key)
+    except MixerError as error:
+        if error.__cause__ is None:  # a property that does not hold
+            raise
+    _passed.add(key)
 
 
 _passed: set[tuple[Any, ...]] = set()  # (what is registered, its static settings with their values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,16 +11,19 @@ import jax
 
 from jaxmac import envs
 from jaxmac.algorithms.base import Collection
+from jaxmac.algorithms.registry import check_mixer_of
 from jaxmac.arguments import LARGEST_COUNT
 from jaxmac.envs.environment import Environment
 from jaxmac.envs.shapes import one_line
 from jaxmac.envs.testing import ContractError, check_environment
+from jaxmac.mixers import MixerError
 from jaxmac.runs.contents import attributes_of
 from jaxmac.runs.exact import json_value
 from jaxmac.runs.members import MemberSpec, make_members, seed_list, values_of_sweep
 from jaxmac.training.memory import refuse_if_too_large
 from jaxmac.training.program import Program
 
+SKIP = "check_environment=False (--no-check-environment) trains nevertheless"
 FEW_MEMBERS = 500  # made and measured within a second; of more, one is measured first
 
 
@@ -67,9 +70,20 @@ def check_contract(env: Environment, wanted: bool) -> None:
     try:
         check_environment(env)
     except ContractError as error:
-        skip = "check_environment=False (--no-check-environment) trains nevertheless"
-        raise ContractError(f"{error}; {skip}") from error
+        raise ContractError(f"{error}; {SKIP}") from error
     _checked.setdefault(kind, set()).add(attributes)
+
+
+def check_mixers(algorithm: str, configs: Iterable[Any], wanted: bool) -> None:
+    """Check, if `wanted`, that a mixer that is not the library's own does what it promises, with these settings.
+
+    Raises `jaxmac.mixers.MixerError`, a ValueError of one line.
+    """
+    try:
+        for config in configs if wanted else ():
+            check_mixer_of(algorithm, config)
+    except MixerError as error:
+        raise MixerError(f"{error}; {SKIP}") from error
 
 
 def refuse_too_many_members(

@@ -58,7 +58,8 @@ def train(
             of names, or a text with commas. They need `out`.
         progress: show progress on stderr.
         check_environment: whether an environment from outside the library must keep the contract that
-            `jaxmac.check_environment` tests. The check takes seconds, once in a process.
+            `jaxmac.check_environment` tests, and a mixer what `jaxmac.check_mixer` does. The checks take seconds,
+            once in a process.
         compilation_cache: keep compiled programs in the user's cache directory, so that another process need not
             compile them. It holds for the whole process; JAX's own options, where they are set, take precedence.
         stop_when: called after each evaluation with its rows, a dict for each member that trains now, with the

@@ -29,6 +29,7 @@ from jaxmac.training.cache import use_compilation_cache
 from jaxmac.training.checks import (
     check_contract,
     check_counts,
+    check_mixers,
     check_sizes,
     environment_of,
     exact_options,
@@ -92,6 +93,7 @@ def prepare(request: Request, console: Console) -> Prepared:
         specs = _members(request, environment)
         check_sizes(specs)
         check_contract(environment, request.check_environment)
+        check_mixers(request.algorithm, (spec.config for spec in specs), request.check_environment)
         sinks = check_sinks(request.log, request.out) if is_main_process() else []
         if request.compilation_cache:
             use_compilation_cache()
@@ -121,7 +123,8 @@ def _without_effect(request: Request, specs: list[MemberSpec]) -> list[str]:
     asked = {*request.hyperparameters, *(request.sweep or {})}
     unread = [without_effect(vars(spec.config)) for spec in specs]
     shared = [name for name in unread[0] if name in asked and all(name in found for found in unread)]
-    return [f"{name} has no effect: {unread[0][name]}" for name in shared]
+    reasons = {name: dict.fromkeys(found[name] for found in unread) for name in shared}
+    return [f"{name} has no effect: {', or '.join(why)}" for name, why in reasons.items()]
 
 
 def _check_arguments(request: Request) -> None:

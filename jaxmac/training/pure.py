@@ -24,6 +24,7 @@ from jaxmac.runs.rows import refuse_taken_names
 from jaxmac.training.checks import (
     check_contract,
     check_counts,
+    check_mixers,
     check_size,
     environment_of,
     most_steps,
@@ -159,6 +160,7 @@ def make_train(
     config = configure(algorithm, preset, environment, hyperparameters)
     check_size(config)
     check_contract(environment, check_environment)
+    check_mixers(algorithm, (config,), check_environment)
     built = make_algorithm(algorithm, environment, config)
     refuse_taken_names(algorithm, built.diagnostics, settings_of(type(config)))
     check_counts(environment, config, built.collection, len(built.streams), episodes)

@@ -106,6 +106,10 @@ def test_what_scripted_and_random_policies_do_not_have(flag, nothing_runs, capsy
         (["plot", "RUN", "--out", "x.html", "--solved", "95"], "solved is 95.0, but must be above 0 and at most 1"),
         ([*SCRIPTED, "--episods", "10"], "unknown option '--episods' of `jaxmac eval`; did you mean --episodes"),
         (["eval", "--foo", "bar", "RUN"], "unknown option '--foo' of `jaxmac eval`"),
+        (
+            ["list", "--plugin", "pkg/mod.py"],
+            "'pkg/mod.py' is a path, but must be the name of a module, such as pkg.mod",
+        ),
         (["resume"], "RUN is missing (`jaxmac resume --help`)"),
         (
             ["list", "--plugin", "./parts.py"],

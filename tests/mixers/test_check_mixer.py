@@ -114,12 +114,36 @@ def test_training_checks_a_mixer_from_outside_with_its_settings(monkeypatch):
         register_mixer("signed", Signed, reads_state=False)
         env = Asynchronous()
         for _ in range(2):
-            make_algorithm("avf-signed", env, configure("avf-signed", "tuned", env, {}))
+            jaxmac.make_train("avf-signed", env)
         assert len(calls) == 1 and calls[0][0].weight == 1.0
-        with pytest.raises(MixerError, match="mixer 'signed': the joint value falls as a utility rises"):
-            make_algorithm("avf-signed", env, configure("avf-signed", "tuned", env, {"weight": -1.0}))
-    make_algorithm("avf-vdn", env, configure("avf-vdn", "tuned", env, {}))
-    assert len(calls) == 2  # the library's own are not checked again
+        falls = "mixer 'signed': the joint value falls as a utility rises: .*; check_environment=False"
+        for call in (jaxmac.make_train, jaxmac.train):
+            with pytest.raises(MixerError, match=falls):
+                call("avf-signed", env, weight=-1.0)
+        count = len(calls)
+        jaxmac.make_train("avf-signed", env, weight=-1.0, check_environment=False)
+        make_algorithm("avf-signed", env, configure("avf-signed", "tuned", env, {"weight": -1.0}))  # to evaluate it
+        jaxmac.make_train("avf-vdn", env)  # the library's own are not checked again
+        assert len(calls) == count
+
+
+class Fixed(nn.Module):
+    """A weighted sum for two agents."""
+
+    @nn.compact
+    def __call__(self, inputs):
+        """The joint value."""
+        weights = self.param("weights", nn.initializers.ones, (2,))
+        return (nn.softplus(weights) * take_chosen(inputs.q_all, inputs.chosen)).sum(-1)
+
+
+def test_a_mixer_for_one_number_of_agents_is_trained_unchecked():
+    with registered_only_here():
+        register_mixer("fixed", Fixed, reads_state=False)
+        with pytest.raises(MixerError, match="mixer 'fixed' raised"):
+            check_mixer("fixed", instances=20)
+        train = jaxmac.make_train("avf-fixed", Asynchronous())
+        assert jax.eval_shape(train.algorithm.init, jax.random.key(0), hyper_of(train.config))
 
 
 def test_options_of_a_mixer_are_checked_like_settings():
