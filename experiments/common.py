@@ -197,7 +197,7 @@ def _summary(job: Job, metrics: dict[str, np.ndarray], config: dict[str, Any], t
     table = summary_table({job.label: (episodes, returns)}, threshold)[0]
     solved = solved_at(episodes, returns, threshold)
     return {
-        **table,
+        **{name: None if value != value else value for name, value in table.items()},  # no interval of two members
         "algorithm": job.algorithm,
         "env": config["env"],
         "seeds": config["seeds"],
@@ -232,19 +232,23 @@ def _markdown(content: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     # Returns of at most 1 are shares of episodes.
-    small = max((abs(row[name]) for row in content["rows"] for name in ("low", "high")), default=0) <= 1
+    small = max((abs(row["mean"]) for row in content["rows"]), default=0) <= 1
     digits = 2 if small else 1
     for row in content["rows"]:
         best = "-" if row["optimum"] is None else f"{row['optimum']:.1f}"
         when = "never" if row["solved_at_median"] is None else f"{row['solved_at_median']:.0f}"
         lines.append(
-            f"| {row['label']} | {row['mean']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}] "
-            f"| {best} "
+            f"| {row['label']} | {row['mean']:.{digits}f}{_interval(row, digits)} | {best} "
             f"| {row['solved']} of {row['members']} | {row['episodes']} ({when}) | {row['updates']} "
             f"| {row['discounted']:.{digits}f} | {row['wall_seconds']:.0f} | {row['backend']} |"
         )
     lines += ["", *(f"{label}: {value:.4g}" for label, value in content["anchors"].items())]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _interval(row: dict[str, Any], digits: int) -> str:
+    """The interval of a row in brackets; nothing where there are too few members for one."""
+    return "" if row["low"] is None else f" [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
 
 
 def _command(given: argparse.Namespace) -> str:
