@@ -110,9 +110,10 @@ class WindowsConfig(RowsConfig):
 
     def check_together(self) -> None:
         """Raise ValueError for lambda-returns over rows whose rewards overlap: the chain would count them twice."""
-        if self.td_lambda > 0 and self.reward_scheme != "joint":  # type: ignore[attr-defined]
+        td_lambda = getattr(self, "td_lambda", 0.0)  # traced, so that the static part of a config has none
+        if td_lambda > 0 and self.reward_scheme != "joint":
             raise ValueError(
-                f"td_lambda={self.td_lambda:g} chains rows, and with reward_scheme={self.reward_scheme!r} their "  # type: ignore[attr-defined]
+                f"td_lambda={td_lambda:g} chains rows, and with reward_scheme={self.reward_scheme!r} their "
                 "rewards overlap: set td_lambda=0, or reward_scheme='joint'"
             )
 

@@ -67,10 +67,11 @@ def test_a_pure_function_returns_them(ppo):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_every_family_has_them_and_they_go_on_where_they_were(name, tmp_path):
-    straight = short(name, **FAMILIES[name])
+    settings = FAMILIES[name] | {"eval_every": 4}
+    straight = short(name, **settings)
     assert tuple(straight.metrics)[-len(OF[name]) :] == OF[name]
     assert all(np.isfinite(straight.metrics[column][-1]).all() for column in OF[name])
-    short(name, **FAMILIES[name], episodes=20, out=tmp_path / "run", checkpoint_every=1)
+    short(name, **settings, episodes=20, out=tmp_path / "run", checkpoint_every=1)
     resumed = jaxmac.resume(tmp_path / "run", episodes=32, env=ENV, progress=False)
     for column in OF[name]:
         np.testing.assert_array_equal(resumed.metrics[column][-1], straight.metrics[column][-1])
