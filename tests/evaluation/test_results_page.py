@@ -45,7 +45,7 @@ def test_every_block_runs(folder, monkeypatch, capsys):
             exec(compile(code, "docs/results.md", "exec"), names)
         else:
             for line in code.splitlines():
-                assert main(shlex.split(line)[1:]) == 0, (line, capsys.readouterr().err)
+                assert main(shlex.split(line, comments=True)[1:]) == 0, (line, capsys.readouterr().err)
     assert [kind for kind, _ in BLOCKS] == ["sh", "python", "python", "sh", "sh", "python", "sh"]
     assert asked[:2] == [(f"avf-{kind}", "BoxPushing-6", "", 5000) for kind in ("qmix", "qplex")]
     assert asked[2][2] == "tensorboard"
