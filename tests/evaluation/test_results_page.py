@@ -46,7 +46,7 @@ def test_every_block_runs(folder, monkeypatch, capsys):
         else:
             for line in code.splitlines():
                 assert main(shlex.split(line, comments=True)[1:]) == 0, (line, capsys.readouterr().err)
-    assert [kind for kind, _ in BLOCKS] == ["sh", "python", "python", "sh", "sh", "python", "sh"]
+    assert {kind for kind, _ in BLOCKS} == {"sh", "python"} and len(BLOCKS) >= 9
     assert asked[:2] == [(f"avf-{kind}", "BoxPushing-6", "", 5000) for kind in ("qmix", "qplex")]
     assert asked[2][2] == "tensorboard"
     left = ("qmix.svg", "qmix.gif", "curves.png", "comparison.html", "results.json")
