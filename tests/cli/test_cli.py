@@ -15,6 +15,7 @@ from support.commands import SMALL, refused
 from jaxmac.cli import listing
 from jaxmac.cli.main import main
 from jaxmac.runs.formats import RunNote
+from jaxmac.runs.rows import columns_of
 
 
 def jaxmac(*arguments, **options):
@@ -84,7 +85,8 @@ def complete_rows(table):
     text = table.read_text()
     assert text.endswith("\n")
     rows = list(csv.DictReader(text.splitlines()))
-    assert all(None not in row.values() and len(row) == 12 for row in rows)
+    columns = columns_of(json.loads((table.parent / "config.json").read_text()))
+    assert all(None not in row.values() and list(row) == columns for row in rows)
     written = [(int(row["episodes"]), int(row["member"])) for row in rows]
     assert written == [(8 * (i // 2), i % 2) for i in range(len(written))]
     return rows
