@@ -197,6 +197,7 @@ class _Drawn:
         untrained = int(((self.mean_x <= 0) | (self.mean_x < start)).sum())
         self.smoothed = smooth(self.returns, window, untrained)
         self.mean = self.smoothed.mean(axis=1)
+        self.has_gap = bool(np.isnan(self.returns[untrained:]).any())  # not before the first update
 
     @property
     def members(self) -> int:
@@ -243,7 +244,7 @@ def caption(drawn: Sequence[_Drawn], window: int) -> str:
         sentences.append("Thin: each of two seeds, which are too few for a band.")
     if any(curve.has_raw for curve in drawn):
         sentences.append("Faint: each seed's evaluations, not smoothed." if window > 1 else "Faint: each seed.")
-    if any(np.isnan(curve.returns).any() for curve in drawn):
+    if any(curve.has_gap for curve in drawn):
         which = "an evaluation that is averaged there" if window > 1 else "an evaluation"
         sentences.append(f"Gap: {which} was not a number.")
     if any(curve.compact for curve in drawn):

@@ -112,7 +112,7 @@ class Session:
     def _what_is_kept(self) -> str:
         """What is left of a run that ends before its time, in words."""
         if not self.begun:
-            return "nothing was learned or written yet"
+            return "nothing was learned or written yet" if self.reopen is None else "the run is as it was"
         where = f" in {self.directory.path}" if self.directory.path is not None else ""
         return f"what was learned and the metrics up to the last evaluation are kept{where}"
 

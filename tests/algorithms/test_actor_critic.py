@@ -227,6 +227,19 @@ def test_the_loss_of_the_actors_by_hand(weight_at_decision, example_rows):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_entropy_is_that_of_the_available_macro_actions(example_rows):
+    """The policy chooses among these only, whether or not its loss is conditional on them."""
+    parts, hyper = small("mac-iac")
+    drawn = jax.jit(partial(actor_critic.init, parts))(jax.random.key(0), hyper).actors
+    params = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), drawn)
+    avail = np.zeros_like(example_rows.own.avail)
+    avail[..., :2] = True
+    rows = example_rows._replace(own=example_rows.own._replace(avail=avail))
+    losses = jax.jit(lambda rows, a: actor_critic.actor_losses(parts, params, rows, a, hyper, jnp.float32(0.1)))
+    entropy = losses(rows, np.ones_like(rows.own.reward))[1]
+    np.testing.assert_allclose(entropy, np.log(2), rtol=1e-5)
+
+
 @pytest.mark.slow
 def test_a_conditional_choice_is_likelier(example_rows):
     advantage = jnp.ones_like(example_rows.own.reward)[..., :1]

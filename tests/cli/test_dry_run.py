@@ -6,7 +6,9 @@ import pytest
 from support.commands import SMALL, refused
 from support.made_runs import made
 
+import jaxmac
 from jaxmac.cli.main import main
+from jaxmac.errors import RunDirectoryError
 
 
 @pytest.fixture(autouse=True)
@@ -161,3 +163,11 @@ def test_with_the_settings_of_a_run(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert next(line for line in lines if line.startswith("* kernels")).split() == ["*", "kernels", "6", "4"]
     assert main(["train", "--like", "old", "--dry-run=False", "--gamma", "7"]) == 2
+
+
+def test_a_directory_that_cannot_be_used_is_refused_before_anything_is_built(monkeypatch, capsys):
+    """With and without --dry-run: one line, and no size of the run before it."""
+    monkeypatch.setattr("jaxmac.training.preparation.Program", lambda *_, **__: pytest.fail("built"))
+    assert "is a file" in refused(capsys, "train", *SMALL, "--out", "/dev/null/run", "--dry-run")
+    with pytest.raises(RunDirectoryError, match="is a file: choose another"):
+        jaxmac.train("avf-vdn", "BoxPushing-4", out="/dev/null/run", compilation_cache=False, progress=False)

@@ -6,6 +6,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from support.bare import Bare, make_bare
 from support.registries import registered_only_here
 from support.runs import ENV, FAMILIES, TINY
@@ -50,7 +51,10 @@ def test_they_are_columns_after_those_of_every_run(ppo):
 
 
 def test_they_are_plotted(ppo):
-    assert ppo.plot(y="entropy").axes[0].get_ylabel() == "entropy"
+    figure = ppo.plot(y="entropy")
+    assert figure.axes[0].get_ylabel() == "entropy"
+    texts = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert "Bold: mean" in texts and "Gap" not in texts  # before the first update there is nothing to be missed
     with pytest.raises(ValueError, match=r"y is 'entopy', but must be one of .*; did you mean entropy\?"):
         ppo.plot(y="entopy")
     with pytest.raises(ValueError, match="y is 'q_taken', but must be one of "):

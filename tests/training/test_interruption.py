@@ -201,6 +201,9 @@ def test_what_a_stop_leaves_is_said(tmp_path, monkeypatch, capsys):
     tiny(tmp_path / "run", progress=True, stop_when=lambda rows: True)
     kept = "interrupted: what was learned and the metrics up to the last evaluation are kept in"
     assert kept in " ".join(capsys.readouterr().err.split())
+    monkeypatch.setattr(Program, "compile", lambda self: interrupt())
+    jaxmac.resume(tmp_path / "run", env=ENV)
+    assert "interrupted: the run is as it was" in " ".join(capsys.readouterr().err.split())
 
 
 def test_all_signals_wait_for_the_next_check():
