@@ -3,7 +3,9 @@
     python -m benchmarks.accelerator                  # needs a GPU or TPU
     python -m benchmarks.accelerator --parts study    # one part of it
     python -m benchmarks.accelerator --anyway         # tiny sizes on any device, to see that it runs
+    XLA_FLAGS=--xla_gpu_enable_command_buffer=+WHILE,+CONDITIONAL python -m benchmarks.accelerator --out graphs.json
 
+The last one has XLA record loops and conditions in CUDA graphs, so that their turns start without the host.
 Writes benchmarks/results/accelerator.json with machine, versions and XLA's flags; parts that are not measured keep
 what the file has. The goals are 100 million steps/s on Box Pushing and less than a minute for the study.
 """

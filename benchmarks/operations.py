@@ -5,7 +5,9 @@
 
 The programs are those of `benchmarks.paired` with two members. Lowered operations are counted before XLA fuses them
 into kernels, a function as often as it is called and the body of a loop once; constants and changes of shape, which
-XLA leaves to its kernels, are not counted. Writes benchmarks/results/operations.{json,md}.
+XLA leaves to its kernels, are not counted. The turns of loops, which an accelerator starts one after the other, are
+counted through all loops, at most as many as a loop's bound; the loop over iterations counts as one turn. Writes
+benchmarks/results/operations.{json,md}.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
+from math import prod
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.paired import CASES, Case, last_words
 from jaxmac.runs.directory import versions
@@ -27,7 +31,7 @@ from jaxmac.runs.directory import versions
 OUT = Path(__file__).parent / "results" / "operations.json"
 FREE = {"constant", "reshape", "broadcast_in_dim", "return", "iota", "convert", "transpose", "optimization_barrier"}
 NAME = r'@"?([^"(\s]+)"?\('  # of a function, before its arguments
-COLUMNS: dict[str, str | None] = {"operations": None, "matrix products": "dot_general", "loops": "while"}
+BOUND = re.compile(r"constant dense<(\d+)> : tensor<i32>")  # of a loop, before its counter is compared with it
 LOWER = """
 import json, sys
 import jax, jax.numpy as jnp
@@ -47,6 +51,19 @@ print(traced.lower(lowering_platforms=("cuda",)).as_text())
 """
 
 
+class Counts(NamedTuple):
+    """What is counted in a program."""
+
+    operations: Counter[str]  # by kind
+    turns: int  # of loops
+
+    def columns(self) -> dict[str, int]:
+        """The figures of the table."""
+        kinds = self.operations
+        products, loops = kinds.get("dot_general", 0), kinds.get("while", 0)
+        return {"operations": sum(kinds.values()), "matrix products": products, "loops": loops, "turns": self.turns}
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Count the operations of every case in both versions and write the table; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -61,9 +78,10 @@ def main(words: Sequence[str] | None = None) -> int:
     for name, case in CASES.items():
         if not case.iterations:
             pairs = (given.old, case.settings), (here, case.settings | case.new)
-            found[name] = [operations(lowered(folder, case, settings)) for folder, settings in pairs]
+            texts = (lowered(folder, case, settings) for folder, settings in pairs)
+            found[name] = [Counts(operations(text), turns(text)) for text in texts]
             print(row(name, found[name]), flush=True)
-    report = {"versions": versions(), "cases": found}
+    report = {"versions": versions(), "cases": {name: [c._asdict() for c in pair] for name, pair in found.items()}}
     given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     given.out.with_suffix(".md").write_text(table(found), encoding="utf-8")
     return 0
@@ -80,8 +98,7 @@ def lowered(folder: Path, case: Case, settings: dict[str, object]) -> str:
 
 def operations(text: str) -> Counter[str]:
     """How many operations of each kind the function `main` of a StableHLO module has, with all that it calls."""
-    parts = re.split(rf"func\.func (?:public |private )?{NAME}", text)
-    bodies = dict(zip(parts[1::2], parts[2::2], strict=True))
+    bodies = functions(text)
 
     @cache
     def within(name: str) -> Counter[str]:
@@ -93,25 +110,55 @@ def operations(text: str) -> Counter[str]:
     return Counter({kind: count for kind, count in within("main").items() if kind not in FREE})
 
 
-def row(name: str, found: Sequence[Counter[str]]) -> str:
+def turns(text: str) -> int:
+    """How many turns the loops of `main` take, those inside others as often as these turn."""
+    bodies = functions(text)
+
+    @cache
+    def within(name: str) -> int:
+        total, bound, inside = 0, 1, list[tuple[int, int]]()  # indentation and turns of the loops around a line
+        for line in bodies[name].splitlines():
+            words, indentation = line.strip(), len(line) - len(line.lstrip())
+            if words == "cond {":
+                bound = 1
+            elif found := BOUND.search(line):
+                bound = int(found[1])
+            elif words == "} do {":
+                inside.append((indentation, bound))
+                total += prod(count for _, count in inside)
+            elif words == "}" and inside and indentation == inside[-1][0]:
+                inside.pop()
+            called = sum(within(callee) for callee in re.findall(rf"\bcall {NAME}", line))
+            total += called * prod(count for _, count in inside)
+        return total
+
+    return within("main")
+
+
+def functions(text: str) -> dict[str, str]:
+    """The functions of a StableHLO module by name."""
+    parts = re.split(rf"func\.func (?:public |private )?{NAME}", text)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def row(name: str, found: Sequence[Counts]) -> str:
     """A row of the table: old and new counts of each column."""
-    cells = []
-    for kind in COLUMNS.values():
-        old, new = (sum(counts.values()) if kind is None else counts.get(kind, 0) for counts in found)
-        cells.append(f"{old:,} / {new:,}")
-    return f"| {name} | {' | '.join(cells)} |"
+    old, new = (counts.columns() for counts in found)
+    return f"| {name} | {' | '.join(f'{old[column]:,} / {new[column]:,}' for column in old)} |"
 
 
-def table(found: dict[str, Sequence[Counter[str]]]) -> str:
+def table(found: dict[str, Sequence[Counts]]) -> str:
     """All cases as a page."""
+    columns = next(iter(found.values()))[0].columns()
     lines = [
         "# Operations of an iteration, lowered for a GPU",
         "",
         "Command: `python -m benchmarks.operations OLD`. Version 0.1.0 / this version; the body of a loop is "
-        "counted once. Not what runs: XLA fuses operations into kernels.",
+        "counted once, and turns are those of all loops, which start one after the other. Not what runs: XLA fuses "
+        "operations into kernels.",
         "",
-        f"| case | {' | '.join(COLUMNS)} |",
-        "|---" * (len(COLUMNS) + 1) + "|",
+        f"| case | {' | '.join(columns)} |",
+        "|---" * (len(columns) + 1) + "|",
         *(row(name, counts) for name, counts in found.items()),
     ]
     return "\n".join(lines) + "\n"

@@ -11,7 +11,6 @@ from jax import Array, lax
 from jax.custom_batching import custom_vmap
 from jax.extend.backend import backends
 
-BUFFER = 256  # lanes at a time on accelerators without a kernel
 GPUS = ("cuda", "rocm")
 
 
@@ -21,11 +20,12 @@ def only_where(
     """`(needed, default, *args) -> function(*args) if needed else default`, for one lane and under any `vmap`s.
 
     Under `vmap` both sides of a condition are computed for every lane, and a loop runs until its last lane is done.
-    Here all mapped axes become one axis of lanes, and a loop goes through those that are needed, mostly few.
-    `needed` is a bool scalar, `default` an array like the function's result, the arguments are arrays.
+    Here all mapped axes become one axis of lanes, and on a CPU a loop goes through those that are needed, mostly
+    few. `needed` is a bool scalar, `default` an array like the function's result, the arguments are arrays. Where
+    a lane is not needed, the function may be computed for arguments of zeros, which should not take it long.
 
-    `kernel` returns what replaces `in_buffers` on GPUs (it takes the same arguments but the function), or None. It
-    is called only where there is a GPU, since tracing a kernel takes time.
+    `kernel` returns what replaces `side_by_side` on GPUs (it takes the same arguments but the function), or None.
+    It is called only where there is a GPU, since tracing a kernel takes time.
     """
 
     @custom_vmap
@@ -34,7 +34,7 @@ def only_where(
         return lax.platform_dependent(
             *args,
             cpu=partial(one_by_one, function),
-            default=partial(in_buffers, function),
+            default=partial(side_by_side, function),
             **(dict.fromkeys(GPUS, on_gpus) if on_gpus else {}),
         )
 
@@ -69,17 +69,14 @@ def one_by_one(function: Callable[..., Array], needed: Array, results: Array, *a
     return lax.while_loop(lambda carry: carry[0] < lanes, replace, (next_from(jnp.int32(0)), results))[1]
 
 
-def in_buffers(function: Callable[..., Array], needed: Array, results: Array, *args: Array) -> Array:
+def side_by_side(function: Callable[..., Array], needed: Array, results: Array, *args: Array) -> Array:
     """`only_where` for accelerators, where only wide operations are fast; arguments are `[lanes, ...]`.
 
-    The number of buffers is counted while it runs. That makes a GPU wait for the host, so that GPUs have a kernel
-    of their own, but not a TPU.
+    Nothing is counted or gathered while it runs: the loops are those of the function, each as long as its longest
+    lane that is needed.
     """
-    lanes = needed.shape[0]
-    order = jnp.nonzero(needed, size=-(-lanes // BUFFER) * BUFFER, fill_value=lanes)[0]
 
-    def replace(k: Array, results: Array) -> Array:
-        some = lax.dynamic_slice_in_dim(order, k * BUFFER, BUFFER)
-        return results.at[some].set(jax.vmap(function)(*(arg[some] for arg in args)), mode="drop")
+    def where_needed(these: Array, others: Array | int) -> Array:
+        return jnp.where(needed.reshape(-1, *(1,) * (these.ndim - 1)), these, others)
 
-    return lax.fori_loop(0, (needed.sum() + BUFFER - 1) // BUFFER, replace, results)
+    return where_needed(jax.vmap(function)(*(where_needed(arg, 0) for arg in args)), results)

@@ -87,16 +87,31 @@ def linked_lambda_target(
     and the one-step target elsewhere (docs/specifications/tomacvf.md, section 5).
     """
     count = rows.mask.shape[0]
-    inside = jnp.minimum(next_row, count - 1)
-    follows = rows.mask & (next_row < count) & jnp.take_along_axis(rows.mask, inside, axis=0)
-    factor, fixed = _affine(rows, jnp.where(follows, share, 0.0), next_value)
+    following = jnp.minimum(next_row, count - 1)
+    follows = rows.mask & (next_row < count) & jnp.take_along_axis(rows.mask, following, axis=0)
+    chain = *_affine(rows, jnp.where(follows, share, 0.0), next_value), following
+    return jax.lax.stop_gradient(jax.lax.platform_dependent(*chain, cpu=_row_by_row, default=_by_doubling))
+
+
+def _row_by_row(factor: Array, constant: Array, following: Array) -> Array:
+    """y_k = factor_k y_next + constant_k, where the next row is `following[k]`, from the last row backwards."""
+    count = len(factor)
 
     def step(number: Array, found: Array) -> Array:
         k = count - 1 - number
-        after = jnp.take_along_axis(found, inside[k][None], axis=0)[0]
-        return found.at[k].set(fixed[k] + factor[k] * after)
+        after = jnp.take_along_axis(found, following[k][None], axis=0)[0]
+        return found.at[k].set(constant[k] + factor[k] * after)
 
-    return jax.lax.stop_gradient(jax.lax.fori_loop(0, count, step, jnp.zeros_like(fixed)))
+    return jax.lax.fori_loop(0, count, step, jnp.zeros_like(constant))
+
+
+def _by_doubling(factor: Array, constant: Array, following: Array) -> Array:
+    """The same in few wide operations: each round doubles the number of rows that y_k takes together."""
+    for _ in range((len(factor) - 1).bit_length()):
+        constant = constant + factor * jnp.take_along_axis(constant, following, axis=0)
+        factor = factor * jnp.take_along_axis(factor, following, axis=0)
+        following = jnp.take_along_axis(following, following, axis=0)
+    return constant
 
 
 def n_step_target(

@@ -18,6 +18,7 @@ from jaxmac.networks.layers import add_bias, symmetric_uniform
 from jaxmac.registry import Registry
 
 MEMORIES: Registry[type[nn.Module]] = Registry("memory")
+UNROLLED = 8  # entries in a turn of a loop on an accelerator, where starting a turn costs more than computing it
 
 
 def register_memory(name: str, module: type[nn.Module]) -> None:
@@ -62,7 +63,7 @@ class GRU(nn.Module):
     the projection of the input and h that of the hidden state. Source: Kyunghyun Cho et al., "Learning Phrase
     Representations using RNN Encoder-Decoder for Statistical Machine Translation", 2014, equations 5 to 8, in
     PyTorch's form. The input is projected once for the whole sequence; only the hidden state is projected inside
-    the scan.
+    the scan, whose loop is unrolled on an accelerator.
     """
 
     size: int
@@ -98,7 +99,8 @@ class GRU(nn.Module):
         if inputs.shape[0] == 1:  # a single entry, as when acting: no scan needed
             hidden, out = step(hidden, (tuple(gate[0] for gate in projected), advance[0]))
             return hidden, out[None]
-        return jax.lax.scan(step, hidden, (projected, advance))
+        unroll = 1 if jax.default_backend() == "cpu" else UNROLLED
+        return jax.lax.scan(step, hidden, (projected, advance), unroll=unroll)
 
 
 class MinGRU(nn.Module):

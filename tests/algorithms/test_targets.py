@@ -1,3 +1,4 @@
+import itertools
 from functools import partial
 
 import jax
@@ -104,6 +105,32 @@ def test_rows_that_skip_ahead_refer_to_the_row_they_name():
     y1 = 2 + 0.81 * (0.75 * 20 + 0.25 * y3)
     y0 = 1 + 0.81 * (0.75 * 10 + 0.25 * y2)
     np.testing.assert_allclose(found, [y0, y1, y2, y3, y4], rtol=1e-6)
+
+
+@pytest.mark.parametrize("longest", [1, 3])
+@pytest.mark.parametrize("rows", [2, 16, 33])
+def test_chains_of_any_length_are_followed_to_their_end(rows, longest, monkeypatch):
+    found_rows, value = random_rows(jax.random.key(rows), rows=rows)
+    steps = jax.random.randint(jax.random.key(longest), (rows, 7), 1, longest + 1)
+    following = jnp.arange(rows)[:, None] + steps
+    given = found_rows, value, following, 0.9**steps
+    found = linked_lambda_target(*given)
+    on_gpu = linked_lambda_target.trace(*given).lower(lowering_platforms=("cuda",)).as_text()
+    assert "stablehlo.while" not in on_gpu
+    with monkeypatch.context() as patched:
+        patched.setattr(targets, "_row_by_row", targets._by_doubling)
+        doubled = jax.jit(lambda *given: targets.linked_lambda_target(*given))(*given)
+    reward, discount, terminal, mask, value, following, share = (
+        np.asarray(x) for x in (*found_rows, value, following, 0.9**steps)
+    )
+    expected = np.zeros((rows + longest, 7))
+    for k, b in itertools.product(reversed(range(rows)), range(7)):
+        if mask[k, b]:
+            ahead, further = following[k, b], share[k, b] * (following[k, b] < mask[:, b].sum())
+            after = 0.0 if terminal[k, b] else (1 - further) * value[k, b] + further * expected[ahead, b]
+            expected[k, b] = reward[k, b] + discount[k, b] * after
+    np.testing.assert_allclose(found, expected[:rows], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(doubled, expected[:rows], rtol=1e-4, atol=1e-5)
 
 
 def test_rewards_are_scaled_and_durations_become_discounts():

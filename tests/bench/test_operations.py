@@ -1,5 +1,7 @@
 """benchmarks/operations.py: what counts as an operation, the page, and a folder that holds no version."""
 
+from collections import Counter
+
 import jax
 import jax.numpy as jnp
 
@@ -24,8 +26,21 @@ def test_a_function_counts_as_often_as_it_is_called_and_a_loop_once():
 
 
 def test_the_page_has_old_and_new_counts_and_their_sum():
-    found = {"windows": [{"dot_general": 3, "while": 2, "add": 1000}, {"dot_general": 2, "add": 7}]}
-    assert "| windows | 1,005 / 9 | 3 / 2 | 2 / 0 |" in operations.table(found).splitlines()
+    old, new = Counter({"dot_general": 3, "while": 2, "add": 1000}), Counter({"dot_general": 2, "add": 7})
+    found = {"windows": [operations.Counts(old, 40), operations.Counts(new, 6)]}
+    assert "| windows | 1,005 / 9 | 3 / 2 | 2 / 0 | 40 / 6 |" in operations.table(found).splitlines()
+
+
+def test_turns_of_loops_inside_others_and_in_functions_are_multiplied():
+    seven = jax.jit(lambda x: jax.lax.fori_loop(0, 7, lambda _, y: jnp.cos(y), x))
+
+    def turning(number, x):
+        x = jax.lax.fori_loop(0, number, lambda _, y: seven(y) + seven(-y), x)  # unknown: one turn
+        x = jax.lax.while_loop(lambda s: (s[0] < 5) & (s[1] > 0), lambda s: (s[0] + 1, seven(s[1])), (0, x))[1]
+        return jax.lax.cond(x > 0, seven, lambda y: y, x)
+
+    assert operations.turns(lowered(turning, 3, 1.0)) == (1 + 2 * 7) + (5 + 5 * 7) + 7
+    assert operations.turns(lowered(jnp.sin, 1.0)) == 0
 
 
 def test_a_folder_without_jaxmac_is_refused(tmp_path, capsys):

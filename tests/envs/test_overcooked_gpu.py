@@ -138,12 +138,12 @@ def test_the_planner_calls_the_kernel_on_gpus_alone(with_gpu):
     assert TRITON in lowered_for(moves, "cuda")
 
 
-def test_without_pallas_gpus_search_in_buffers(with_gpu, monkeypatch):
+def test_without_pallas_gpus_search_side_by_side(with_gpu, monkeypatch):
     monkeypatch.setitem(sys.modules, "jaxmac.envs.overcooked.gpu_search", None)
     monkeypatch.delattr("jaxmac.envs.overcooked.gpu_search")
     text = lowered(*first_moves())
     assert TRITON not in text
-    assert f"{lanes.BUFFER}x" in text
+    assert "stablehlo.while" in text
 
 
 @pytest.mark.slow

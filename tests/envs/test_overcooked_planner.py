@@ -5,13 +5,14 @@ import heapq
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh, PartitionSpec
 from support.selection import slow_except
 
 from jaxmac.envs.overcooked import build_navigation, heap_search
-from jaxmac.envs.overcooked.lanes import BUFFER, in_buffers, one_by_one
+from jaxmac.envs.overcooked.lanes import one_by_one, side_by_side
 from jaxmac.envs.overcooked.layout import AGENT, COUNTER, ROW, SPACE, Layout
 from jaxmac.envs.overcooked.planner import TABLES, Planner
 
@@ -209,7 +210,7 @@ def test_no_way_and_no_distance_are_stay():
 @pytest.mark.parametrize("share", [0.0, 0.02, 1.0])
 def test_only_lanes_in_need_are_searched(share):
     rng = np.random.default_rng(2)
-    grids, cells, targets, _, _ = random_calls(rng, 2 * BUFFER + 40, "C", 7, 3, stale=3)
+    grids, cells, targets, _, _ = random_calls(rng, 552, "C", 7, 3, stale=3)
     needed, default = rng.random(len(grids)) < share, np.full(len(grids), 9, np.int32)
     args = (
         needed,
@@ -218,8 +219,38 @@ def test_only_lanes_in_need_are_searched(share):
         *(ROW * c[:, 0] + c[:, 1] for c in (cells, targets)),
     )
     expected = [plain(*call) if mine else 9 for mine, *call in zip(needed, grids, cells, targets, strict=True)]
-    for run in (one_by_one, in_buffers):
+    for run in (one_by_one, side_by_side):
         np.testing.assert_array_equal(lane_by_lane(run)(*args), expected)
+
+
+def test_side_by_side_no_loop_goes_over_lanes():
+    lanes = jnp.zeros(552, jnp.int32)
+    args = lanes == 0, lanes, jnp.zeros((552, 9), jnp.int32), lanes, lanes
+    loops = [jax.jit(f).lower(*args).as_text().count("stablehlo.while") for f in (beside, alone)]
+    assert loops[0] == loops[1] > 0
+
+
+def beside(*args):
+    return side_by_side(heap_search.search, *args)
+
+
+def alone(needed, default, *args):
+    return jax.vmap(heap_search.search)(*args)
+
+
+@pytest.mark.parametrize("map_type", ["A", "B", "C"])
+def test_lanes_that_are_not_needed_end_at_once(map_type):
+    """Their arguments are zeros, for which the search looks around once and has nowhere to go."""
+    board = Planner(map_type, 7, 3)._board(jnp.zeros(5, jnp.int32), jnp.zeros(3, jnp.int32))
+    expanded, write = [], heap_search.ARRAYS.write
+
+    def counting(words, place, word):
+        expanded.extend([0] * (words.dtype == jnp.uint16 and isinstance(place, int) and place == 0))
+        return write(words, place, word)
+
+    with jax.disable_jit():
+        heap_search.search(board, jnp.int32(0), jnp.int32(0), heap_search.ARRAYS._replace(write=counting))
+    assert len(expanded) == 1
 
 
 @functools.cache
@@ -311,4 +342,3 @@ def test_searches_one_lane_at_a_time_on_a_cpu():
     text = jax.jit(nested(FIRST_MOVE)).lower(*calls).compile().as_text()
     assert "u16[27]" in text  # the heap
     assert "u16[30,27]" not in text
-    assert f"u16[{BUFFER},27]" not in text

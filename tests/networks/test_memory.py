@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks import operations
 from jaxmac.networks import memory as memories
 from jaxmac.networks.memory import GRU, MinGRU
 
@@ -29,6 +30,19 @@ def test_a_sequence_is_the_same_as_its_entries_one_by_one(sequence):
         np.testing.assert_array_equal(hidden[~advance[time]], before[~advance[time]])
         assert (hidden[advance[time]] != before[advance[time]]).any(axis=-1).all()
     np.testing.assert_allclose(hidden, last, atol=1e-6)
+
+
+def test_on_an_accelerator_loops_are_unrolled_and_the_results_are_the_same(sequence, monkeypatch):
+    layer, params, *given = sequence
+    wanted = jax.jit(layer.apply)(params, *given)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    unrolled = jax.jit(lambda *arguments: layer.apply(*arguments))
+    for mine, theirs in zip(unrolled(params, *given), wanted, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+    text = unrolled.trace(params, *given).lower(lowering_platforms=("cuda",)).as_text()
+    if isinstance(layer, GRU):
+        assert operations.operations(text)["tanh"] == 9  # a loop's turn of 8 entries, and the one that remains
+        assert operations.turns(text) == 1
 
 
 def test_an_associative_scan_gives_the_same_states_and_gradients():
