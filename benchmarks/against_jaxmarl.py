@@ -6,9 +6,11 @@
 Both play 8 episodes and then make one update from 32 stored ones, with 64 units and three agents, 800 times. The
 first updates come once 32 times 8 episodes are stored: in ours before the timed runs, in theirs in each of them, as
 its program starts anew, so that some 769 updates of theirs are compared with 800 of ours. Neither is evaluated, and
-compiling is not counted.
-Ours has one layer more behind the recurrent one. Each program has a process of its own, which waits while the other
-one works, on one device. Needs `pip install 'jaxmac[adapters]'` and wandb, which JaxMARL's program imports. Writes
+compiling is not counted. The mixers of both see the state once: as all agents decide at every step, the joint
+macro-state, which `tuned` has, would be the same state once per agent, and `macro_state="real"` is that state. Ours
+has one layer more behind the recurrent one. Each program has a process of its own, which waits while the other one
+works, and one core, as waiting threads of XLA's pool would count as CPU time. Needs
+`pip install 'jaxmac[adapters]'` and wandb, which JaxMARL's program imports. Writes
 benchmarks/results/against_jaxmarl.{json,md}.
 """
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -36,6 +39,7 @@ GOAL = 2.5
 OURS = {"hidden_size": 64, "hidden_layers": 1, "share_parameters": True, "hypernet_embed": 128, "mixing_embed": 32}
 OURS |= {"num_envs": AT_ONCE, "batch_size": 32, "train_freq": 200, "learning_starts": BEFORE * AT_ONCE}
 OURS |= {"replay_episodes": 5000, "td_lambda": 0.0, "layer_norm": False, "gamma": 0.9, "target_episodes": 1600}
+OURS |= {"macro_state": "real"}
 MEMORIES = ("gru", "mingru")
 THEIRS = {"NUM_ENVS": AT_ONCE, "NUM_STEPS": 26, "BUFFER_SIZE": 5000, "BUFFER_BATCH_SIZE": 32, "HIDDEN_SIZE": 64}
 THEIRS |= {"MIXER_EMBEDDING_DIM": 32, "MIXER_HYPERNET_HIDDEN_DIM": 128, "MIXER_INIT_SCALE": 0.001, "NUM_EPOCHS": 1}
@@ -62,6 +66,8 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"{program_of(given.jaxmarl)} is missing: give a checkout of JaxMARL", file=sys.stderr)
         return 2
     if given.probe:
+        if hasattr(os, "sched_setaffinity"):  # Linux
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         answer(theirs(given.jaxmarl) if given.probe == "theirs" else ours(given.probe))
         return 0
     if given.pairs < 1:
@@ -147,8 +153,8 @@ def table(report: dict[str, Any]) -> str:
         "# Against JaxMARL's QMIX",
         "",
         "Command: `python -m benchmarks.against_jaxmarl JAXMARL`. CPU seconds of 800 updates and 6,400 episodes of "
-        "25 steps of MPE's simple spread, without compiling and evaluating; medians, and the median of the ratios, "
-        f"taken pair by pair, with their range; the goal was {report['goal']:g}. JaxMARL at commit "
+        "25 steps of MPE's simple spread on one core, without compiling and evaluating; medians, and the median of "
+        f"the ratios, taken pair by pair, with their range; the goal was {report['goal']:g}. JaxMARL at commit "
         f"{report['jaxmarl'][:9]}. Machine: {report['machine']['cpu']}, {report['machine']['cores']} cores.",
         "",
         "| our recurrent layer | theirs | ours | theirs / ours |",
