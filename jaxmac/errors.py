@@ -53,6 +53,10 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 }
 
 
+class RunNote(UserWarning):
+    """A note of one line, for example that settings of a run that was opened were dropped."""
+
+
 class RunDirectoryError(OSError):
     """A run directory cannot be read or written; the message is one line and says what to do."""
 

@@ -186,7 +186,7 @@ def _discard_output() -> None:
 def notes_in_a_line() -> Iterator[None]:
     """Inside, a `RunNote` is a line on stderr instead of a Python warning with its place in the code."""
     from jaxmac.cli.parsing import print_note
-    from jaxmac.runs.formats import RunNote
+    from jaxmac.errors import RunNote
 
     with warnings.catch_warnings():
         usual = warnings.showwarning

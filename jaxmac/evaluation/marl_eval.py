@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from jaxmac.analysis.returns import check_window
+from jaxmac.errors import RunNote
 from jaxmac.evaluation.comparison import Runs, gather, results_of
-from jaxmac.runs.formats import RunNote
 
 METRICS = {  # marl-eval's name -> column of metrics.csv
     "mean_episode_return": "eval_return",

@@ -18,13 +18,12 @@ from jaxtyping import Array, Float, Int
 
 from jaxmac.arguments import check_environment_made, check_path, is_integer
 from jaxmac.envs.environment import Environment, TimeStep
-from jaxmac.errors import first_line
+from jaxmac.errors import RunNote, first_line
 from jaxmac.export.description import ENCODINGS, FORMAT, MEANING, RECURRENT, WHEN, ExportedNetwork, act_function
 from jaxmac.networks.agent import UtilityNetwork
 from jaxmac.networks.layers import LEAK
 from jaxmac.record.policy import Policy, explored
 from jaxmac.runs.exact import described
-from jaxmac.runs.formats import RunNote
 
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, StopIteration, EOFError, BadZipFile, zlib.error)
 """What reading a damaged file raises."""

@@ -9,10 +9,9 @@ from typing import Any
 
 from jaxmac.envs import make
 from jaxmac.envs.environment import Environment
-from jaxmac.errors import nearest
+from jaxmac.errors import RunNote, nearest
 from jaxmac.export.loading import load_policy, read_team, team_policy
 from jaxmac.record.policy import BASELINES, Policy, baseline_policy
-from jaxmac.runs.formats import RunNote
 
 ZOO = Path(__file__).parents[2] / "experiments" / "zoo"  # of a checkout; a wheel does not hold it
 NAMES = (*BASELINES, "zoo", "zoo:ALGORITHM")

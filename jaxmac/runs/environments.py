@@ -9,10 +9,9 @@ from typing import Any
 from jaxmac import envs
 from jaxmac.arguments import check_environment_made
 from jaxmac.envs.environment import Environment
-from jaxmac.errors import RunDirectoryError
+from jaxmac.errors import RunDirectoryError, RunNote
 from jaxmac.runs.contents import plain_digest
 from jaxmac.runs.exact import described
-from jaxmac.runs.formats import RunNote
 
 
 def environment_sizes(env: Environment) -> dict[str, Any]:

@@ -21,16 +21,13 @@ import jax.numpy as jnp
 from jaxmac.algorithms.moments import Moments
 from jaxmac.algorithms.registry import ALGORITHMS, config_class_of, owners_of, refusal
 from jaxmac.config import settings_of
+from jaxmac.errors import RunNote
 from jaxmac.record.compact import CompactEpisode, is_compact, packed
 from jaxmac.record.episode import Episode
 from jaxmac.runs.directory import RunDirectoryError
 
 SETTINGS = {"rounds": "episodes_per_env"}  # format 1 -> format 2
 FIELDS = {"optimiser": "opt_state", "actor_optimiser": "actor_opt_state", "critic_optimiser": "critic_opt_state"}
-
-
-class RunNote(UserWarning):
-    """A note of one line, for example that settings of a run that was opened were dropped."""
 
 
 def upgraded(path: str | os.PathLike, config: dict[str, Any]) -> dict[str, Any]:

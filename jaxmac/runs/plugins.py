@@ -12,9 +12,9 @@ from typing import Any
 
 from jaxmac.algorithms.registry import config_class_of, plugins_of
 from jaxmac.envs.registry import factory_of, module_of
+from jaxmac.errors import RunNote
 from jaxmac.registry import is_outside, missing_plugins
 from jaxmac.runs.directory import RunDirectoryError
-from jaxmac.runs.formats import RunNote
 from jaxmac.runs.sinks import SINKS
 
 SCRIPT = "__main__"  # what Python calls the module of a script or notebook

@@ -23,7 +23,7 @@ import jax
 import platformdirs
 from jax.experimental.compilation_cache import compilation_cache
 
-from jaxmac.runs.formats import RunNote
+from jaxmac.errors import RunNote
 
 LARGEST = 2**30  # bytes kept; the programs that have not been read for longest go first
 TROUBLE = re.compile(r"Error (reading|writing) persistent compilation cache entry for '(\w+)': (.*)", re.DOTALL)

@@ -14,7 +14,7 @@ from support.commands import SMALL, refused
 
 from jaxmac.cli import listing
 from jaxmac.cli.main import main
-from jaxmac.runs.formats import RunNote
+from jaxmac.errors import RunNote
 from jaxmac.runs.rows import columns_of
 
 
@@ -231,7 +231,7 @@ def test_the_version_is_that_of_the_package(capsys):
     assert capsys.readouterr().out == f"jaxmac {version('jaxmac')}\n"
 
 
-@pytest.mark.filterwarnings("default::jaxmac.runs.formats.RunNote")
+@pytest.mark.filterwarnings("default::jaxmac.errors.RunNote")
 def test_a_note_about_a_run_is_a_line(capsys, monkeypatch):
     monkeypatch.setattr(
         listing, "command_list", lambda rest: warnings.warn("a run is old", RunNote, stacklevel=1) or 0

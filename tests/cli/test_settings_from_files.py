@@ -207,7 +207,7 @@ def test_like_a_run(run, passed, capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.filterwarnings("always::jaxmac.runs.formats.RunNote")
+@pytest.mark.filterwarnings("always::jaxmac.errors.RunNote")
 def test_like_a_run_of_the_first_format(tmp_path, passed, capsys):
     with zipfile.ZipFile(Path(__file__).parents[1] / "golden" / "run_format_1.zip") as archive:
         archive.extractall(tmp_path)

@@ -15,10 +15,10 @@ import jaxmac
 from jaxmac.analysis import random_return, statistics
 from jaxmac.analysis.returns import final_returns
 from jaxmac.cli.main import main
+from jaxmac.errors import RunNote
 from jaxmac.evaluation import comparison
 from jaxmac.evaluation.marl_eval import marl_eval_data
 from jaxmac.evaluation.report import html_report
-from jaxmac.runs.formats import RunNote
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from support.exported import CASES, made, recorded
 from support.selection import slow_except
 
 import jaxmac
+from jaxmac.errors import RunNote
 from jaxmac.export.loading import OLDER_MEANINGS, load_policy
 from jaxmac.record.rollout import rollout
-from jaxmac.runs.formats import RunNote
 
 LOADED = [name for name in CASES if not name.startswith("parallel")]
 SCALE = {"tomacvf-shared": 0.5}  # of the parameters drawn: with larger ones it repeats one macro-action

@@ -10,9 +10,9 @@ import jaxmac
 from experiments import make_zoo
 from experiments.make_zoo import EPISODES
 from jaxmac.cli.main import main
+from jaxmac.errors import RunNote
 from jaxmac.export import policy_by_name, zoo
 from jaxmac.export.zoo import zoo_index
-from jaxmac.runs.formats import RunNote
 
 TEAMS = [team for teams in zoo_index().values() for team in teams]
 QUICK = {"BoxPushing-14"}

@@ -16,8 +16,8 @@ from support import corruptions
 from support.made_runs import made
 
 import jaxmac
+from jaxmac.errors import RunNote
 from jaxmac.runs.directory import RunDirectoryError
-from jaxmac.runs.formats import RunNote
 
 NOTES = ("hyperparameters", "env_settings", "env_digest", "identity")
 

@@ -12,8 +12,8 @@ from support.made_runs import made
 
 import jaxmac
 from jaxmac.algorithms.mac_ppo import Moments, PPOState
-from jaxmac.errors import RunDirectoryError
-from jaxmac.runs.formats import RunNote, as_written, from_written, upgraded
+from jaxmac.errors import RunDirectoryError, RunNote
+from jaxmac.runs.formats import as_written, from_written, upgraded
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_it_loads_with_a_note_about_settings_that_nothing_reads(run):
     assert result.metrics["eval_return"].shape == (3, 2)
 
 
-@pytest.mark.filterwarnings("ignore::jaxmac.runs.formats.RunNote")
+@pytest.mark.filterwarnings("ignore::jaxmac.errors.RunNote")
 def test_its_learners_are_read_by_todays_names(run):
     learner = jaxmac.load(run).learned(1, best=True).learner
     assert set(learner.params) == {"agents", "mixer"} and all(
@@ -100,7 +100,7 @@ def test_runs_of_format_5_have_no_success_rate(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::jaxmac.runs.formats.RunNote")
+@pytest.mark.filterwarnings("ignore::jaxmac.errors.RunNote")
 def test_its_learners_play_and_it_goes_on(run):
     best = jaxmac.evaluate(run, episodes=2, best=True)
     assert len(best) == 2 and np.isfinite(best[0]["mean"])
@@ -127,7 +127,7 @@ def test_a_setting_that_no_part_has_is_refused(run, capsys):
         ({"sampling": "windows", "replay_tournament": 0}, {}, "windows"),
     ],
 )
-@pytest.mark.filterwarnings("ignore::jaxmac.runs.formats.RunNote")
+@pytest.mark.filterwarnings("ignore::jaxmac.errors.RunNote")
 def test_the_rule_that_samples_has_a_name_of_its_own(settings, sweep, expected):
     config = {"format": 1, "algorithm": "avf-vdn", "settings": settings, "sweep": sweep, "hyperparameters": {}}
     assert upgraded("run", config)["settings"]["sampling"] == expected

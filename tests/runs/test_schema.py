@@ -261,7 +261,7 @@ def test_an_unknown_environment_of_a_run_names_the_run(run, capsys):
         assert f"{run}/config.json: unknown environment 'NoSuch-3'" in refused(capsys, command, str(run))
 
 
-@pytest.mark.filterwarnings("ignore::jaxmac.runs.formats.RunNote")
+@pytest.mark.filterwarnings("ignore::jaxmac.errors.RunNote")
 def test_runs_of_format_1_are_held_to_their_schema(tmp_path):
     run = tmp_path / "run"
     with zipfile.ZipFile(GOLDEN / "run_format_1.zip") as archive:
@@ -277,7 +277,7 @@ def test_runs_of_format_1_are_held_to_their_schema(tmp_path):
     assert "line 3: member is 1, but config.json has members 0 to 0" in problem(run)
 
 
-@pytest.mark.filterwarnings("ignore::jaxmac.runs.formats.RunNote")
+@pytest.mark.filterwarnings("ignore::jaxmac.errors.RunNote")
 def test_swept_settings_of_format_1_get_todays_names_when_the_run_goes_on(tmp_path):
     run = tmp_path / "run"
     made(run, "mac-iac", seeds=1, sweep={"episodes_per_env": [1, 2]})

@@ -12,7 +12,7 @@ import jax
 import pytest
 from support.commands import SMALL
 
-from jaxmac.runs.formats import RunNote
+from jaxmac.errors import RunNote
 from jaxmac.training import cache
 
 

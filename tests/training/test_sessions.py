@@ -21,11 +21,10 @@ import jaxmac
 from jaxmac import envs
 from jaxmac.algorithms import configure
 from jaxmac.algorithms.registry import mixer_spec_of
-from jaxmac.errors import RunDirectoryError
+from jaxmac.errors import RunDirectoryError, RunNote
 from jaxmac.mixers import MIXERS, register_mixer
 from jaxmac.networks.choice import take_chosen
 from jaxmac.runs.contents import attributes_of, function_key, plain_digest
-from jaxmac.runs.formats import RunNote
 from jaxmac.training import program
 from jaxmac.training.member_functions import _environment_key
 
