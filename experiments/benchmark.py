@@ -15,6 +15,7 @@ import argparse
 import csv
 import json
 import os
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ from experiments.tasks import TASKS
 from jaxmac.algorithms.registry import configure, make_algorithm
 from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis import final_returns
+from jaxmac.bench.machine import machine
 from jaxmac.errors import RunDirectoryError
 
 # The most telling ones first, in both lists.
@@ -138,7 +140,8 @@ def train_cell(cell: Cell, seeds: list[int], anew: bool = False) -> dict[str, An
 
     `failed` holds the reason why there is no result. Otherwise: `curve`, rows of training episodes and the return
     of each seed; `final` and `final_discounted`, the mean of each seed's last ten evaluations; `greedy`, where
-    these sample macro-actions, each seed's mean return in greedy play at the end; settings, minutes, versions.
+    these sample macro-actions, each seed's mean return in greedy play at the end; settings, minutes, and where it
+    ended.
     """
     task = TASKS[cell.env]
     about: dict[str, Any] = {"env": cell.env, "algorithm": cell.algorithm, "seeds": seeds}
@@ -160,7 +163,20 @@ def train_cell(cell: Cell, seeds: list[int], anew: bool = False) -> dict[str, An
         "settings": result.config["settings"] | result.config["hyperparameters"],
         "backend": result.config["backend"],
         "jaxmac": result.config["versions"]["jaxmac"],
+        "ended_on": ended_on(result.config["versions"]),
     }
+
+
+def ended_on(versions: dict[str, str]) -> dict[str, Any]:
+    """The machine that a cell ended on, the versions that its run began with, and the commit if git knows one."""
+    here = machine()
+    about = {name: here[name] for name in ("cpu", "cores", "device")}
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # no git, or no repository
+        found = None
+    return about | {"versions": versions, "commit": found}
 
 
 def _train_or_go_on(cell: Cell, seeds: list[int], anew: bool) -> jaxmac.Result:

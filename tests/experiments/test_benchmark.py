@@ -76,6 +76,15 @@ def test_cells_are_trained_once_and_the_page_tells_them(folder, monkeypatch):
     assert len(trained) == 7
 
 
+def test_a_cell_says_where_it_was_trained(folder, monkeypatch):
+    monkeypatch.setattr(benchmark, "_train_or_go_on", lambda cell, seeds, anew: fake(cell, seeds))
+    cell = Cell("Warehouse-D", "avf-qmix")
+    found = benchmark.train_cell(cell, [300])["ended_on"]
+    assert found["cores"] >= 1 and found["cpu"] and found["versions"] == {"jaxmac": "0.2.0"}
+    monkeypatch.setenv("PATH", "")
+    assert benchmark.train_cell(cell, [300])["ended_on"] == found | {"commit": None}
+
+
 def test_the_page_names_what_tuned_has_changed_since_a_cell_was_trained():
     env = jaxmac.make("Warehouse-D")
     config = configure("avf-qmix", "tuned", env, {})
