@@ -12,13 +12,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from jaxmac.envs.environment import Environment
+from jaxmac.export.memories import FROM_OUTSIDE, described_memory
 from jaxmac.networks.agent import PolicyNetworks, UtilityNetwork
 from jaxmac.networks.choice import masked_argmax
 from jaxmac.networks.joint import JointSpace
 from jaxmac.networks.layers import LEAK, NORM_EPSILON
-from jaxmac.networks.memory import GRU, MinGRU
+from jaxmac.networks.memory import carry_size
 from jaxmac.networks.temporal import temporal_encoding
 
 FORMAT = 1  # version of the layout of exported policies
@@ -50,20 +52,6 @@ CHOICE = {
     "logits": "trained to sample from the softmax of the outputs over the available macro-actions, as act(rng=...) "
     "does; greedy: the available macro-action with the largest output, the first one of several",
 }
-GRU_CONVENTION = (
-    "columns of both weights: reset, update, new; r = sigmoid(i_r + h_r), z = sigmoid(i_z + h_z), "
-    "n = tanh(i_n + r h_n), hidden = (1 - z) n + z hidden, "
-    "with i = x weight_ih + bias_ih and h = hidden weight_hh + bias_hh"
-)
-
-MINGRU_CONVENTION = (
-    "columns of the weight: update, new; z = sigmoid(x_z), n = tanh(x_n), hidden = (1 - z) hidden + z n, "
-    "with x_z and x_n the columns of x weight + bias"
-)
-RECURRENT: dict[Any, dict[str, Any]] = {
-    GRU: {"kind": "gru", "convention": GRU_CONVENTION},
-    MinGRU: {"kind": "mingru", "convention": MINGRU_CONVENTION},
-}
 
 
 class ExportedNetwork(NamedTuple):
@@ -73,19 +61,17 @@ class ExportedNetwork(NamedTuple):
     params: dict[str, Any]  # of `network`
     description: dict[str, Any]  # the content of policy.json except for its provenance
 
+    @property
+    def runs_with_numpy(self) -> bool:
+        """Whether the exported runner implements all of its layers."""
+        return all(layer["kind"] != FROM_OUTSIDE for layer in self.description["layers"])
+
 
 def exported_networks(policy_networks: PolicyNetworks, env: Environment) -> dict[str, ExportedNetwork]:
     """Folder name -> network: one for each agent, or one for a team that decides centrally.
 
-    Raises ValueError, in one line, for a recurrent layer that the exported runner does not implement.
+    Raises ValueError, in one line, for a recurrent layer from outside without a name.
     """
-    memory = policy_networks.networks.layout.network.memory
-    module = getattr(memory, "func", memory)  # a partial application where the memory has settings
-    if module not in RECURRENT:
-        known = " and ".join(layer["kind"] for layer in RECURRENT.values())
-        raise ValueError(
-            f"memory {module.__name__} cannot be exported: the exported runner implements {known} only"
-        )
     if policy_networks.joint is not None:
         return {"team": _exported_network(policy_networks, env, 0)}
     return {f"agent_{agent}": _exported_network(policy_networks, env, agent) for agent in range(env.num_agents)}
@@ -106,7 +92,11 @@ def _exported_network(policy_networks: PolicyNetworks, env: Environment, agent: 
         "call": WHEN[when],
         "arguments": _arguments(policy_networks, env, agent, observed, when),
         "inputs": _inputs(policy_networks, env, agent, observed),
-        "hidden": {"shape": [layout.network.hidden_size], "dtype": "float32", "initial": 0.0},
+        "hidden": {
+            "shape": [carry_size(layout.network.memory, layout.network.hidden_size)],
+            "dtype": "float32",
+            "initial": 0.0,
+        },
         "dtype": "float32",
         "layers": _layers(layout.network),
         "output": policy_networks.output,
@@ -191,22 +181,20 @@ def _layers(network: UtilityNetwork) -> list[dict[str, Any]]:
     leaky: dict[str, Any] = {"kind": "dense", "activation": "leaky_relu", "negative_slope": LEAK}
     if network.layer_norm:  # mean 0 and variance 1 before the activation, then NAME_norm.scale and NAME_norm.bias
         leaky |= {"norm": "layer_norm", "norm_epsilon": NORM_EPSILON}
-    memory: Any = network.memory
     last: dict[str, Any] = {"name": "utilities", "kind": "dense", "activation": "linear", "negative_slope": 1.0}
     if network.dueling != "none":
         last = {"name": "utilities", "kind": "dueling", "value": "value", "centred": network.dueling == "centred"}
     return [
         *({"name": f"encode_{index}", **leaky} for index in range(network.layers)),
-        {"name": "memory", **RECURRENT[getattr(memory, "func", memory)]},
+        {"name": "memory", **described_memory(network.memory, network.hidden_size)},
         {"name": "decode", **leaky},
         last,
     ]
 
 
 def weights_of(exported: ExportedNetwork) -> dict[str, np.ndarray]:
-    """The content of weights.npz: `LAYER.NAME` -> float32 array."""
-    layers = exported.params.items()
-    return {f"{layer}.{name}": np.asarray(x, np.float32) for layer, arrays in layers for name, x in arrays.items()}
+    """The content of weights.npz: `LAYER.NAME` -> float32 array (a layer from outside may have deeper names)."""
+    return {name: np.asarray(x, np.float32) for name, x in flatten_dict(exported.params, sep=".").items()}
 
 
 def act_function(exported: ExportedNetwork) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:

@@ -1,8 +1,9 @@
 """Trained policies as folders that run without jaxmac: one for each agent, or one for a team.
 
 A folder holds `policy.json` (arguments, result and when to call the policy), `weights.npz`, `policy.jax_export`
-(the same policy as serialised StableHLO) and `run_policy.py`, which runs it with NumPy alone. The weights have the
-sizes of the agent's own observation and macro-actions. Loading a folder executes no code from it.
+(the same policy as serialised StableHLO) and, unless its memory is from outside the library, `run_policy.py`, which
+runs it with NumPy alone. The weights have the sizes of the agent's own observation and macro-actions. Loading a
+folder executes no code from it.
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ def write_policy(
             (folder / "policy.json").write_text(text + "\n", encoding="utf-8")
             np.savez_compressed(folder / "weights.npz", **weights_of(network))  # type: ignore[arg-type]
             (folder / "policy.jax_export").write_bytes(serialise(network))
-            shutil.copyfile(RUNNER, folder / "run_policy.py")
+            if network.runs_with_numpy:
+                shutil.copyfile(RUNNER, folder / "run_policy.py")
     return out
 
 

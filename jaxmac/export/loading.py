@@ -14,12 +14,14 @@ from zipfile import BadZipFile
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float, Int
 
 from jaxmac.arguments import check_environment_made, check_path, is_integer
 from jaxmac.envs.environment import Environment, TimeStep
 from jaxmac.errors import RunNote, first_line
-from jaxmac.export.description import ENCODINGS, FORMAT, MEANING, RECURRENT, WHEN, ExportedNetwork, act_function
+from jaxmac.export.description import ENCODINGS, FORMAT, MEANING, WHEN, ExportedNetwork, act_function
+from jaxmac.export.memories import FROM_OUTSIDE, check_registered, memory_of_layers
 from jaxmac.networks.agent import UtilityNetwork
 from jaxmac.networks.layers import LEAK
 from jaxmac.record.policy import Policy, explored
@@ -90,6 +92,10 @@ def read_network(path: Path) -> ExportedNetwork:
     weights_file = path.with_name("weights.npz")
     weights = _read(weights_file, lambda: _arrays_of(weights_file))
     _read(path, lambda: _check_fields(description))
+    try:
+        check_registered(description["layers"])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     return _read(path, lambda: _network_of(description, weights))
 
 
@@ -107,6 +113,8 @@ def _check_fields(description: dict[str, Any]) -> None:
     _check_inputs(description["arguments"], description["inputs"])
     for layer in description["layers"]:
         _among("negative_slope", layer.get("negative_slope", LEAK), (LEAK, 1.0))
+        if layer["kind"] == FROM_OUTSIDE and not (isinstance(layer["memory"], str) and layer["module"]):
+            raise ValueError(f"memory {layer['memory']!r} of {layer['module']!r}")
     for value in (description["arguments"]["observation"]["shape"], description["macro_actions"]):
         if not isinstance(value, list):
             raise ValueError(f"{value!r} is not a list")
@@ -146,25 +154,20 @@ def _arrays_of(path: Path) -> dict[str, np.ndarray]:
 
 def _network_of(description: dict[str, Any], weights: dict[str, Any]) -> ExportedNetwork:
     """The network of a description and its weights, by layer and weight."""
-    params: dict[str, Any] = {}
-    for name, array in weights.items():
-        layer, _, weight = name.partition(".")
-        params.setdefault(layer, {})[weight] = array
     layers = description["layers"]
-    memories = {layer["kind"]: module for module, layer in RECURRENT.items()}
     last = layers[-1]
     network = UtilityNetwork(
         actions=int(np.prod(description["num_actions"])),
-        hidden_size=description["hidden"]["shape"][0],
+        hidden_size=next((layer["size"] for layer in layers if "size" in layer), description["hidden"]["shape"][0]),
         layer_size=weights["encode_0.kernel"].shape[1],
         decode_size=weights["decode.kernel"].shape[1],
         layers=sum(layer["name"].startswith("encode_") for layer in layers),
         dueling=("centred" if last["centred"] else "raw") if last["kind"] == "dueling" else "none",
-        memory=next(memories[layer["kind"]] for layer in layers if layer["kind"] in memories),
+        memory=memory_of_layers(layers),
         layer_norm=any("norm" in layer for layer in layers),
     )
     _check_weights(network, weights, description)
-    return ExportedNetwork(network, params, description)
+    return ExportedNetwork(network, unflatten_dict(weights, sep="."), description)
 
 
 def _check_weights(network: UtilityNetwork, weights: dict[str, Any], description: dict[str, Any]) -> None:
@@ -173,7 +176,7 @@ def _check_weights(network: UtilityNetwork, weights: dict[str, Any], description
     hidden, x = jnp.zeros((1, *description["hidden"]["shape"])), jnp.zeros((1, 1, inputs))
     arguments = hidden, x, jnp.ones((1, 1), bool), jnp.ones(network.actions, bool)
     due = jax.eval_shape(network.init, jax.random.key(0), *arguments)["params"]
-    shapes = {f"{layer}.{name}": leaf.shape for layer, leaves in due.items() for name, leaf in leaves.items()}
+    shapes = {name: leaf.shape for name, leaf in flatten_dict(due, sep=".").items()}
     for name in sorted(shapes.keys() | weights.keys()):
         if name not in weights:
             raise ValueError(f"{name} is missing")
