@@ -6,8 +6,8 @@
 The programs are those of `benchmarks.paired` with two members. Lowered operations are counted before XLA fuses them
 into kernels, a function as often as it is called and the body of a loop once; constants and changes of shape, which
 XLA leaves to its kernels, are not counted. The turns of loops, which an accelerator starts one after the other, are
-counted through all loops, at most as many as a loop's bound; the loop over iterations counts as one turn. Writes
-benchmarks/results/operations.{json,md}.
+counted through all loops, each with the number that its counter stays below, and as one turn where there is none,
+as for the loop over iterations. Writes benchmarks/results/operations.{json,md}.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from jaxmac.runs.directory import versions
 OUT = Path(__file__).parent / "results" / "operations.json"
 FREE = {"constant", "reshape", "broadcast_in_dim", "return", "iota", "convert", "transpose", "optimization_barrier"}
 NAME = r'@"?([^"(\s]+)"?\('  # of a function, before its arguments
-BOUND = re.compile(r"constant dense<(\d+)> : tensor<i32>")  # of a loop, before its counter is compared with it
+CONSTANT = re.compile(r"(%\w+) = stablehlo\.constant dense<(\d+)> : tensor<i32>")
+BELOW = re.compile(r"stablehlo\.compare\s+LT, %\w+, (%\w+),")  # a loop's counter and its bound
 LOWER = """
 import json, sys
 import jax, jax.numpy as jnp
@@ -116,13 +117,16 @@ def turns(text: str) -> int:
 
     @cache
     def within(name: str) -> int:
-        total, bound, inside = 0, 1, list[tuple[int, int]]()  # indentation and turns of the loops around a line
+        total, bound, constants = 0, 1, dict[str, int]()  # the constants of a loop's condition
+        inside = list[tuple[int, int]]()  # indentation and turns of the loops around a line
         for line in bodies[name].splitlines():
             words, indentation = line.strip(), len(line) - len(line.lstrip())
             if words == "cond {":
-                bound = 1
-            elif found := BOUND.search(line):
-                bound = int(found[1])
+                bound, constants = 1, {}
+            elif found := CONSTANT.search(line):
+                constants[found[1]] = int(found[2])
+            elif found := BELOW.search(line):
+                bound = constants.get(found[1], 1)
             elif words == "} do {":
                 inside.append((indentation, bound))
                 total += prod(count for _, count in inside)

@@ -18,6 +18,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,6 +85,7 @@ class Cell(NamedTuple):
 def main() -> None:
     """Train the missing cells of the algorithms and tasks asked for, then write the report."""
     given = _arguments()
+    commit()  # that of the programs that are imported now
     cells = [Cell(env, algorithm) for env in given.env for algorithm in given.algorithm]
     for cell in () if given.report else cells:
         seeds, stored = seeds_of(cell, given.seeds), cell.stored()
@@ -140,8 +142,8 @@ def train_cell(cell: Cell, seeds: list[int], anew: bool = False) -> dict[str, An
 
     `failed` holds the reason why there is no result. Otherwise: `curve`, rows of training episodes and the return
     of each seed; `final` and `final_discounted`, the mean of each seed's last ten evaluations; `greedy`, where
-    these sample macro-actions, each seed's mean return in greedy play at the end; settings, minutes, and where it
-    ended.
+    these sample macro-actions, each seed's mean return in greedy play at the end; settings, minutes, and
+    `trained_on`.
     """
     task = TASKS[cell.env]
     about: dict[str, Any] = {"env": cell.env, "algorithm": cell.algorithm, "seeds": seeds}
@@ -151,7 +153,8 @@ def train_cell(cell: Cell, seeds: list[int], anew: bool = False) -> dict[str, An
         make_algorithm(cell.algorithm, env, configure(cell.algorithm, "tuned", env, {}))
         result = _train_or_go_on(cell, seeds, anew)
     except (ValueError, MemoryError, RuntimeError) as error:
-        return about | {"jaxmac": jaxmac.__version__, "failed": " ".join(str(error).split("\n")[0].split())}
+        failed = " ".join(str(error).split("\n")[0].split())
+        return about | {"jaxmac": jaxmac.__version__, "failed": failed, "trained_on": trained_on({})}
     start = episodes_before_learning(result.config["settings"])
     if result.policy().act_greedily is not None:
         about["greedy"] = [played["mean"] for played in jaxmac.evaluate(result, greedy=True)]
@@ -163,20 +166,27 @@ def train_cell(cell: Cell, seeds: list[int], anew: bool = False) -> dict[str, An
         "settings": result.config["settings"] | result.config["hyperparameters"],
         "backend": result.config["backend"],
         "jaxmac": result.config["versions"]["jaxmac"],
-        "ended_on": ended_on(result.config["versions"]),
+        "trained_on": trained_on(result.config["versions"]),
     }
 
 
-def ended_on(versions: dict[str, str]) -> dict[str, Any]:
+def trained_on(versions: dict[str, str]) -> dict[str, Any]:
     """The machine that a cell ended on, the versions that its run began with, and the commit if git knows one."""
     here = machine()
     about = {name: here[name] for name in ("cpu", "cores", "device")}
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    return about | {"versions": versions, "commit": commit()}
+
+
+@cache
+def commit() -> str | None:
+    """The repository's commit when the process first asks, with "+" if its programs differ; None without git."""
+    git = ("git", "-C", str(Path(__file__).parents[1]))
     try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):  # no git, or no repository
-        found = None
-    return about | {"versions": versions, "commit": found}
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "*.py"]).returncode
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + "+" * bool(changed)
 
 
 def _train_or_go_on(cell: Cell, seeds: list[int], anew: bool) -> jaxmac.Result:

@@ -1,4 +1,4 @@
-"""A function that only a few lanes (elements of a batch) need, computed for those lanes only."""
+"""A function that only a few lanes (elements of a batch) need: computed for those alone where that is faster."""
 
 from __future__ import annotations
 

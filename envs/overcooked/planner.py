@@ -28,8 +28,8 @@ class Planner:
     """The planner of one kitchen.
 
     Where no item lies inside the room, the move is looked up in a table over own cell, target and believed agents.
-    Otherwise (about one call in a hundred) `heap_search` finds it, and only for those elements of a batch that need
-    it, however `vmap`s are nested (see `lanes.py`).
+    Otherwise (about one call in a hundred) `heap_search` finds it; on CPUs, and on GPUs with the kernel, only for
+    those elements of a batch that need it, however `vmap`s are nested (see `lanes.py`).
     """
 
     def __init__(self, map_type: MapType, size: int, num_agents: int):

@@ -14,7 +14,10 @@ from jaxmac.cli.parsing import parse
 
 @dataclasses.dataclass(frozen=True)
 class ExportArguments:
-    """Write the policy of a member as folders with weights, StableHLO, a description and a NumPy-only runner."""
+    """Write the policy of a member as folders with weights, StableHLO, a description and a NumPy-only runner.
+
+    The runner implements the memories gru and mingru; with others there is none.
+    """
 
     run: Annotated[Path | None, tyro.conf.Positional] = None
     member: int = 0

@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import numpy as np
 from jaxmac.arguments import check_path, check_switches, is_integer
 from jaxmac.envs.environment import Environment
 from jaxmac.envs.shapes import one_line
+from jaxmac.errors import RunNote
 from jaxmac.export.description import FORMAT, exported_networks, serialise, weights_of
 from jaxmac.record.policy import Policy
 from jaxmac.runs.exact import described
@@ -78,7 +80,8 @@ def write_policy(
 ) -> Path:
     """Write the networks of a policy for `env` to the folder `out`, all of them or nothing, and return its path.
 
-    `provenance` says where the policy comes from; it is added to every policy.json. Raises ValueError for a policy
+    `provenance` says where the policy comes from; it is added to every policy.json. A `RunNote` says where there is
+    no NumPy runner, as it does not implement a memory from outside. Raises ValueError for a policy
     without networks (`Policy.networks` is None) or with networks that cannot be exported, OSError if `out` is not
     empty or cannot be written.
     """
@@ -106,6 +109,9 @@ def write_policy(
             (folder / "policy.jax_export").write_bytes(serialise(network))
             if network.runs_with_numpy:
                 shutil.copyfile(RUNNER, folder / "run_policy.py")
+    if not all(network.runs_with_numpy for network in networks.values()):
+        note = f"run_policy.py does not implement the memory of {out}: policy.jax_export runs it, with JAX"
+        warnings.warn(note, RunNote, stacklevel=3)
     return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import warnings
 import zlib
@@ -19,15 +20,17 @@ from jaxtyping import Array, Float, Int
 
 from jaxmac.arguments import check_environment_made, check_path, is_integer
 from jaxmac.envs.environment import Environment, TimeStep
+from jaxmac.envs.shapes import kind_and_line
 from jaxmac.errors import RunNote, first_line
 from jaxmac.export.description import ENCODINGS, FORMAT, MEANING, WHEN, ExportedNetwork, act_function
-from jaxmac.export.memories import FROM_OUTSIDE, check_registered, memory_of_layers
+from jaxmac.export.memories import LARGEST_SIZE, check_registered, memory_from, note_other_memory, recurrent_layer
 from jaxmac.networks.agent import UtilityNetwork
 from jaxmac.networks.layers import LEAK
+from jaxmac.networks.memory import carry_size
 from jaxmac.record.policy import Policy, explored
 from jaxmac.runs.exact import described
 
-DAMAGE = (ValueError, LookupError, TypeError, AttributeError, StopIteration, EOFError, BadZipFile, zlib.error)
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError, BadZipFile, zlib.error)
 """What reading a damaged file raises."""
 OLDER_MEANINGS = (
     "the agents' macro-observations (each from when its own macro-action last ended), side by side without padding",
@@ -77,6 +80,7 @@ def read_team(folder: str | os.PathLike, env: Environment) -> list[ExportedNetwo
     if found != {None} and found != set(range(env.num_agents)):
         missing = sorted(set(range(env.num_agents)) - found)
         raise ValueError(f"{folder} lacks the policies of agents {missing}")
+    note_other_memory(folder, recurrent_layer(networks[0].description["layers"]))
     return networks
 
 
@@ -92,10 +96,7 @@ def read_network(path: Path) -> ExportedNetwork:
     weights_file = path.with_name("weights.npz")
     weights = _read(weights_file, lambda: _arrays_of(weights_file))
     _read(path, lambda: _check_fields(description))
-    try:
-        check_registered(description["layers"])
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    check_registered(path, recurrent_layer(description["layers"]))
     return _read(path, lambda: _network_of(description, weights))
 
 
@@ -111,10 +112,12 @@ def _check_fields(description: dict[str, Any]) -> None:
         raise ValueError(f"environment {about!r}")
     _among("when", description["when"], WHEN)
     _check_inputs(description["arguments"], description["inputs"])
+    recurrent_layer(description["layers"])
+    for name, sizes in (("hidden", description["hidden"]["shape"]), ("num_actions", description["num_actions"])):
+        if not all(is_integer(size) and size > 0 for size in sizes) or math.prod(sizes) > LARGEST_SIZE:
+            raise ValueError(f"{name} {sizes!r}")
     for layer in description["layers"]:
         _among("negative_slope", layer.get("negative_slope", LEAK), (LEAK, 1.0))
-        if layer["kind"] == FROM_OUTSIDE and not (isinstance(layer["memory"], str) and layer["module"]):
-            raise ValueError(f"memory {layer['memory']!r} of {layer['module']!r}")
     for value in (description["arguments"]["observation"]["shape"], description["macro_actions"]):
         if not isinstance(value, list):
             raise ValueError(f"{value!r} is not a list")
@@ -155,15 +158,16 @@ def _arrays_of(path: Path) -> dict[str, np.ndarray]:
 def _network_of(description: dict[str, Any], weights: dict[str, Any]) -> ExportedNetwork:
     """The network of a description and its weights, by layer and weight."""
     layers = description["layers"]
-    last = layers[-1]
+    last, recurrent = layers[-1], recurrent_layer(layers)
+    memory, size = memory_from(recurrent), recurrent.get("size", description["hidden"]["shape"][0])
     network = UtilityNetwork(
         actions=int(np.prod(description["num_actions"])),
-        hidden_size=next((layer["size"] for layer in layers if "size" in layer), description["hidden"]["shape"][0]),
+        hidden_size=size,
         layer_size=weights["encode_0.kernel"].shape[1],
         decode_size=weights["decode.kernel"].shape[1],
         layers=sum(layer["name"].startswith("encode_") for layer in layers),
         dueling=("centred" if last["centred"] else "raw") if last["kind"] == "dueling" else "none",
-        memory=memory_of_layers(layers),
+        memory=memory,
         layer_norm=any("norm" in layer for layer in layers),
     )
     _check_weights(network, weights, description)
@@ -173,9 +177,22 @@ def _network_of(description: dict[str, Any], weights: dict[str, Any]) -> Exporte
 def _check_weights(network: UtilityNetwork, weights: dict[str, Any], description: dict[str, Any]) -> None:
     """Raise ValueError unless there are all the weights of a network, in their shapes, and no others."""
     inputs = sum(len(piece["value"]) if "value" in piece else piece["size"] for piece in description["inputs"])
-    hidden, x = jnp.zeros((1, *description["hidden"]["shape"])), jnp.zeros((1, 1, inputs))
-    arguments = hidden, x, jnp.ones((1, 1), bool), jnp.ones(network.actions, bool)
-    due = jax.eval_shape(network.init, jax.random.key(0), *arguments)["params"]
+    try:
+        due_hidden = [carry_size(network.memory, network.hidden_size)]
+        if description["hidden"]["shape"] != due_hidden:
+            raise ValueError(f"hidden has the shape {description['hidden']['shape']}, but must have {due_hidden}")
+        shapes_and_types = [
+            ((1, *due_hidden), jnp.float32),
+            ((1, 1, inputs), jnp.float32),
+            ((1, 1), bool),
+            ((network.actions,), bool),
+        ]
+        arguments = [jax.ShapeDtypeStruct(*each) for each in shapes_and_types]
+        due = jax.eval_shape(network.init, jax.random.key(0), *arguments)["params"]
+    except DAMAGE:
+        raise
+    except Exception as error:  # a memory from outside may raise anything
+        raise ValueError(f"its memory raised {kind_and_line(error)}") from error
     shapes = {name: leaf.shape for name, leaf in flatten_dict(due, sep=".").items()}
     for name in sorted(shapes.keys() | weights.keys()):
         if name not in weights:

@@ -63,7 +63,7 @@ class GRU(nn.Module):
     the projection of the input and h that of the hidden state. Source: Kyunghyun Cho et al., "Learning Phrase
     Representations using RNN Encoder-Decoder for Statistical Machine Translation", 2014, equations 5 to 8, in
     PyTorch's form. The input is projected once for the whole sequence; only the hidden state is projected inside
-    the scan, whose loop is unrolled on an accelerator.
+    the scan, whose loop takes several entries to a turn on an accelerator.
     """
 
     size: int

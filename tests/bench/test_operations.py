@@ -37,9 +37,11 @@ def test_turns_of_loops_inside_others_and_in_functions_are_multiplied():
     def turning(number, x):
         x = jax.lax.fori_loop(0, number, lambda _, y: seven(y) + seven(-y), x)  # unknown: one turn
         x = jax.lax.while_loop(lambda s: (s[0] < 5) & (s[1] > 0), lambda s: (s[0] + 1, seven(s[1])), (0, x))[1]
+        x = jax.lax.while_loop(lambda s: (s[0] < 6) & (s[0] != 3), lambda s: (s[0] + 1, -s[1]), (0, x))[1]
+        x = jax.lax.while_loop(lambda s: s[0] > 0, lambda s: (s[0] - 1, seven(s[1])), (9, x))[1]  # no bound above
         return jax.lax.cond(x > 0, seven, lambda y: y, x)
 
-    assert operations.turns(lowered(turning, 3, 1.0)) == (1 + 2 * 7) + (5 + 5 * 7) + 7
+    assert operations.turns(lowered(turning, 3, 1.0)) == (1 + 2 * 7) + (5 + 5 * 7) + 6 + (1 + 7) + 7
     assert operations.turns(lowered(jnp.sin, 1.0)) == 0
 
 

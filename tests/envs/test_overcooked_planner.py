@@ -238,10 +238,12 @@ def alone(needed, default, *args):
     return jax.vmap(heap_search.search)(*args)
 
 
-@pytest.mark.parametrize("map_type", ["A", "B", "C"])
-def test_lanes_that_are_not_needed_end_at_once(map_type):
+@pytest.mark.parametrize(
+    ("map_type", "size", "agents"), [("A", 7, 3), ("B", 7, 3), ("C", 7, 3), ("A", 9, 2), ("C", 9, 3)]
+)
+def test_lanes_that_are_not_needed_end_at_once(map_type, size, agents):
     """Their arguments are zeros, for which the search looks around once and has nowhere to go."""
-    board = Planner(map_type, 7, 3)._board(jnp.zeros(5, jnp.int32), jnp.zeros(3, jnp.int32))
+    board = Planner(map_type, size, agents)._board(jnp.zeros(5, jnp.int32), jnp.zeros(agents, jnp.int32))
     expanded, write = [], heap_search.ARRAYS.write
 
     def counting(words, place, word):

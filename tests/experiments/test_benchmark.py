@@ -1,7 +1,9 @@
 """The benchmark: which cells are trained, what is kept of them, and the page; nothing is trained here."""
 
 import dataclasses
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -79,10 +81,16 @@ def test_cells_are_trained_once_and_the_page_tells_them(folder, monkeypatch):
 def test_a_cell_says_where_it_was_trained(folder, monkeypatch):
     monkeypatch.setattr(benchmark, "_train_or_go_on", lambda cell, seeds, anew: fake(cell, seeds))
     cell = Cell("Warehouse-D", "avf-qmix")
-    found = benchmark.train_cell(cell, [300])["ended_on"]
-    assert found["cores"] >= 1 and found["cpu"] and found["versions"] == {"jaxmac": "0.2.0"}
+    repository = Path(benchmark.__file__).parents[1]
+    if (repository / ".git").exists():
+        head = subprocess.run(["git", "-C", repository, "rev-parse", "HEAD"], capture_output=True, text=True)
+        assert benchmark.commit().rstrip("+") == head.stdout.strip()
+    monkeypatch.setattr(benchmark, "commit", benchmark.commit.__wrapped__)  # that would keep its first answer
     monkeypatch.setenv("PATH", "")
-    assert benchmark.train_cell(cell, [300])["ended_on"] == found | {"commit": None}
+    found = benchmark.train_cell(cell, [300])["trained_on"]
+    assert found["cores"] >= 1 and found["cpu"]
+    assert found["versions"] == {"jaxmac": "0.2.0"} and found["commit"] is None
+    assert benchmark.train_cell(Cell("Warehouse-D", "mac-iaicc"), [300])["trained_on"] == found | {"versions": {}}
 
 
 def test_the_page_names_what_tuned_has_changed_since_a_cell_was_trained():

@@ -5,28 +5,21 @@ import re
 import shutil
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.commands import refused
 from support.exported import CASES, EPISODES, HORIZON, QUICK, asked, made, recorded, runner_of
-from support.registries import registered_only_here
 from support.runs import TINY, env_with_an_id
 
 import jaxmac
 from jaxmac import envs
 from jaxmac.cli.main import main
-from jaxmac.config import setting
 from jaxmac.export.folder import RUNNER, export_policy, write_policy
-from jaxmac.export.loading import load_policy
-from jaxmac.networks.memory import register_memory
 from jaxmac.record.policy import random_policy
-from jaxmac.record.rollout import rollout
 from jaxmac.runs.directory import RunDirectoryError
 
 
@@ -219,61 +212,6 @@ def test_a_policy_without_nets_is_refused(tmp_path):
     env = envs.make("BoxPushing-4")
     with pytest.raises(ValueError, match="the policy of chance has no recurrent networks to export"):
         write_policy(random_policy(), env, tmp_path / "policy", {"algorithm": "chance"})
-
-
-class TwoSums(nn.Module):
-    """A recurrent layer that the exported runner does not implement: two running sums, with a layer of its own."""
-
-    size: int
-    fading: float = setting(0.5, "share of the sums that is kept", low=0.0, high=1.0)
-
-    @property
-    def carry_size(self):
-        return 2 * self.size
-
-    @nn.compact
-    def __call__(self, hidden, inputs, advance):
-        added = nn.Dense(2 * self.size, name="input")(inputs)
-
-        def step(before, entry):
-            after = jnp.where(entry[1][:, None], self.fading * before + entry[0], before)
-            return after, jnp.tanh(after[:, : self.size] * after[:, self.size :])
-
-        return jax.lax.scan(step, hidden, (added, advance))
-
-
-def test_a_memory_from_outside_is_exported_for_jax(tmp_path):
-    with registered_only_here():
-        register_memory("sums", TwoSums)
-        env, policy, out = made("avf", tmp_path, memory="sums", fading=0.25)
-        files = {file.name for file in (out / "agent_0").iterdir()}
-        assert files == {"policy.json", "weights.npz", "policy.jax_export"}
-        about = json.loads((out / "agent_0" / "policy.json").read_text())
-        layer = next(layer for layer in about["layers"] if layer["name"] == "memory")
-        assert {"kind": "registered", "memory": "sums", "settings": {"fading": 0.25}}.items() <= layer.items()
-        assert about["hidden"]["shape"] == [16]
-        exported = jax.export.deserialize(bytearray((out / "agent_0" / "policy.jax_export").read_bytes()))
-        ts, carry, choice = jax.tree.map(lambda x: x[0, 0], recorded(env, policy, seed=1))
-        found, hidden, _ = exported.call(np.zeros(16, np.float32), *as_declared(about, asked(about, env, ts)))
-        assert found == choice[0]
-        np.testing.assert_allclose(hidden, carry[0], atol=1e-5)
-        played = [
-            jax.jit(partial(rollout, env, each))(jax.random.key(3), jnp.zeros(6))
-            for each in (policy, load_policy(out, env))
-        ]
-        np.testing.assert_array_equal(played[0].macro_action, played[1].macro_action)
-        assert len(np.unique(played[0].macro_action)) > 1
-    with pytest.raises(ValueError, match=rf"agent_0/policy.json: its memory 'sums' .* --plugin {__name__}$"):
-        load_policy(out, env)
-
-
-def test_a_memory_without_a_name_is_refused(tmp_path):
-    with registered_only_here():
-        register_memory("sums", TwoSums)
-        env, policy, _ = made("avf", tmp_path, memory="sums")
-    with pytest.raises(ValueError, match=r"^memory TwoSums cannot be exported: it has no name"):
-        write_policy(policy, env, tmp_path / "nameless", {"algorithm": "avf"})
-    assert not (tmp_path / "nameless").exists()
 
 
 def test_a_run_without_a_checkpoint_is_refused(run, tmp_path):
