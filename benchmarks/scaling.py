@@ -1,7 +1,8 @@
 """How the time of an iteration grows: members, parallel episodes, batch, rows, horizon and agents, one at a time.
 
-    python -m benchmarks.scaling            # some minutes; --quick: two points of each, to see that it runs
-    python -m benchmarks.scaling --draw     # figure and table from the stored measurements
+    python -m benchmarks.scaling                   # half an hour; --quick: two points of each, to see that it runs
+    python -m benchmarks.scaling --axis agents     # one quantity; the others keep what is stored
+    python -m benchmarks.scaling --draw            # figure and table from the stored measurements
 
 Writes benchmarks/results/scaling-BACKEND.{json,png,md}, quick ones to files of their own. The exponent of a
 quantity is the slope of log(seconds) over log(quantity), by least squares over its larger half, where fixed costs
@@ -32,6 +33,7 @@ from jaxmac.training.program import Program
 RESULTS = Path(__file__).parent / "results"
 # Learning starts with the first iteration, and the replay is as small as the batches allow.
 BASE = {"num_envs": 16, "batch_size": 16, "learning_starts": 16, "replay_episodes": 1024, "sampling": "uniform"}
+REPEATS = 25  # iterations that are timed
 ROWS = {"trajectory_unit": "rows", "max_rows": 0}
 
 
@@ -44,6 +46,11 @@ class Axis(NamedTuple):
     option: str = ""  # of the environment
     setting: str = ""  # of AVF-QMIX
     also: dict[str, Any] = {}
+
+    @property
+    def key(self) -> str:
+        """The word for it on the command line."""
+        return self.setting or self.option or self.name
 
 
 AXES = (
@@ -61,6 +68,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the two smallest values of each quantity")
     parser.add_argument("--draw", action="store_true", help="measure nothing")
+    keys = [axis.key for axis in AXES]
+    parser.add_argument("--axis", nargs="+", choices=keys, default=keys, help="what to measure (default: all)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder to write to (default: %(default)s)")
     given = parser.parse_args(words)
     given.out.mkdir(parents=True, exist_ok=True)
@@ -68,8 +77,9 @@ def main(words: Sequence[str] | None = None) -> int:
     if not given.draw:
         about = {"machine": machine(), "versions": versions(), "base": BASE}  # the load before measuring
         with without_compilation_cache():
-            found = [measured(axis, axis.values[: 2 if given.quick else None]) for axis in AXES]
-        report = about | {"axes": found}
+            chosen = [axis for axis in AXES if axis.key in given.axis]
+            found = [measured(axis, axis.values[: 2 if given.quick else None]) for axis in chosen]
+        report = about | {"axes": with_stored(found, stem.with_suffix(".json"), about["machine"])}
         stem.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if not stem.with_suffix(".json").exists():
         print(f"{stem}.json is missing: measure first, without --draw", file=sys.stderr)
@@ -80,8 +90,18 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
+def with_stored(found: Sequence[dict[str, Any]], path: Path, here: dict[str, Any]) -> list[dict[str, Any]]:
+    """New measurements, with those of other quantities that the report at `path` has of the same machine."""
+    by_name = {axis["name"]: axis for axis in found}
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if all(before["machine"][name] == here[name] for name in ("cpu", "cores", "device")):
+            by_name = {axis["name"]: axis for axis in before["axes"]} | by_name
+    return [by_name[axis.name] for axis in AXES if axis.name in by_name]
+
+
 def measured(axis: Axis, values: Sequence[int]) -> dict[str, Any]:
-    """Seconds of an iteration (median of five), its updates, and bytes of a member, at every value of an axis."""
+    """Seconds of an iteration (median), its updates, and bytes of a member, at every value of an axis."""
     rows = []
     for value in values:
         program = build(axis, value)
@@ -106,7 +126,7 @@ def build(axis: Axis, value: int) -> Program:
     return Program("avf-qmix", env, specs, devices=jax.devices()[:1])
 
 
-def seconds_of_an_iteration(program: Program, repeats: int = 5) -> tuple[float, int]:
+def seconds_of_an_iteration(program: Program, repeats: int = REPEATS) -> tuple[float, int]:
     """Median seconds of an iteration once learning has started, and the updates of each."""
     program.compile()
     done = program.first_learning_iteration + 1
@@ -156,7 +176,7 @@ def table(report: dict[str, Any]) -> str:
         "",
         "Command: `python -m benchmarks.scaling`. AVF-QMIX, preset `tuned` but for "
         f"{base} and four updates an iteration; one quantity varied at a time; one device, one member unless said "
-        f"otherwise; medians of five. Machine: {about['cpu']}, {about['cores']} cores; device: {about['device']}. "
+        f"otherwise; medians of {REPEATS} iterations. Machine: {about['cpu']}, {about['cores']} cores; device: {about['device']}. "
         "The exponent is that of the larger half of the values.",
         "",
         "| quantity | on | exponent | value: ms of an iteration | MB of a member |",

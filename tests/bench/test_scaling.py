@@ -37,6 +37,29 @@ def test_nothing_to_draw_is_told_in_a_line(tmp_path, capsys):
     assert "scaling-cpu.json is missing: measure first" in capsys.readouterr().err
 
 
+def test_a_quantity_is_measured_alone_and_the_others_stay_on_the_same_machine(tmp_path, monkeypatch):
+    def measured(axis, values):
+        rows = [{"value": v, "seconds": seconds * v, "updates": 4, "bytes_per_member": 10**6} for v in values]
+        return {"name": axis.name, "env": axis.env, "rows": rows, "exponent": 1.0}
+
+    monkeypatch.setattr(scaling, "measured", measured)
+    words, path = ["--quick", "--out", str(tmp_path)], tmp_path / "scaling-cpu-quick.json"
+    seconds = 1.0
+    assert scaling.main(words) == 0
+    seconds = 2.0
+    assert scaling.main([*words, "--axis", "agents", "num_envs"]) == 0
+    found = {axis["name"]: axis["rows"][0]["seconds"] / axis["rows"][0]["value"] for axis in read(path)["axes"]}
+    assert list(found) == [axis.name for axis in scaling.AXES]
+    assert sorted(name for name, each in found.items() if each == 2.0) == ["agents", "parallel episodes (num_envs)"]
+    path.write_text(json.dumps(read(path) | {"machine": {"cpu": "another", "cores": 2, "device": "cpu"}}))
+    assert scaling.main([*words, "--axis", "agents"]) == 0
+    assert [axis["name"] for axis in read(path)["axes"]] == ["agents"]
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
 @pytest.mark.slow
 def test_every_axis_runs_at_its_smallest_value():
     for axis in scaling.AXES:
