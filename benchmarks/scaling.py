@@ -176,8 +176,8 @@ def table(report: dict[str, Any]) -> str:
         "",
         "Command: `python -m benchmarks.scaling`. AVF-QMIX, preset `tuned` but for "
         f"{base} and four updates an iteration; one quantity varied at a time; one device, one member unless said "
-        f"otherwise; medians of {REPEATS} iterations. Machine: {about['cpu']}, {about['cores']} cores; device: {about['device']}. "
-        "The exponent is that of the larger half of the values.",
+        f"otherwise; medians of {REPEATS} iterations. Machine: {about['cpu']}, {about['cores']} cores; device: "
+        f"{about['device']}. The exponent is that of the larger half of the values.",
         "",
         "| quantity | on | exponent | value: ms of an iteration | MB of a member |",
         "|---|---|---|---|---|",
