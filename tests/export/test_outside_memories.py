@@ -17,7 +17,7 @@ from jaxmac.cli.main import main
 from jaxmac.config import setting
 from jaxmac.errors import RunNote
 from jaxmac.export.folder import write_policy
-from jaxmac.export.loading import load_policy
+from jaxmac.export.loading import load_policy, read_team
 from jaxmac.networks import MEMORIES
 from jaxmac.networks.memory import register_memory
 from jaxmac.record.rollout import rollout
@@ -92,6 +92,7 @@ def test_it_is_read_back_with_its_settings(exported):
     played = [jax.jit(partial(rollout, env, each))(key, none) for each in (policy, load_policy(out, env))]
     np.testing.assert_array_equal(played[0].macro_action, played[1].macro_action)
     assert len(np.unique(played[0].macro_action)) > 1
+    assert [network.network.memory.keywords for network in read_team(out, env)] == [{"fading": 0.25}] * 2
 
 
 @pytest.mark.filterwarnings(NO_RUNNER)
