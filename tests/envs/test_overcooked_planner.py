@@ -238,16 +238,6 @@ def alone(needed, default, *args):
     return jax.vmap(heap_search.search)(*args)
 
 
-@pytest.mark.timeout(20)
-def test_lanes_that_are_not_needed_keep_no_other_waiting():
-    def count(most):
-        return jax.lax.while_loop(lambda turn: turn < most, lambda turn: turn + 1, jnp.int32(0))
-
-    needed, most = jnp.array([True, False]), jnp.array([3, 2**31 - 1])
-    found = jax.jit(functools.partial(side_by_side, count))(needed, jnp.array([7, 8]), most)
-    assert found.tolist() == [3, 8]
-
-
 @pytest.mark.parametrize(
     ("map_type", "size", "agents"), [("A", 7, 3), ("B", 7, 3), ("C", 7, 3), ("A", 9, 2), ("C", 9, 3)]
 )
