@@ -12,7 +12,6 @@ what the file has. The goals are 100 million steps/s on Box Pushing and less tha
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -26,6 +25,7 @@ from benchmarks import studies
 from jaxmac.bench.environments import bench_environments
 from jaxmac.bench.machine import machine
 from jaxmac.bench.training import build, throughput
+from jaxmac.cli.scripts import ScriptParser
 from jaxmac.runs.directory import versions
 from jaxmac.training.cache import without_compilation_cache
 
@@ -39,7 +39,7 @@ TINY_STUDY = {**studies.TWENTY, "seeds": 2, "episodes": 64, "num_envs": 16, "bat
 
 def main(words: Sequence[str] | None = None) -> int:
     """Measure, print a line for each figure and write them all; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--anyway", action="store_true", help="tiny sizes, on whatever device there is")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (default: all)")
     parser.add_argument("--out", type=Path, help=f"JSON file to write (default: {OUT}, with --anyway {TINY_OUT})")

@@ -16,7 +16,6 @@ benchmarks/results/against_jaxmarl.{json,md}.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import os
@@ -31,6 +30,7 @@ from typing import Any
 
 from benchmarks.paired import READY, asked
 from jaxmac.bench.machine import machine
+from jaxmac.cli.scripts import ScriptParser
 from jaxmac.runs.directory import versions
 
 OUT = Path(__file__).parent / "results" / "against_jaxmarl.json"
@@ -56,7 +56,7 @@ THEIRS |= {"ENV_NAME": "MPE_simple_spread_v3", "ENV_KWARGS": {}}
 
 def main(words: Sequence[str] | None = None) -> int:
     """Measure both programs in turn and write report and table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = ScriptParser(__doc__)
     parser.add_argument("jaxmarl", type=Path, help="a checkout of JaxMARL")
     parser.add_argument("--pairs", type=int, default=5, help="measurements of each (default: %(default)s)")
     parser.add_argument("--probe", choices=("theirs", *MEMORIES), help="be one of the two processes")

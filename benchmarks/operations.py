@@ -12,7 +12,6 @@ as for the loop over iterations. Writes benchmarks/results/operations.{json,md}.
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import re
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.paired import CASES, Case, last_words
+from jaxmac.cli.scripts import ScriptParser
 from jaxmac.runs.directory import versions
 
 OUT = Path(__file__).parent / "results" / "operations.json"
@@ -67,7 +67,7 @@ class Counts(NamedTuple):
 
 def main(words: Sequence[str] | None = None) -> int:
     """Count the operations of every case in both versions and write the table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = ScriptParser(__doc__)
     parser.add_argument("old", type=Path, help="folder of the older version")
     parser.add_argument("--out", type=Path, default=OUT, help="JSON file to write (default: %(default)s)")
     given = parser.parse_args(words)

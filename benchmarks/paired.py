@@ -14,7 +14,6 @@ Writes benchmarks/results/paired.{json,md}.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -27,6 +26,7 @@ from subprocess import PIPE
 from typing import IO, Any, NamedTuple
 
 from jaxmac.bench.machine import machine
+from jaxmac.cli.scripts import ScriptParser
 from jaxmac.runs.directory import versions
 
 OUT = Path(__file__).parent / "results" / "paired.json"
@@ -64,7 +64,7 @@ CASES = {
 
 def main(words: Sequence[str] | None = None) -> int:
     """Measure the cases asked for, and write all that are stored as a table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = ScriptParser(__doc__)
     parser.add_argument("old", type=Path, help="folder of the older version")
     parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES), help="cases (default: all)")
     parser.add_argument(

@@ -11,7 +11,6 @@ matter less: 1 is proportional.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ import jaxmac
 from jaxmac.analysis.style import grid, label_axes, number
 from jaxmac.bench.machine import machine
 from jaxmac.bench.timing import timed
+from jaxmac.cli.scripts import ScriptParser
 from jaxmac.runs.directory import versions
 from jaxmac.runs.members import make_members
 from jaxmac.training.cache import without_compilation_cache
@@ -65,7 +65,7 @@ AXES = (
 
 def main(words: Sequence[str] | None = None) -> int:
     """Measure every axis, then write report, figure and table; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--quick", action="store_true", help="the two smallest values of each quantity")
     parser.add_argument("--draw", action="store_true", help="measure nothing")
     keys = [axis.key for axis in AXES]

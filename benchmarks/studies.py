@@ -9,7 +9,6 @@ versions; studies that are not run keep what the file has.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 
 import jaxmac
 from jaxmac.bench.machine import machine
+from jaxmac.cli.scripts import ScriptParser
 from jaxmac.runs.directory import versions
 from jaxmac.training.cache import without_compilation_cache
 
@@ -43,7 +43,7 @@ STUDIES: dict[str, dict[str, Any]] = {
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the studies asked for, print a line for each and write them; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--study", nargs="+", choices=STUDIES, default=list(STUDIES), help="studies (default: all)")
     parser.add_argument("--devices", type=int, default=os.cpu_count() or 1, help="virtual CPU devices")
     parser.add_argument("--out", type=Path, default=OUT, help="JSON file to write (default: %(default)s)")

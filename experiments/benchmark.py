@@ -32,6 +32,7 @@ from jaxmac.algorithms.registry import configure, make_algorithm
 from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis import final_returns
 from jaxmac.bench.machine import machine
+from jaxmac.cli.scripts import ScriptParser
 from jaxmac.errors import RunDirectoryError
 
 # The most telling ones first, in both lists.
@@ -100,7 +101,7 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = ScriptParser(__doc__)
     tasks = "tasks (default: all)"
     parser.add_argument("--env", nargs="+", choices=ENVIRONMENTS, default=ENVIRONMENTS, metavar="TASK", help=tasks)
     parser.add_argument(

@@ -20,6 +20,7 @@ import jaxmac
 from jaxmac.algorithms import configure
 from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis import Curve, Panel, final_returns, learning_curves, random_return, solved_at, summary_table
+from jaxmac.cli.scripts import ScriptParser
 from jaxmac.envs import Environment
 from jaxmac.errors import RunDirectoryError, nearest
 from jaxmac.runs.checkpoint import saved_iterations
@@ -49,7 +50,7 @@ def arguments(description: str, seeds: Sequence[int], **extra: dict[str, Any]) -
 
     An extra one with the option `positional` is an argument without a flag.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    parser = ScriptParser(description)
     for name, options in extra.items():
         options = dict(options)
         parser.add_argument(name if options.pop("positional", False) else f"--{name}", **options)

@@ -8,7 +8,6 @@ An evaluation passes from the level on that the task counts as solved. Nothing i
 
 from __future__ import annotations
 
-import argparse
 import csv
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from experiments.common import RESULTS, slug
 from experiments.tasks import FOUR, TASKS
+from jaxmac.cli.scripts import ScriptParser
 
 
 def failing(returns: Iterable[Sequence[float]], level: float) -> tuple[int, int, int]:
@@ -60,7 +60,7 @@ def _at(commit: str, path: Path) -> str:
 
 def main() -> None:
     """Print one line for the cell that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], allow_abbrev=False)
+    parser = ScriptParser(__doc__.partition("\n")[0])
     parser.add_argument("--env", required=True, choices=list(TASKS))
     parser.add_argument("--algorithm", required=True, choices=list(FOUR))
     parser.add_argument("--commit", help="the results as they were in this commit")

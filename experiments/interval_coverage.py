@@ -10,13 +10,13 @@ results/interval_coverage/summary.md.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from jaxmac.analysis import statistics
+from jaxmac.cli.scripts import ScriptParser
 
 SEEDS = (3, 4, 5, 8, 10, 16, 20)
 REPEATS, RESAMPLES = 1000, 1000
@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parent / "results" / "interval_coverage"
 
 def main(words: Sequence[str] | None = None) -> int:
     """Simulate every number of seeds, write the table and print it; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = ScriptParser(__doc__)
     parser.add_argument("--repeats", type=int, default=REPEATS, help="simulated studies (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write to (default: %(default)s)")
     given = parser.parse_args(words)

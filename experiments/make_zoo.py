@@ -9,7 +9,6 @@ again.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from pathlib import Path
@@ -21,6 +20,8 @@ import jaxmac
 from experiments.benchmark_report import changes_since
 from experiments.common import slug
 from jaxmac.analysis import final_returns
+from jaxmac.cli.scripts import ScriptParser
+from jaxmac.errors import RunDirectoryError
 from jaxmac.export.loading import load_policy
 from jaxmac.export.zoo import ZOO
 
@@ -30,12 +31,15 @@ EVERY_ALGORITHM = ("Warehouse-D", "Overcooked-A", "BoxPushing-10")
 
 def main() -> None:
     """Add the best member of each run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = ScriptParser(__doc__)
     parser.add_argument("runs", type=Path, nargs="+", help="run directories of jaxmac.train")
     parser.add_argument("--last", action="store_true", help="the last policy, not that of the best evaluation")
     given = parser.parse_args()
     for run in given.runs:
-        entry = add(run, best=not given.last)
+        try:
+            entry = add(run, best=not given.last)
+        except RunDirectoryError as error:
+            raise SystemExit(str(error)) from None
         print(f"{entry['env']}, {entry['algorithm']}, seed {entry['seed']}: {entry['return']:.4g}")
 
 

@@ -6,20 +6,20 @@
 Writes the table in jaxmac/analysis/random_play.py.
 """
 
-import argparse
 from pathlib import Path
 
 import jaxmac
 from experiments.baselines import COMPARED, returns
 from jaxmac import envs
 from jaxmac.analysis import random_play
+from jaxmac.cli.scripts import ScriptParser
 
 BEGIN = "RETURNS: dict[str, float] = {\n"
 
 
 def main() -> None:
     """Measure the environments asked for and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = ScriptParser(__doc__)
     ids = envs.list_ids()
     parser.add_argument(
         "--env", nargs="+", choices=ids, default=ids, metavar="ID", help="environments (default: all)"

@@ -10,7 +10,6 @@ evaluations of each seed, and the table experiments/results/tuning/summary.md.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from pathlib import Path
@@ -22,6 +21,7 @@ import jaxmac
 from experiments.common import RESULTS, RUNS, completed
 from experiments.sweeps import SWEEPS
 from jaxmac.analysis import final_returns
+from jaxmac.cli.scripts import ScriptParser
 
 FOLDER = RESULTS / "tuning"
 ABOUT = """Mean over the seeds named of the last ten evaluations (greedy; actor-critics sample), and the worst seed.
@@ -31,8 +31,8 @@ What is not named is as `tuned` had it when the sweep ran; the JSON files have a
 
 def main() -> None:
     """Run the sweeps asked for and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("names", nargs="*", choices=[[], *SWEEPS], default=[], help="sweeps to run anew")
+    parser = ScriptParser(__doc__)
+    parser.add_argument("names", nargs="*", choices=SWEEPS, default=[], metavar="SWEEP", help="sweeps to run anew")
     parser.add_argument("--report", action="store_true", help="train nothing")
     parser.add_argument("--devices", type=int, default=os.cpu_count() or 1, help="virtual CPU devices")
     given = parser.parse_args()

@@ -55,3 +55,9 @@ def test_three_tasks_keep_every_algorithm(add):
     add("Warehouse-D", "mac-ippo", 510.0)
     assert add("Warehouse-D", "avf-vdn", 490.0) == [("mac-ippo", 510.0), ("avf-vdn", 500.0)]
     assert add("Warehouse-D", "avf-vdn", 533.0) == [("avf-vdn", 533.0), ("mac-ippo", 510.0)]
+
+
+def test_a_folder_without_a_run_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.argv", ["make_zoo", str(tmp_path / "nowhere")])
+    with pytest.raises(SystemExit, match=r"nowhere is not a run directory: it has no config\.json"):
+        make_zoo.main()
