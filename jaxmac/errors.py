@@ -88,6 +88,11 @@ def _bare(name: str) -> str:
     return name.strip().lstrip("-").replace("-", "_").lower()
 
 
+def bytes_in_words(count: float) -> str:
+    """`2.50 GB`, or `12 MB` where it is less than a gigabyte."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its type if it has none; at most 200 characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

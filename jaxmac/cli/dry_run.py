@@ -11,6 +11,7 @@ from jaxmac.algorithms.registry import configure
 from jaxmac.cli.listing import by_group
 from jaxmac.cli.tables import Row, print_line, print_table, stdout_console
 from jaxmac.config import settings_of
+from jaxmac.errors import bytes_in_words
 from jaxmac.processes.collective import is_main_process
 from jaxmac.runs.directory import RunDirectory
 from jaxmac.training.preparation import Prepared, Request, prepare
@@ -44,7 +45,7 @@ def print_plan(
         return
     RunDirectory(out).check(options["overwrite"], prepared.on_disk)
     _print_programs(prepared)
-    print_line(f"{_megabytes(prepared.on_disk)} on disk at most, in {out}")
+    print_line(f"{bytes_in_words(prepared.on_disk)} on disk at most, in {out}")
     rows: list[Row] = [("run",)]
     shown = {"algorithm": algorithm, "env": env_id, "out": out, **options}
     rows += [_row(name, shown[name], default) for name, default in run_defaults.items()]
@@ -61,15 +62,11 @@ def _print_programs(prepared: Prepared) -> None:
     for program in prepared.programs if count > 1 else ():
         static = {name: value for name, value in program.specs[0].swept.items() if name not in program.hyper}
         which = ", ".join(f"{name}={value}" for name, value in static.items())
-        print_line(f"  {len(program.specs)} members with {which}: {_megabytes(_memory(program))} of memory")
+        print_line(f"  {len(program.specs)} members with {which}: {bytes_in_words(_memory(program))} of memory")
 
 
 def _memory(program: Program) -> int:
     return program.footprint().total
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:,.0f} MB"
 
 
 def _environment_rows(env_id: str, prepared: Prepared) -> list[Row]:

@@ -17,6 +17,7 @@ from jaxmac.arguments import check_environment_made, check_positive, check_switc
 from jaxmac.envs.arguments import check_seed, python_value
 from jaxmac.envs.environment import Environment
 from jaxmac.envs.shapes import one_line
+from jaxmac.errors import bytes_in_words
 from jaxmac.record.episode import Episode, discounted_return, mark
 from jaxmac.record.policy import Policy, check_policy, random_policy
 from jaxmac.record.rollout import rollout, rollout_to_end
@@ -201,7 +202,7 @@ def _refuse_if_too_large(env: Environment, episodes: int) -> None:
     shapes = jax.eval_shape(partial(rollout, env, random_policy()), jax.random.key(0), jnp.zeros(batch))
     needed, available = int(2 * tree_bytes(shapes)), available_bytes()
     if needed > available:
-        sizes = f"{needed / 1e9:.2f} GB and {available / 1e9:.2f} GB are free"
+        sizes = f"{bytes_in_words(needed)} and {bytes_in_words(available)} are free"
         raise MemoryError(
             f"{batch} episodes of {env.name} at once need about {sizes}; try fewer, or a shorter horizon"
         )

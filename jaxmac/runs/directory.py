@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxmac.arguments import check_path
-from jaxmac.errors import RunDirectoryError
+from jaxmac.errors import RunDirectoryError, bytes_in_words
 from jaxmac.runs.exact import json_text
 from jaxmac.runs.lock import LOCK_NAME, RunLock
 from jaxmac.runs.replacing import Parts, bytes_of_run, parts_of_run, remove_run
@@ -120,7 +120,7 @@ class RunDirectory:
         there = next(path for path in (folder, *folder.parents) if path.exists())
         free = shutil.disk_usage(there).free + (bytes_of_run(folder) if replaces else 0)
         if free < needed_bytes:
-            raise OSError(errno.ENOSPC, f"{free / 1e6:.0f} MB free, {needed_bytes / 1e6:.0f} MB needed")
+            raise OSError(errno.ENOSPC, f"{bytes_in_words(free)} free, {bytes_in_words(needed_bytes)} needed")
 
     def _refuse_path(self) -> None:
         name = str(self._folder.absolute())

@@ -9,6 +9,7 @@ import jax
 import psutil
 
 from jaxmac.config import settings_of
+from jaxmac.errors import bytes_in_words
 from jaxmac.processes.joining import processes_on_host
 from jaxmac.training.limits import control_group_bytes, process_bytes
 
@@ -84,7 +85,7 @@ def refuse_if_too_large(needed: int, members: float, config: Any, stored: int) -
         if replay >= getattr(config, "batch_size", 1):
             advice.append(f"replay_episodes={replay}")
     hint = " or ".join(advice) or "a smaller batch_size, num_envs or hidden_size"
-    sizes = f"{_gigabytes(needed)} and {_gigabytes(available)} are free"
+    sizes = f"{bytes_in_words(needed)} and {bytes_in_words(available)} are free"
     raise MemoryError(f"this run needs about {sizes}; what would fit: {hint}")
 
 
@@ -93,10 +94,6 @@ def refuse_if_scratch_is_too_large(scratch: int, members: int) -> None:
     available = available_bytes()
     if scratch > available:
         raise MemoryError(
-            f"the compiled program of {members} members needs {_gigabytes(scratch)} beside its data and "
-            f"{_gigabytes(available)} are free; try fewer members at once or a smaller batch_size"
+            f"the compiled program of {members} members needs {bytes_in_words(scratch)} beside its data and "
+            f"{bytes_in_words(available)} are free; try fewer members at once or a smaller batch_size"
         )
-
-
-def _gigabytes(count: float) -> str:
-    return f"{count / 1e9:.2f} GB"

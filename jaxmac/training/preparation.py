@@ -14,6 +14,7 @@ from jaxmac.algorithms.value_based import without_effect
 from jaxmac.arguments import check_function, check_path, check_positive, check_switches
 from jaxmac.config import settings_of
 from jaxmac.envs.environment import Environment
+from jaxmac.errors import bytes_in_words
 from jaxmac.processes.collective import is_distributed, is_main_process, raise_on_all, refuse_differences
 from jaxmac.runs.checkpoint import KEPT_CHECKPOINTS
 from jaxmac.runs.contents import plain_digest
@@ -225,7 +226,8 @@ def announce(
     processes = f" of {jax.process_count()} processes" if is_distributed() else ""
     console.print(
         f"{algorithm} on {env.name}: {_counted(len(specs), 'member')}, {episodes} episodes each, "
-        f"{jax.device_count()} {jax.default_backend()} device(s){processes}, {_size(largest.total)} of memory"
+        f"{jax.device_count()} {jax.default_backend()} device(s){processes}, "
+        f"{bytes_in_words(largest.total)} of memory"
     )
     share = program.share
     refuse_if_too_large(int(largest.total * share), program.padded * share, program.config, largest.replay)
@@ -261,7 +263,3 @@ def _chains_in_windows(config: Any) -> bool:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
