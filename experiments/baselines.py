@@ -33,8 +33,9 @@ def returns(env: str | Environment, policy: str, episodes: int = EPISODES) -> tu
 def anchors(env: Environment) -> dict[str, float]:
     """Returns to compare with: random play, and scripted play where no optimum is proven (undiscounted)."""
     levels = {"random play": returns(env, "random", COMPARED)[0]}
-    if not env.optimal_return:
-        levels["scripted play"] = returns(env, "scripted", COMPARED if env.best_known_return else EPISODES)[0]
+    if env.optimal_return is None:
+        episodes = EPISODES if env.best_known_return is None else COMPARED
+        levels["scripted play"] = returns(env, "scripted", episodes)[0]
     return levels
 
 

@@ -1,4 +1,4 @@
-"""The benchmark: nine algorithms on thirteen tasks with preset `tuned`, ten seeds that nothing was tuned on.
+"""The benchmark: nine algorithms on thirteen tasks with preset `tuned`, ten seeds that no sweep was tuned on.
 
     python -m experiments.benchmark                                       # all cells that are missing
     python -m experiments.benchmark --env Warehouse-D --algorithm avf-qmix mac-ippo
@@ -7,6 +7,7 @@
 A cell is an algorithm on a task. It is stored in results/benchmark/TASK/ALGORITHM.{csv,json} once it is trained; a
 stopped one goes on from its checkpoint. A cell that failed, or that its algorithm cannot hold, is stored with the
 reason and left alone unless --retry is given; so is one whose process was killed again and again without progress.
+A disk that is full is no failure of a cell: it is missing still.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 
 import jaxmac
 from experiments import benchmark_report
-from experiments.common import RUNS, Job, slug, train_anew, train_or_go_on
+from experiments.common import RUNS, Job, slug, train_or_go_on
 from experiments.tasks import TASKS
 from jaxmac.algorithms.registry import configure, make_algorithm
 from jaxmac.algorithms.value_based import episodes_before_learning
@@ -92,8 +93,8 @@ def main() -> None:
         seeds, stored = seeds_of(cell, given.seeds), cell.stored()
         if is_wanted(cell, stored, seeds, given.retry):
             try:
-                content = train_cell(cell, seeds, anew=stored is not None and "failed" in stored)
-            except RunDirectoryError as error:  # nothing that could be a user's is overwritten
+                content = train_cell(cell, seeds, retry=stored is not None and "failed" in stored)
+            except (RunDirectoryError, OSError) as error:  # nothing that could be a user's is overwritten
                 print(f"{cell.env}, {cell.algorithm} is left out: {error}")
             else:
                 store(cell, content, stored)
@@ -108,7 +109,9 @@ def _arguments() -> argparse.Namespace:
         "--algorithm", nargs="+", choices=ALGORITHMS, default=ALGORITHMS, metavar="NAME", help="default: all"
     )
     parser.add_argument("--seeds", type=int, default=10, metavar="N", help="how many seeds (default: 10)")
-    parser.add_argument("--retry", action="store_true", help="train failed cells anew, from the start")
+    parser.add_argument(
+        "--retry", action="store_true", help="train failed cells again, from a sound checkpoint if there is one"
+    )
     parser.add_argument("--report", action="store_true", help="train nothing")
     parser.add_argument("--devices", type=int, default=os.cpu_count() or 1, help="virtual CPU devices")
     given = parser.parse_args()
@@ -138,13 +141,13 @@ def is_wanted(cell: Cell, stored: dict[str, Any] | None, seeds: Sequence[int], r
     return other or not set(seeds) <= set(stored["seeds"])
 
 
-def train_cell(cell: Cell, seeds: list[int], anew: bool = False) -> dict[str, Any]:
-    """Train a cell, or go on with it unless it is to be trained `anew`, and return what is stored of it.
+def train_cell(cell: Cell, seeds: list[int], retry: bool = False) -> dict[str, Any]:
+    """Train a cell, or go on with it, and return what is stored of it; with `retry` earlier kills do not count.
 
     `failed` holds the reason why there is no result. Otherwise: `curve`, rows of training episodes and the return
     of each seed; `final` and `final_discounted`, the mean of each seed's last ten evaluations; `greedy`, where
     these sample macro-actions, each seed's mean return in greedy play at the end; settings, minutes, and
-    `trained_on`.
+    `trained_on`. Raises OSError if a file could not be written, which says nothing of the cell.
     """
     task = TASKS[cell.env]
     about: dict[str, Any] = {"env": cell.env, "algorithm": cell.algorithm, "seeds": seeds}
@@ -152,8 +155,10 @@ def train_cell(cell: Cell, seeds: list[int], anew: bool = False) -> dict[str, An
     try:
         env = jaxmac.make(cell.env, **task.options)
         make_algorithm(cell.algorithm, env, configure(cell.algorithm, "tuned", env, {}))
-        result = _train_or_go_on(cell, seeds, anew)
+        result = _train_or_go_on(cell, seeds, retry)
     except (ValueError, MemoryError, RuntimeError) as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
         failed = " ".join(str(error).split("\n")[0].split())
         return about | {"jaxmac": jaxmac.__version__, "failed": failed, "trained_on": trained_on({})}
     start = episodes_before_learning(result.config["settings"])
@@ -190,12 +195,10 @@ def commit() -> str | None:
     return head.stdout.strip() + "+" * bool(changed)
 
 
-def _train_or_go_on(cell: Cell, seeds: list[int], anew: bool) -> jaxmac.Result:
+def _train_or_go_on(cell: Cell, seeds: list[int], retry: bool) -> jaxmac.Result:
     out, task = RUNS / "benchmark" / slug(cell.env) / cell.algorithm, TASKS[cell.env]
-    with counted_kills(out, anew):
+    with counted_kills(out, forget=retry):
         job = Job(cell.algorithm, cell.algorithm, cell.env, task.episodes, env_options=task.options)
-        if anew:
-            return train_anew(job, seeds, task.episodes, out)
         return train_or_go_on(job, seeds, task.episodes, out, keep_finished=True)
 
 

@@ -13,11 +13,12 @@ import numpy as np
 
 import jaxmac
 from experiments.baselines import anchors
-from experiments.common import RESULTS, slug
-from experiments.tasks import TASKS, task_name
+from experiments.common import RESULTS, mean_in_words, slug
+from experiments.tasks import TASKS, best_known, task_name
 from jaxmac.algorithms.registry import configure
 from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis import Curve, Panel, interval, learning_curves, profile_figure, statistics
+from jaxmac.config import choosing_fields
 from jaxmac.envs import Environment
 
 FOLDER = RESULTS / "benchmark"
@@ -131,8 +132,7 @@ def _anchors(env_id: str) -> dict[str, float]:
     if not path.exists():
         env = jaxmac.make(env_id, **TASKS[env_id].options)
         played = anchors(env)
-        known = (env.optimal_return, getattr(env, "best_known_return", None), played.get("scripted play"))
-        best = next(value for value in known if value is not None)
+        best = best_known(env_id, played.get("scripted play"))
         path.write_text(json.dumps({"random": played["random play"], "best": best}) + "\n")
     return json.loads(path.read_text())
 
@@ -172,9 +172,9 @@ def _task(found: Results, env: str) -> str:
     rows = sorted(found.cells[env].items(), key=lambda item: -np.mean(item[1]["final"]))
     for algorithm, cell in rows:
         final = np.array(cell["final"])
-        mean, low, high = (f"{float(value):.{digits}f}" for value in interval(final))
+        row = dict(zip(("mean", "low", "high"), map(float, interval(final)), strict=True))
         lines.append(
-            f"| {algorithm} | {mean} [{low}, {high}] | {(final >= threshold).sum()} of {len(final)} "
+            f"| {algorithm} | {mean_in_words(row, digits)} | {(final >= threshold).sum()} of {len(final)} "
             f"| {np.median(final):.{digits}f} | {final.min():.{digits}f} "
             f"| {np.mean(cell['final_discounted']):.{digits}f} "
             f"| {cell['minutes']:.1f}{_timing(cell)} | {cell['backend']} |"
@@ -211,12 +211,16 @@ def _earlier(env: str, cells: Mapping[str, dict[str, Any]]) -> list[str]:
 def changes_since(env: Environment, algorithm: str, stored: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Settings of a run that differ from those of `tuned` now: name -> (stored value, value now).
 
-    A setting that the run was trained without, because it is newer, counts with its default.
+    A setting that the run was trained without, because it is newer, counts with its default. The settings of a part
+    that the run has and `tuned` has not, such as another sampler, are compared with what they are beside it.
     """
     config = configure(algorithm, "tuned", env, {})
+    parts = {name: stored[name] for name in choosing_fields(type(config)) if name in stored}
+    with_parts = configure(algorithm, "tuned", env, parts)
     found: dict[str, tuple[Any, Any]] = {}
-    for field in fields(config):
-        before, now = stored.get(field.name, field.default), getattr(config, field.name)
+    for field in fields(with_parts):
+        beside = getattr(with_parts, field.name)
+        before, now = stored.get(field.name, field.default), getattr(config, field.name, beside)
         if before != now:
             found[field.name] = before, now
     return found

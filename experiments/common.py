@@ -228,8 +228,8 @@ def _markdown(content: dict[str, Any]) -> str:
         "Undiscounted return of the learned policies, mean of the last ten evaluations; 95 % bootstrap interval "
         f"over seeds; solved: members at {content['threshold']:g} or more. Machines: experiments/README.md.",
         "",
-        "| | mean [interval] | optimum | solved | episodes (median to solve) | updates | discounted | wall s "
-        "| on |",
+        "| | mean [interval] | optimum | solved | episodes (median of those that solve) | updates | discounted "
+        "| wall s | on |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     # Returns of at most 1 are shares of episodes.
@@ -239,7 +239,7 @@ def _markdown(content: dict[str, Any]) -> str:
         best = "-" if row["optimum"] is None else f"{row['optimum']:.1f}"
         when = "never" if row["solved_at_median"] is None else f"{row['solved_at_median']:.0f}"
         lines.append(
-            f"| {row['label']} | {row['mean']:.{digits}f}{_interval(row, digits)} | {best} "
+            f"| {row['label']} | {mean_in_words(row, digits)} | {best} "
             f"| {row['solved']} of {row['members']} | {row['episodes']} ({when}) | {row['updates']} "
             f"| {row['discounted']:.{digits}f} | {row['wall_seconds']:.0f} | {row['backend']} |"
         )
@@ -247,9 +247,11 @@ def _markdown(content: dict[str, Any]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _interval(row: dict[str, Any], digits: int) -> str:
-    """The interval of a row in brackets; nothing where there are too few members for one."""
-    return "" if row["low"] is None else f" [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
+def mean_in_words(row: dict[str, Any], digits: int) -> str:
+    """The mean of a row with its interval in brackets, where there are enough members for one."""
+    low, high = row["low"], row["high"]
+    known = low is not None and not np.isnan(low)
+    return f"{row['mean']:.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if known else "")
 
 
 def _command(given: argparse.Namespace) -> str:

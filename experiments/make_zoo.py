@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +60,15 @@ def add(run: Path, best: bool = True) -> dict[str, Any]:
     member = int(np.argmax(final_returns(result.metrics["eval_return"])))
     draft = ZOO / "draft"
     jaxmac.export_policy(result, member, draft, best=best, overwrite=True)
-    return keep(draft, result.config, result.members[member]["seed"])
+    settings = {"settings": asdict(result.specs[member].config), "hyperparameters": {}}  # this member's, if swept
+    return keep(draft, result.config | settings, result.members[member]["seed"])
 
 
 def keep(draft: Path, config: dict[str, Any], seed: int) -> dict[str, Any]:
     """Move an exported team into the zoo if it is better than what is there; returns what is there then.
 
-    `config` is the content of config.json of the run that trained it, `seed` that of the member.
+    `config` is the content of config.json of the run that trained it, with the member's own settings; `seed` is the
+    member's.
     """
     _leave_out_programs(draft)
     options, folder = config["env_options"], f"{slug(config['env'])}/{config['algorithm']}"

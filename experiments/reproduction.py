@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import jaxmac
-from experiments.common import RESULTS, slug
+from experiments.common import RESULTS, mean_in_words, slug
 from experiments.papers_claims import FIGURES, FOLDERS, Claim, Figure
-from experiments.tasks import ALGORITHMS, TASKS, task_name
+from experiments.tasks import ALGORITHMS, TASKS, best_known, task_name
 from jaxmac.analysis import interval, statistics
 
 PAGE = RESULTS.parents[1] / "docs" / "reproduction.md"
@@ -112,7 +112,7 @@ class Verdict(NamedTuple):
     def sentence(self) -> str:
         """The word, and how the comparisons came out."""
         if not self.measured:
-            return f"**{self.word}**: not run yet."
+            return f"**{self.word}**: a result is missing."
         parts = [f"so in {self.agreeing} of {self.measured} comparisons"]
         parts += [listed(self.above, "above")] if self.above and self.level + self.below else []
         others = "the other" if self.above + self.below else "all"
@@ -121,7 +121,7 @@ class Verdict(NamedTuple):
         parts += [listed(self.level, "level with")] if self.level and not many else []
         parts += [listed(self.below, "below")] if self.below else []
         count = len(self.missing)
-        missing = f" Not run yet: {count} comparison{'s' * (count > 1)}." if count else ""
+        missing = f" Without a result: {count} comparison{'s' * (count > 1)}." if count else ""
         return f"**{self.word}**: {'; '.join(parts)}.{missing}"
 
 
@@ -190,8 +190,8 @@ def _cell(values: np.ndarray | None) -> str:
     if values is None:
         return ""
     digits = 2 if np.abs(values).max() <= 1 else 1
-    mean, low, high = (f"{float(value):.{digits}f}" for value in interval(values))
-    return f"{mean} [{low}, {high}] ({len(values)})"
+    row = dict(zip(("mean", "low", "high"), map(float, interval(values)), strict=True))
+    return f"{mean_in_words(row, digits)} ({len(values)})"
 
 
 def table(figure: Figure) -> list[str]:
@@ -213,8 +213,8 @@ def _with_best_known(task: str) -> str:
     if task not in TASKS:
         return task
     env = jaxmac.make(task, **TASKS[task].options)
-    best = env.optimal_return or getattr(env, "best_known_return", None)
-    return task_name(task) + (f", best known {best:.4g}" if best else "")
+    known = env.optimal_return is not None or env.best_known_return is not None
+    return task_name(task) + (f", best known {best_known(task, None):.4g}" if known else "")
 
 
 def _row(head: str, cells: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import jaxmac
 from experiments.baselines import anchors
-from experiments.common import RESULTS, Job, arguments, folders, run, slug
+from experiments.common import RESULTS, Job, arguments, folders, mean_in_words, run, slug
 
 ALGORITHMS = {
     "AVF-QMIX": "avf-qmix",
@@ -104,14 +104,13 @@ def table() -> str:
 
 def _rows(env_id: str, content: dict[str, Any]) -> list[str]:
     digits = 2 if content["threshold"] < 1 else 1
-    best = f"{best_known(env_id, content['anchors']):.{digits}f}"
+    best = f"{best_known(env_id, content['anchors'].get('scripted play')):.{digits}f}"
     lines = []
     for row in content["rows"]:
-        interval = f"{row['mean']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
         solved = f"{row['solved']} of {row['members']}"
         lines.append(
             f"| {task_name(env_id)} | {content['threshold']:g} | {best} | {row['label']} | {solved} "
-            f"| {interval} | {row['episodes']:,} | {row['wall_seconds']:.0f} | {row['backend']} |"
+            f"| {mean_in_words(row, digits)} | {row['episodes']:,} | {row['wall_seconds']:.0f} | {row['backend']} |"
         )
     return lines
 
@@ -121,11 +120,10 @@ def task_name(env_id: str) -> str:
     return ", ".join([env_id, *(f"{name}={value}" for name, value in TASKS[env_id].options.items())])
 
 
-def best_known(env_id: str, anchors: dict[str, float]) -> float:
-    """The optimum, else the best plan known, else the return of the script (Capture Target: always move)."""
+def best_known(env_id: str, scripted: float | None) -> float:
+    """The optimum of a task, else the best return known, else that of the script (Capture Target: always move)."""
     env = jaxmac.make(env_id, **TASKS[env_id].options)
-    known = (env.optimal_return, getattr(env, "best_known_return", None), anchors.get("scripted play"))
-    return next(value for value in known if value is not None)
+    return next(value for value in (env.optimal_return, env.best_known_return, scripted) if value is not None)
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ def _composed(base: type, parts: tuple[tuple[str, Any], ...]) -> type:
     methods = {"check_together": _all_checks(base, parts), "__reduce__": pickled}
     made = dataclasses.make_dataclass(base.__name__, fields, bases=(base,), namespace=methods, frozen=True)
     made.__module__, made.__doc__ = base.__module__, base.__doc__
-    made.__parts__ = tuple(label for label, _ in parts)  # type: ignore[attr-defined]
+    made.__parts__ = dict(parts)  # type: ignore[attr-defined]
     return made
 
 
@@ -175,7 +175,20 @@ def compose(base: type[Config], parts: Mapping[str, Any]) -> type[Config]:
 
 def part_labels(config_class: type) -> tuple[str, ...]:
     """The labels of the parts of a composed config class, such as ("mixer qplex", "memory gru")."""
-    return getattr(config_class, "__parts__", ())
+    return tuple(getattr(config_class, "__parts__", {}))
+
+
+def without_effect(config: Any) -> dict[str, str]:
+    """The settings of `config` that nothing reads because of the values of others, each with the reason.
+
+    Each class of the config and of its parts may have a method `without_effect(config)` that names its own.
+    """
+    found: dict[str, str] = {}
+    for whole in (type(config), *getattr(type(config), "__parts__", {}).values()):
+        for owner in whole.__mro__:
+            if "without_effect" in vars(owner):
+                found |= vars(owner)["without_effect"](config)
+    return found
 
 
 def choosing_fields(base: type) -> dict[str, dataclasses.Field]:

@@ -37,6 +37,13 @@ class OnPolicyConfig(RowsConfig, CommonConfig):
         3e-3, "learning rate (Adam) of the critics", above=0.0, high=1.0, traced=True
     )
     entropy_weight: float = setting(0.0, "weight of the entropy bonus in the actors' loss", low=0.0, traced=True)
+    eval_epsilon: float = setting(
+        0.0,
+        "share of uniform choices in the policy of the evaluation episodes, which samples (0: as it has learned)",
+        low=0.0,
+        high=1.0,
+        traced=True,
+    )
     num_envs: int = setting(8, "parallel episodes per iteration, which are the batch of its update", low=1)
     hidden_size: int = setting(32, "width of the actors' recurrent layer", low=1)
     layer_size: int = setting(32, "width of the actors' layers before the recurrent one (0: hidden_size)", low=0)

@@ -36,12 +36,22 @@ class Collection(NamedTuple):
     episodes_per_env: int = 1  # consecutive episodes per environment; the `num_envs` that finish first are kept
 
 
+def idle_schedule(config: Any, name: str, start: str, end: str) -> dict[str, str]:
+    """The length of a schedule, with the reason why it has no effect, if it starts and ends with the same value."""
+    same = getattr(config, start) == getattr(config, end)
+    return {name: f"{start} and {end} are both {getattr(config, end):g}"} if same else {}
+
+
 @dataclass(frozen=True)
 class CommonConfig:
     """Hyperparameters that every algorithm has."""
 
     def check_together(self) -> None:
         """Raise a one-line ValueError for values, each of them allowed, that do not go together."""
+
+    def without_effect(self) -> dict[str, str]:
+        """See `jaxmac.config.without_effect`."""
+        return idle_schedule(self, "epsilon_episodes", "epsilon_start", "epsilon_end")
 
     gamma: float = setting(0.99, "discount factor per primitive step", low=0.0, high=1.0, traced=True)
     epsilon_start: float = setting(1.0, "exploration rate when learning starts", low=0.0, high=1.0, traced=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jaxmac.algorithms.actor_critic_config import CRITICS, HistoryCriticConfig, OnPolicyConfig
 from jaxmac.algorithms.actors_and_critics import Roles
-from jaxmac.algorithms.base import LastActionConfig, SharedAgentsConfig
+from jaxmac.algorithms.base import LastActionConfig, SharedAgentsConfig, idle_schedule
 from jaxmac.config import setting
 
 
@@ -82,6 +82,18 @@ class PPOConfig(SharedAgentsConfig, LastActionConfig, OnPolicyConfig):
     epochs: int = setting(5, "times that an iteration learns from its episodes", low=1, high=1000)
     minibatches: int = setting(1, "gradient steps per epoch, each from an equal share of the episodes", low=1)
     num_envs: int = setting(32, "parallel episodes per iteration, which are the batch of its update", low=1)
+
+    def without_effect(self) -> dict[str, str]:
+        """See `jaxmac.config.without_effect`."""
+        found = idle_schedule(self, "entropy_episodes", "entropy_weight", "entropy_weight_end")
+        if self.learning_rate_decay == 1.0:
+            found["learning_rate_episodes"] = "with learning_rate_decay=1 the rates are constant"
+        if not self.normalise_value:
+            found["value_moments_decay"] = "with normalise_value=False no moments are taken"
+        if self.epochs * self.minibatches == 1:
+            one = "with epochs=1 and minibatches=1 an iteration makes one step"
+            found["clip"] = found["value_clip"] = f"{one}, before which nothing has moved"
+        return found
 
     def check_together(self) -> None:
         """Raise ValueError for a number of episodes that the number of minibatches does not divide."""

@@ -21,6 +21,7 @@ from jaxmac.algorithms.base import (
     Progress,
     RowsConfig,
     SharedAgentsConfig,
+    idle_schedule,
     is_copy_due,
     linear_schedule,
     network_options,
@@ -92,6 +93,17 @@ class ValueBasedConfig(CommonConfig):
     batch_size: int = setting(64, "episodes in a batch", low=1)
     sampling: str = setting("uniform", "sampling rule of the replay", choices=SAMPLERS, chooses="sampler")
 
+    def without_effect(self) -> dict[str, str]:
+        """See `jaxmac.config.without_effect`; which setting of the targets goes before which: `update_target`."""
+        found = idle_schedule(self, "hysteresis_episodes", "hysteresis", "hysteresis_end")
+        if self.learning_rate_decay == 1.0:
+            found["learning_rate_episodes"] = "with learning_rate_decay=1 the rate is constant"
+        if self.target_steps:
+            found["target_episodes"] = found["polyak"] = f"target_steps={self.target_steps} goes before it"
+        elif self.target_episodes:
+            found["polyak"] = f"target_episodes={self.target_episodes} goes before it"
+        return found
+
 
 @dataclass(frozen=True)
 class WindowsConfig(RowsConfig):
@@ -107,6 +119,13 @@ class WindowsConfig(RowsConfig):
         "the history, too",
     )
     reward_scheme: str = setting("joint", "how the reward of a joint row is accumulated", choices=REWARD_SCHEMES)
+
+    def without_effect(self) -> dict[str, str]:
+        """See `jaxmac.config.without_effect`."""
+        if self.trajectory_unit != "episode":
+            return {}
+        history = "with trajectory_unit=episode every history starts with the episode"
+        return {"trajectory": "with trajectory_unit=episode it is the whole episode", "unroll_episode": history}
 
     def check_together(self) -> None:
         """Raise ValueError for lambda-returns over rows whose rewards overlap: the chain would count them twice."""
@@ -207,18 +226,6 @@ def episodes_before_learning(settings: Mapping[str, Any]) -> int:
         return 0
     num_envs = settings["num_envs"]
     return -(-max(settings["learning_starts"], settings["batch_size"]) // num_envs) * num_envs
-
-
-def without_effect(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The settings that nothing reads because of others, with the reason; see `update_target` for the targets."""
-    found = {}
-    if settings.get("target_steps"):
-        found["target_episodes"] = found["polyak"] = f"target_steps={settings['target_steps']} goes before it"
-    elif settings.get("target_episodes") and "polyak" in settings:
-        found["polyak"] = f"target_episodes={settings['target_episodes']} goes before it"
-    if settings.get("trajectory_unit") == "episode":
-        found["trajectory"] = "with trajectory_unit=episode it is the whole episode"
-    return found
 
 
 def collection(config: ValueBasedConfig, env: Environment) -> Collection:

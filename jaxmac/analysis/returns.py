@@ -44,7 +44,7 @@ def interval(
         seed: of the resampling.
 
     Returns:
-        `(mean, low, high)`, each `[...]`; `low` and `high` are NaN with a single member.
+        `(mean, low, high)`, each `[...]`; `low` and `high` are NaN with fewer than three members.
 
     Raises:
         ValueError: `confidence` is not strictly between 0 and 1.

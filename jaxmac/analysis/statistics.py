@@ -1,7 +1,8 @@
 """Statistics for comparing algorithms over a handful of runs: interquartile means, improvement, profiles.
 
 The methods are those of Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice"
-(2021), section 4. `tasks` is a list with one array `[members]` of final scores for each task (environment).
+(2021), section 4. `tasks` is a list with one array `[members]` of final scores for each task (environment). All
+tasks have the same weight, also where they have different numbers of members.
 Intervals are stratified percentile bootstraps: members are resampled within each task. Where a task has fewer than
 three members, or a statistic is NaN, both ends of an interval are NaN. With few members an interval is too narrow:
 docs/results.md says by how much.
@@ -91,8 +92,10 @@ def _numbers(sample: Any) -> np.ndarray:
 
 
 def mean(tasks: Tasks, **options: Any) -> Estimate:
-    """Mean of the scores of all tasks. `options`, here and below, are those of `stratified_bootstrap`."""
-    return stratified_bootstrap(lambda *x, axis: _pooled(x, axis).mean(axis), tasks, **options)
+    """Mean over tasks of the mean score of each. `options`, here and below, are those of `stratified_bootstrap`."""
+    return stratified_bootstrap(
+        lambda *x, axis: np.mean([sample.mean(axis) for sample in x], axis=0), tasks, **options
+    )
 
 
 def median(tasks: Tasks, **options: Any) -> Estimate:
@@ -105,22 +108,38 @@ def median(tasks: Tasks, **options: Any) -> Estimate:
 
 
 def interquartile_mean(tasks: Tasks, **options: Any) -> Estimate:
-    """Mean of the scores of all tasks without the lowest and the highest quarter (their number is rounded down)."""
+    """Mean of the scores of all tasks without the lowest and the highest quarter.
+
+    The number of scores in a quarter is rounded down. Where the tasks have different numbers of members, a score
+    counts the less the more members its task has, and of one that lies across the end of a quarter a part counts.
+    """
     from scipy.stats import trim_mean
 
     def statistic(*samples: np.ndarray, axis: int) -> np.ndarray:
-        scores = _pooled(samples, axis)
+        scores, sizes = np.concatenate(samples, axis=axis), [sample.shape[axis] for sample in samples]
+        if len({*sizes}) > 1:
+            return _weighted_middle(scores, np.repeat(1.0 / np.array(sizes), sizes) / len(sizes))
         unknown = np.isnan(scores).any(axis)  # older versions of SciPy leave NaN out, among the highest scores
         return np.where(unknown, np.nan, trim_mean(scores, 0.25, axis))
 
     return stratified_bootstrap(statistic, tasks, **options)
 
 
+def _weighted_middle(
+    scores: Float[np.ndarray, "... scores"], weights: Float[np.ndarray, "scores"]
+) -> Float[np.ndarray, "..."]:
+    """Mean of the middle half of the weight, `[...]`; the `weights` add up to 1."""
+    order = np.argsort(scores, axis=-1)
+    weight = weights[order]
+    up_to = np.cumsum(weight, axis=-1)
+    kept = np.clip(np.minimum(up_to, 0.75) - np.maximum(up_to - weight, 0.25), 0.0, None)
+    middle = (kept * np.take_along_axis(scores, order, -1)).sum(-1) / kept.sum(-1)
+    return np.where(np.isnan(scores).any(-1), np.nan, middle)
+
+
 def optimality_gap(tasks: Tasks, target: float = 1.0, **options: Any) -> Estimate:
     """Mean of max(target - score, 0): how far scores fall short of `target`. A score above it counts as 0."""
-    return stratified_bootstrap(
-        lambda *x, axis: np.maximum(target - _pooled(x, axis), 0).mean(axis), tasks, **options
-    )
+    return mean([np.maximum(target - _numbers(sample), 0) for sample in tasks], **options)
 
 
 def probability_of_improvement(ours: Tasks, theirs: Tasks, **options: Any) -> Estimate:
@@ -146,11 +165,6 @@ def performance_profile(tasks: Tasks, levels: Float[np.ndarray, "levels"], **opt
     """Share of runs with a score above each level, `[levels]`, with pointwise intervals."""
     above = [_numbers(sample) > _numbers(levels)[:, None] for sample in tasks]
     return mean(above, **options)
-
-
-def _pooled(samples: Sequence[np.ndarray], axis: int) -> np.ndarray:
-    """The scores of all tasks in one array."""
-    return np.concatenate(samples, axis=axis)
 
 
 def _wins(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -63,8 +63,9 @@ def evaluate(
             a larger one.
         seed: of the episodes; all members start from the same initial states.
         member: evaluate this member only.
-        epsilon: probability of a uniformly random available macro-action in place of the policy's. None takes the
-            member's `eval_epsilon`, with which training evaluated it (0 unless it was set).
+        epsilon: probability of a uniformly random available macro-action in place of the policy's; where the
+            policy samples, the share of uniform choices among all macro-actions, of which it draws an available
+            one. None takes the member's `eval_epsilon`, with which training evaluated it (0 unless it was set).
         greedy: None evaluates as training did: value-based algorithms act greedily, actor-critics sample. True
             takes the most probable macro-actions of an actor-critic. False demands sampling.
         best: take the learner of each member's best evaluation during training instead of the last one.

@@ -101,7 +101,7 @@ WORDS = (
         "Brackets and bands",
         "The 95 % interval of the number before it: what it might have been with other seeds. It is a "
         "percentile bootstrap, for which members are drawn anew, with repetition, within each environment. "
-        "Two members are few for it; with a single one there is none.",
+        "Of fewer than three members there is none.",
     ),
     (
         "Optimum, best known",

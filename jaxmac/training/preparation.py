@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import jax
 from rich.console import Console
 
-from jaxmac.algorithms.value_based import without_effect
 from jaxmac.arguments import check_function, check_path, check_positive, check_switches
-from jaxmac.config import settings_of
+from jaxmac.config import settings_of, without_effect
 from jaxmac.envs.environment import Environment
 from jaxmac.errors import bytes_in_words
 from jaxmac.processes.collective import is_distributed, is_main_process, raise_on_all, refuse_differences
@@ -122,7 +121,7 @@ def prepare(request: Request, console: Console) -> Prepared:
 def _without_effect(request: Request, specs: list[MemberSpec]) -> list[str]:
     """What to say of settings that were asked for and that no member reads."""
     asked = {*request.hyperparameters, *(request.sweep or {})}
-    unread = [without_effect(vars(spec.config)) for spec in specs]
+    unread = [without_effect(spec.config) for spec in specs]
     shared = [name for name in unread[0] if name in asked and all(name in found for found in unread)]
     reasons = {name: dict.fromkeys(found[name] for found in unread) for name in shared}
     return [f"{name} has no effect: {', or '.join(why)}" for name, why in reasons.items()]

@@ -19,6 +19,7 @@ import jaxmac
 from jaxmac import envs
 from jaxmac.algorithms import Progress, configure, mac_ppo, make_algorithm
 from jaxmac.algorithms.mac_ppo_config import ROLES
+from jaxmac.algorithms.moments import Moments
 from jaxmac.hyper import hyper_of
 from jaxmac.networks.critic import Critics
 from jaxmac.record.rollout import rollout
@@ -89,6 +90,29 @@ def test_advantages_of_an_asynchronous_example_by_hand():
         np.testing.assert_allclose(batch.advantage[real, episode, agent], advantage, rtol=1e-6)
         np.testing.assert_allclose(batch.output[real, episode, agent], value, rtol=1e-6)
         np.testing.assert_allclose(batch.target[real, episode, agent], np.add(advantage, value), rtol=1e-6)
+
+
+def test_normalised_critics_bootstrap_with_returns(monkeypatch):
+    """A critic that outputs (V - mean) / spread gives the advantages of one that outputs V."""
+    mean, variance = jnp.array([3.0, -1.0]), jnp.array([4.0, 0.25])
+
+    def advantages(normalise, scaled):
+        options = {"gamma": 0.5, "normalise_value": normalise, "normalise_advantage": False}
+        networks, hyper = small("mac-mappo", **options)
+        state = jax.jit(partial(mac_ppo.init, networks))(jax.random.key(0), hyper)
+        state = state.replace(moments=Moments(mean, variance, jnp.ones(2)))
+        rows = mac_ppo.rows_of(networks, hyper, episodes_with(garbage=50), macro_state="joint")
+        number = jnp.cumsum(jnp.ones(rows.own.mask.shape), axis=0)  # of a row: 1, 2, 3, ...
+        monkeypatch.setattr(mac_ppo, "outputs", lambda *_: (scaled(5 * number), scaled(5 * number + 5)))
+        rates = mac_ppo.ScheduledValues(jnp.float32(1), jnp.float32(0), jnp.float32(0))
+        batch, _, explained = mac_ppo.estimate(networks, state, rows, hyper, rates)
+        return jnp.where(batch.rows.own.mask, batch.advantage, 0.0), explained
+
+    plain = advantages(False, lambda value: value)
+    chex.assert_trees_all_close(
+        advantages(True, lambda value: (value - mean) / jnp.sqrt(variance)), plain, rtol=1e-5
+    )
+    assert jnp.abs(plain[0]).max() > 1
 
 
 TEXTBOOK = {"gamma": 0.9, "gae_lambda": 0.8, "clip": 0.05, "value_clip": 0.1, "grad_clip": 0.5}

@@ -37,10 +37,12 @@ def test_interval_is_reproducible_and_narrows_with_confidence():
     assert (high < wide_high).all()
 
 
-def test_one_member_has_a_mean_and_no_interval():
-    mean, low, high = analysis.interval(np.arange(5.0)[:, None])
-    np.testing.assert_array_equal(mean, np.arange(5.0))
+@pytest.mark.parametrize("members", [1, 2])
+def test_one_or_two_members_have_a_mean_and_no_interval(members):
+    mean, low, high = analysis.interval(np.tile(np.arange(5.0)[:, None], members) + np.arange(members))
+    np.testing.assert_array_equal(mean, np.arange(5.0) + (members - 1) / 2)
     assert np.isnan([low, high]).all()
+    assert np.isfinite(analysis.interval(np.arange(3.0))).all()
 
 
 def test_interval_refuses_a_percentage():

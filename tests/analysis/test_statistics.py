@@ -17,9 +17,9 @@ TASKS = [RNG.normal(1.0, 0.3, size=8), RNG.normal(0.2, 0.5, size=8), np.array([0
 def test_the_interquartile_mean_leaves_out_a_quarter_at_either_end():
     scores = np.array([-1000.0, 1, 2, 3, 4, 5, 6, 9999])
     assert statistics.interquartile_mean([scores], resamples=9).value == (2 + 3 + 4 + 5) / 4
-    # Over tasks the scores are put together: five of them, of which one at either end goes (5 / 4 rounded down).
-    pooled = statistics.interquartile_mean([np.array([7.0, 100]), np.array([1.0, 2, -50])], resamples=9).value
-    assert pooled == pytest.approx((1 + 2 + 7) / 3)
+    # Over tasks the scores are put together: six of them, of which one at either end goes (6 / 4 rounded down).
+    pooled = statistics.interquartile_mean([np.array([7.0, 100, 1]), np.array([2.0, -50, 4])], resamples=9).value
+    assert pooled == pytest.approx((1 + 2 + 4 + 7) / 4)
     assert statistics.interquartile_mean([np.array([3.0, 5, 10])], resamples=9).value == 6  # nothing to leave out
 
 
@@ -30,6 +30,23 @@ def test_mean_median_and_gap():
     assert statistics.median(tasks[:1], resamples=9).value == 2.0
     # Only what is missing counts: 1 + 0.5 + 0.9 of six scores, the surplus of 6 does not help.
     assert statistics.optimality_gap(tasks, resamples=9).value == pytest.approx(2.4 / 6)
+
+
+def test_a_task_with_more_members_counts_no_more_than_the_others():
+    """One algorithm has most of its members on the easy task, the other on the hard one; they are equally good."""
+    easy, hard = np.linspace(0.9, 1.0, 16), np.linspace(0.0, 0.1, 16)
+    first, second = [easy, hard[[0, 5, 10, 15]]], [easy[[0, 5, 10, 15]], hard]
+    for statistic in (statistics.mean, statistics.optimality_gap, statistics.median, statistics.interquartile_mean):
+        assert statistic(first, resamples=9).value == pytest.approx(0.5, abs=0.01), statistic.__name__
+        assert statistic(second, resamples=9).value == pytest.approx(0.5, abs=0.01), statistic.__name__
+    above = statistics.performance_profile(first, np.array([0.5]), resamples=9).value
+    np.testing.assert_allclose(above, [0.5])
+    # Weights are those of a task that is there several times, until all have equally many members.
+    repeated = [*TASKS[:2], np.tile(TASKS[2], 2)]
+    weighted = statistics.interquartile_mean(TASKS, resamples=9).value
+    assert weighted == pytest.approx(np.sort(np.concatenate(repeated))[6:-6].mean())
+    unknown = [np.array([1.0, np.nan, 2]), np.ones(4)]
+    assert np.isnan(statistics.interquartile_mean(unknown, resamples=9).value)
 
 
 def by_pairs(ours, theirs):
@@ -93,21 +110,22 @@ def test_members_are_resampled_within_their_task():
 
 
 def test_the_interval_is_that_of_a_bootstrap_by_hand():
-    found = statistics.interquartile_mean(TASKS, resamples=4000)
+    tasks = [*TASKS[:2], RNG.normal(0.6, 0.2, size=8)]
+    found = statistics.interquartile_mean(tasks, resamples=4000)
     again = np.random.default_rng(1)
     means = []
     for _ in range(4000):
-        pooled = np.sort(np.concatenate([again.choice(task, len(task)) for task in TASKS]))
-        means.append(pooled[5:-5].mean())  # 20 scores
+        pooled = np.sort(np.concatenate([again.choice(task, len(task)) for task in tasks]))
+        means.append(pooled[6:-6].mean())  # 24 scores
     assert (found.low, found.high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])), abs=0.03)
-    assert found == statistics.interquartile_mean(TASKS, resamples=4000)
-    narrow = statistics.interquartile_mean(TASKS, confidence=0.5)
+    assert found == statistics.interquartile_mean(tasks, resamples=4000)
+    narrow = statistics.interquartile_mean(tasks, confidence=0.5)
     assert found.low < narrow.low < found.value < narrow.high < found.high
 
 
 def test_a_lone_member_has_no_interval():
     value, low, high = statistics.mean([np.ones(3), np.array([5.0])])
-    assert value == 2.0 and np.isnan([low, high]).all()
+    assert value == 3.0 and np.isnan([low, high]).all()
 
 
 def test_what_cannot_be_compared_is_refused():

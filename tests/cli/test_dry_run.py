@@ -74,7 +74,7 @@ def test_an_exploration_rate_far_from_its_end_comes_with_a_note(capsys):
     )
 
     def notes(*arguments):
-        return [line for line in plan(capsys, *settings, *arguments) if line.startswith("note: epsilon")]
+        return [line for line in plan(capsys, *settings, *arguments) if line.startswith("note: epsilon is")]
 
     assert notes("--episodes", "54") == [
         "note: epsilon is 0.6 at the end; with epsilon_episodes=100 it is 0.2 from 104 on"
@@ -85,7 +85,7 @@ def test_an_exploration_rate_far_from_its_end_comes_with_a_note(capsys):
 def test_settings_that_nothing_reads_come_with_a_note(capsys):
     def notes(*arguments):
         lines = [line for line in plan(capsys, *arguments) if "has no effect" in line]
-        return [line for line in lines if "trajectory" not in line or "--trajectory" in arguments]
+        return [line for line in lines if "note: trajectory" not in line or "--trajectory" in arguments]
 
     steps = "has no effect: target_steps=10 goes before it"
     both = notes("--target-episodes", "5", "--polyak", "0.9", "--target-steps", "10")
@@ -96,7 +96,37 @@ def test_settings_that_nothing_reads_come_with_a_note(capsys):
     assert notes("--trajectory-unit", "episode", "--trajectory", "5") == [
         "note: trajectory has no effect: with trajectory_unit=episode it is the whole episode"
     ]
+    history = "with trajectory_unit=episode every history starts with the episode"
+    assert f"note: unroll_episode has no effect: {history}" in notes(
+        *("--trajectory-unit", "episode", "--unroll-episode", "True")
+    )
+    assert notes("--learning-rate-decay", "1", "--learning-rate-episodes", "9") == [
+        "note: learning_rate_episodes has no effect: with learning_rate_decay=1 the rate is constant"
+    ]
+    assert notes("--epsilon-start", ".2", "--epsilon-end", ".2", "--epsilon-episodes", "9") == [
+        "note: epsilon_episodes has no effect: epsilon_start and epsilon_end are both 0.2"
+    ]
+    windows = ("--algorithm", "tomacvf-qmix", "--ablation", "mac-sjert", "--trajectory-unit", "episode")
+    assert notes(*windows, "--trajectory", "5") == [
+        "note: trajectory has no effect: with trajectory_unit=episode it is the whole episode"
+    ]
+    assert notes("--hysteresis", ".5", "--hysteresis-episodes", "9") == []
     assert notes("--target-episodes", "5") == notes("--polyak", "0.9", "--target-episodes", "0") == []
+
+
+def test_settings_of_ppo_that_nothing_reads_come_with_a_note(capsys):
+    def notes(*arguments):
+        assert main(["train", "--env", "BoxPushing-4", "--algorithm", "mac-ippo", *arguments, "--dry-run"]) == 0
+        return [line for line in capsys.readouterr().out.splitlines() if "has no effect" in line]
+
+    assert notes("--normalise-value", "False", "--value-moments-decay", ".5") == [
+        "note: value_moments_decay has no effect: with normalise_value=False no moments are taken"
+    ]
+    once = ("--epochs", "1", "--minibatches", "1", "--clip", ".3", "--value-clip", ".3")
+    first, second = notes(*once)
+    assert first.startswith("note: clip has no effect: with epochs=1 and minibatches=1 an iteration makes one step")
+    assert second.startswith("note: value_clip has no effect: ")
+    assert notes(*once, "--epochs", "2") == []
 
 
 def test_lambda_returns_over_rewards_that_overlap_are_refused(capsys):

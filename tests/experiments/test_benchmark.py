@@ -16,6 +16,7 @@ from experiments.sweeps import SWEEPS
 from experiments.tasks import TASKS
 from jaxmac.algorithms import configure
 from jaxmac.errors import RunDirectoryError
+from jaxmac.training import TrainingError
 
 
 @pytest.fixture
@@ -52,8 +53,8 @@ def run(monkeypatch, *words):
 def test_cells_are_trained_once_and_the_page_tells_them(folder, monkeypatch):
     trained = []
 
-    def train(cell, seeds, anew):
-        assert anew == (cell in trained), "a failed cell is not continued"
+    def train(cell, seeds, retry):
+        assert retry == (cell in trained), "the kills of a failed cell do not count where it is retried"
         trained.append(cell)
         return fake(cell, seeds)
 
@@ -79,7 +80,7 @@ def test_cells_are_trained_once_and_the_page_tells_them(folder, monkeypatch):
 
 
 def test_a_cell_says_where_it_was_trained(folder, monkeypatch):
-    monkeypatch.setattr(benchmark, "_train_or_go_on", lambda cell, seeds, anew: fake(cell, seeds))
+    monkeypatch.setattr(benchmark, "_train_or_go_on", lambda cell, seeds, retry: fake(cell, seeds))
     cell = Cell("Warehouse-D", "avf-qmix")
     repository = Path(benchmark.__file__).parents[1]
     if (repository / ".git").exists():
@@ -98,6 +99,12 @@ def test_the_page_names_what_tuned_has_changed_since_a_cell_was_trained():
     config = configure("avf-qmix", "tuned", env, {})
     settings = dataclasses.asdict(config)
     assert benchmark_report.changes_since(env, "avf-qmix", settings) == {}
+    drawn = dataclasses.asdict(configure("avf-qmix", "tuned", env, {"sampling": "tournament"}))
+    drawn |= {"replay_tournament": 3}
+    assert benchmark_report.changes_since(env, "avf-qmix", drawn) == {
+        "sampling": ("tournament", "uniform"),
+        "replay_tournament": (3, 64),
+    }
     before = {name: value for name, value in settings.items() if name != "layer_norm"} | {"gamma": 0.5}
     changed = benchmark_report.changes_since(env, "avf-qmix", before)
     assert changed == {"layer_norm": (False, True), "gamma": (0.5, config.gamma)}
@@ -153,20 +160,25 @@ def calls(tmp_path, monkeypatch):
     """The jobs that `_train_or_go_on` trains or goes on with, in a folder of its own."""
     made = []
     monkeypatch.setattr(benchmark, "RUNS", tmp_path)
-    for name, call in (("train_or_go_on", "go on"), ("train_anew", "anew")):
-        monkeypatch.setattr(
-            benchmark, name, lambda job, *_, call=call, **options: made.append((call, job, options))
-        )
+    monkeypatch.setattr(benchmark, "train_or_go_on", lambda job, *_, **options: made.append((job, options)))
     return made
 
 
-def test_a_failed_cell_is_trained_anew_and_others_go_on(calls):
-    cell = Cell("Warehouse-Q", "avf-vdn")
-    benchmark._train_or_go_on(cell, [300], anew=False)
-    benchmark._train_or_go_on(cell, [300], anew=True)
-    (on, first, options), (anew, second, _) = calls
-    assert (on, options) == ("go on", {"keep_finished": True}) and anew == "anew"
-    assert first == second and first.env_options == TASKS["Warehouse-Q"].options != {}
+def test_a_cell_goes_on_from_its_checkpoint_and_a_finished_run_is_kept(calls):
+    benchmark._train_or_go_on(Cell("Warehouse-Q", "avf-vdn"), [300], retry=False)
+    ((job, options),) = calls
+    assert options == {"keep_finished": True} and job.env_options == TASKS["Warehouse-Q"].options != {}
+
+
+def test_a_full_disk_is_no_failure_of_a_cell(folder, monkeypatch, capsys):
+    def train(cell, seeds, retry):
+        raise TrainingError("disk full") from OSError("disk full")
+
+    monkeypatch.setattr(benchmark, "_train_or_go_on", train)
+    monkeypatch.setattr(benchmark_report, "write", lambda *_: None)
+    run(monkeypatch, "--env", "Warehouse-D", "--algorithm", "avf-vdn")
+    assert "Warehouse-D, avf-vdn is left out: disk full" in capsys.readouterr().out
+    assert Cell("Warehouse-D", "avf-vdn").stored() is None
 
 
 def test_a_result_is_not_replaced_by_a_failure(folder, monkeypatch, capsys):
@@ -184,7 +196,7 @@ def test_a_result_is_not_replaced_by_a_failure(folder, monkeypatch, capsys):
 
 
 def test_a_run_directory_that_cannot_be_read_leaves_out_its_cell_only(folder, monkeypatch, capsys):
-    def train(cell, seeds, anew):
+    def train(cell, seeds, retry):
         if cell.algorithm == "avf-vdn":
             raise RunDirectoryError("its config.json is damaged")
         return {"failed": "memory is full"}
@@ -209,8 +221,11 @@ def test_a_cell_whose_process_is_killed_again_and_again_has_failed(tmp_path, cal
     failed = train_cell(cell, [300])["failed"]
     assert failed == "its process was killed 3 times without progress, perhaps for memory" and calls == []
     (out / "metrics.csv").write_text("head\nfirst\nsecond\nthird\n")
-    benchmark._train_or_go_on(cell, [300], anew=False)
+    benchmark._train_or_go_on(cell, [300], retry=False)
     assert len(calls) == 1 and not kills.exists(), "there was progress since"
+    kills.write_text(f"{MOST_KILLS} 4\n")
+    benchmark._train_or_go_on(cell, [300], retry=True)
+    assert len(calls) == 2, "the kills do not count where the cell is retried"
 
 
 def test_a_joint_action_space_that_is_too_large_is_named(monkeypatch):
