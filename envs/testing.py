@@ -99,10 +99,12 @@ def check_functions(env: Environment) -> None:
 
 
 def _check_sizes(env: Environment) -> None:
-    n, sizes = env.num_agents, (*env.obs_sizes, env.state_size)
+    n = env.num_agents
     _demand(env, n > 0 and min(env.num_actions) > 0, "every agent needs at least one macro-action")
-    positive = all(isinstance(size, int | np.integer) and size > 0 for size in sizes)
-    _demand(env, positive, f"obs_sizes {env.obs_sizes} and state_size {env.state_size} must be positive integers")
+    positive = all(isinstance(size, int | np.integer) and size > 0 for size in env.obs_sizes)
+    _demand(env, positive, f"obs_sizes {env.obs_sizes} must be positive integers")
+    counted = isinstance(env.state_size, int | np.integer) and env.state_size >= 0
+    _demand(env, counted, f"state_size {env.state_size} must be an integer, 0 without a global state")
     _demand(env, len(env.obs_sizes) == n, f"obs_sizes has {len(env.obs_sizes)} entries for {n} agents")
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import os
 import subprocess
@@ -80,8 +81,7 @@ class Cell(NamedTuple):
 
     def stored(self) -> dict[str, Any] | None:
         """What is known of it: see `train_cell`."""
-        path = self.stem.with_suffix(".json")
-        return json.loads(path.read_text()) if path.exists() else None
+        return benchmark_report.read_cell(self.stem)
 
 
 def main() -> None:
@@ -210,7 +210,8 @@ def counted_kills(out: Path, forget: bool = False) -> Iterator[None]:
     """
     file, metrics = out.with_name(f"{out.name}.kills"), out / "metrics.csv"
     rows = metrics.read_bytes().count(b"\n") if metrics.exists() else 0
-    kills, most = map(int, file.read_text().split()) if file.exists() else (0, rows)
+    counts = file.read_text().split() if file.exists() else []
+    kills, most = map(int, counts) if len(counts) == 2 else (0, rows)  # none, or half written
     if rows > most or forget:
         kills, most = 0, rows
     if kills >= MOST_KILLS:
@@ -246,13 +247,20 @@ def store(cell: Cell, content: dict[str, Any], before: dict[str, Any] | None) ->
 
 
 def write(cell: Cell, content: dict[str, Any]) -> None:
-    """Store a cell: the curve as CSV, all else as JSON."""
+    """Store a cell: the curve as CSV, all else as JSON, each of them whole or not at all."""
     cell.stem.parent.mkdir(parents=True, exist_ok=True)
     curve = content.pop("curve", None)
     if curve is not None:
-        with cell.stem.with_suffix(".csv").open("w", newline="") as file:
-            csv.writer(file).writerows([["episodes", *content["seeds"]], *curve])
-    cell.stem.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([["episodes", *content["seeds"]], *curve])
+        _replace(cell.stem.with_suffix(".csv"), text.getvalue())
+    _replace(cell.stem.with_suffix(".json"), json.dumps(content, indent=1) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    draft = path.with_name(f"{path.name}.part")
+    draft.write_text(text, newline="")
+    draft.replace(path)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -20,6 +21,7 @@ from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis import Curve, Panel, interval, learning_curves, profile_figure, statistics
 from jaxmac.config import choosing_fields
 from jaxmac.envs import Environment
+from jaxmac.errors import first_line
 
 FOLDER = RESULTS / "benchmark"
 PAGE = RESULTS.parents[1] / "docs" / "benchmark.md"
@@ -106,18 +108,32 @@ def read(environments: Sequence[str], algorithms: Sequence[str]) -> Results:
     for env in environments:
         absent = []
         for algorithm in algorithms:
-            path = FOLDER / slug(env) / f"{algorithm}.json"
-            content = json.loads(path.read_text()) if path.exists() else None
+            content = read_cell(FOLDER / slug(env) / algorithm)
             if content is None:
                 absent.append(algorithm)
             elif "failed" in content:
                 failed.append(f"{env}, {algorithm}: {content['failed']}")
             else:
-                curve = _curve(path.with_suffix(".csv"), episodes_before_learning(content["settings"]))
-                cells.setdefault(env, {})[algorithm] = content | {"curve": curve}
+                cells.setdefault(env, {})[algorithm] = content
         if absent:
             missing.append(f"{env}: {', '.join(absent)}")
     return Results(cells, {env: _anchors(env) for env in cells}, missing, failed)
+
+
+def read_cell(stem: Path) -> dict[str, Any] | None:
+    """What is stored of a cell, a result with its `curve`; None without any, or with a damaged one, named then."""
+    path = stem.with_suffix(".json")
+    if not path.exists():
+        return None
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        if "failed" in content:
+            return content
+        curve = _curve(stem.with_suffix(".csv"), episodes_before_learning(content["settings"]))
+        return content | {"curve": curve, "final": [float(x) for x in content["final"]]}
+    except (ValueError, LookupError, TypeError, OSError) as error:
+        print(f"{stem} is damaged, and counts as missing: {first_line(error)}", file=sys.stderr)
+        return None
 
 
 def _curve(path: Path, start: float) -> Curve:

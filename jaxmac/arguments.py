@@ -5,12 +5,16 @@ from __future__ import annotations
 import numbers
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeGuard
 
 from jaxmac.envs.arguments import python_value
 from jaxmac.envs.environment import Environment
 from jaxmac.envs.shapes import one_line
 
+PAGE_MARK = '<meta name="generator" content="jaxmac">'  # in the head of every page that jaxmac writes
+MARKS = {".png": b"\x89PNG", ".gif": b"GIF8", ".pdf": b"%PDF", ".svg": b"<svg", ".html": PAGE_MARK.encode()}
+"""What the files that jaxmac may replace hold in their first bytes, by suffix."""
 LARGEST_COUNT = 2_000_000_000  # what a counter on a device, an int32, may reach; it has room to count further
 
 
@@ -44,6 +48,42 @@ def check_path(name: str, value: Any) -> None:
     """Raise a one-line ValueError unless `value` is a path."""
     if not isinstance(value, str | os.PathLike) or "\0" in str(value):
         raise ValueError(f"{name} is {one_line(value)}, but must be a path")
+
+
+def file_to_write(name: str, value: Any, suffixes: Sequence[str] = (), owned: bool = False) -> Path:
+    """`value` as the path of a file that can be written; its folder is made if it is missing.
+
+    `suffixes` are what its name may end with; empty: anything. Raises ValueError, in one line, for no path or
+    another suffix, OSError for a folder, a place that cannot be written, or, unless the file is `owned` by a run, a
+    picture or page whose content is none that jaxmac writes.
+    """
+    check_path(name, value)
+    path = Path(value)
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise ValueError(f"{path} must end with one of {', '.join(suffixes)}: its suffix selects the format")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: give the name of a file")
+    _make_folder(path)
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise PermissionError(f"cannot write {path}: permission denied")
+    mark = MARKS.get(path.suffix.lower())
+    if mark is not None and path.is_file() and not owned:
+        with path.open("rb") as file:
+            head = file.read(1000)
+        if head and mark not in head:
+            raise FileExistsError(f"{path} holds something that jaxmac did not write: choose another name")
+    return path
+
+
+def _make_folder(path: Path) -> None:
+    """Make the folder of a file; OSError, in one line, if that cannot be."""
+    for parent in path.parents:
+        if parent.exists() and not parent.is_dir():
+            raise NotADirectoryError(f"cannot write {path}: {parent} is a file, not a folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror}") from None
 
 
 def check_function(name: str, value: Any) -> None:

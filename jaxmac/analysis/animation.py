@@ -10,10 +10,10 @@ from pathlib import Path
 
 import jax
 
-from jaxmac.arguments import check_environment_made
+from jaxmac.arguments import check_environment_made, file_to_write
 from jaxmac.envs.arguments import check_seed
 from jaxmac.envs.environment import Environment
-from jaxmac.record.policy import Policy
+from jaxmac.record.policy import Policy, check_policy
 from jaxmac.record.rollout import play
 
 
@@ -43,13 +43,16 @@ def animate(
 
     Raises:
         ValueError: `path` does not end with .gif, the seed is out of range, or the environment has no drawing.
-        OSError: `path` cannot be written.
+        OSError: `path` cannot be written, or holds something else than a GIF.
     """
     from jaxmac.envs.rendering import write_gif
 
     if path is not None and Path(path).suffix.lower() != ".gif":
         raise ValueError(f"path is {str(path)!r}, but must end with .gif: an animation is a GIF")
     check_environment_made(env)
+    check_policy(policy)
+    if path is not None:
+        path = file_to_write("path", path)
     if type(env).draw is Environment.draw:
         raise ValueError(f"{env.name} has no drawing: {type(env).__name__} does not define draw(state, ax)")
     states, _ = play(env, policy, jax.random.key(check_seed(seed)))

@@ -65,7 +65,7 @@ class Panel(NamedTuple):
         """
         if y != "eval_return":
             if without := next((label for label, curve in curves.items() if np.isnan(curve[1]).all()), None):
-                raise ValueError(f"{without} has no {y} on {env.name}, so there is nothing to draw")
+                raise ValueError(f"{without} has no number in {y} on {env.name}, so there is nothing to draw")
             return cls(title, curves, ylabel=Y_AXES.get(y, y))
         random = random_return(env)
         anchors = {} if random is None else {"random play": random}

@@ -10,9 +10,10 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from jaxmac.arguments import check_environment_made, file_to_write
 from jaxmac.envs.arguments import check_seed
 from jaxmac.envs.environment import Environment
-from jaxmac.record.policy import Policy
+from jaxmac.record.policy import Policy, check_policy
 from jaxmac.record.rollout import play
 
 if TYPE_CHECKING:
@@ -49,9 +50,14 @@ def timeline(
         title: title of the figure; empty: the environment's name.
 
     Raises:
-        ValueError: the seed is out of range, or the suffix of `path` is not a format of pictures.
-        OSError: `path` cannot be written.
+        ValueError: the seed is out of range, `env` or `policy` is none, or `path` does not end with .png, .svg or
+            .pdf.
+        OSError: `path` cannot be written, or holds something else than a picture.
     """
+    if path is not None:
+        path = file_to_write("path", path, SUFFIXES)
+    check_environment_made(env)
+    check_policy(policy)
     _, steps = play(env, policy, jax.random.key(check_seed(seed)))
     action, ended, reward = (np.asarray(x)[1:] for x in (steps.macro_action, steps.ended, steps.reward))
     figure = draw(list(bars(action, ended)), reward, env.action_names, title or env.name)

@@ -61,7 +61,7 @@ def command_eval(arguments: Sequence[str]) -> int:
         settings = {name: getattr(given, name) for name in ("epsilon", "greedy", "best", "env")}
         rows = evaluate(given.run, given.episodes, given.seed, given.member, env_options=options, **settings)
     elif given.env is not None:
-        why = "is for a run: scripted and random policies have neither members nor probabilities"
+        why = "is for a run: policies by name have no members and always play in the same way"
         name = given.policy or "scripted"
         flags = ["--member", "--best", "--greedy", *(["--epsilon"] if name in BASELINES else [])]
         refuse_given(arguments, flags, why)

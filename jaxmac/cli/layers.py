@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from jaxmac.cli.parsing import given_flags, print_note, take
+from jaxmac.cli.parsing import given_flags, peek, print_note, take
 from jaxmac.cli.words import spell_switches, wrong_value
 from jaxmac.errors import first_line, nearest
 
@@ -42,10 +42,13 @@ def read_layers(arguments: Sequence[str]) -> tuple[list[Layer], list[str]]:
             raise ValueError(f"{flag} is given twice; give it once")
     names, swept = names_of_flags(arguments), _swept_by_flags(arguments)
     layers: list[Layer] = []
-    for read, path in [(_file_layer, path) for path in files] + [(_run_layer, path) for path in runs]:
-        layer = _below(read(path, names), names, swept)
-        names, swept = names | layer.values.keys(), swept | layer.sweep.keys()
-        layers.insert(0, layer)
+    algorithm = peek(arguments, "--algorithm", "")
+    for path in files:
+        layers = [_below(_file_layer(path), names, swept)]
+        names, swept = names | layers[0].values.keys(), swept | layers[0].sweep.keys()
+        algorithm = algorithm or str(layers[0].values.get("algorithm", ""))
+    for path in runs:
+        layers.insert(0, _below(_run_layer(path, names, algorithm), names, swept))
     return layers, list(arguments)
 
 
@@ -78,7 +81,7 @@ def _below(layer: Layer, names: Set[str], swept: Set[str]) -> Layer:
     return layer._replace(values=values, sweep=sweep)
 
 
-def _file_layer(path: str, names: Set[str]) -> Layer:
+def _file_layer(path: str) -> Layer:
     """The settings in a file; ValueError, in one line, if it has none."""
     content = _content(Path(path))
     if not isinstance(content, Mapping):
@@ -158,10 +161,11 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _run_layer(path: str, names: Set[str]) -> Layer:
+def _run_layer(path: str, names: Set[str], algorithm: str) -> Layer:
     """The settings of a run: as it was trained, not as its preset is today.
 
-    Under another preset, only the settings that the run was given beside its own. Raises RunDirectoryError or
+    Under another preset, or for another algorithm, only those that the run was given beside its preset: a preset of
+    PPO, say, explores in another way than one of Q-learning. Raises RunDirectoryError or
     ValueError, in one line, for a run that cannot be read or whose environment cannot be made.
     """
     from jaxmac.runs.members import restore_members
@@ -175,7 +179,7 @@ def _run_layer(path: str, names: Set[str]) -> Layer:
         settings = vars(restore_members(saved)[0].config)
     except ValueError as error:
         raise ValueError(f"{path}/config.json: {error}") from None
-    if "preset" in names:
+    if "preset" in names or algorithm not in ("", saved["algorithm"]):
         settings = {name: settings[name] for name in saved["hyperparameters"] if name in settings}
     values = {name: saved[name] for name in ("algorithm", "preset", "seeds", "episodes", "log")}
     values |= {name: saved[name] for name in ("checkpoint_every", "checkpoint_replay")}

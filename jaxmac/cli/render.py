@@ -49,9 +49,7 @@ def command_render(arguments: Sequence[str]) -> int:
             out = given.out or given.run / "episode.gif"
             run.render(given.member, out, given.seed, given.best)
     else:
-        refuse_given(
-            arguments, ["--member", "--best"], "is for a run: scripted and random policies have no members"
-        )
+        refuse_given(arguments, ["--member", "--best"], "is for a run: policies by name have no members")
         out = _without_a_run(
             given, envs.make(given.env, **given_env_options(given.env, given.env_options, arguments))
         )

@@ -55,14 +55,19 @@ def load_policy(folder: str | os.PathLike, env: Environment) -> Policy:
     check_path("folder", folder)
     check_environment_made(env)
     networks = read_team(folder, env)
-    about = networks[0].description["environment"]
-    options = json.loads(json.dumps(described(env.options)))
-    others = [f"{name}={value}" for name, value in about["options"].items() if options.get(name, value) != value]
+    about, others = networks[0].description["environment"], other_options(networks, env)
     if about["id"] != env.name or others:
         with_options = f" with {', '.join(others)}" if others else ""
         note = f"{folder} was trained on {about['id']}{with_options}; it plays {env.name}"
         warnings.warn(note, RunNote, stacklevel=2)
     return team_policy(networks, env)
+
+
+def other_options(networks: list[ExportedNetwork], env: Environment) -> list[str]:
+    """The options of the environment, as `name=value`, that a team was trained with and `env` has not."""
+    options = json.loads(json.dumps(described(env.options)))
+    trained = networks[0].description["environment"]["options"]
+    return [f"{name}={value}" for name, value in trained.items() if options.get(name, value) != value]
 
 
 def read_team(folder: str | os.PathLike, env: Environment) -> list[ExportedNetwork]:

@@ -7,13 +7,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from jaxmac.envs import make
 from jaxmac.envs.environment import Environment
-from jaxmac.errors import RunNote, nearest
-from jaxmac.export.loading import load_policy, read_team, team_policy
+from jaxmac.errors import RunNote, first_line, nearest
+from jaxmac.export.loading import load_policy, other_options, read_team, team_policy
 from jaxmac.record.policy import BASELINES, Policy, baseline_policy
 
 ZOO = Path(__file__).parents[2] / "experiments" / "zoo"  # of a checkout; a wheel does not hold it
+ENTRY = ("env", "env_options", "algorithm", "seed", "return", "folder")  # what is read of a team in the index
 NAMES = (*BASELINES, "zoo", "zoo:ALGORITHM")
 
 
@@ -32,20 +32,18 @@ def policy_by_name(name: str, env: Environment) -> Policy:
     """
     if name in BASELINES:
         return baseline_policy(name, env)
-    kind, _, algorithm = name.partition(":")
+    kind, colon, algorithm = name.partition(":")
     if kind == "zoo":
-        entry = zoo_entry(env, algorithm)
+        entry = zoo_entry(env, algorithm if colon else None)
         networks = read_team(ZOO / entry["folder"], env)
-        _note_other_options(env, entry)
+        _note_other_options(env, entry, other_options(networks, env))
         return team_policy(networks, env)
     if Path(name).is_dir():
         return load_policy(name, env)
     raise ValueError(f"unknown policy {name!r}; {nearest(name, NAMES)}")
 
 
-def _note_other_options(env: Environment, entry: dict[str, Any]) -> None:
-    trained = make(entry["env"], **entry["env_options"]).options
-    others = [f"{name}={value}" for name, value in trained.items() if env.options.get(name) != value]
+def _note_other_options(env: Environment, entry: dict[str, Any], others: list[str]) -> None:
     if others:
         flags = "".join(f" --env-options.{name} {value}" for name, value in entry["env_options"].items())
         given = f":{flags} gives its task" if flags else ""
@@ -55,10 +53,10 @@ def _note_other_options(env: Environment, entry: dict[str, Any]) -> None:
 
 def policy_title(name: str, env: Environment) -> str:
     """What `policy_by_name` returns for a name, in words for a figure."""
-    kind, _, algorithm = name.partition(":")
+    kind, colon, algorithm = name.partition(":")
     if kind != "zoo":
         return Path(name).name
-    entry = zoo_entry(env, algorithm)
+    entry = zoo_entry(env, algorithm if colon else None)
     return f"{entry['algorithm']}, seed {entry['seed']}"
 
 
@@ -72,15 +70,26 @@ def zoo_index() -> dict[str, list[dict[str, Any]]]:
         raise ValueError(
             "the zoo is in the repository (experiments/zoo), not in the package; give a policy's folder"
         )
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        index: dict[str, list[dict[str, Any]]] = json.loads(path.read_text(encoding="utf-8"))
+        for teams in index.values():
+            for entry in (teams[0], *teams):
+                lacking = [name for name in ENTRY if name not in entry]
+                if lacking:
+                    raise ValueError(f"a team lacks {', '.join(lacking)}")
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged: {first_line(error)}") from None
+    return index
 
 
-def zoo_entry(env: Environment, algorithm: str = "") -> dict[str, Any]:
+def zoo_entry(env: Environment, algorithm: str | None = None) -> dict[str, Any]:
     """The best team for `env`, or that of `algorithm`; raises ValueError if there is none."""
     index = zoo_index()
     if env.name not in index:
         raise ValueError(f"the zoo has no team for {env.name}; {nearest(env.name, index)}")
     teams = {entry["algorithm"]: entry for entry in reversed(index[env.name])}
-    if algorithm and algorithm not in teams:
-        raise ValueError(f"the zoo has no {algorithm} for {env.name}; {nearest(algorithm, teams)}")
-    return teams[algorithm] if algorithm else index[env.name][0]
+    if algorithm is None:
+        return index[env.name][0]
+    if algorithm not in teams:
+        raise ValueError(f"the zoo has no {algorithm!r} for {env.name}; {nearest(algorithm, teams)}")
+    return teams[algorithm]

@@ -59,7 +59,8 @@ def scripted_policy(env: Environment) -> Policy:
     check_environment_made(env)
     script = env.script()
     if script is None:
-        raise ValueError(f"{env.name} has no scripted policy under these options; use random_policy()")
+        instead = "use random_policy(), on the command line --policy random"
+        raise ValueError(f"{env.name} has no scripted policy under these options; {instead}")
     longest = max(len(plan) for plan in script)
     plans = jnp.array([(*plan, *[plan[-1]] * (longest - len(plan))) for plan in script], jnp.int32)
 

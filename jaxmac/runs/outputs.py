@@ -8,7 +8,7 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from jaxmac.arguments import check_path
+from jaxmac.arguments import check_path, file_to_write
 from jaxmac.runs.rows import COLUMNS
 
 PICTURES = ("curve.png", "episode.gif", "timeline.png")  # that commands draw into the folder of a run
@@ -27,19 +27,12 @@ def output_file(out: str | os.PathLike, suffixes: Sequence[str] = (), writes: Co
         writes: files of a run that the caller itself may replace, such as "curve.png".
 
     Raises ValueError, in one line, for no path or another suffix, OSError for a folder, a place that cannot be
-    written, or a file that a run owns.
+    written, a file that a run owns, or one that jaxmac did not write.
     """
     check_path("path", out)
+    refuse_owned(out, writes)
     path = Path(out)
-    if suffixes and path.suffix.lower() not in suffixes:
-        raise ValueError(f"{path} must end with one of {', '.join(suffixes)}: its suffix selects the format")
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: give the name of a file")
-    refuse_owned(path, writes)
-    _make_folder(path)
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise PermissionError(f"cannot write {path}: permission denied")
-    return path
+    return file_to_write("path", path, suffixes, owned=path.name in writes and _is_run(path.resolve().parent))
 
 
 def refuse_owned(out: str | os.PathLike, writes: Collection[str] = ()) -> None:
@@ -64,14 +57,3 @@ def _is_run(folder: Path) -> bool:
     with contextlib.suppress(OSError), (folder / "metrics.csv").open("rb") as file:
         return file.readline().startswith(",".join(COLUMNS[:FEWEST_COLUMNS]).encode())
     return False
-
-
-def _make_folder(path: Path) -> None:
-    """Make the folder of a file; OSError, in one line, if that cannot be."""
-    for parent in path.parents:
-        if parent.exists() and not parent.is_dir():
-            raise NotADirectoryError(f"cannot write {path}: {parent} is a file, not a folder")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror}") from None

@@ -19,7 +19,7 @@ from jaxmac.analysis.animation import Animation, animate
 from jaxmac.analysis.curves import SMOOTHED, Panel, check_axis, learning_curves
 from jaxmac.analysis.returns import Curve, check_window
 from jaxmac.analysis.timelines import SUFFIXES, timeline
-from jaxmac.arguments import is_integer
+from jaxmac.arguments import check_switches, is_integer
 from jaxmac.envs.environment import Environment
 from jaxmac.envs.shapes import one_line
 from jaxmac.hyper import Hyper, hyper_of
@@ -95,6 +95,7 @@ class Result:
         Raises ValueError for a member out of range, RunDirectoryError if no checkpoint was written, or if the run
         was replaced or trained further since this result was made.
         """
+        check_switches(best=best)
         if not is_integer(member) or not 0 <= member < len(self.specs):
             raise ValueError(f"member is {one_line(member)}, but must be from 0 to {len(self.specs) - 1}")
         group, members = next(

@@ -84,16 +84,22 @@ def refuse_if_too_large(needed: int, members: float, config: Any, stored: int) -
         replay = int(config.replay_episodes * (available - without_replay) / (members * stored * SLACK))
         if replay >= getattr(config, "batch_size", 1):
             advice.append(f"replay_episodes={replay}")
-    hint = " or ".join(advice) or "a smaller batch_size, num_envs or hidden_size"
+    hint = " or ".join(advice) or f"a smaller {_sizes_of(config)}"
     sizes = f"{bytes_in_words(needed)} and {bytes_in_words(available)} are free"
     raise MemoryError(f"this run needs about {sizes}; what would fit: {hint}")
 
 
-def refuse_if_scratch_is_too_large(scratch: int, members: int) -> None:
+def _sizes_of(config: Any) -> str:
+    """The settings of a config that memory grows with, for advice."""
+    *names, last = (n for n in ("batch_size", "num_envs", "hidden_size") if n in settings_of(type(config)))
+    return f"{', '.join(names)} or {last}" if names else last
+
+
+def refuse_if_scratch_is_too_large(scratch: int, members: int, config: Any) -> None:
     """Raise MemoryError if the scratch memory that XLA needs for `members` is not available."""
     available = available_bytes()
     if scratch > available:
         raise MemoryError(
             f"the compiled program of {members} members needs {bytes_in_words(scratch)} beside its data and "
-            f"{bytes_in_words(available)} are free; try fewer members at once or a smaller batch_size"
+            f"{bytes_in_words(available)} are free; try fewer members at once or a smaller {_sizes_of(config)}"
         )

@@ -146,7 +146,7 @@ class Program:
             advance, members = longest.result(), coming.result()
         self.compiled = compiled_bytes(advance, evaluate)
         devices = 1 if self.mesh is None else len(self.mesh.local_devices)
-        refuse_if_scratch_is_too_large(self.compiled.scratch * devices, self.padded)
+        refuse_if_scratch_is_too_large(self.compiled.scratch * devices, self.padded, self.config)
         self._advance, self._evaluate = advance, evaluate
         self.reached = self.reached._replace(members=jax.block_until_ready(members))
         return time.perf_counter() - began

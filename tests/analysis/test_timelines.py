@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import jaxmac
-from jaxmac.analysis.timelines import HEIGHTS, Bar, bars, draw
+from jaxmac.analysis.timelines import HEIGHTS, SUFFIXES, Bar, bars, draw
+from jaxmac.arguments import MARKS
 from jaxmac.cli.main import main
 
 
@@ -50,6 +51,34 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "boxpushing_10_scripted_timeline.png").stat().st_size > 5000
     assert main(["render", "--env", "BoxPushing-10", "--timeline", "--out", "x.gif"]) == 2
     assert "must end with one of .png, .svg, .pdf" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        (5, ValueError, "path is 5, but must be a path"),
+        ("folder.png", IsADirectoryError, "folder.png is a folder"),
+        ("x", ValueError, "x must end with one of .png, .svg, .pdf"),
+        ("notes.png", FileExistsError, "notes.png holds something that jaxmac did not write"),
+    ],
+)
+def test_a_path_is_checked_before_the_episode_is_played(path, error, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("jaxmac.analysis.timelines.play", lambda *arguments: pytest.fail("played"))
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "notes.png").write_text("mine")
+    env = jaxmac.make("BoxPushing-10")
+    with pytest.raises(error, match=message):
+        jaxmac.timeline(env, jaxmac.scripted_policy(env), path=path)
+    assert (tmp_path / "notes.png").read_text() == "mine"
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_picture_takes_the_place_of_another_one(suffix, tmp_path):
+    env, path = jaxmac.make("BoxPushing-10"), tmp_path / f"new/folder/x{suffix}"
+    for _ in range(2):
+        jaxmac.timeline(env, jaxmac.scripted_policy(env), path=path)
+    assert MARKS[suffix] in path.read_bytes()[:1000]
 
 
 def test_a_seed_out_of_range_is_refused():

@@ -126,6 +126,12 @@ def test_what_is_written_for_a_run_stays_allowed(run, monkeypatch):
         (["plot", "RUN", "--out", "folder.png"], "folder.png is a folder: give the name of a file"),
         (["bench", "--out", "notes.txt"], "--out notes.txt is a file, not a folder"),
         (["plot", "RUN", "--out", "mine.json"], "--out mine.json holds something that `jaxmac plot` did not write"),
+        (["plot", "RUN", "--out", "mine.html"], "mine.html holds something that jaxmac did not write"),
+        (["render", "RUN", "--out", "mine.gif"], "mine.gif holds something that jaxmac did not write"),
+        (
+            ["render", "--env", "BoxPushing-4", "--policy", "random", "--timeline"],
+            "random_timeline.png holds something",
+        ),
         (["plot", "RUN", "--out", "OTHER/curve.png"], "curve.png belongs to the run"),
         (["plot", "RUN", "--out"], "--out needs a value: a path"),
         (["export", "--out", "x"], "give a run directory"),
@@ -138,10 +144,14 @@ def test_what_cannot_be_written_is_said_before_drawing(
     monkeypatch.setattr("jaxmac.bench.run._split_cpu", lambda devices: None)
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "mine.json").write_text('{"mine": 1}')
+    mine = [tmp_path / name for name in ("mine.html", "mine.gif", "boxpushing_4_random_timeline.png")]
+    for path in mine:
+        path.write_text("<p>mine</p>")
     (tmp_path / "folder.png").mkdir()
     other = shutil.copytree(run, tmp_path / "other")
     words = (word.replace("RUN", str(run)).replace("OTHER", str(other)) for word in arguments)
     assert message in refused(capsys, *words)
+    assert {path.read_text() for path in mine} == {"<p>mine</p>"}
     assert (tmp_path / "notes.txt").read_text() == "mine" and (tmp_path / "mine.json").read_text() == '{"mine": 1}'
 
 

@@ -226,6 +226,20 @@ def test_like_a_run_whose_preset_has_changed_since(run, tmp_path, passed):
     assert passed[1]["preset"] == "paper" and "learning_rate" not in passed[1] and passed[1]["kernels"] == 6
 
 
+@pytest.mark.parametrize("where", ["line", "file"])
+def test_another_algorithm_has_its_own_preset(run, tmp_path, passed, where):
+    config = json.loads((run / "config.json").read_text())
+    config["settings"]["epsilon_start"] = 0.25
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "x.yaml").write_text("algorithm: mac-ippo")
+    other = ["--algorithm", "mac-ippo"] if where == "line" else ["--config", str(tmp_path / "x.yaml")]
+    assert main(["train", "--like", str(tmp_path), *other]) == 0
+    assert passed[0]["algorithm"] == "mac-ippo" and "epsilon_start" not in passed[0]
+    assert (passed[0]["hidden_size"], passed[0]["preset"], passed[0]["seeds"]) == (8, "tuned", [0, 1])
+    assert main(["train", "--like", str(tmp_path), "--algorithm", "avf-qplex"]) == 0
+    assert passed[1]["epsilon_start"] == 0.25, "the same algorithm is no other one"
+
+
 def test_flags_override_a_run(run, passed, capsys):
     flags = ["--algorithm", "avf-vdn", "--env", "CaptureTarget-2", "--gamma", "0.5", "--hidden-size", "24"]
     assert main(["train", "--like", str(run), *flags]) == 0

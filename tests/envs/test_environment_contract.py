@@ -227,7 +227,8 @@ BREAKS = [  # what a subclass may get wrong and what is said then
     ({"step": after_step(lambda ts, a: {"reward": jnp.float32(1)})}, "something changes after the end"),
     ({"step": after_step(lambda ts, a: {"truncated": ts.time > 3})}, "truncated must be the time limit"),
     ({"num_actions": (0, 3)}, "every agent needs at least one macro-action"),
-    ({"obs_sizes": (1, 2.5)}, "obs_sizes (1, 2.5) and state_size 1 must be positive integers"),
+    ({"obs_sizes": (1, 2.5)}, "obs_sizes (1, 2.5) must be positive integers"),
+    ({"state_size": -1}, "state_size -1 must be an integer, 0 without a global state"),
     ({"obs_sizes": (1,)}, "obs_sizes has 1 entries for 2 agents"),
     (
         {"transition": paid_as(lambda actions, started: Outcome(started, actions * 1.0, 0.0, False))},

@@ -44,7 +44,7 @@ def test_other_columns_are_drawn_without_what_is_known_of_returns(runs, tmp_path
     page = refused(capsys, "plot", str(runs[0].path), "--y", "loss", "--out", str(tmp_path / "x.html"))
     assert "--y is for a figure, not for .html" in page
     runs[0].metrics["eval_success"][:] = np.nan
-    with pytest.raises(ValueError, match="avf-qmix has no eval_success on BoxPushing-4, so there is nothing"):
+    with pytest.raises(ValueError, match="avf-qmix has no number in eval_success on BoxPushing-4, so"):
         runs[0].plot(y="eval_success")
 
 

@@ -183,7 +183,8 @@ def test_a_full_disk_is_no_failure_of_a_cell(folder, monkeypatch, capsys):
 
 def test_a_result_is_not_replaced_by_a_failure(folder, monkeypatch, capsys):
     cell = Cell("Warehouse-D", "avf-vdn")
-    benchmark.write(cell, {"seeds": [300], "final": [98.0], "episodes": 1})
+    stored = {"seeds": [300], "final": [98.0], "episodes": 1, "settings": {}}
+    benchmark.write(cell, stored | {"curve": [[0.0, 1.0], [16.0, 98.0]]})
     monkeypatch.setattr(benchmark, "train_cell", lambda *_, **__: {"failed": "memory is full"})
     monkeypatch.setattr(benchmark_report, "write", lambda *_: None)
     run(monkeypatch, "--env", cell.env, "--algorithm", cell.algorithm)
@@ -206,6 +207,30 @@ def test_a_run_directory_that_cannot_be_read_leaves_out_its_cell_only(folder, mo
     run(monkeypatch, "--env", "Warehouse-D", "--algorithm", "avf-vdn", "avf-qmix")
     assert "Warehouse-D, avf-vdn is left out: its config.json is damaged" in capsys.readouterr().out
     assert Cell("Warehouse-D", "avf-vdn").stored() is None and Cell("Warehouse-D", "avf-qmix").stored()
+
+
+@pytest.mark.parametrize("damage", ["json", "csv", "no csv"])
+def test_a_damaged_cell_counts_as_missing_and_is_named(folder, capsys, damage):
+    cell = Cell("Warehouse-D", "avf-vdn")
+    stored = {"seeds": [300], "final": [98.0], "episodes": 1, "settings": {}}
+    benchmark.write(cell, stored | {"curve": [[0.0, 1.0], [16.0, 98.0]]})
+    assert cell.stored()["final"] == [98.0] and not list(cell.stem.parent.glob("*.part"))
+    path = cell.stem.with_suffix(".json" if damage == "json" else ".csv")
+    path.write_text(path.read_text()[:-6])
+    if damage == "no csv":
+        path.unlink()
+    assert cell.stored() is None
+    assert benchmark_report.read([cell.env], [cell.algorithm]).missing == ["Warehouse-D: avf-vdn"]
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2 and "avf-vdn is damaged, and counts as missing: " in told[0]
+
+
+def test_a_count_of_kills_that_is_half_written_is_none(tmp_path, calls):
+    kills = tmp_path / "benchmark/warehouse_d/avf-vdn.kills"
+    kills.parent.mkdir(parents=True)
+    kills.touch()
+    benchmark._train_or_go_on(Cell("Warehouse-D", "avf-vdn"), [300], retry=False)
+    assert len(calls) == 1 and not kills.exists()
 
 
 def test_a_cell_whose_process_is_killed_again_and_again_has_failed(tmp_path, calls):

@@ -72,7 +72,8 @@ def test_render_and_eval_take_the_zoo(tmp_path, monkeypatch, capsys):
             "zo",
             "unknown policy 'zo'; did you mean zoo?",
         ),
-        ("BoxPushing-14", "zoo:avf-qmi", "the zoo has no avf-qmi for BoxPushing-14; did you mean avf-qmix?"),
+        ("BoxPushing-14", "zoo:avf-qmi", "the zoo has no 'avf-qmi' for BoxPushing-14; did you mean avf-qmix?"),
+        ("BoxPushing-14", "zoo:", "the zoo has no '' for BoxPushing-14; known: avf-qmix"),
         ("BoxPushing-4", "zoo", "the zoo has no team for BoxPushing-4"),
     ],
 )
@@ -114,10 +115,40 @@ def test_a_team_under_other_options_comes_with_a_note():
 
 
 def test_the_note_has_the_flags_that_give_a_team_its_task(monkeypatch):
-    entry = {**zoo_index()["Warehouse-T"][0], "env_options": {"preset": "neurips22"}}
-    monkeypatch.setattr(zoo, "zoo_index", lambda: {"Warehouse-T": [entry]})
-    with pytest.warns(RunNote, match=r"with horizon=250: --env-options.preset neurips22 gives its task$"):
-        policy_by_name("zoo", jaxmac.make("Warehouse-T"))
+    with pytest.warns(RunNote, match=r"with horizon=300, .*: --env-options.preset neurips22 gives its task$"):
+        policy_by_name("zoo", jaxmac.make("Warehouse-Q"))
+
+
+def test_a_team_is_noted_whose_task_has_other_options_by_now(tmp_path, monkeypatch):
+    """As if the default of an option had changed since the team was trained: the index has no word of it."""
+    shutil.copytree(zoo.ZOO, tmp_path / "zoo")
+    monkeypatch.setattr(zoo, "ZOO", tmp_path / "zoo")
+    for path in (tmp_path / "zoo/box_pushing_14").rglob("policy.json"):
+        about = json.loads(path.read_text())
+        about["environment"]["options"]["penalty"] = -3.0
+        path.write_text(json.dumps(about))
+    with pytest.warns(RunNote, match=r"team for BoxPushing-14 was trained with penalty=-3.0$"):
+        policy_by_name("zoo", jaxmac.make("BoxPushing-14"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"BoxPushing-14": [{"fol', "Unterminated string"),
+        (
+            '{"BoxPushing-14": [{"env": "BoxPushing-14"}]}',
+            "a team lacks env_options, algorithm, seed, ",
+        ),
+        ('{"BoxPushing-14": []}', "list index out of range"),
+        ('{"BoxPushing-14": 3}', "object is not subscriptable"),
+    ],
+)
+def test_a_damaged_index_is_named(text, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(zoo, "ZOO", tmp_path)
+    (tmp_path / "index.json").write_text(text)
+    assert main(["render", "--env", "BoxPushing-14", "--policy", "zoo"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and f"{tmp_path / 'index.json'} is damaged: " in told and message in told
 
 
 @pytest.mark.parametrize("first", ["tomacvf-qmix", pytest.param("avf-qmix", marks=pytest.mark.slow)])
