@@ -67,12 +67,17 @@ def close_names(name: object, known: Iterable[str]) -> list[str]:
     A name of another library leads to ours, also with dashes (`--lr`: `--learning-rate`).
     """
     known = list(known)
-    meant = SYNONYMS.get(_bare(str(name)), ())
+    meant = synonyms(str(name))
     if found := [k for target in meant for k in known if _bare(k) == target]:
         return found
     by_lower_case = {k.lower(): k for k in known}
     close = difflib.get_close_matches(str(name).lower(), by_lower_case, n=3, cutoff=0.5)
     return [by_lower_case[k] for k in close]
+
+
+def synonyms(name: str) -> tuple[str, ...]:
+    """Our names for a setting of another library, the likeliest first; none for a name that is unknown."""
+    return SYNONYMS.get(_bare(name), ())
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

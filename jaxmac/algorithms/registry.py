@@ -20,7 +20,7 @@ from jaxmac.config import (
 )
 from jaxmac.envs.environment import Environment
 from jaxmac.envs.shapes import one_line
-from jaxmac.errors import nearest
+from jaxmac.errors import nearest, synonyms
 from jaxmac.hyper import static_view
 from jaxmac.mixers import MIXERS, MixerSpec
 from jaxmac.mixers.testing import check_before_training
@@ -270,7 +270,9 @@ def owners_of(setting: str) -> list[str]:
 
 def refusal(name: str, setting: str, config_class: type) -> str:
     """Why algorithm `name` does not take a setting, in one line: whose it is, or what is near."""
-    owners = owners_of(setting)
+    owners, ours = owners_of(setting), named_otherwise(setting, config_class)
+    if ours is not None:
+        return f"{setting} is {ours} here: {refusal(name, ours, config_class)}"
     if not owners:
         return f"unknown hyperparameter {setting!r}; {meant_by(setting, settings_of(config_class))}"
     parts = [owner for owner in owners if " " in owner]
@@ -283,6 +285,14 @@ def refusal(name: str, setting: str, config_class: type) -> str:
     kind = parts[0].partition(" ")[0]
     whose = " and ".join(part.partition(" ")[2] for part in parts if part.startswith(f"{kind} "))
     return f"{setting} is a setting of {kind} {whose}; {name} has {parts_in_words(kind, config_class)}"
+
+
+def named_otherwise(setting: str, config_class: type) -> str | None:
+    """Our name for another library's setting that some algorithm has, but not this one; else None."""
+    if owners_of(setting):
+        return None
+    names = [name for name in synonyms(setting) if owners_of(name)]
+    return None if not names or settings_of(config_class).keys() & {*names} else names[0]
 
 
 def parts_in_words(kind: str, config_class: type) -> str:

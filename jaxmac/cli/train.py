@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxmac import envs
-from jaxmac.algorithms.registry import ALGORITHMS, configure, owners_of, refusal
+from jaxmac.algorithms.registry import ALGORITHMS, configure, named_otherwise, owners_of, refusal
 from jaxmac.cli.devices import DeviceArguments, join_processes
 from jaxmac.cli.dry_run import print_plan
 from jaxmac.cli.layers import fitting, names_of_flags, read_layers, words_of
@@ -95,7 +95,8 @@ def _explain(algorithm: str, config_class: type, flag: str) -> str | None:
     setting = given.removeprefix("no_")
     own = settings_of(config_class)
     if given == setting or setting not in own:
-        return refusal(algorithm, setting, config_class) if owners_of(setting) else None
+        known = owners_of(setting) or named_otherwise(setting, config_class)
+        return refusal(algorithm, setting, config_class) if known else None
     option = "--" + given.replace("_", "-")
     switch = f"write {setting}: false in a file, {option} on the command line"
     return f"{flag.partition('=')[0]}: " + (switch if is_switch(own[setting]) else f"{setting} is not a switch")

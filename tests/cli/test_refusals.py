@@ -83,7 +83,7 @@ def test_of_an_option_with_one_value_the_last_one_counts(monkeypatch):
 @pytest.mark.parametrize("flag", ["--member=0", "--best", "--no-best", "--greedy=True", "--epsilon=0.1"])
 def test_what_scripted_and_random_policies_do_not_have(flag, nothing_runs, capsys):
     name = flag.partition("=")[0].replace("--no-", "--")
-    assert f"{name} is for a run: scripted and random policies have" in refused(capsys, *SCRIPTED, flag)
+    assert f"{name} is for a run: policies by name have" in refused(capsys, *SCRIPTED, flag)
 
 
 @pytest.mark.parametrize(

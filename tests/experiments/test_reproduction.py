@@ -52,7 +52,8 @@ def test_a_difference_of_less_than_one_percent_is_none():
 def test_the_sentence_counts_and_names_the_comparisons():
     verdict = reproduction.judge(CLAIM, told(one_a=LOW, one_b=HIGH))
     assert verdict.sentence == (
-        "**Does not hold**: so in 0 of 1 comparisons; AVF-QPLEX below AVF-QMIX on one. Without a result: 1 comparison."
+        "**Does not hold**: so in 0 of 1 comparisons; AVF-QPLEX below AVF-QMIX on one. "
+        "Without a result: 1 comparison."
     )
 
 
