@@ -88,12 +88,12 @@ class Environment:
     * `success(physics) -> bool []`: at the end of an episode, whether the task is done (default: not defined).
 
     Attributes of an instance: `num_agents`, `num_actions` (one per agent), `max_actions`, `obs_sizes` (one per
-    agent), `obs_size`, `state_size`, `horizon` (primitive steps), `action_names` (a tuple per agent), `obs_dtype`
-    (smallest exact dtype of observations), `obs_multiples` and `state_multiples` (which entries of a float32
-    observation and of the global state a replay may store as small integers; None: none), `optimal_return` (proven
-    best undiscounted return, None where unknown), `best_known_return` (what `script()` earns where that is not
-    proven to be the best), `fresh_observations` (False where `obs` only repeats the macro-observation), `name` (the
-    id) and `options` (their values); `make` sets the last two.
+    agent), `obs_size`, `state_size` (0 without a global state), `horizon` (primitive steps), `action_names` (a
+    tuple per agent), `obs_dtype` (smallest exact dtype of observations), `obs_multiples` and `state_multiples`
+    (which entries of a float32 observation and of the global state a replay may store as small integers; None:
+    none), `optimal_return` (proven best undiscounted return, None where unknown), `best_known_return` (what
+    `script()` earns where that is not proven to be the best), `fresh_observations` (False where `obs` only repeats
+    the macro-observation), `name` (the id) and `options` (their values); `make` sets the last two.
 
     Attributes of the class that `register_environment` reads: `primitive_version` (the class of the same
     environment with actions of one step) and `presets` (named sets of options).
@@ -119,7 +119,7 @@ class Environment:
         state_multiples: Multiples | None = None,
         optimal_return: float | None = None,
     ):
-        """`action_names` and `obs_sizes` have one entry per agent.
+        """`action_names` and `obs_sizes` have one entry per agent; without a global state `state_size` is 0.
 
         With `horizon_is_terminal` a time-out is reported as `terminal`, not `truncated`. Raises ValueError, in one
         line, unless `horizon` is an integer from 1 to LONGEST_HORIZON and the two are lists of one entry or more,

@@ -35,7 +35,6 @@ from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis import final_returns
 from jaxmac.bench.machine import machine
 from jaxmac.cli.scripts import ScriptParser
-from jaxmac.errors import RunDirectoryError
 
 # The most telling ones first, in both lists.
 ALGORITHMS = (
@@ -93,11 +92,9 @@ def main() -> None:
         seeds, stored = seeds_of(cell, given.seeds), cell.stored()
         if is_wanted(cell, stored, seeds, given.retry):
             try:
-                content = train_cell(cell, seeds, retry=stored is not None and "failed" in stored)
-            except (RunDirectoryError, OSError) as error:  # nothing that could be a user's is overwritten
+                store(cell, train_cell(cell, seeds, retry=stored is not None and "failed" in stored), stored)
+            except OSError as error:  # a full disk, or a run directory that could be a user's
                 print(f"{cell.env}, {cell.algorithm} is left out: {error}")
-            else:
-                store(cell, content, stored)
     benchmark_report.write(ENVIRONMENTS, ALGORITHMS)
 
 
@@ -259,8 +256,11 @@ def write(cell: Cell, content: dict[str, Any]) -> None:
 
 def _replace(path: Path, text: str) -> None:
     draft = path.with_name(f"{path.name}.part")
-    draft.write_text(text, newline="")
-    draft.replace(path)
+    try:
+        draft.write_text(text, newline="")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

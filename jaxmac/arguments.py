@@ -12,6 +12,7 @@ from jaxmac.envs.arguments import python_value
 from jaxmac.envs.environment import Environment
 from jaxmac.envs.shapes import one_line
 
+FIGURES = (".png", ".svg", ".pdf")  # formats of the files of figures
 PAGE_MARK = '<meta name="generator" content="jaxmac">'  # in the head of every page that jaxmac writes
 MARKS = {".png": b"\x89PNG", ".gif": b"GIF8", ".pdf": b"%PDF", ".svg": b"<svg", ".html": PAGE_MARK.encode()}
 """What the files that jaxmac may replace hold in their first bytes, by suffix."""
@@ -50,12 +51,12 @@ def check_path(name: str, value: Any) -> None:
         raise ValueError(f"{name} is {one_line(value)}, but must be a path")
 
 
-def file_to_write(name: str, value: Any, suffixes: Sequence[str] = (), owned: bool = False) -> Path:
+def file_to_write(name: str, value: Any, suffixes: Sequence[str] = ()) -> Path:
     """`value` as the path of a file that can be written; its folder is made if it is missing.
 
     `suffixes` are what its name may end with; empty: anything. Raises ValueError, in one line, for no path or
-    another suffix, OSError for a folder, a place that cannot be written, or, unless the file is `owned` by a run, a
-    picture or page whose content is none that jaxmac writes.
+    another suffix, OSError for a folder, a place that cannot be written, or a picture or page whose content is none
+    that jaxmac writes.
     """
     check_path(name, value)
     path = Path(value)
@@ -66,13 +67,19 @@ def file_to_write(name: str, value: Any, suffixes: Sequence[str] = (), owned: bo
     _make_folder(path)
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise PermissionError(f"cannot write {path}: permission denied")
-    mark = MARKS.get(path.suffix.lower())
-    if mark is not None and path.is_file() and not owned:
-        with path.open("rb") as file:
-            head = file.read(1000)
-        if head and mark not in head:
-            raise FileExistsError(f"{path} holds something that jaxmac did not write: choose another name")
+    if not may_be_replaced(path):
+        raise FileExistsError(f"{path} holds something that jaxmac does not know as its own: choose another name")
     return path
+
+
+def may_be_replaced(path: Path) -> bool:
+    """Whether a picture or page of this name is missing, empty, or looks like what jaxmac writes; else True."""
+    mark = MARKS.get(path.suffix.lower())
+    if mark is None or not path.is_file():
+        return True
+    with path.open("rb") as file:
+        head = file.read(1000)
+    return not head or mark in head
 
 
 def _make_folder(path: Path) -> None:

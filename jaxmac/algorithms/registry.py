@@ -272,7 +272,7 @@ def refusal(name: str, setting: str, config_class: type) -> str:
     """Why algorithm `name` does not take a setting, in one line: whose it is, or what is near."""
     owners, ours = owners_of(setting), named_otherwise(setting, config_class)
     if ours is not None:
-        return f"{setting} is {ours} here: {refusal(name, ours, config_class)}"
+        return f"{setting} is {ours} in jaxmac: {refusal(name, ours, config_class)}"
     if not owners:
         return f"unknown hyperparameter {setting!r}; {meant_by(setting, settings_of(config_class))}"
     parts = [owner for owner in owners if " " in owner]

@@ -124,6 +124,8 @@ class WindowsConfig(RowsConfig):
         """See `jaxmac.config.without_effect`."""
         if self.trajectory_unit != "episode":
             return {}
+        if self.max_rows:
+            return {"trajectory": f"with trajectory_unit=episode it is a window of max_rows={self.max_rows} rows"}
         history = "with trajectory_unit=episode every history starts with the episode"
         return {"trajectory": "with trajectory_unit=episode it is the whole episode", "unroll_episode": history}
 

@@ -42,21 +42,21 @@ def animate(
         `path`, or without it an `Animation` that a notebook shows inline.
 
     Raises:
-        ValueError: `path` does not end with .gif, the seed is out of range, or the environment has no drawing.
-        OSError: `path` cannot be written, or holds something else than a GIF.
+        ValueError: `path` does not end with .gif, the seed is out of range, the environment has no drawing, or
+            `env` or `policy` is of another kind.
+        OSError: `path` cannot be written, or holds something that is not a GIF.
     """
     from jaxmac.envs.rendering import write_gif
 
-    if path is not None and Path(path).suffix.lower() != ".gif":
-        raise ValueError(f"path is {str(path)!r}, but must end with .gif: an animation is a GIF")
     check_environment_made(env)
     check_policy(policy)
-    if path is not None:
-        path = file_to_write("path", path)
+    check_seed(seed)
     if type(env).draw is Environment.draw:
         raise ValueError(f"{env.name} has no drawing: {type(env).__name__} does not define draw(state, ax)")
-    states, _ = play(env, policy, jax.random.key(check_seed(seed)))
     if path is not None:
-        return write_gif(env, states, Path(path))
+        path = file_to_write("path", path, (".gif",))  # last: it makes the folder
+    states, _ = play(env, policy, jax.random.key(seed))
+    if path is not None:
+        return write_gif(env, states, path)
     with tempfile.TemporaryDirectory() as folder:
         return Animation(write_gif(env, states, Path(folder) / "episode.gif").read_bytes())

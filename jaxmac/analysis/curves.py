@@ -26,6 +26,7 @@ from jaxmac.analysis.style import (
     mark,
     number,
 )
+from jaxmac.arguments import FIGURES, file_to_write
 from jaxmac.envs.environment import Environment
 from jaxmac.errors import close_names, nearest
 
@@ -152,9 +153,11 @@ def learning_curves(
 
     Raises:
         ValueError: there is no panel, or one without a curve; x and returns of a label have different numbers of
-            evaluations; `x` is another word; or `window` is below 1.
+            evaluations; `x` is another word; `window` is below 1; or `path` does not end with .png, .svg or .pdf.
+        OSError: `path` cannot be written, or holds something that is not a picture.
     """
     check_window(window)
+    path = None if path is None else file_to_write("path", path, FIGURES)
     xlabel = X_AXES[check_axis(x)]
     if not panels:
         raise ValueError("panels is empty: there is nothing to draw")

@@ -133,7 +133,8 @@ def _weighted_middle(
     weight = weights[order]
     up_to = np.cumsum(weight, axis=-1)
     kept = np.clip(np.minimum(up_to, 0.75) - np.maximum(up_to - weight, 0.25), 0.0, None)
-    middle = (kept * np.take_along_axis(scores, order, -1)).sum(-1) / kept.sum(-1)
+    ordered = np.where(kept > 0, np.take_along_axis(scores, order, -1), 0.0)  # what is left out may be infinite
+    middle = (kept * ordered).sum(-1) / kept.sum(-1)
     return np.where(np.isnan(scores).any(-1), np.nan, middle)
 
 

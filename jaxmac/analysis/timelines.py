@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxmac.arguments import check_environment_made, file_to_write
+from jaxmac.arguments import FIGURES, check_environment_made, file_to_write
 from jaxmac.envs.arguments import check_seed
 from jaxmac.envs.environment import Environment
 from jaxmac.record.policy import Policy, check_policy
@@ -19,7 +19,6 @@ from jaxmac.record.rollout import play
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SUFFIXES = (".png", ".svg", ".pdf")
 INCHES_PER_CHARACTER = 0.075  # of a label, at its size
 HEIGHTS = (-0.6, -0.9)  # of the rewards' values, the first one preferred
 
@@ -50,15 +49,16 @@ def timeline(
         title: title of the figure; empty: the environment's name.
 
     Raises:
-        ValueError: the seed is out of range, `env` or `policy` is none, or `path` does not end with .png, .svg or
-            .pdf.
-        OSError: `path` cannot be written, or holds something else than a picture.
+        ValueError: the seed is out of range, `env` or `policy` is of another kind, or `path` does not end with
+            .png, .svg or .pdf.
+        OSError: `path` cannot be written, or holds something that is not a picture.
     """
-    if path is not None:
-        path = file_to_write("path", path, SUFFIXES)
     check_environment_made(env)
     check_policy(policy)
-    _, steps = play(env, policy, jax.random.key(check_seed(seed)))
+    check_seed(seed)
+    if path is not None:
+        path = file_to_write("path", path, FIGURES)  # last: it makes the folder
+    _, steps = play(env, policy, jax.random.key(seed))
     action, ended, reward = (np.asarray(x)[1:] for x in (steps.macro_action, steps.ended, steps.reward))
     figure = draw(list(bars(action, ended)), reward, env.action_names, title or env.name)
     if path is not None:

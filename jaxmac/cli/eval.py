@@ -27,7 +27,9 @@ def _eval_class(env_id: str | None) -> type:
         (
             "epsilon",
             documented(
-                float | None, "probability of a random macro-action (default: the run's eval_epsilon, else 0)"
+                float | None,
+                "probability of a random macro-action, of a policy that samples the share of uniform choices "
+                "(default: the run's eval_epsilon, else 0)",
             ),
             None,
         ),
@@ -61,10 +63,12 @@ def command_eval(arguments: Sequence[str]) -> int:
         settings = {name: getattr(given, name) for name in ("epsilon", "greedy", "best", "env")}
         rows = evaluate(given.run, given.episodes, given.seed, given.member, env_options=options, **settings)
     elif given.env is not None:
-        why = "is for a run: policies by name have no members and always play in the same way"
         name = given.policy or "scripted"
-        flags = ["--member", "--best", "--greedy", *(["--epsilon"] if name in BASELINES else [])]
-        refuse_given(arguments, flags, why)
+        refuse_given(arguments, ["--member", "--best", "--greedy"], "is for a run: a policy by name is one learner")
+        if name in BASELINES:
+            refuse_given(
+                arguments, ["--epsilon"], "is for learned policies: scripted and random ones do not explore"
+            )
         env = envs.make(given.env, **options)
         policy = policy_by_name(name, env)
         epsilon = 0.0 if given.epsilon is None else given.epsilon

@@ -164,9 +164,9 @@ class _Loader(yaml.SafeLoader):
 def _run_layer(path: str, names: Set[str], algorithm: str) -> Layer:
     """The settings of a run: as it was trained, not as its preset is today.
 
-    Under another preset, or for another algorithm, only those that the run was given beside its preset: a preset of
-    PPO, say, explores in another way than one of Q-learning. Raises RunDirectoryError or
-    ValueError, in one line, for a run that cannot be read or whose environment cannot be made.
+    Under another preset, or for another algorithm, only those that the run was given beside its preset: a preset
+    of PPO, say, explores in another way than one of Q-learning. Raises RunDirectoryError or ValueError, in one
+    line, for a run that cannot be read or whose environment cannot be made.
     """
     from jaxmac.runs.members import restore_members
     from jaxmac.runs.result import opened_config

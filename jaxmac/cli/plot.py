@@ -13,13 +13,13 @@ import tyro
 
 from jaxmac.analysis.curves import SMOOTHED, check_axis, learning_curves
 from jaxmac.analysis.returns import check_window
+from jaxmac.arguments import FIGURES
 from jaxmac.cli.parsing import parse, print_note, refuse_given
 from jaxmac.errors import RunDirectoryError
 from jaxmac.evaluation.comparison import check_solved, gather, panels
 from jaxmac.runs.outputs import output_file
 from jaxmac.runs.result import Result, load
 
-FIGURES = (".png", ".svg", ".pdf")
 SUFFIXES = (*FIGURES, ".html", ".json")
 
 

@@ -49,7 +49,7 @@ def command_render(arguments: Sequence[str]) -> int:
             out = given.out or given.run / "episode.gif"
             run.render(given.member, out, given.seed, given.best)
     else:
-        refuse_given(arguments, ["--member", "--best"], "is for a run: policies by name have no members")
+        refuse_given(arguments, ["--member", "--best"], "is for a run: a policy by name is one learner")
         out = _without_a_run(
             given, envs.make(given.env, **given_env_options(given.env, given.env_options, arguments))
         )
@@ -60,14 +60,15 @@ def command_render(arguments: Sequence[str]) -> int:
 def _without_a_run(given: Any, env: envs.Environment) -> Path:
     """Draw an episode of a policy given by its name; returns the file."""
     from jaxmac.analysis.animation import animate
-    from jaxmac.analysis.timelines import SUFFIXES, timeline
+    from jaxmac.analysis.timelines import timeline
+    from jaxmac.arguments import FIGURES
     from jaxmac.export.zoo import policy_by_name, policy_title
     from jaxmac.runs.outputs import output_file
 
     policy = policy_by_name(given.policy, env)
     name = re.sub(r"\W+", "_", f"{given.env}_{Path(given.policy).name}").lower()
     if given.timeline:
-        out = output_file(given.out or f"{name}_timeline.png", SUFFIXES)
+        out = output_file(given.out or f"{name}_timeline.png", FIGURES)
         timeline(env, policy, given.seed, out, f"{given.env}, {policy_title(given.policy, env)}")
     else:
         out = output_file(given.out or f"{name}.gif", (".gif",), writes=("episode.gif",))

@@ -11,7 +11,7 @@ PAGE = Template("""<!DOCTYPE html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="jaxmac">
+$mark
 <title>$title</title>
 <style>
 :root { color-scheme: light dark;

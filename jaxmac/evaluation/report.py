@@ -16,6 +16,7 @@ import numpy as np
 from jaxmac.analysis.curves import SMOOTHED, learning_curves
 from jaxmac.analysis.intervals import interval_figure
 from jaxmac.analysis.profiles import profile_figure
+from jaxmac.arguments import PAGE_MARK
 from jaxmac.evaluation.comparison import (
     ALL_TASKS,
     SUFFIXES,
@@ -88,7 +89,7 @@ def html_report(
     ]
     tasks = ", ".join(by_task)
     body = "\n".join(part for part in parts if part)
-    return PAGE.substitute(title=escape(title or tasks), body=body, script=SORT)
+    return PAGE.substitute(mark=PAGE_MARK, title=escape(title or tasks), body=body, script=SORT)
 
 
 def _figure(figure: Any, prefix: str, words: str) -> str:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from jaxmac.arguments import check_path, file_to_write
+from jaxmac.arguments import check_path, file_to_write, may_be_replaced
 from jaxmac.runs.rows import COLUMNS
 
 PICTURES = ("curve.png", "episode.gif", "timeline.png")  # that commands draw into the folder of a run
@@ -27,12 +27,14 @@ def output_file(out: str | os.PathLike, suffixes: Sequence[str] = (), writes: Co
         writes: files of a run that the caller itself may replace, such as "curve.png".
 
     Raises ValueError, in one line, for no path or another suffix, OSError for a folder, a place that cannot be
-    written, a file that a run owns, or one that jaxmac did not write.
+    written, a file that a run owns, or one that jaxmac does not know as its own.
     """
     check_path("path", out)
     refuse_owned(out, writes)
     path = Path(out)
-    return file_to_write("path", path, suffixes, owned=path.name in writes and _is_run(path.resolve().parent))
+    if path.name in writes and _is_run(path.resolve().parent) and not may_be_replaced(path):
+        path.unlink()  # the run's own picture, half written
+    return file_to_write("path", path, suffixes)
 
 
 def refuse_owned(out: str | os.PathLike, writes: Collection[str] = ()) -> None:

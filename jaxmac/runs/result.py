@@ -18,8 +18,8 @@ from jaxmac.algorithms.value_based import episodes_before_learning
 from jaxmac.analysis.animation import Animation, animate
 from jaxmac.analysis.curves import SMOOTHED, Panel, check_axis, learning_curves
 from jaxmac.analysis.returns import Curve, check_window
-from jaxmac.analysis.timelines import SUFFIXES, timeline
-from jaxmac.arguments import check_switches, is_integer
+from jaxmac.analysis.timelines import timeline
+from jaxmac.arguments import FIGURES, check_switches, is_integer
 from jaxmac.envs.environment import Environment
 from jaxmac.envs.shapes import one_line
 from jaxmac.hyper import Hyper, hyper_of
@@ -145,11 +145,12 @@ class Result:
         Raises:
             ValueError: `x` or `y` is another word, the column has no number, `smooth` is below 1, or the suffix of
                 `path` is no picture's.
-            OSError: `path` cannot be written, or belongs to a run and is no `curve.png`.
+            OSError: `path` cannot be written, holds something that is not a picture, or belongs to a run and is no
+                `curve.png`.
         """
         drawn = [Panel.on(self.env, self.title, curves(self, x, y), y)]
         if path is not None:
-            path = output_file(path, writes=("curve.png",))
+            path = output_file(path, FIGURES, writes=("curve.png",))
         return learning_curves(drawn, path, check_window(smooth, "smooth"), x)
 
     @property
@@ -164,8 +165,8 @@ class Result:
 
         With `best` the learner of the member's best evaluation plays. With `path` the GIF is written there; without
         one an `Animation` is returned that a notebook shows inline. Raises ValueError or OSError, before the
-        episode is played, for a path that is no `.gif`, cannot be written, or belongs to a run and is no
-        `episode.gif`.
+        episode is played, for a path that is no `.gif`, cannot be written, holds something that is not a GIF, or
+        belongs to a run and is no `episode.gif`.
         """
         if path is not None:
             path = output_file(path, (".gif",), writes=("episode.gif",))
@@ -180,7 +181,7 @@ class Result:
         and .pdf, and of a run's own files `timeline.png`.
         """
         if path is not None:
-            path = output_file(path, SUFFIXES, writes=("timeline.png",))
+            path = output_file(path, FIGURES, writes=("timeline.png",))
         policy = self.policy(member, best)
         title = f"{self.config['algorithm']} on {self.config['env']}, seed {self.members[member]['seed']}"
         return timeline(self.env, policy, seed, path, title)

@@ -45,6 +45,9 @@ def test_a_task_with_more_members_counts_no_more_than_the_others():
     repeated = [*TASKS[:2], np.tile(TASKS[2], 2)]
     weighted = statistics.interquartile_mean(TASKS, resamples=9).value
     assert weighted == pytest.approx(np.sort(np.concatenate(repeated))[6:-6].mean())
+    for diverged in (-np.inf, np.inf):
+        apart = [np.array([0.0, 1, 2]), np.array([diverged, 1, 2, 3])]
+        assert np.isfinite(statistics.interquartile_mean(apart, resamples=9).value)
     unknown = [np.array([1.0, np.nan, 2]), np.ones(4)]
     assert np.isnan(statistics.interquartile_mean(unknown, resamples=9).value)
 

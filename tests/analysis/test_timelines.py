@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import jaxmac
-from jaxmac.analysis.timelines import HEIGHTS, SUFFIXES, Bar, bars, draw
-from jaxmac.arguments import MARKS
+from jaxmac.analysis.timelines import HEIGHTS, Bar, bars, draw
+from jaxmac.arguments import FIGURES, MARKS
 from jaxmac.cli.main import main
 
 
@@ -53,27 +53,31 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     assert "must end with one of .png, .svg, .pdf" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("draw", "suffix"), [("timeline", ".png"), ("animate", ".gif")])
 @pytest.mark.parametrize(
     ("path", "error", "message"),
     [
         (5, ValueError, "path is 5, but must be a path"),
-        ("folder.png", IsADirectoryError, "folder.png is a folder"),
-        ("x", ValueError, "x must end with one of .png, .svg, .pdf"),
-        ("notes.png", FileExistsError, "notes.png holds something that jaxmac did not write"),
+        ("folder", IsADirectoryError, r"folder\.\w+ is a folder"),
+        ("notes", FileExistsError, r"notes\.\w+ holds something that jaxmac does not know"),
+        ("x.mp4", ValueError, "x.mp4 must end with one of "),
     ],
 )
-def test_a_path_is_checked_before_the_episode_is_played(path, error, message, tmp_path, monkeypatch):
+def test_a_path_is_checked_before_the_episode_is_played(path, error, message, draw, suffix, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("jaxmac.analysis.timelines.play", lambda *arguments: pytest.fail("played"))
-    (tmp_path / "folder.png").mkdir()
-    (tmp_path / "notes.png").write_text("mine")
-    env = jaxmac.make("BoxPushing-10")
+    for module in ("timelines", "animation"):
+        monkeypatch.setattr(f"jaxmac.analysis.{module}.play", lambda *arguments: pytest.fail("played"))
+    (tmp_path / f"folder{suffix}").mkdir()
+    (tmp_path / f"notes{suffix}").write_text("mine")
+    env, path = jaxmac.make("BoxPushing-10"), f"{path}{suffix}" if path in ("folder", "notes") else path
     with pytest.raises(error, match=message):
-        jaxmac.timeline(env, jaxmac.scripted_policy(env), path=path)
-    assert (tmp_path / "notes.png").read_text() == "mine"
+        getattr(jaxmac, draw)(env, jaxmac.scripted_policy(env), path=path)
+    with pytest.raises(ValueError, match="seed is -1"):
+        getattr(jaxmac, draw)(env, jaxmac.scripted_policy(env), path=f"new/x{suffix}", seed=-1)
+    assert (tmp_path / f"notes{suffix}").read_text() == "mine" and not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", FIGURES)
 def test_a_picture_takes_the_place_of_another_one(suffix, tmp_path):
     env, path = jaxmac.make("BoxPushing-10"), tmp_path / f"new/folder/x{suffix}"
     for _ in range(2):

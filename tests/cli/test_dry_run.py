@@ -100,6 +100,10 @@ def test_settings_that_nothing_reads_come_with_a_note(capsys):
     assert f"note: unroll_episode has no effect: {history}" in notes(
         *("--trajectory-unit", "episode", "--unroll-episode", "True")
     )
+    capped = ("--trajectory-unit", "episode", "--max-rows", "3", "--unroll-episode", "True", "--trajectory", "5")
+    assert notes(*capped) == [
+        "note: trajectory has no effect: with trajectory_unit=episode it is a window of max_rows=3 rows"
+    ]
     assert notes("--learning-rate-decay", "1", "--learning-rate-episodes", "9") == [
         "note: learning_rate_episodes has no effect: with learning_rate_decay=1 the rate is constant"
     ]

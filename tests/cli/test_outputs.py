@@ -11,9 +11,10 @@ from support.made_runs import made
 from support.probes import Asynchronous
 
 import jaxmac
+from jaxmac.arguments import may_be_replaced
 from jaxmac.cli.main import main
 from jaxmac.cli.train import report_result
-from jaxmac.runs.outputs import output_file, refuse_owned
+from jaxmac.runs.outputs import PICTURES, output_file, refuse_owned
 from jaxmac.runs.result import Result
 from jaxmac.runs.rows import COLUMNS
 
@@ -106,6 +107,23 @@ def test_what_is_written_for_a_run_stays_allowed(run, monkeypatch):
     assert jaxmac.load(run).render(0, run / "episode.gif") == run / "episode.gif"
 
 
+def test_a_runs_own_picture_that_is_half_written_is_drawn_anew(run, monkeypatch):
+    monkeypatch.setattr(Result, "policy", lambda *arguments: jaxmac.random_policy())
+    result = jaxmac.load(run)
+    pictures = [run / name for name in PICTURES]
+    for path in pictures:
+        path.write_bytes(b"\0" * 100)
+    result.plot(pictures[0])
+    result.render(0, pictures[1])
+    result.timeline(0, pictures[2])
+    assert all(may_be_replaced(path) and path.stat().st_size > 1000 for path in pictures)
+
+
+def test_a_page_takes_the_place_of_a_page(run, tmp_path):
+    for _ in range(2):
+        assert main(["plot", str(run), "--out", str(tmp_path / "page.html")]) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -126,8 +144,8 @@ def test_what_is_written_for_a_run_stays_allowed(run, monkeypatch):
         (["plot", "RUN", "--out", "folder.png"], "folder.png is a folder: give the name of a file"),
         (["bench", "--out", "notes.txt"], "--out notes.txt is a file, not a folder"),
         (["plot", "RUN", "--out", "mine.json"], "--out mine.json holds something that `jaxmac plot` did not write"),
-        (["plot", "RUN", "--out", "mine.html"], "mine.html holds something that jaxmac did not write"),
-        (["render", "RUN", "--out", "mine.gif"], "mine.gif holds something that jaxmac did not write"),
+        (["plot", "RUN", "--out", "mine.html"], "mine.html holds something that jaxmac does not know"),
+        (["render", "RUN", "--out", "mine.gif"], "mine.gif holds something that jaxmac does not know"),
         (
             ["render", "--env", "BoxPushing-4", "--policy", "random", "--timeline"],
             "random_timeline.png holds something",
@@ -162,7 +180,7 @@ def test_a_folder_that_is_missing_is_made(tmp_path):
 
 def test_an_animation_that_is_no_gif_is_refused_before_it_is_played(monkeypatch):
     monkeypatch.setattr("jaxmac.analysis.animation.play", lambda *arguments: pytest.fail("played"))
-    with pytest.raises(ValueError, match=r"^path is 'x.mp4', but must end with .gif: an animation is a GIF$"):
+    with pytest.raises(ValueError, match=r"^x.mp4 must end with one of .gif: its suffix selects the format$"):
         jaxmac.animate(jaxmac.make("BoxPushing-4"), jaxmac.random_policy(), path="x.mp4")
     with pytest.raises(ValueError, match=r"^seed is -1, but must be"):
         jaxmac.animate(jaxmac.make("BoxPushing-4"), jaxmac.random_policy(), seed=-1)

@@ -80,10 +80,12 @@ def test_of_an_option_with_one_value_the_last_one_counts(monkeypatch):
     assert (algorithm, env, given["seeds"], given["gamma"]) == ("avf-vdn", "BoxPushing-4", 2, 0.6)
 
 
-@pytest.mark.parametrize("flag", ["--member=0", "--best", "--no-best", "--greedy=True", "--epsilon=0.1"])
+@pytest.mark.parametrize("flag", ["--member=0", "--best", "--no-best", "--greedy=True"])
 def test_what_scripted_and_random_policies_do_not_have(flag, nothing_runs, capsys):
     name = flag.partition("=")[0].replace("--no-", "--")
-    assert f"{name} is for a run: policies by name have" in refused(capsys, *SCRIPTED, flag)
+    assert f"{name} is for a run: a policy by name is one learner" in refused(capsys, *SCRIPTED, flag)
+    epsilon = refused(capsys, *SCRIPTED, "--epsilon=0.1")
+    assert "--epsilon is for learned policies: scripted and random ones do not explore" in epsilon
 
 
 @pytest.mark.parametrize(

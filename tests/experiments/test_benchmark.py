@@ -170,15 +170,24 @@ def test_a_cell_goes_on_from_its_checkpoint_and_a_finished_run_is_kept(calls):
     assert options == {"keep_finished": True} and job.env_options == TASKS["Warehouse-Q"].options != {}
 
 
-def test_a_full_disk_is_no_failure_of_a_cell(folder, monkeypatch, capsys):
+@pytest.mark.parametrize("where", ["training", "storing"])
+def test_a_full_disk_is_no_failure_of_a_cell(folder, monkeypatch, capsys, where):
     def train(cell, seeds, retry):
-        raise TrainingError("disk full") from OSError("disk full")
+        if where == "training":
+            raise TrainingError("disk full") from OSError("disk full")
+        return fake(cell, seeds)
+
+    def write(path, text, **options):
+        path.touch()
+        raise OSError("disk full")
 
     monkeypatch.setattr(benchmark, "_train_or_go_on", train)
+    monkeypatch.setattr(Path, "write_text", write)
     monkeypatch.setattr(benchmark_report, "write", lambda *_: None)
     run(monkeypatch, "--env", "Warehouse-D", "--algorithm", "avf-vdn")
     assert "Warehouse-D, avf-vdn is left out: disk full" in capsys.readouterr().out
-    assert Cell("Warehouse-D", "avf-vdn").stored() is None
+    cell = Cell("Warehouse-D", "avf-vdn")
+    assert cell.stored() is None and not list(cell.stem.parent.glob("*"))
 
 
 def test_a_result_is_not_replaced_by_a_failure(folder, monkeypatch, capsys):

@@ -11,11 +11,11 @@ NOOP, RIGHT, LEFT = range(3)
 class Line(Environment):
     """Two walkers on cells 0 to 9, unequal: agent 1 has no way left and sees the time as well."""
 
-    def __init__(self, horizon=12, **rest):
+    def __init__(self, horizon=12, state_size=3, **rest):
         super().__init__(
             action_names=[("noop", "right", "left"), ("noop", "right")],
             obs_sizes=[1, 2],
-            state_size=3,
+            state_size=state_size,
             horizon=horizon,
             obs_dtype=np.int8,
             **rest,

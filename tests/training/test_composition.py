@@ -45,7 +45,11 @@ def test_a_config_has_the_settings_of_its_parts_and_no_others():
         ("avf-vdn", {"kernels": 8}, "kernels is a setting of mixer qplex; avf-vdn has mixer vdn"),
         ("avf-vdn", {"hypernet_embed": 8}, "is a setting of mixer qmix and qplex; avf-vdn has mixer vdn"),
         ("mac-dec-q", {"kernels": 8}, "kernels is a setting of mixer qplex; mac-dec-q has no mixer"),
-        ("avf-qmix", {"ent_coef": 2}, "ent_coef is entropy_weight here: .* is a setting of .*mix does not have it"),
+        (
+            "avf-qmix",
+            {"ent_coef": 2},
+            "ent_coef is entropy_weight in jaxmac: .*mix does not have it",
+        ),
         ("avf-qmix", {"n_step": 3}, "n_step is a setting of tomacvf-.*; avf-qmix does not have it"),
         (
             "avf-qmix",

@@ -16,8 +16,7 @@ class Blind(Line):
     """The walkers, and nobody sees all of them."""
 
     def __init__(self):
-        super().__init__()
-        self.state_size = 0
+        super().__init__(state_size=0)
 
     def global_state(self, physics):
         return jnp.zeros(0)
