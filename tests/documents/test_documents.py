@@ -76,6 +76,13 @@ def test_commands_run(page, tmp_path):
         assert done.returncode == 0, f"{line}: {done.stderr[-500:]}"
 
 
+@pytest.mark.parametrize(
+    "page", sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("docs/*/*.md")]), ids=name
+)
+def test_no_row_of_a_table_stands_behind_another(page):
+    assert not re.findall(r"^.*\| \|-.*$", page.read_text(), re.MULTILINE)
+
+
 def test_the_page_of_settings_is_as_the_library_has_them():
     """`python docs/settings_page.py` writes it anew."""
     spec = importlib.util.spec_from_file_location("settings_page", ROOT / "docs" / "settings_page.py")
