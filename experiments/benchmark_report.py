@@ -41,17 +41,17 @@ that no sweep was tuned on: 300 to 309 (for PPO on CaptureTarget-10 it will be 3
 part in choosing `actor_gain`). Failures of fresh seeds, some of these ten among them, did lead to sweeps over Box
 Pushing and Overcooked-B and C, whose values were chosen on tuning seeds; seeds without any such part are 400 to
 415 ([experiments](../experiments/README.md#what-they-show)). In the warehouses MacDec-Q and MacCen-Q, and ToMacVF
-on D and D1, have three times AVF's learning rate, which their sweeps chose (`experiments.tuning`); ToMacVF's
-results on S, T and T1 are with AVF's. A seed's result is the mean of its last ten evaluations, in which
-value-based algorithms act greedily and actor-critics (mac-iaicc, mac-ippo, mac-mappo) sample from their policies,
-as in the reference programs; what their last policies earn in greedy play stands below a table where it was
-measured. On Box Pushing and Capture Target the critics of mac-iaicc see the state (MacIAISC), elsewhere joint
-observations. Intervals are 95 % bootstrap intervals over seeds. "Solved" is the number of seeds at the return
-named under the task's heading. Returns are undiscounted; the column "discounted" has the mean of the discounted
-ones, from the first timestep, which the papers' figures show (gamma is the algorithm's own). Minutes are those of
-all seeds together, without compiling; where they are of more seeds, which one program trained, it says so. They
-are rough: runs on a CPU had one or two cores beside other work, and those on a GPU shared it with up to fifteen
-others; whole runs are timed in [benchmarks](../benchmarks/README.md#whole-runs).
+on S, D and D1, have three times AVF's learning rate, which their sweeps chose (`experiments.tuning`); ToMacVF's
+results on T and T1 are with AVF's. A seed's result is the mean of its last ten evaluations, in which value-based
+algorithms act greedily and actor-critics (mac-iaicc, mac-ippo, mac-mappo) sample from their policies, as in the
+reference programs; what their last policies earn in greedy play stands below a table where it was measured. On
+Box Pushing and Capture Target the critics of mac-iaicc see the state (MacIAISC), elsewhere joint observations.
+Intervals are 95 % bootstrap intervals over seeds. "Solved" is the number of seeds at the return named under the
+task's heading. Returns are undiscounted; the column "discounted" has the mean of the discounted ones, from the
+first timestep, which the papers' figures show (gamma is the algorithm's own). Minutes are those of all seeds
+together, without compiling; where they are of more seeds, which one program trained, it says so. They are rough:
+runs on a CPU had one or two cores beside other work, and those on a GPU shared it with up to fifteen others;
+whole runs are timed in [benchmarks](../benchmarks/README.md#whole-runs).
 
     python -m experiments.benchmark             # trains the cells that are missing, then writes this page
     python -m experiments.benchmark --report    # writes this page from the stored cells
