@@ -22,7 +22,7 @@ def test_an_algorithm_needs_no_settings_but_the_common_ones(monkeypatch):
     jaxmac.register_algorithm("bare", AlgorithmSpec(Bare, make_bare, preset))
     assert jaxmac.train("bare", ENV, seeds=2, episodes=8, progress=False).status == "finished"
     monkeypatch.setattr("jaxmac.training.memory.available_bytes", lambda: 10)
-    with pytest.raises(MemoryError, match="what would fit: a smaller batch_size"):
+    with pytest.raises(MemoryError, match="what would fit: a smaller num_envs or hidden_size"):
         jaxmac.train("bare", ENV, seeds=2, episodes=8, progress=False)
 
 
