@@ -30,7 +30,7 @@ def table() -> str:
 def _row(env_id: str, content: dict) -> str:
     rows = {row["label"]: row for row in content["rows"]}
     options = "".join(f", `{option}={value}`" for option, value in TASKS[env_id].options.items())
-    cells = [env_id + options, _number(best_known(env_id, content["anchors"]))]
+    cells = [env_id + options, _number(best_known(env_id, content["anchors"].get("scripted play")))]
     cells += [f"{_number(rows[x]['mean'])} ({rows[x]['solved']})" if x in rows else "" for x in FOUR]
     cells.append(f"{content['rows'][0]['episodes']:,}")
     return f"| {' | '.join(cells)} |".replace("|  ", "| ")

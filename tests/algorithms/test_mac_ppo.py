@@ -101,12 +101,17 @@ def test_normalised_critics_bootstrap_with_returns(monkeypatch):
         networks, hyper = small("mac-mappo", **options)
         state = jax.jit(partial(mac_ppo.init, networks))(jax.random.key(0), hyper)
         state = state.replace(moments=Moments(mean, variance, jnp.ones(2)))
-        rows = mac_ppo.rows_of(networks, hyper, episodes_with(garbage=50), macro_state="joint")
-        number = jnp.cumsum(jnp.ones(rows.own.mask.shape), axis=0)  # of a row: 1, 2, 3, ...
-        monkeypatch.setattr(mac_ppo, "outputs", lambda *_: (scaled(5 * number), scaled(5 * number + 5)))
-        rates = mac_ppo.ScheduledValues(jnp.float32(1), jnp.float32(0), jnp.float32(0))
-        batch, _, explained = mac_ppo.estimate(networks, state, rows, hyper, rates)
-        return jnp.where(batch.rows.own.mask, batch.advantage, 0.0), explained
+
+        @jax.jit
+        def run(episodes):
+            rows = mac_ppo.rows_of(networks, hyper, episodes, macro_state="joint")
+            number = jnp.cumsum(jnp.ones(rows.own.mask.shape), axis=0)  # of a row: 1, 2, 3, ...
+            monkeypatch.setattr(mac_ppo, "outputs", lambda *_: (scaled(5 * number), scaled(5 * number + 5)))
+            rates = mac_ppo.ScheduledValues(jnp.float32(1), jnp.float32(0), jnp.float32(0))
+            batch, _, explained = mac_ppo.estimate(networks, state, rows, hyper, rates)
+            return jnp.where(batch.rows.own.mask, batch.advantage, 0.0), explained
+
+        return run(episodes_with(garbage=50))
 
     plain = advantages(False, lambda value: value)
     chex.assert_trees_all_close(

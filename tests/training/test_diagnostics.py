@@ -161,6 +161,7 @@ def test_a_run_needs_the_diagnostics_that_it_has(tmp_path):
             jaxmac.load(out, ENV)
 
 
+@pytest.mark.slow
 def test_the_command_line_plots_them(tmp_path, capsys):
     jaxmac.train("avf-vdn", "BoxPushing-4", seeds=1, episodes=24, out=tmp_path / "run", progress=False, **TINY)
     assert main(["plot", str(tmp_path / "run"), "--y", "grad_norm", "--out", str(tmp_path / "x.png")]) == 0

@@ -245,6 +245,7 @@ def run(tmp_path_factory):
     return tiny(out), out
 
 
+@pytest.mark.slow
 def test_a_result_does_not_answer_for_another_run(run, tmp_path):
     out = copied(run[1], tmp_path)
     result = jaxmac.load(out, ENV)

@@ -299,7 +299,7 @@ def test_a_disk_that_fills_up_while_training_ends_the_run(tmp_path, monkeypatch)
 def test_a_run_that_does_not_fit_is_refused_with_advice(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 300_000)
     with pytest.raises(
-        MemoryError, match=r"needs about .* GB and 0 MB are free; what would fit: .*replay_episodes="
+        MemoryError, match=r"needs about 3 MB and 0 MB are free; what would fit: .*replay_episodes="
     ):
         tiny([0, 1], replay_episodes=8000)
 

@@ -25,7 +25,7 @@ class Blind(Line):
 @pytest.mark.parametrize(
     ("algorithm", "settings"),
     [
-        ("mac-ippo", {}),
+        pytest.param("mac-ippo", {}, marks=pytest.mark.slow),
         pytest.param("mac-mappo", HISTORY, marks=pytest.mark.slow),
         pytest.param("mac-iaicc", HISTORY, marks=pytest.mark.slow),
         pytest.param("avf-vdn", STORED, marks=pytest.mark.slow),
