@@ -200,7 +200,8 @@ def test_batches_of_one_iteration_differ():
             "errors": {"main": jnp.zeros(TINY["batch_size"])},
         }
 
-    functions = programs.training_functions(env, algorithm._replace(update=update), train.config)
+    algorithm = algorithm._replace(update=update, diagnostics=())
+    functions = programs.training_functions(env, algorithm, train.config)
     hyper = train._hyper(None)
     for seed in (0, 1):
         key = jax.random.key(seed)
