@@ -123,7 +123,10 @@ def read(environments: Sequence[str], algorithms: Sequence[str]) -> Results:
 
 
 def read_cell(stem: Path) -> dict[str, Any] | None:
-    """What is stored of a cell, a result with its `curve`; None without any, or with a damaged one, named then."""
+    """What is stored of a cell, a result with its `curve`; None if there is nothing, or if it is damaged.
+
+    What is damaged is named on stderr.
+    """
     path = stem.with_suffix(".json")
     if not path.exists():
         return None

@@ -73,7 +73,7 @@ def file_to_write(name: str, value: Any, suffixes: Sequence[str] = ()) -> Path:
 
 
 def may_be_replaced(path: Path) -> bool:
-    """Whether a picture or page of this name is missing, empty, or looks like what jaxmac writes; else True."""
+    """Whether a file is missing, empty, of a format without a mark, or begins as the files of jaxmac do."""
     mark = MARKS.get(path.suffix.lower())
     if mark is None or not path.is_file():
         return True

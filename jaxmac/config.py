@@ -185,7 +185,7 @@ def without_effect(config: Any) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for whole in (type(config), *getattr(type(config), "__parts__", {}).values()):
-        for owner in whole.__mro__:
+        for owner in getattr(whole, "__mro__", ()):  # a part may be no class
             if "without_effect" in vars(owner):
                 found |= vars(owner)["without_effect"](config)
     return found

@@ -50,7 +50,7 @@ def animate(
 
     check_environment_made(env)
     check_policy(policy)
-    check_seed(seed)
+    seed = check_seed(seed)
     if type(env).draw is Environment.draw:
         raise ValueError(f"{env.name} has no drawing: {type(env).__name__} does not define draw(state, ax)")
     if path is not None:

@@ -2,10 +2,9 @@
 
 The methods are those of Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice"
 (2021), section 4. `tasks` is a list with one array `[members]` of final scores for each task (environment). All
-tasks have the same weight, also where they have different numbers of members.
-Intervals are stratified percentile bootstraps: members are resampled within each task. Where a task has fewer than
-three members, or a statistic is NaN, both ends of an interval are NaN. With few members an interval is too narrow:
-docs/results.md says by how much.
+tasks have the same weight, also where they have different numbers of members. Intervals are stratified percentile
+bootstraps: members are resampled within each task. Where a task has fewer than three members, or a statistic is
+NaN, both ends of an interval are NaN. With few members an interval is too narrow: docs/results.md says by how much.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def timeline(
     """
     check_environment_made(env)
     check_policy(policy)
-    check_seed(seed)
+    seed = check_seed(seed)
     if path is not None:
         path = file_to_write("path", path, FIGURES)  # last: it makes the folder
     _, steps = play(env, policy, jax.random.key(seed))

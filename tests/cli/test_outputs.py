@@ -119,6 +119,12 @@ def test_a_runs_own_picture_that_is_half_written_is_drawn_anew(run, monkeypatch)
     assert all(may_be_replaced(path) and path.stat().st_size > 1000 for path in pictures)
 
 
+def test_best_is_a_switch(run):
+    for draw in (jaxmac.load(run).timeline, jaxmac.load(run).render, jaxmac.load(run).policy):
+        with pytest.raises(ValueError, match="best is 'no', but must be True or False"):
+            draw(best="no")
+
+
 def test_a_page_takes_the_place_of_a_page(run, tmp_path):
     for _ in range(2):
         assert main(["plot", str(run), "--out", str(tmp_path / "page.html")]) == 0

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import jaxmac
@@ -48,6 +49,19 @@ def test_a_run_of_other_options_is_no_rival(add, monkeypatch):
         SystemExit, match=r"trained with the options {'horizon': 60}, but the zoo's warehouse_s/avf-vdn"
     ):
         make_zoo.add("runs/short")
+
+
+def test_the_command_has_the_members_own_swept_values(monkeypatch, tmp_path):
+    monkeypatch.setattr(make_zoo, "ZOO", tmp_path)
+    configs = [configure("avf-vdn", "tuned", jaxmac.make("Warehouse-S"), {"gamma": gamma}) for gamma in (0.5, 0.6)]
+    config = {"env": "Warehouse-S", "env_options": {}, "algorithm": "avf-vdn", "episodes": 10}
+    config |= {"settings": dataclasses.asdict(configs[0]), "hyperparameters": {"gamma": 0.5}}
+    run = SimpleNamespace(status="finished", config=config, metrics={"eval_return": np.array([[1.0, 2.0]])})
+    run.members, run.specs = [{"seed": 7}, {"seed": 8}], [SimpleNamespace(config=one) for one in configs]
+    monkeypatch.setattr(jaxmac, "load", lambda path: run)
+    monkeypatch.setattr(jaxmac, "export_policy", lambda *given, **options: None)
+    monkeypatch.setattr(make_zoo, "keep", lambda draft, config, seed: make_zoo.command(config, seed))
+    assert make_zoo.add("runs/swept").endswith("--preset tuned --gamma 0.6 --seeds 8, --episodes 10")
 
 
 def test_three_tasks_keep_every_algorithm(add):
