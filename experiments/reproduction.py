@@ -16,7 +16,7 @@ import numpy as np
 
 import jaxmac
 from experiments.common import RESULTS, mean_in_words, slug
-from experiments.papers_claims import FIGURES, FOLDERS, Claim, Figure
+from experiments.papers_claims import FIGURES, FOLDERS, Claim, Failure, Figure
 from experiments.tasks import ALGORITHMS, TASKS, best_known, task_name
 from jaxmac.analysis import interval, statistics
 
@@ -34,10 +34,16 @@ of it under preset `tuned`: the mean return over seeds, its 95 % bootstrap inter
 trained: what has changed since stands under the benchmark's tables and in [experiments](../experiments/README.md).
 
 One learner is *above* another on a task where the 95 % interval of the probability that a seed of it ends
-higher lies above one half, *below* it where the interval lies below one half; they are *level* where it contains
-one half or their means differ by less than 1 % of the larger one. A claim holds if the one is above the other
-in every comparison measured, holds in part if in some, and does not hold if in none; one about "most" holds if it
-is so in more than half of them. Returns are undiscounted, and the best return known stands beside a task.
+higher lies above one half, *below* it where the interval lies below one half. They are *level* where their means
+differ by less than 1 % of the larger one; where they differ by more and the interval contains one half, the two are
+*not told apart*. A claim holds if the one is above the other in every comparison measured, holds in part if in
+some, and does not hold if in none; it cannot be told where none has a winner and most are not told apart. One about
+"most" holds if it is so in more than half of them. A learner *fails* on a task if none of its seeds solves it
+([thresholds](../experiments/results/tasks/summary.md)). Returns are undiscounted, and the best return known stands
+beside a task. Those of actor-critics are of greedy play of the last policies where that was measured, else, as in
+the benchmark's tables, of macro-actions drawn from the policies. The papers do not say whether their returns are
+discounted: their numbers are there for orientation. Intervals of eight to ten seeds are a little too narrow: 95 %
+ones hold the true mean in some [90 %](../experiments/results/interval_coverage/summary.md) of studies.
 
 Three things to keep in mind. `tuned` is not the papers' training: it has lambda-returns over whole episodes, layer
 normalisation and more ([what it adds](algorithms.md#what-tuned-adds-to-the-papers)), for the baselines as well, so
@@ -49,12 +55,20 @@ optimum, level is all that can be measured. And with other settings than these a
 
 PAPER = """## Under the papers' own settings
 
-Preset `paper` makes some 100,000 updates of 64 windows for each seed, which takes two CPU cores the better part of
-an hour, so that one run only was made: {label} on BoxPushing-10
+Preset `paper` makes some 100,000 updates of 64 windows for each seed of AVF and ToMacVF, which takes two CPU cores
+the better part of an hour, so that one run only was made of them: {label} on BoxPushing-10
 ([results](../experiments/results/paper_settings/summary.md)) ends after {episodes:,} episodes at {mean:.1f} of
-{optimum}, with {solved} of {members} seeds at the optimum. Two seeds do not refute the paper's twenty. Everything
-else cannot be told under `paper`: it was not run.
+{optimum}, with {solved} of {members} seeds at the optimum. Two seeds do not refute the paper's twenty.
+
+For the baselines, which the papers ran with the settings of their authors, `paper` is the same as `reference`:
+
+{baselines}
+
+Rewards are those of the authors' programs there, so that returns on Box Pushing and Warehouse are not those of the
+tables above ([details](../experiments/README.md#with-the-papers-and-the-references-settings)). Everything else
+cannot be told under `paper`: it was not run.
 """
+BASELINES = ("BoxPushing-10", "Warehouse-T", "Overcooked-B")  # tasks of experiments.macro_baselines with results
 
 WRONG = """## Claims found wrong while specifying
 
@@ -76,7 +90,7 @@ Each of these is shown by `python -m experiments.claims`, over {count} random in
 
 
 Pair = tuple[str, str, str]  # learner, learner, task
-MOST_LISTED = 5  # level comparisons by name; of more the number alone, which tasks is in the table
+MOST_LISTED = 5  # comparisons without a winner by name; of more the number alone, which tasks is in the table
 
 
 class Verdict(NamedTuple):
@@ -86,13 +100,14 @@ class Verdict(NamedTuple):
     level: list[Pair]
     below: list[Pair]
     missing: list[Pair]
+    unclear: list[Pair]
     or_level: bool = False
     most: bool = False
 
     @property
     def measured(self) -> int:
         """How many comparisons both results are stored for."""
-        return len(self.above) + len(self.level) + len(self.below)
+        return len(self.above) + len(self.level) + len(self.below) + len(self.unclear)
 
     @property
     def agreeing(self) -> int:
@@ -102,7 +117,8 @@ class Verdict(NamedTuple):
     @property
     def word(self) -> str:
         """What is to be said of the claim, in two or three words."""
-        if not self.measured:
+        winners = self.agreeing + len(self.below)
+        if not self.measured or (not winners and 2 * len(self.unclear) > self.measured):
             return "Cannot be told"
         if self.agreeing == self.measured or (self.most and 2 * self.agreeing > self.measured):
             return "Holds where measured" if self.missing else "Holds"
@@ -113,16 +129,21 @@ class Verdict(NamedTuple):
         """The word, and how the comparisons came out."""
         if not self.measured:
             return f"**{self.word}**: a result is missing."
-        parts = [f"so in {self.agreeing} of {self.measured} comparisons"]
-        parts += [listed(self.above, "above")] if self.above and self.level + self.below else []
-        others = "the other" if self.above + self.below else "all"
-        many = len(self.level) > MOST_LISTED
-        parts += [f"level in {others} {len(self.level)}"] if many else []
-        parts += [listed(self.level, "level with")] if self.level and not many else []
+        parts = [listed(self.above, "above")] if self.above and len(self.above) < self.measured else []
+        parts += _without_a_winner(self.level, "level", "level with")
+        parts += _without_a_winner(self.unclear, "not told apart", "not told apart from")
         parts += [listed(self.below, "below")] if self.below else []
+        how = f": {'; '.join(parts)}" if parts else ""
         count = len(self.missing)
         missing = f" Without a result: {count} comparison{'s' * (count > 1)}." if count else ""
-        return f"**{self.word}**: {'; '.join(parts)}.{missing}"
+        return f"**{self.word}**: true in {self.agreeing} of {self.measured} comparisons{how}.{missing}"
+
+
+def _without_a_winner(pairs: Sequence[Pair], outcome: str, between: str) -> list[str]:
+    """Comparisons that are level or not told apart, by name or as a number."""
+    if len(pairs) > MOST_LISTED:
+        return [f"{outcome} in {len(pairs)}"]
+    return [listed(pairs, between)] if pairs else []
 
 
 def listed(pairs: Sequence[Pair], outcome: str) -> str:
@@ -137,7 +158,7 @@ def finals(task: str, learner: str) -> np.ndarray | None:
     """Final return of each seed, `[seeds]`, or None where nothing is stored."""
     cell = RESULTS / "benchmark" / slug(task) / f"{learner}.json"
     if cell.exists() and "final" in (content := json.loads(cell.read_text())):
-        return np.array(content["final"])
+        return np.array(content.get("greedy", content["final"]))
     folder = FOLDERS.get(task, f"tasks/{slug(task)}")
     for row in _summary(folder).get("rows", []):
         if row["label"] in (learner, LABELS.get(learner)):
@@ -152,13 +173,40 @@ def _summary(folder: str) -> dict[str, Any]:
 
 def judge(claim: Claim, finals: Finals = finals) -> Verdict:
     """Compare the learners of a claim on each of its tasks."""
-    verdict = Verdict([], [], [], [], claim.or_level, claim.most)
+    verdict = Verdict([], [], [], [], [], claim.or_level, claim.most)
     for task in claim.tasks:
         for ours in claim.above:
             for theirs in claim.below:
                 pair = finals(task, ours), finals(task, theirs)
                 _outcome(verdict, *pair).append((ours, theirs, task))
     return verdict
+
+
+def judge_failure(failure: Failure, finals: Finals = finals) -> str:
+    """What is to be said of a failure, and how many seeds solve each task nevertheless."""
+    measured, solving = 0, []
+    for task in failure.tasks:
+        for learner in failure.learners:
+            if (found := finals(task, learner)) is None:
+                continue
+            measured += 1
+            if solved := int((found >= threshold(task)).sum()):
+                solving.append(f"{solved} of {len(found)} seeds of {name(learner)} solve {task}")
+    missing = len(failure.tasks) * len(failure.learners) - measured
+    failing = measured - len(solving)
+    if not measured:
+        return "**Cannot be told**: a result is missing."
+    whole = "Holds where measured" if missing else "Holds"
+    word = whole if not solving else "Holds in part" if failing else "Does not hold"
+    many = len(solving) > MOST_LISTED
+    how = f": {'; '.join(solving)}" if solving and not many else ""
+    absent = f" Without a result: {missing} {'cases' if missing > 1 else 'case'}." if missing else ""
+    return f"**{word}**: true in {failing} of {measured} cases of a learner on a task{how}.{absent}"
+
+
+def threshold(task: str) -> float:
+    """The return from which on a task counts as solved."""
+    return float(TASKS[task].threshold if task in TASKS else _summary(FOLDERS[task])["threshold"])
 
 
 def _outcome(verdict: Verdict, ours: np.ndarray | None, theirs: np.ndarray | None) -> list[str]:
@@ -170,7 +218,7 @@ def _outcome(verdict: Verdict, ours: np.ndarray | None, theirs: np.ndarray | Non
     better = statistics.probability_of_improvement([ours], [theirs])
     if better.low > 0.5:
         return verdict.above
-    return verdict.below if better.high < 0.5 else verdict.level
+    return verdict.below if better.high < 0.5 else verdict.unclear
 
 
 def name(key: str) -> str:
@@ -196,7 +244,7 @@ def _cell(values: np.ndarray | None) -> str:
 
 def table(figure: Figure) -> list[str]:
     """Results of all learners of a figure, tasks as rows; the paper's numbers in a line above ours."""
-    learners = list(dict.fromkeys(x for claim in figure.claims for x in (*claim.above, *claim.below)))
+    learners = list(dict.fromkeys(x for claim in figure.claims for x in claim.learners))
     tasks = list(dict.fromkeys(task for claim in figure.claims for task in claim.tasks))
     rows = []
     for task in tasks:
@@ -227,15 +275,20 @@ def section(figure: Figure) -> str:
     lines = [f"## {figure.title}", "", *([*rows, ""] if rows else [])]
     for claim in figure.claims:
         remark = f" {claim.remark}" if claim.remark else ""
-        lines.append(f"- *{claim.words}* {judge(claim).sentence}{remark}")
-    if figure.remark:
-        lines += ["", figure.remark]
+        sentence = judge_failure(claim) if isinstance(claim, Failure) else judge(claim).sentence
+        lines.append(f"- *{claim.words}* {sentence}{remark}")
     return "\n".join(lines) + "\n"
 
 
 def under_paper() -> str:
     """The section on preset `paper`."""
-    return PAPER.format(**_summary("paper_settings")["rows"][0])
+    lines = []
+    for task in BASELINES:
+        for row in _summary(f"baselines_{slug(task)}")["rows"]:
+            ends = f"{mean_in_words(row, 1)}, {row['solved']} of {row['members']} seeds solve it"
+            best = f", optimum {row['optimum']:g}" if row["optimum"] else ""
+            lines.append(f"- {row['label']} on {task}{best}: {ends} ({row['episodes']:,} episodes).")
+    return PAPER.format(**_summary("paper_settings")["rows"][0], baselines="\n".join(lines))
 
 
 def found_wrong() -> str:

@@ -6,6 +6,7 @@ and a text such as 1e-3, which YAML does not take for a number, is one.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 
 from jaxmac.cli.parsing import given_flags, peek, print_note, take
 from jaxmac.cli.words import spell_switches, wrong_value
+from jaxmac.config import check_value
 from jaxmac.errors import first_line, nearest
 
 COMMAND_LINE_ONLY = {"config", "like", "dry_run"}
@@ -216,7 +218,7 @@ def _with_commas(values: Sequence[Any]) -> str:
 def fitting(
     layer: Layer,
     kinds: Mapping[str, Any],
-    hyperparameters: Set[str],
+    settings: Mapping[str, dataclasses.Field],
     of: str,
     explain: Callable[[str], str | None],
 ) -> Layer:
@@ -225,7 +227,7 @@ def fitting(
     Args:
         layer: the settings.
         kinds: `--flag` -> type of every option.
-        hyperparameters: the names that can be swept.
+        settings: the hyperparameters by name, which can be swept, with their ranges.
         of: "ALGORITHM on ENVIRONMENT", for the note about a run's settings that are left out.
         explain: why a name is unknown, or None where that is not known.
 
@@ -233,16 +235,15 @@ def fitting(
     """
     known = {name for name in (flag[2:].replace("-", "_") for flag in kinds) if name not in COMMAND_LINE_ONLY}
     unknown = [name for name in layer.values if name not in known]
-    unknown += [name for name in layer.sweep if name not in hyperparameters]
+    unknown += [name for name in layer.sweep if name not in settings]
     if unknown and layer.strict:
         close = f"unknown setting {unknown[0]!r}; {nearest(unknown[0], sorted(known))}"
         raise ValueError(f"{layer.source}: {explain(unknown[0]) or close}")
     if unknown:
         print_note(f"of {layer.source}, {of} has no {', '.join(unknown)}: left out")
     values = {name: value for name, value in layer.values.items() if name in known}
-    fits = layer._replace(
-        values=values, sweep={name: layer.sweep[name] for name in layer.sweep if name in hyperparameters}
-    )
+    sweep = {name: found for name, found in layer.sweep.items() if name in settings}
+    fits = layer._replace(values=values, sweep=sweep)
     words = words_of([fits._replace(sweep={})])
     try:
         wrong = wrong_value(words, kinds) or (spell_switches(words, kinds) and None)
@@ -251,4 +252,20 @@ def fitting(
     if wrong:
         flag, _, why = wrong.partition(" ")
         raise ValueError(f"{layer.source}: {flag.removeprefix('--').replace('-', '_')} {why}")
+    for name in settings:
+        for value in [*sweep.get(name, []), *([values[name]] if name in values else [])]:
+            _check_range(layer.source, name, settings[name], value)
     return fits
+
+
+def _check_range(source: str, name: str, setting: dataclasses.Field, value: Any) -> None:
+    """Raise a one-line ValueError that names the file for a number out of range, or a word that is no choice."""
+    kind = type(setting.default)
+    try:
+        read = kind(value) if kind in (int, float) and isinstance(value, str) else value
+    except ValueError:  # a swept word that is no number; `--sweep` explains it
+        return
+    try:
+        check_value(name, setting, read)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None

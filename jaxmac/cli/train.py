@@ -66,7 +66,8 @@ def command_train(arguments: Sequence[str]) -> int:
     arguments_class, config = _train_class(algorithm, env_id, preset, chosen)
     explain = partial(_explain, algorithm, type(config))
     kinds, flags = field_types(type(config)), option_types(arguments_class)
-    layers = [fitting(layer, flags, kinds.keys(), f"{algorithm} on {env_id}", explain) for layer in layers]
+    settings, of = settings_of(type(config)), f"{algorithm} on {env_id}"
+    layers = [fitting(layer, flags, settings, of, explain) for layer in layers]
     words = [*words_of(layers), *arguments]
     given = parse("train", arguments_class, words, explain)
     sweep = _sweep(given.sweep, kinds, words, explain)

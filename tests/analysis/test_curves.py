@@ -285,6 +285,15 @@ def test_profiles_have_a_band_from_three_seeds_on():
     assert not analysis.profile_figure({"b": scores["b"]}, ["a", "b"]).axes[0].collections
 
 
+def test_profiles_have_a_second_panel_where_lines_are_close():
+    figure = analysis.profile_figure({"a": [np.array([0.2, 0.95, 1.0])]}, ["a"], detail=(0.9, 1.0))
+    whole, detail = figure.axes
+    assert whole.get_xlim()[0] < 0.2 and 0.88 < detail.get_xlim()[0] < detail.get_xlim()[1] < 1.02
+    assert detail.lines[0].get_ydata()[0] == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match=r"^detail is \(1.0, 0.9\), but must be two finite numbers, the lower one"):
+        analysis.profile_figure({"a": [np.ones(3)]}, ["a"], detail=(1.0, 0.9))
+
+
 def test_random_play_is_known_for_listed_environments_as_they_are_listed():
     assert analysis.random_return(jaxmac.make("Warehouse-D")) == pytest.approx(-110, abs=1)
     assert analysis.random_return(jaxmac.make("Warehouse-D", horizon=150)) is not None  # what it is anyway

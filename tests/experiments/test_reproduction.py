@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from experiments import claims, reproduction
-from experiments.papers_claims import FIGURES, FOLDERS, Claim
+from experiments.papers_claims import FIGURES, FOLDERS, Claim, Failure
 from experiments.tasks import TASKS
 from jaxmac.mixers.qmix import QMIX
 
 HIGH, MIDDLE, LOW = np.arange(8) + 90.0, np.arange(8) + 40.0, np.arange(8) + 10.0
+WIDE = np.array([95.0] * 5 + [20.0] * 3)  # now above HIGH, now below
 CLAIM = Claim("A is above B.", ("avf-qplex",), ("avf-qmix",), ("one", "two"))
 
 
@@ -29,6 +30,10 @@ def told(**returns):
         ({"one_a": HIGH, "one_b": HIGH}, False, "Does not hold"),
         ({"one_a": HIGH, "one_b": HIGH}, True, "Holds where measured"),
         ({"one_a": LOW, "one_b": HIGH}, True, "Does not hold"),
+        ({"one_a": HIGH, "one_b": WIDE}, False, "Cannot be told"),
+        ({"one_a": HIGH, "one_b": WIDE}, True, "Cannot be told"),
+        ({"one_a": HIGH, "one_b": WIDE, "two_a": HIGH, "two_b": LOW}, False, "Holds in part"),
+        ({"one_a": HIGH, "one_b": WIDE, "two_a": HIGH, "two_b": HIGH}, False, "Does not hold"),
     ],
 )
 def test_a_claim_is_judged_by_what_was_measured(results, or_level, word):
@@ -52,17 +57,47 @@ def test_a_difference_of_less_than_one_percent_is_none():
 def test_the_sentence_counts_and_names_the_comparisons():
     verdict = reproduction.judge(CLAIM, told(one_a=LOW, one_b=HIGH))
     assert verdict.sentence == (
-        "**Does not hold**: so in 0 of 1 comparisons; AVF-QPLEX below AVF-QMIX on one. "
+        "**Does not hold**: true in 0 of 1 comparisons: AVF-QPLEX below AVF-QMIX on one. "
         "Without a result: 1 comparison."
     )
 
 
-def test_many_level_comparisons_are_a_number():
+def test_many_comparisons_without_a_winner_are_a_number():
     level = [("avf-qmix", "avf-vdn", task) for task in "abcdef"]
-    few = reproduction.Verdict([], level[:5], [], []).sentence
+    few = reproduction.Verdict([], level[:5], [], [], []).sentence
     assert "AVF-QMIX level with AVF-VDN on a, b, c, d, e." in few
-    assert "; level in all 6." in reproduction.Verdict([], level, [], []).sentence
-    assert "; level in the other 6; " in reproduction.Verdict([], level, level[:1], []).sentence
+    assert ": level in 6." in reproduction.Verdict([], level, [], [], []).sentence
+    assert ": not told apart in 6; AVF-QMIX below" in reproduction.Verdict([], [], level[:1], [], level).sentence
+
+
+@pytest.mark.parametrize(
+    ("results", "sentence"),
+    [
+        ({}, "**Cannot be told**: a result is missing."),
+        (
+            {"Warehouse-S_a": LOW},
+            "**Holds where measured**: true in 1 of 1 cases of a learner on a task. Without a result: 1 case.",
+        ),
+        (
+            {"Warehouse-S_a": LOW, "Warehouse-S_b": HIGH + 155},
+            "**Holds in part**: true in 1 of 2 cases of a learner on a task: "
+            "3 of 8 seeds of AVF-QMIX solve Warehouse-S.",
+        ),
+    ],
+)
+def test_a_learner_fails_where_no_seed_solves_the_task(results, sentence):
+    failure = Failure("Both fail.", ("avf-qplex", "avf-qmix"), ("Warehouse-S",))
+    assert reproduction.judge_failure(failure, told(**results)) == sentence
+
+
+def test_greedy_play_of_actor_critics_counts_where_it_was_measured(tmp_path, monkeypatch):
+    folder = tmp_path / "benchmark" / "warehouse_s"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(reproduction, "RESULTS", tmp_path)
+    (folder / "mac-iaicc.json").write_text('{"final": [1.0, 2.0]}')
+    assert reproduction.finals("Warehouse-S", "mac-iaicc").tolist() == [1.0, 2.0]
+    (folder / "mac-iaicc.json").write_text('{"final": [1.0, 2.0], "greedy": [3.0, 4.0]}')
+    assert reproduction.finals("Warehouse-S", "mac-iaicc").tolist() == [3.0, 4.0]
 
 
 def test_the_tasks_of_all_claims_exist():
