@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import jaxmac
-from experiments import benchmark_report
+from experiments import benchmark_cells, benchmark_report
 from experiments.common import RUNS, Job, slug, train_or_go_on
 from experiments.tasks import TASKS
 from jaxmac.algorithms.registry import configure, make_algorithm
@@ -76,11 +76,11 @@ class Cell(NamedTuple):
     @property
     def stem(self) -> Path:
         """Path of its files without their endings."""
-        return benchmark_report.FOLDER / slug(self.env) / self.algorithm
+        return benchmark_cells.FOLDER / slug(self.env) / self.algorithm
 
     def stored(self) -> dict[str, Any] | None:
         """What is known of it: see `train_cell`."""
-        return benchmark_report.read_cell(self.stem)
+        return benchmark_cells.read_cell(self.stem)
 
 
 def main() -> None:

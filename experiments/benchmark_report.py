@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 import jaxmac
-from experiments.baselines import anchors
-from experiments.common import RESULTS, mean_in_words, slug
-from experiments.tasks import TASKS, best_known, task_name
+from experiments import benchmark_cells
+from experiments.benchmark_cells import Results, read
+from experiments.common import RESULTS, mean_in_words
+from experiments.tasks import TASKS, task_name
 from jaxmac.algorithms.registry import configure
-from jaxmac.algorithms.value_based import episodes_before_learning
-from jaxmac.analysis import Curve, Panel, interval, learning_curves, profile_figure, statistics
+from jaxmac.analysis import Panel, interval, learning_curves, profile_figure, statistics
 from jaxmac.config import choosing_fields
 from jaxmac.envs import Environment
-from jaxmac.errors import first_line
 
-FOLDER = RESULTS / "benchmark"
 PAGE = RESULTS.parents[1] / "docs" / "benchmark.md"
 OVER = "avf-qmix"  # the probability of improvement is over this one
 # Order of the lines' colours: the seven first are solid, so that no two of similar curves look alike.
@@ -70,15 +64,6 @@ for which every algorithm of the table has a result: {tasks}. {absent}
 """
 
 
-class Results(NamedTuple):
-    """All that is stored: cells by task and algorithm, what they are compared with, and what is missing."""
-
-    cells: dict[str, dict[str, dict[str, Any]]]
-    anchors: dict[str, dict[str, float]]
-    missing: list[str]
-    failed: list[str]
-
-
 def write(environments: Sequence[str], algorithms: Sequence[str]) -> None:
     """Write the page and its figures."""
     found = read(environments, algorithms)
@@ -87,7 +72,7 @@ def write(environments: Sequence[str], algorithms: Sequence[str]) -> None:
     panels = [_panel(found, env) for env in found.cells]
     lines = list(dict.fromkeys([*LINES, *(label for panel in panels for label in panel.curves)]))
     figure = learning_curves(panels, window=1, labels=lines, compact=True)
-    figure.savefig(FOLDER / "curves.png", dpi=110)
+    figure.savefig(benchmark_cells.FOLDER / "curves.png", dpi=110)
     _draw_profiles(found, lines)
     PAGE.write_text(page(found))
 
@@ -101,61 +86,6 @@ def page(found: Results) -> str:
     if found.missing:
         text.append("## Not run yet\n\n" + "".join(f"- {line}\n" for line in found.missing))
     return "\n".join(text)
-
-
-def read(environments: Sequence[str], algorithms: Sequence[str]) -> Results:
-    """The stored cells, in the order of the arguments."""
-    cells: dict[str, dict[str, dict[str, Any]]] = {}
-    missing, failed = [], []
-    for env in environments:
-        absent = []
-        for algorithm in algorithms:
-            content = read_cell(FOLDER / slug(env) / algorithm)
-            if content is None:
-                absent.append(algorithm)
-            elif "failed" in content:
-                failed.append(f"{env}, {algorithm}: {content['failed']}")
-            else:
-                cells.setdefault(env, {})[algorithm] = content
-        if absent:
-            missing.append(f"{env}: {', '.join(absent)}")
-    return Results(cells, {env: _anchors(env) for env in cells}, missing, failed)
-
-
-def read_cell(stem: Path) -> dict[str, Any] | None:
-    """What is stored of a cell, a result with its `curve`; None if there is nothing, or if it is damaged.
-
-    What is damaged is named on stderr.
-    """
-    path = stem.with_suffix(".json")
-    if not path.exists():
-        return None
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        if "failed" in content:
-            return content
-        curve = _curve(stem.with_suffix(".csv"), episodes_before_learning(content["settings"]))
-        return content | {"curve": curve, "final": [float(x) for x in content["final"]]}
-    except (ValueError, LookupError, TypeError, OSError) as error:
-        print(f"{stem} is damaged, and counts as missing: {first_line(error)}", file=sys.stderr)
-        return None
-
-
-def _curve(path: Path, start: float) -> Curve:
-    with path.open() as file:
-        rows = np.array(list(csv.reader(file))[1:], float)
-    return Curve(rows[:, 0], rows[:, 1:], start)
-
-
-def _anchors(env_id: str) -> dict[str, float]:
-    """Return of random play and the best return known; played once, then read."""
-    path = FOLDER / slug(env_id) / "anchors.json"
-    if not path.exists():
-        env = jaxmac.make(env_id, **TASKS[env_id].options)
-        played = anchors(env)
-        best = best_known(env_id, played.get("scripted play"))
-        path.write_text(json.dumps({"random": played["random play"], "best": best}) + "\n")
-    return json.loads(path.read_text())
 
 
 def _panel(found: Results, env: str) -> Panel:
@@ -270,7 +200,9 @@ def _draw_profiles(found: Results, lines: Sequence[str]) -> None:
     """The profiles, with the colours that the learning curves have."""
     scores = _scores(found)
     if scores:
-        profile_figure(scores, lines, unit="normalised return").savefig(FOLDER / "profiles.png", dpi=150)
+        profile_figure(scores, lines, unit="normalised return").savefig(
+            benchmark_cells.FOLDER / "profiles.png", dpi=150
+        )
 
 
 def _scores(found: Results) -> dict[str, list[np.ndarray]]:

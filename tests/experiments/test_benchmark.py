@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jaxmac
-from experiments import benchmark, benchmark_report
+from experiments import benchmark, benchmark_cells, benchmark_report
 from experiments.benchmark import MOST_KILLS, Cell, counted_kills, is_wanted, seeds_of, thinned, train_cell
 from experiments.sweeps import SWEEPS
 from experiments.tasks import TASKS
@@ -21,9 +21,9 @@ from jaxmac.training import TrainingError
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(benchmark_report, "FOLDER", tmp_path / "benchmark")
+    monkeypatch.setattr(benchmark_cells, "FOLDER", tmp_path / "benchmark")
     monkeypatch.setattr(benchmark_report, "PAGE", tmp_path / "benchmark.md")
-    monkeypatch.setattr(benchmark_report, "anchors", lambda env: {"random play": -10.0, "scripted play": 0.5})
+    monkeypatch.setattr(benchmark_cells, "anchors", lambda env: {"random play": -10.0, "scripted play": 0.5})
     monkeypatch.setattr(jaxmac, "use_cpu_devices", lambda count: None)
     monkeypatch.setattr(
         jaxmac, "evaluate", lambda result, greedy: [{"mean": 97.0}, {"mean": 95.0}] if greedy else []
@@ -145,7 +145,7 @@ def test_the_level_of_a_task_is_called_what_it_is():
 
 
 def test_the_page_is_made_from_what_is_stored():
-    found = benchmark_report.read(benchmark.ENVIRONMENTS, benchmark.ALGORITHMS)
+    found = benchmark_cells.read(benchmark.ENVIRONMENTS, benchmark.ALGORITHMS)
     assert benchmark_report.page(found) == benchmark_report.PAGE.read_text(), "run it with --report"
 
 
@@ -229,7 +229,7 @@ def test_a_damaged_cell_counts_as_missing_and_is_named(folder, capsys, damage):
     if damage == "no csv":
         path.unlink()
     assert cell.stored() is None
-    assert benchmark_report.read([cell.env], [cell.algorithm]).missing == ["Warehouse-D: avf-vdn"]
+    assert benchmark_cells.read([cell.env], [cell.algorithm]).missing == ["Warehouse-D: avf-vdn"]
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 2 and "avf-vdn is damaged, and counts as missing: " in told[0]
 
@@ -280,8 +280,8 @@ def test_a_curve_is_thinned_by_means_that_do_not_reach_across_the_start_of_learn
 def test_an_algorithm_with_results_on_few_tasks_does_not_narrow_the_comparison():
     cells = {task: {"avf-qmix": {}, "mac-ippo": {}} for task in ("a", "b", "c")}
     cells["c"]["mac-cen-q"] = {}
-    kept, absent = benchmark_report._compared(benchmark_report.Results(cells, {}, [], []))
+    kept, absent = benchmark_report._compared(benchmark_cells.Results(cells, {}, [], []))
     assert kept == ["avf-qmix", "mac-ippo"]
     assert absent == "Results on less than half of the tasks, and so not in it: mac-cen-q."
     cells["b"]["mac-cen-q"] = {}
-    assert benchmark_report._compared(benchmark_report.Results(cells, {}, [], []))[0][-1] == "mac-cen-q"
+    assert benchmark_report._compared(benchmark_cells.Results(cells, {}, [], []))[0][-1] == "mac-cen-q"

@@ -17,6 +17,7 @@ NO_JOBS = {
     "common",
     "baselines",
     "benchmark",
+    "benchmark_cells",
     "benchmark_report",
     "make_zoo",
     "pictures",
