@@ -29,6 +29,7 @@ class Results(NamedTuple):
     anchors: dict[str, dict[str, float]]
     missing: list[str]
     failed: list[str]
+    environments: Sequence[str]
 
 
 def read(environments: Sequence[str], algorithms: Sequence[str]) -> Results:
@@ -47,7 +48,7 @@ def read(environments: Sequence[str], algorithms: Sequence[str]) -> Results:
                 cells.setdefault(env, {})[algorithm] = content
         if absent:
             missing.append(f"{env}: {', '.join(absent)}")
-    return Results(cells, {env: _anchors(env) for env in cells}, missing, failed)
+    return Results(cells, {env: _anchors(env) for env in cells}, missing, failed, environments)
 
 
 def read_cell(stem: Path) -> dict[str, Any] | None:

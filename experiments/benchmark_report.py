@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -29,39 +31,57 @@ OTHER_SEEDS = {("CaptureTarget-10", "mac-ippo"): 310, ("CaptureTarget-10", "mac-
 
 HEAD = """# Benchmark
 
-Nine algorithms and thirteen tasks with preset `tuned`, as far as they have been run: the end of the page lists
-what is missing. All have the same number of episodes on a task (rounded up to whole iterations) and ten seeds
-that no sweep was tuned on: 300 to 309 (for PPO on CaptureTarget-10 it will be 310 to 319, as the others had a
-part in choosing `actor_gain`). Failures of fresh seeds, some of these ten among them, did lead to sweeps over Box
-Pushing and Overcooked-B and C, whose values were chosen on tuning seeds; seeds without any such part are 400 to
-415 ([experiments](../experiments/README.md#what-they-show)). In the warehouses MacDec-Q and MacCen-Q, and ToMacVF
-on S, D and D1, have three times AVF's learning rate, which their sweeps chose (`experiments.tuning`); ToMacVF's
-results on T and T1 are with AVF's. A seed's result is the mean of its last ten evaluations, in which value-based
-algorithms act greedily and actor-critics (mac-iaicc, mac-ippo, mac-mappo) sample from their policies, as in the
-reference programs; what their last policies earn in greedy play stands below a table where it was measured. On
-Box Pushing and Capture Target the critics of mac-iaicc see the state (MacIAISC), elsewhere joint observations.
-Intervals are 95 % bootstrap intervals over seeds. "Solved" is the number of seeds at the return named under the
-task's heading. Returns are undiscounted; the column "discounted" has the mean of the discounted ones, from the
-first timestep, which the papers' figures show (gamma is the algorithm's own). Minutes are those of all seeds
-together, without compiling; where they are of more seeds, which one program trained, it says so. They are rough:
-runs on a CPU had one or two cores beside other work, and those on a GPU shared it with up to fifteen others;
-whole runs are timed in [benchmarks](../benchmarks/README.md#whole-runs).
+Nine algorithms and thirteen tasks with preset `tuned` and ten seeds, as far as they have been run: the end of the
+page lists what is missing. All have the same number of episodes on a task (rounded up to whole iterations).
+
+- **Seeds** are 300 to 309, on which no sweep was tuned (310 to 319 for PPO on CaptureTarget-10, as the others had a
+  part in choosing `actor_gain`). Failures of fresh seeds, some of these ten among them, did lead to sweeps over Box
+  Pushing and Overcooked-B and C, whose values were chosen on tuning seeds; seeds without any such part are 400 to
+  415 ([experiments](../experiments/README.md#what-they-show)).
+- **A seed's result** is the mean of its last ten evaluations, in which value-based algorithms act greedily and
+  actor-critics (mac-iaicc, mac-ippo, mac-mappo) sample from their policies, as in the authors' programs. What their
+  last policies earn in greedy play stands below a table where it was measured.
+- **Intervals** are 95 % bootstrap intervals over seeds; for ten seeds they are a little too narrow, and hold the
+  true mean in some [92 %](../experiments/results/interval_coverage/summary.md) of studies.
+- **"Solved"** is the number of seeds at the return named under the task's heading.
+- **Returns** are undiscounted; the column "discounted" has the mean of the discounted ones, from the first
+  timestep, as MacroMARL reports them. The discount of `tuned` is {gammas}.
+- **Minutes** are those of all seeds together, without compiling; where they are of more seeds, which one program
+  trained, it says so. They are rough: runs on a CPU had one or two cores beside other work, and those on a GPU
+  shared it with up to fifteen others; whole runs are timed in [benchmarks](../benchmarks/README.md#whole-runs).
+- **Settings**: in the warehouses MacDec-Q and MacCen-Q, and ToMacVF on S, D and D1, have three times AVF's learning
+  rate, which their sweeps chose (`experiments.tuning`); ToMacVF's results on T and T1 are with AVF's. On Box
+  Pushing and Capture Target the critics of mac-iaicc see the state (MacIAISC), elsewhere joint observations. Where
+  `tuned` has changed since a cell was trained, a line under the table says so.
+
+Curves and settings of each cell are in [experiments/results/benchmark](../experiments/results/benchmark). A point
+of a curve is one evaluation, or the mean of neighbouring ones where there were more than 100; a curve begins where
+its algorithm starts to learn. The newest cells name commit, versions and machine as well (`trained_on`); the others
+are of version 0.2.0 before its release, and name their settings.
 
     python -m experiments.benchmark             # trains the cells that are missing, then writes this page
     python -m experiments.benchmark --report    # writes this page from the stored cells
-
-Curves and settings of each cell: [experiments/results/benchmark](../experiments/results/benchmark). A point of a
-curve is one evaluation, or the mean of neighbouring ones where there were more than 100; a curve begins where its
-algorithm starts to learn. Where `tuned` has changed since a cell was trained, a line under the table says so.
 """
 
 ACROSS = """## Across tasks
 
 Returns are normalised: 0 is random play, 1 the best return known. Interquartile mean, optimality gap, performance
 profiles and the probability of improvement are those of Agarwal et al., "Deep Reinforcement Learning at the Edge of
-the Statistical Precipice" (2021), with 95 % intervals by a bootstrap stratified by task. They are over the tasks
-for which every algorithm of the table has a result: {tasks}. {absent}
+the Statistical Precipice" (2021), with 95 % intervals by a bootstrap stratified by task. {absent}
+
+Three things to keep in mind. Returns of actor-critics are those of macro-actions drawn from their policies. A
+probability of improvement counts any difference, also the hundredths by which the value-based learners at the
+optimum of Box Pushing differ. And it matters which tasks all algorithms share: hence a second table without
+{limiting}, which has the fewest results.
 """
+
+JOINT = "mac-cen-q has an output for each joint macro-action; where it has no result, these are {}."
+NOT_GREEDY = "Greedy play of the last policies was not measured of {}."
+ELSEWHERE = (
+    "Eight seeds of AVF-QMIX, AVF-QPLEX and ToMacVF-QMIX on Overcooked-B and C are among the "
+    "[tasks](../experiments/results/tasks/summary.md)."
+)
+ACTOR_CRITICS = ("mac-iaicc", "mac-ippo", "mac-mappo")
 
 
 def write(environments: Sequence[str], algorithms: Sequence[str]) -> None:
@@ -79,13 +99,48 @@ def write(environments: Sequence[str], algorithms: Sequence[str]) -> None:
 
 def page(found: Results) -> str:
     """The page, from what is stored."""
-    text = [HEAD, "![Learning curves](../experiments/results/benchmark/curves.png)\n", *_across(found)]
+    text = [
+        HEAD.format(gammas=_gammas(found)),
+        "![Learning curves](../experiments/results/benchmark/curves.png)\n",
+        *_across(found),
+    ]
     text += [_task(found, env) for env in found.cells]
     if found.failed:
         text.append("## Without a result\n\n" + "".join(f"- {line}\n" for line in found.failed))
     if found.missing:
         text.append("## Not run yet\n\n" + "".join(f"- {line}\n" for line in found.missing))
+        about = {JOINT: _joint_sizes(found), NOT_GREEDY: _without_greedy(found)}
+        words = " ".join([*(sentence.format(what) for sentence, what in about.items() if what), ELSEWHERE])
+        text.append(textwrap.fill(words, 116, break_on_hyphens=False) + "\n")
     return "\n".join(text)
+
+
+def _gammas(found: Results) -> str:
+    """The discount of each task's cells, in words."""
+    tasks: dict[str, list[str]] = {}
+    for env, cells in found.cells.items():
+        for gamma in sorted({cell["settings"]["gamma"] for cell in cells.values()}):
+            tasks.setdefault(f"{gamma:g}", []).append(env)
+    most = max(tasks, key=lambda gamma: len(tasks[gamma]))
+    others = [f"{gamma} on {', '.join(envs)}" for gamma, envs in tasks.items() if gamma != most]
+    return ", ".join([most, *others])
+
+
+def _joint_sizes(found: Results) -> str:
+    """Where mac-cen-q has no result: the number of joint macro-actions, each an output of its network."""
+    sizes = {env: math.prod(jaxmac.make(env, **TASKS[env].options).num_actions) for env in TASKS}
+    without = [env for env in found.environments if "mac-cen-q" not in found.cells.get(env, {})]
+    return ", ".join(f"{sizes[env]:,} on {env}" for env in without)
+
+
+def _without_greedy(found: Results) -> str:
+    """The actor-critics' cells without a measurement of greedy play."""
+    absent: dict[str, list[str]] = {}
+    for env, cells in found.cells.items():
+        names = [name for name in ACTOR_CRITICS if name in cells and "greedy" not in cells[name]]
+        if names:
+            absent.setdefault(", ".join(names), []).append(env)
+    return "; ".join(f"{names} on {', '.join(tasks)}" for names, tasks in absent.items())
 
 
 def _panel(found: Results, env: str) -> Panel:
@@ -93,8 +148,8 @@ def _panel(found: Results, env: str) -> Panel:
     best, levels = found.anchors[env]["best"], {"random play": found.anchors[env]["random"]}
     word = _word_for_the_best(env)
     if word == SCRIPTED:
-        return Panel(env, curves, anchors=levels | {word: best})
-    return Panel(env, curves, best if word == "optimum" else None, best, levels)
+        return Panel(task_name(env), curves, anchors=levels | {word: best})
+    return Panel(task_name(env), curves, best if word == "optimum" else None, best, levels)
 
 
 def _word_for_the_best(env_id: str) -> str:
@@ -123,14 +178,19 @@ def _task(found: Results, env: str) -> str:
     rows = sorted(found.cells[env].items(), key=lambda item: -np.mean(item[1]["final"]))
     for algorithm, cell in rows:
         final = np.array(cell["final"])
-        row = dict(zip(("mean", "low", "high"), map(float, interval(final)), strict=True))
         lines.append(
-            f"| {algorithm} | {mean_in_words(row, digits)} | {(final >= threshold).sum()} of {len(final)} "
+            f"| {algorithm} | {_mean_of(final, digits)} | {(final >= threshold).sum()} of {len(final)} "
             f"| {np.median(final):.{digits}f} | {final.min():.{digits}f} "
             f"| {np.mean(cell['final_discounted']):.{digits}f} "
             f"| {cell['minutes']:.1f}{_timing(cell)} | {cell['backend']} |"
         )
     return "\n".join(lines + _greedy(found.cells[env], digits) + _earlier(env, found.cells[env])) + "\n"
+
+
+def _mean_of(values: np.ndarray, digits: int) -> str:
+    """The mean of several seeds with its interval, in words."""
+    row = dict(zip(("mean", "low", "high"), map(float, interval(values)), strict=True))
+    return mean_in_words(row, digits)
 
 
 def _timing(cell: Mapping[str, Any]) -> str:
@@ -140,8 +200,8 @@ def _timing(cell: Mapping[str, Any]) -> str:
 
 def _greedy(cells: Mapping[str, dict[str, Any]], digits: int) -> list[str]:
     """A sentence about greedy play of the actor-critics; nothing without any measured."""
-    measured = [(name, np.mean(cell["greedy"])) for name, cell in cells.items() if "greedy" in cell]
-    each = ", ".join(f"{name} {mean:.{digits}f}" for name, mean in measured)
+    measured = {name: np.array(cell["greedy"]) for name, cell in cells.items() if "greedy" in cell}
+    each = ", ".join(f"{name} {_mean_of(greedy, digits)}" for name, greedy in measured.items())
     return ["", f"Greedy play of the last policies, 1,000 episodes of each seed: {each}."] if measured else []
 
 
@@ -179,12 +239,24 @@ def changes_since(env: Environment, algorithm: str, stored: Mapping[str, Any]) -
 
 def _across(found: Results) -> list[str]:
     """The statistics over the tasks that all algorithms share; nothing where they share none."""
-    scores, absent = _scores(found), _compared(found)[1]
-    if not scores:
+    algorithms, absent = _compared(found)
+    if not _scores(found, algorithms):
         return []
-    tasks = [env for env, cells in found.cells.items() if set(scores) <= set(cells)]
+    limiting = min(algorithms, key=lambda name: sum(name in cells for cells in found.cells.values()))
+    others = [name for name in algorithms if name != limiting]
+    picture = "![Performance profiles](../experiments/results/benchmark/profiles.png)"
+    text = ACROSS.format(absent=absent, limiting=limiting).replace(". \n", ".\n")
+    return [text, _compared_on_all(found, algorithms), _compared_on_all(found, others), f"{picture}\n"]
+
+
+def _compared_on_all(found: Results, algorithms: Sequence[str]) -> str:
+    """The table over the tasks on which all these algorithms have a result, under the names of the tasks."""
+    scores = _scores(found, algorithms)
+    tasks = _shared(found, algorithms)
+    many = "1 task" if len(tasks) == 1 else f"{len(tasks)} tasks"
     lines = [
-        ACROSS.format(tasks=", ".join(tasks), absent=absent).replace(". \n", ".\n"),
+        f"All {len(algorithms)} algorithms have a result on {many}: {', '.join(tasks)}.",
+        "",
         f"| algorithm | interquartile mean | optimality gap | probability of improvement over {OVER} |",
         "|---|---|---|---|",
     ]
@@ -192,23 +264,24 @@ def _across(found: Results) -> list[str]:
     for name in sorted(scores, key=lambda name: -middle[name].value):
         gap = statistics.optimality_gap(scores[name])
         lines.append(f"| {name} | {_words(middle[name])} | {_words(gap)} | {_improvement(scores, name)} |")
-    picture = "![Performance profiles](../experiments/results/benchmark/profiles.png)"
-    return ["\n".join(lines) + "\n", picture + "\n"]
+    return "\n".join(lines) + "\n"
 
 
 def _draw_profiles(found: Results, lines: Sequence[str]) -> None:
     """The profiles, with the colours that the learning curves have."""
-    scores = _scores(found)
-    if scores:
-        profile_figure(scores, lines, unit="normalised return").savefig(
-            benchmark_cells.FOLDER / "profiles.png", dpi=150
-        )
+    if scores := _scores(found, _compared(found)[0]):
+        figure = profile_figure(scores, lines, unit="normalised return", detail=(0.9, 1.0))
+        figure.savefig(benchmark_cells.FOLDER / "profiles.png", dpi=150)
 
 
-def _scores(found: Results) -> dict[str, list[np.ndarray]]:
-    """Normalised returns on each task that the compared algorithms share; nothing where there is none."""
-    algorithms, _ = _compared(found)
-    common = [env for env, cells in found.cells.items() if set(algorithms) <= set(cells)]
+def _shared(found: Results, algorithms: Sequence[str]) -> list[str]:
+    """The tasks on which all these algorithms have a result."""
+    return [env for env, cells in found.cells.items() if set(algorithms) <= set(cells)]
+
+
+def _scores(found: Results, algorithms: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    """Normalised returns on each task that these algorithms share; nothing where there is none."""
+    common = _shared(found, algorithms)
     if not common or len(algorithms) < 2:
         return {}
     return {name: [_normalised(found, env, name) for env in common] for name in algorithms}
@@ -235,4 +308,4 @@ def _improvement(scores: Mapping[str, list[np.ndarray]], name: str) -> str:
 
 
 def _words(estimate: statistics.Estimate) -> str:
-    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"

@@ -39,7 +39,7 @@ def fake(cell, seeds):
     episodes = np.linspace(0, 5000, 250)[:, None].repeat(len(seeds), 1)
     metrics = {"episodes": episodes, "eval_return": returns, "wall_seconds": np.full_like(returns, 90.0)}
     metrics["eval_discounted_return"] = returns / 2
-    config = {"settings": {}, "hyperparameters": {"gamma": 0.98}, "backend": "cpu"}
+    config = {"settings": {"gamma": 0.98}, "hyperparameters": {"gamma": 0.98}, "backend": "cpu"}
     config["versions"] = {"jaxmac": "0.2.0"}
     policy = SimpleNamespace(act_greedily=None if cell.algorithm.startswith("avf") else "some function")
     return SimpleNamespace(metrics=metrics, config=config, policy=lambda: policy)
@@ -69,7 +69,7 @@ def test_cells_are_trained_once_and_the_page_tells_them(folder, monkeypatch):
     assert discounted == pytest.approx(mean / 2, abs=0.1)
     assert "Warehouse-D, mac-iaicc: the loss of member 3 is not finite\n" in page and "long story" not in page
     assert "- Warehouse-S: avf-qmix" in page, "what was not run is named"
-    assert "result: BoxPushing-10." in page, "statistics are over the tasks that all algorithms have"
+    assert "a result on 1 task: BoxPushing-10." in page, "statistics are over the tasks that all algorithms have"
     assert (folder / "benchmark/curves.png").stat().st_size > 5000
     run(monkeypatch, *words, "--seeds", "3")
     assert len(trained) == 6, "neither finished nor failed cells are trained again"
@@ -280,8 +280,27 @@ def test_a_curve_is_thinned_by_means_that_do_not_reach_across_the_start_of_learn
 def test_an_algorithm_with_results_on_few_tasks_does_not_narrow_the_comparison():
     cells = {task: {"avf-qmix": {}, "mac-ippo": {}} for task in ("a", "b", "c")}
     cells["c"]["mac-cen-q"] = {}
-    kept, absent = benchmark_report._compared(benchmark_cells.Results(cells, {}, [], []))
+    kept, absent = benchmark_report._compared(benchmark_cells.Results(cells, {}, [], [], []))
     assert kept == ["avf-qmix", "mac-ippo"]
     assert absent == "Results on less than half of the tasks, and so not in it: mac-cen-q."
     cells["b"]["mac-cen-q"] = {}
-    assert benchmark_report._compared(benchmark_cells.Results(cells, {}, [], []))[0][-1] == "mac-cen-q"
+    assert benchmark_report._compared(benchmark_cells.Results(cells, {}, [], [], []))[0][-1] == "mac-cen-q"
+
+
+def test_a_second_table_leaves_out_the_algorithm_with_the_fewest_results():
+    cell = {"final": [90.0, 95.0, 100.0], "settings": {"gamma": 0.98}}
+    cells = {
+        task: {"avf-qmix": cell, "mac-ippo": cell, "mac-cen-q": cell} for task in ("BoxPushing-10", "Warehouse-S")
+    }
+    del cells["Warehouse-S"]["mac-cen-q"]
+    levels = {task: {"random": 0.0, "best": 100.0} for task in cells}
+    found = benchmark_cells.Results(cells, levels, [], [], [*cells, "Overcooked-A"])
+    _, every, others, _ = benchmark_report._across(found)
+    assert "3 algorithms have a result on 1 task: BoxPushing-10." in every and "mac-cen-q" in every
+    assert "2 algorithms have a result on 2 tasks: BoxPushing-10, Warehouse-S." in others
+    assert "mac-cen-q" not in others and "| mac-ippo | 0.950 [" in others
+    assert benchmark_report._joint_sizes(found) == "54 on Warehouse-S, 2,744 on Overcooked-A"
+    assert benchmark_report._without_greedy(found) == "mac-ippo on BoxPushing-10, Warehouse-S"
+    cells["Warehouse-S"] = {"mac-ippo": {**cell, "greedy": [1.0], "settings": {"gamma": 0.9}}}
+    assert benchmark_report._without_greedy(found) == "mac-ippo on BoxPushing-10"
+    assert benchmark_report._gammas(found) == "0.98, 0.9 on Warehouse-S"
