@@ -79,14 +79,17 @@ def check_settings(kind: str, name: str, part: Any, may_trace: bool = True) -> N
     """Check that the settings of a part can be hyperparameters.
 
     Raises ValueError, in one line, for a setting of another type than int, float, bool or str, or for a traced one
-    that is not a float or (without `may_trace`) belongs to a kind of part whose settings are static, for one that
-    is named like an argument of `jaxmac.train`, which nobody could set, for a default out of its range, and for one
-    that is not a field, as its class is not a dataclass.
+    that is not a float, has the name of a method of mappings (as `Hyper` is one) or (without `may_trace`) belongs
+    to a kind of part whose settings are static, for one that is named like an argument of `jaxmac.train`, which
+    nobody could set, for a default out of its range, and for one that is not a field, as its class is not a
+    dataclass.
     """
     for field in settings_of(part).values():
         label = f"{kind} {name!r}: its setting {field.name}"
         if field.name in ARGUMENTS_OF_TRAIN:
             raise ValueError(f"{label} has the name of an argument of jaxmac.train: choose another name")
+        if field.metadata["traced"] and hasattr(Mapping, field.name):
+            raise ValueError(f"{label} is traced, and has the name of a method of mappings: choose another name")
         if _kind_of(field) is None:
             raise ValueError(f"{label} has type {field.type!r}, but must have int, float, bool or str")
         if field.metadata["traced"] and not may_trace:

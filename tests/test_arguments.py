@@ -117,3 +117,18 @@ def test_settings_of_parts_are_not_named_like_arguments_of_train():
         pytest.raises(ValueError, match="setting episodes has the name of an argument"),
     ):
         jaxmac.register_algorithm("mine", spec)
+
+
+def test_traced_settings_are_not_named_like_methods_of_mappings():
+    """`hyper.values` would be the method."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Settings(CommonConfig):
+        values: float = setting("how much", 0.5, low=0.0, traced=True)
+
+    spec = jaxmac.AlgorithmSpec(Settings, lambda env, config: None, {"tuned": lambda env: {}})
+    with (
+        registered_only_here(),
+        pytest.raises(ValueError, match="its setting values is traced, and has the name of a method of mappings"),
+    ):
+        jaxmac.register_algorithm("mine", spec)

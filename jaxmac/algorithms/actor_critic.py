@@ -29,6 +29,7 @@ from jaxmac.algorithms.actors_and_critics import (
     check_critic,
     critic_rows,
     decisions_of,
+    dropped_rows,
     epsilon_at,
     is_choice,
     make_critics,
@@ -89,6 +90,7 @@ def make_networks(env: Environment, config: Any, roles: Roles) -> ActorsAndCriti
 def make(env: Environment, config: JointActorCriticConfig, roles: Roles) -> Algorithm:
     """Build the algorithm whose actors and critics have these roles; raises ValueError as `make_networks` does."""
     networks = make_networks(env, config, roles)
+    needs = needed_joint_row(networks)
 
     def update(
         state: ActorCriticState, hyper: Hyper, samples: dict[str, Sample], progress: Progress, key: Array
@@ -96,13 +98,13 @@ def make(env: Environment, config: JointActorCriticConfig, roles: Roles) -> Algo
         del key
         before = progress.episodes - config.num_envs  # epsilon with which these episodes were collected
         epsilon = epsilon_at(hyper, progress._replace(episodes=before))
-        rows = rows_of(networks, hyper, samples["main"].episodes)
+        rows = rows_of(networks, hyper, samples["main"].episodes, needs)
         state, losses = at_needed_length(
             lambda own, joint: learn(networks, state, Rows(own, joint), hyper, epsilon), rows.own, rows.joint
         )
         due = is_copy_due(progress, config)
         target = jax.lax.cond(due, lambda: state.critics, lambda: state.target)
-        dropped = jnp.sum(rows.own.dropped) + jnp.sum(rows.joint.dropped)
+        dropped = dropped_rows(networks, rows, needs)
         metrics = jax.tree.map(jnp.sum, losses)
         total = metrics["critic_loss"] + metrics["actor_loss"]
         return state.replace(target=target), metrics | {"loss": total, "dropped_rows": dropped}
@@ -117,6 +119,14 @@ def make(env: Environment, config: JointActorCriticConfig, roles: Roles) -> Algo
     outputs = networks.joint.size if networks.joint else 0
     collection = Collection(epsilons, fresh_episodes(config.num_envs), 1, 0, config.episodes_per_env)
     return Algorithm(("main",), partial(init, networks), policy, policy, update, collection, outputs, ACTOR_CRITIC)
+
+
+def needed_joint_row(networks: ActorsAndCritics) -> str:
+    """The joint row that is read with each own row, as in `rows_of`: for its advantage or for a team's history."""
+    roles = networks.roles
+    if not roles.critic_per_agent:
+        return "" if roles.joint_actor else "closing"
+    return "opening" if roles.critics_see_team and networks.config.critic == "history" else ""
 
 
 def init(networks: ActorsAndCritics, key: Array, hyper: Hyper) -> ActorCriticState:

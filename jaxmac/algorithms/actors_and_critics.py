@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.algorithms.base import Progress, linear_schedule, network_options
 from jaxmac.algorithms.targets import TargetRows, target_rows
@@ -80,8 +80,19 @@ def epsilon_at(hyper: Hyper, progress: Progress) -> Array:
     return linear_schedule(progress, 0, hyper.epsilon_start, hyper.epsilon_end, hyper.epsilon_episodes)
 
 
-def rows_of(networks: ActorsAndCritics, hyper: Hyper, episodes: Episode, macro_state: str = "start") -> Rows:
-    """Own and joint rows of whole episodes (section 4); `macro_state` of the joint rows as in `mac_jert`."""
+def rows_of(
+    networks: ActorsAndCritics, hyper: Hyper, episodes: Episode, needs: str, macro_state: str = "start"
+) -> Rows:
+    """Own and joint rows of whole episodes (section 4).
+
+    Args:
+        networks: the actors and critics, whose config has the options of the cuts.
+        hyper: has the discount.
+        episodes: a batch `[batch, time, ...]`.
+        needs: the joint row that is read with an own one, "opening" or "closing", or "" for none. An own row whose
+            joint row was dropped by a cap (`max_rows`) is masked.
+        macro_state: of the joint rows, as in `mac_jert`.
+    """
     config = networks.config
 
     def cut(episode: Episode) -> Rows:
@@ -95,12 +106,20 @@ def rows_of(networks: ActorsAndCritics, hyper: Hyper, episodes: Episode, macro_s
             timeout_is_terminal=config.timeout_is_terminal,
         )
         own = own_rows(chosen, hyper.gamma)
-        kept = own.opening >= 0  # none of its joint rows was dropped by a cap
+        kept = getattr(own, needs) >= 0 if needs else jnp.ones_like(own.mask)
         lost = jnp.sum(own.mask & ~kept, axis=0, dtype=jnp.int32)
         whole = own._replace(mask=own.mask & kept, dropped=own.dropped + lost)
         return Rows(whole, joint_rows(chosen, hyper.gamma, macro_state=macro_state))
 
     return jax.vmap(cut, out_axes=Rows(OWN_TIME_MAJOR, TIME_MAJOR))(episodes)
+
+
+def dropped_rows(networks: ActorsAndCritics, rows: Rows, needs: str) -> Int[Array, ""]:
+    """Number of rows that a cap left out, of those that are learned from or read; `needs` as in `rows_of`."""
+    own, joint = jnp.sum(rows.own.dropped), jnp.sum(rows.joint.dropped)
+    if networks.roles.joint_actor:
+        return joint
+    return own + joint if needs else own
 
 
 def critic_rows(networks: ActorsAndCritics, rows: Rows, hyper: Hyper) -> TargetRows:

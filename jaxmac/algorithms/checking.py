@@ -46,7 +46,7 @@ def check_algorithm(name: str, algorithm: Any, env: Environment, config: Any) ->
     ):
         raise ValueError(f"{label}: streams is {one_line(streams)}, but must be a tuple of names such as ('main',)")
     if not isinstance(collection, Collection) or not isinstance(collection.replay, Replay):
-        raise ValueError(f"{label}: collection is {collection!r}, but must be a Collection with a Replay")
+        raise ValueError(f"{label}: collection is {one_line(collection)}, but must be a Collection with a Replay")
     for count, least in (("updates", 1), ("warmup_iterations", 0), ("episodes_per_env", 1)):
         value = getattr(collection, count)
         if not isinstance(value, numbers.Integral) or value < least:

@@ -50,6 +50,14 @@ class FactorisedConfig(SharedAgentsConfig, ValueBasedConfig):
         "the mixer sees its state with mean 0 and variance 1 over its entries; a single one becomes 0",
     )
 
+    def without_effect(self) -> dict[str, str]:
+        """See `jaxmac.config.without_effect`."""
+        parts = [label.removeprefix("mixer ") for label in getattr(type(self), "__parts__", {})]
+        blind = [name for name in parts if name in MIXERS and not MIXERS[name].reads_state]
+        return (
+            dict.fromkeys(("normalise_state", "macro_state"), f"mixer {blind[0]} reads no state") if blind else {}
+        )
+
 
 class FactorisedNetworks(NamedTuple):
     """The networks of one algorithm, with the environment and the (static) config that they are built for."""
@@ -123,7 +131,7 @@ def mixer_state_of(
     The weights that hypernetworks produce grow with the entries of the state. With QMIX on a state of positions
     that are not bounded, values and policies diverged without it (docs/specifications/avf.md, section 3).
     """
-    if networks.config.normalise_state:
+    if networks.config.normalise_state and state.shape[-1]:
         mean, spread = jnp.mean(state, axis=-1, keepdims=True), jnp.std(state, axis=-1, keepdims=True)
         state = (state - mean) / (spread + STATE_EPSILON)
     return state if encoded is None else jnp.concatenate([state, encoded], axis=-1)

@@ -30,6 +30,7 @@ from jaxmac.algorithms.actors_and_critics import (
     check_critic,
     critic_rows,
     decisions_of,
+    dropped_rows,
     epsilon_at,
     is_choice,
     make_critics,
@@ -117,18 +118,18 @@ def make_networks(env: Environment, config: PPOConfig, roles: Roles) -> ActorsAn
 def make(env: Environment, config: PPOConfig, roles: Roles) -> Algorithm:
     """Build the algorithm whose critics have these roles; raises ValueError as `make_networks` does."""
     networks = make_networks(env, config, roles)
+    needs = "opening" if roles.critics_see_team else ""  # the joint row with the team's macro-state or history
 
     def update(
         state: PPOState, hyper: Hyper, samples: dict[str, Sample], progress: Progress, key: Array
     ) -> tuple[PPOState, dict[str, Any]]:
         before = progress._replace(episodes=progress.episodes - config.num_envs)  # when they were collected
         rates = rates_at(hyper, before)
-        rows = rows_of(networks, hyper, samples["main"].episodes, macro_state="joint")
+        rows = rows_of(networks, hyper, samples["main"].episodes, needs, macro_state="joint")
         state, metrics = at_needed_length(
             lambda own, joint: learn(networks, state, Rows(own, joint), hyper, rates, key), rows.own, rows.joint
         )
-        dropped = jnp.sum(rows.own.dropped) + jnp.sum(rows.joint.dropped)
-        return state, metrics | {"dropped_rows": dropped}
+        return state, metrics | {"dropped_rows": dropped_rows(networks, rows, needs)}
 
     def epsilons(hyper: Hyper, progress: Progress) -> Array:
         return jnp.full(config.num_envs, epsilon_at(hyper, progress))

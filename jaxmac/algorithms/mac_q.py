@@ -68,7 +68,9 @@ def make(env: Environment, config: MacQConfig, roles: NetworkRoles) -> Algorithm
             batches.append(WindowBatch(*rows_of(config, sample, hyper, own_key), sample.weight))
         state, metrics, errors = learn(networks, state, batches[0], batches[-1], hyper, progress)
         loss = sum(metrics[name] for name in ("centralised_loss", "agents_loss") if name in metrics)
-        return state, metrics | {"loss": loss, "errors": dict(zip(samples, (errors[0], errors[-1]), strict=False))}
+        # Of a single stream the errors of the networks that act, as in the diagnostics.
+        of_streams = dict(zip(samples, (errors[0], errors[-1])[-len(samples) :], strict=True))
+        return state, metrics | {"loss": loss, "errors": of_streams}
 
     both = networks.agents is not None and networks.centralised is not None
 

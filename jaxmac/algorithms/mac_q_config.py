@@ -1,4 +1,4 @@
-"""Hyperparameters of the value-based baselines; the config of an algorithm declares only those that it reads."""
+"""Hyperparameters of the value-based baselines."""
 
 from __future__ import annotations
 
@@ -38,6 +38,13 @@ class MacQConfig(WindowsConfig, ValueBasedConfig):
 @dataclass(frozen=True)
 class MacDecQConfig(SharedAgentsConfig, LastActionConfig, MacQConfig):
     """Hyperparameters of MacDec-Q."""
+
+    def without_effect(self) -> dict[str, str]:
+        """See `jaxmac.config.without_effect`."""
+        return {"reward_scheme": "MacDec-Q learns from own rows, not from joint ones"}
+
+    def check_together(self) -> None:
+        """Own rows do not overlap: lambda-returns go with every `reward_scheme`, which has no effect."""
 
 
 @dataclass(frozen=True)

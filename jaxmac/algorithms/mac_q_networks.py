@@ -58,8 +58,11 @@ def make_networks(env: Environment, config: Any, roles: NetworkRoles) -> MacQNet
 def best_joint(
     networks: MacQNetworks, q: Float[Array, "rows batch joint"], rows: JointRows
 ) -> Int[Array, "rows batch"]:
-    """Index of the (conditional) best joint macro-action after every row, by the central network's values `q`."""
-    choosing = rows.ended if networks.config.conditional else jnp.ones_like(rows.ended)
+    """Index of the (conditional) best joint macro-action after every row, by the central network's values `q`.
+
+    An agent that runs a macro-action and has none available keeps it, also without `conditional`.
+    """
+    choosing = rows.ended if networks.config.conditional else rows.ended | jnp.any(rows.next_avail, axis=-1)
     return masked_argmax(q, networks.joint.allowed(rows.next_avail, choosing, rows.macro_action))
 
 

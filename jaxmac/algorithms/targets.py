@@ -1,7 +1,8 @@
 """Temporal-difference targets over joint or own rows. All take the same rows, and their gradient is stopped.
 
 R_k is the reward of row k, discounted inside the row, and tau_k its duration in primitive steps. The rows of a
-sequence follow each other without a gap, and padding comes after the last real row. V'_k is the target network's
+sequence follow each other without a gap; masked rows are in front of them (history, or dropped by a cap) or behind
+them (padding). V'_k is the target network's
 value after row k.
 """
 

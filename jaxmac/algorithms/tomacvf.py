@@ -40,7 +40,7 @@ from jaxmac.algorithms.value_based import (
     hysteretic,
     weighted_mean_square,
 )
-from jaxmac.config import setting
+from jaxmac.config import setting, settings_of
 from jaxmac.envs.environment import Environment, TimeStep
 from jaxmac.hyper import Hyper
 from jaxmac.networks.agent import PolicyNetworks, Utilities, make_agent_networks
@@ -101,6 +101,17 @@ class ToMacVFConfig(FactorisedConfig):
     stale_obs_at_execution: bool = setting(
         False, "agents act on macro-observations, not on current observations, which are learned from in any case"
     )
+
+    def without_effect(self) -> dict[str, str]:
+        """See `jaxmac.config.without_effect`."""
+        of_steps = "n_step", "micro_weight", "macro_weight", "encoding_size", "stale_obs_at_execution"
+        of_attention = [name for name in settings_of(type(self)) if name.startswith("attention_")]
+        why, found = f"with ablation={self.ablation}", dict[str, str]()
+        if self.ablation not in ON_STEPS:
+            found |= dict.fromkeys(of_steps, f"{why} the algorithm learns from joint rows")
+        if self.ablation not in WITH_ATTENTION:
+            found |= dict.fromkeys(of_attention, f"{why} there is no attention")
+        return found
 
     def check_together(self) -> None:
         """Raise ValueError for a width that the heads do not divide, or temporal encodings of an odd size."""

@@ -27,6 +27,7 @@ from jaxmac.algorithms.base import (
     network_options,
 )
 from jaxmac.algorithms.optimiser import gradient_step, init_optimiser
+from jaxmac.arguments import LARGEST_COUNT
 from jaxmac.config import setting
 from jaxmac.envs.environment import Environment, TimeStep
 from jaxmac.hyper import Hyper
@@ -233,7 +234,8 @@ def episodes_before_learning(settings: Mapping[str, Any]) -> int:
 def collection(config: ValueBasedConfig, env: Environment) -> Collection:
     """Epsilon-greedy episodes into a replay; learning starts once `learning_starts` and a batch are stored.
 
-    Raises ValueError, in one line, for a sampler that chooses windows with a trajectory that is not in steps.
+    Raises ValueError, in one line, for a sampler that chooses windows with a trajectory that is not in steps, or
+    among more windows than int32 counts.
     """
     window, unit = getattr(config, "trajectory", env.horizon), getattr(config, "trajectory_unit", "episode")
     replay = make_sampler(config.sampling, config, config.replay_episodes, config.batch_size, window)
@@ -243,6 +245,12 @@ def collection(config: ValueBasedConfig, env: Environment) -> Collection:
         )
     if replay.chooses_windows and unit != "steps":
         raise ValueError(f"sampling={config.sampling!r} needs trajectory_unit='steps', not {unit!r}")
+    windows = config.replay_episodes * (env.horizon + window - 1)
+    if replay.chooses_windows and windows > LARGEST_COUNT:
+        raise ValueError(
+            f"sampling={config.sampling!r} draws one of up to {windows:,} windows (replay_episodes="
+            f"{config.replay_episodes}, trajectory={window}), but can count {LARGEST_COUNT:,} at most"
+        )
     warmup = episodes_before_learning(vars(config)) // config.num_envs - 1
     return Collection(partial(exploration, config), replay, updates_per_iteration(config, env.horizon), warmup)
 

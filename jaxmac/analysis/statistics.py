@@ -162,9 +162,12 @@ def probability_of_improvement(ours: Tasks, theirs: Tasks, **options: Any) -> Es
 
 
 def performance_profile(tasks: Tasks, levels: Float[np.ndarray, "levels"], **options: Any) -> Estimate:
-    """Share of runs with a score above each level, `[levels]`, with pointwise intervals."""
-    above = [_numbers(sample) > _numbers(levels)[:, None] for sample in tasks]
-    return mean(above, **options)
+    """Share of runs with a score above each level, `[levels]`, with pointwise intervals; NaN with a NaN score."""
+
+    def above(scores: np.ndarray) -> np.ndarray:
+        return np.where(np.isnan(scores), np.nan, scores > _numbers(levels)[:, None])
+
+    return mean([above(_numbers(sample)) for sample in tasks], **options)
 
 
 def _wins(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -136,8 +136,8 @@ WORDS = (
     ),
     (
         "Learning starts",
-        "The number of training episodes after which the first update is made; until then episodes are random "
-        "and evaluations are those of an untrained policy.",
+        "The number of training episodes after which the first update is made; until then evaluations are those "
+        "of an untrained policy.",
     ),
     (
         "Share of the best known return",

@@ -21,7 +21,7 @@ from jaxmac.mixers.base import MIXERS, MixerInputs, is_factorised, make_mixer
 from jaxmac.networks.choice import conditional_argmax, feasible_set
 
 STATE, HIDDEN, ACTIONS = 5, 6, 4
-FEW = 40  # instances before a run: most of the time is compilation
+FEW = 40  # instances before a run
 # Most of the time is compilation.
 quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
@@ -96,8 +96,7 @@ def check_before_training(name: str, config: Any) -> None:
     """
     module, fields = MIXERS[name].module, settings_of(MIXERS[name].module)
     values = {setting: getattr(config, setting) for setting in fields}
-    static = tuple((name, value) for name, value in values.items() if not fields[name].metadata["traced"])
-    if (key := (MIXERS[name], static)) in _passed:
+    if (key := (MIXERS[name], tuple(values.items()))) in _passed:
         return
     try:
         check_mixer(module(**values), FEW)
@@ -107,7 +106,7 @@ def check_before_training(name: str, config: Any) -> None:
     _passed.add(key)
 
 
-_passed: set[tuple[Any, ...]] = set()  # (what is registered, its static settings with their values)
+_passed: set[tuple[Any, ...]] = set()  # (what is registered, its settings with their values)
 
 
 def _built(mixer: Any) -> Any:

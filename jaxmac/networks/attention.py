@@ -2,7 +2,7 @@
 
 Its output conditions the mixer together with the state. Its input does not include the macro-action that is being
 maximised: mixing weights that depend on it break the individual-global-max property
-(docs/specifications/tomacvf.md, section 9.1).
+(docs/specifications/tomacvf.md, section 9, issue 1).
 """
 
 from __future__ import annotations

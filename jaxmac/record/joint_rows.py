@@ -16,6 +16,7 @@ from jaxmac.record.windows import (
     Trajectory,
     accumulate_own_rewards,
     accumulate_reward,
+    check_cut,
     joint_row_steps,
     pack,
     row_duration,
@@ -51,7 +52,7 @@ class JointRows(NamedTuple):
     terminal: Bool[Array, "rows"]  # no bootstrap after this row
     last_step: Int[Array, "rows"]  # primitive step that closed the row
     mask: Bool[Array, "rows"]  # True for a real row inside the window, False for padding and history
-    dropped: Int[Array, ""]  # number of rows of the window that did not fit
+    dropped: Int[Array, ""]  # number of rows, of the window or of the history before it, that did not fit
 
 
 TIME_MAJOR = JointRows._make([*[1] * (len(JointRows._fields) - 1), 0])  # `dropped` has no rows
@@ -113,7 +114,11 @@ def mac_jert(
         discount: discount per primitive step, inside a row.
         macro_state: one of MACRO_STATES (docs/specifications/avf.md, section 2).
         reward_scheme: one of REWARD_SCHEMES (docs/specifications/avf.md, section 1).
+
+    Raises ValueError, in one line, for a batch of episodes or an unknown mode.
     """
+    modes = {"macro_state": (macro_state, MACRO_STATES), "reward_scheme": (reward_scheme, REWARD_SCHEMES)}
+    check_cut(episode, **modes)
     chex.assert_rank([episode.obs, episode.avail, episode.mask, rows, counted], [3, 3, 1, 1, 1])
     last, valid, dropped = pack(rows, size)
     agents = jnp.arange(episode.macro_action.shape[-1])

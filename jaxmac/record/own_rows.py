@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from jaxmac.record.episode import Episode, Marks
-from jaxmac.record.windows import Trajectory, accumulate_reward, joint_row_steps, pack, row_duration
+from jaxmac.record.windows import Trajectory, accumulate_reward, check_cut, joint_row_steps, pack, row_duration
 
 
 class OwnRows(NamedTuple):
@@ -39,7 +39,7 @@ class OwnRows(NamedTuple):
     opening: Int[Array, "rows agents"]  # index of the joint row (of the same trajectory) that starts with this row
     closing: Int[Array, "rows agents"]  # index of the joint row that ends with it; negative: dropped by a cap
     mask: Bool[Array, "rows agents"]  # True for a real row inside the window, False for padding and history
-    dropped: Int[Array, "agents"]  # number of rows of the window that did not fit
+    dropped: Int[Array, "agents"]  # number of rows, of the window or of the history before it, that did not fit
 
 
 OWN_TIME_MAJOR = OwnRows._make([*[1] * (len(OwnRows._fields) - 1), 0])  # `dropped` has no rows
@@ -64,7 +64,10 @@ def mac_cert(
         counted: the steps whose rows count in the loss; a row kept only for the recurrent history has mask False.
         size: number of rows of the result per agent; of more kept rows the last `size` remain.
         discount: discount per primitive step, inside a row.
+
+    Raises ValueError, in one line, for a batch of episodes.
     """
+    check_cut(episode)
     chex.assert_rank([episode.obs, episode.avail, episode.mask, keep, counted], [3, 3, 1, 1, 1])
     joint = joint_row_steps(marks) & keep
     joint_dropped = jnp.maximum(jnp.sum(joint, dtype=jnp.int32) - size, 0)

@@ -7,10 +7,12 @@ from collections.abc import Callable
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxmac.arguments import check_environment_made
 from jaxmac.envs.environment import Environment, EnvState, TimeStep
+from jaxmac.envs.shapes import one_line
 from jaxmac.record.episode import Episode
 from jaxmac.record.policy import Policy, check_policy
 from jaxmac.record.under_vmap import largest_under_vmap
@@ -24,8 +26,14 @@ def small_int(largest: int) -> jnp.dtype:
 def rollout(env: Environment, policy: Policy, key: Array, epsilon: Float[Array, "batch"]) -> Episode:
     """Whole episodes under `policy`, one for each entry of `epsilon`, stepped together until the last one ends.
 
-    Returns a batch of Episodes `[batch, time, ...]`; an episode that ends early is padded and masked.
+    Returns a batch of Episodes `[batch, time, ...]`; an episode that ends early is padded and masked. Raises
+    ValueError, in one line, for what is no Environment or no Policy, and for an epsilon of another shape.
     """
+    check_environment_made(env)
+    check_policy(policy)
+    if not isinstance(epsilon, jax.Array | np.ndarray) or epsilon.ndim != 1:
+        what = "an array of exploration rates, one for each parallel episode, such as jnp.zeros(16)"
+        raise ValueError(f"epsilon is {one_line(epsilon)}, but must be {what}")
     return rollout_to_end(env, policy, key, epsilon)[0]
 
 

@@ -6,6 +6,7 @@ packed: a row at the edge of a window keeps its full reward and duration. All fu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -15,6 +16,17 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxmac.record.episode import Episode, Marks, ends_value, mark
 
 TRAJECTORY_UNITS = ("steps", "rows", "episode")
+
+
+def check_cut(episode: Episode, **modes: tuple[str, Sequence[str]]) -> None:
+    """Raise a one-line ValueError for a batch of episodes, or for an unknown mode: `name=(value, those known)`."""
+    if episode.mask.ndim != 1:
+        raise ValueError(
+            f"episode.mask has the shape {episode.mask.shape}, but a cut takes a single episode: jax.vmap the cut"
+        )
+    for name, (value, allowed) in modes.items():
+        if value not in allowed:
+            raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(allowed)}")
 
 
 def accumulate_reward(
@@ -130,7 +142,10 @@ def trajectory_of(
             window or episode can have). A capped "episode" is a window of that many joint rows.
         close_on_terminal: as in `mark`.
         timeout_is_terminal: whether the time limit counts as terminal, so that nothing is bootstrapped after it.
+
+    Raises ValueError, in one line, for a batch of episodes or an unknown unit.
     """
+    check_cut(episode, trajectory_unit=(trajectory_unit, TRAJECTORY_UNITS))
     if trajectory_unit == "episode" and max_rows:
         trajectory, trajectory_unit = max_rows, "rows"
     steps = episode.mask.shape[0]

@@ -47,7 +47,8 @@ def working_bytes(env: Any, config: Any, episode_bytes: int, joint_outputs: int 
     mixer = ("attention_width", "mixing_embed", "hypernet_embed", "advantage_embed", "critic_embed")
     widths += 8 * sum(getattr(config, name, 0) for name in mixer)  # online and target, forward and backward
     activations = 4 * batch_size * (rows + 1) * env.num_agents * widths
-    episodes = 2 * max(config.num_envs, config.eval_episodes) + batch_size
+    fresh = config.num_envs * getattr(config, "episodes_per_env", 1)
+    episodes = 2 * max(fresh, config.eval_episodes) + batch_size
     return episodes * episode_bytes + activations
 
 

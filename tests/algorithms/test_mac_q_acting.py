@@ -11,7 +11,7 @@ from support.mac_q_recordings import Recorded, drawn_state, small
 from jaxmac.algorithms import actor_critic, configure, mac_q
 from jaxmac.algorithms.actor_critic_config import ROLES
 from jaxmac.algorithms.mac_q_config import NETWORK_ROLES
-from jaxmac.algorithms.mac_q_networks import mixed_policy
+from jaxmac.algorithms.mac_q_networks import MacQNetworks, best_joint, mixed_policy
 from jaxmac.algorithms.stochastic_policy import sampled_policy
 from jaxmac.networks.joint import make_joint_space
 from jaxmac.record.policy import Policy
@@ -150,3 +150,24 @@ def test_windows_need_primitive_steps():
     config = configure("mac-dec-q", "tuned", Recorded(), {"sampling": "windows", "trajectory_unit": "episode"})
     with pytest.raises(ValueError, match="sampling='windows' needs trajectory_unit='steps'"):
         mac_q.make(Recorded(), config, NETWORK_ROLES["mac-dec-q"])
+
+
+def test_more_windows_than_can_be_counted_are_refused():
+    options = {"sampling": "windows", "trajectory": 10**7, "trajectory_unit": "steps"}
+    config = configure("mac-dec-q", "reference", Recorded(), options)
+    with pytest.raises(
+        ValueError, match=r"draws one of up to [\d,]+ windows .* but can count 2,000,000,000 at most"
+    ):
+        mac_q.make(Recorded(), config, NETWORK_ROLES["mac-dec-q"])
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+def test_an_agent_that_has_none_available_keeps_what_it_runs(conditional):
+    """Of sizes 2 and 3 the second runs macro-action 2; the first chooses, and its second one is better."""
+    networks = MacQNetworks(
+        None, SimpleNamespace(conditional=conditional), None, None, make_joint_space((2, 3), (1, 1))
+    )
+    avail = np.array([[[[True, True, False], [False, False, False]]]])
+    rows = SimpleNamespace(ended=np.array([[[True, False]]]), next_avail=avail, macro_action=np.array([[[0, 2]]]))
+    q = np.arange(6.0, dtype=np.float32)[None, None]
+    assert best_joint(networks, q, rows) == 5  # (1, 2)

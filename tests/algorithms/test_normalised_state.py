@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -44,3 +46,8 @@ def test_a_state_of_equal_entries_becomes_zeros():
     """One of a single entry, too."""
     for shape in ((2, 1, 3), (2, 1, 1)):
         assert (seen(np.full(shape, 7.0, np.float32), None, True) == 0).all()
+
+
+def test_no_state_at_all_is_no_division_by_zero():
+    with jax.debug_nans(True):
+        assert seen(jnp.zeros((2, 1, 0)), None, True).shape == (2, 1, 0)

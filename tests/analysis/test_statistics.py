@@ -102,6 +102,11 @@ def test_a_profile_is_the_share_above_each_level():
     )
 
 
+def test_a_profile_with_a_score_that_is_no_number_is_none():
+    share = statistics.performance_profile([np.array([1.0, np.nan, 3.0])], np.array([0.0]), resamples=9).value
+    assert np.isnan(share).all()
+
+
 def test_members_are_resampled_within_their_task():
     """Tasks without any spread have none together, however far apart they are."""
     apart = [np.full(5, 1.0), np.full(5, 100.0)]

@@ -114,6 +114,17 @@ def test_settings_that_nothing_reads_come_with_a_note(capsys):
     assert notes(*windows, "--trajectory", "5") == [
         "note: trajectory has no effect: with trajectory_unit=episode it is the whole episode"
     ]
+    assert notes("--algorithm", "mac-dec-q", "--reward-scheme", "own") == [
+        "note: reward_scheme has no effect: MacDec-Q learns from own rows, not from joint ones"
+    ]
+    assert notes("--algorithm", "avf-vdn", "--macro-state", "real") == [
+        "note: macro_state has no effect: mixer vdn reads no state"
+    ]
+    ablation = ("--algorithm", "tomacvf-qmix", "--ablation", "both", "--n-step", "2", "--attention-heads", "2")
+    assert notes(*ablation) == [
+        "note: n_step has no effect: with ablation=both the algorithm learns from joint rows",
+        "note: attention_heads has no effect: with ablation=both there is no attention",
+    ]
     assert notes("--hysteresis", ".5", "--hysteresis-episodes", "9") == []
     assert notes("--target-episodes", "5") == notes("--polyak", "0.9", "--target-episodes", "0") == []
 

@@ -98,13 +98,14 @@ class Signed(nn.Module):
     """A weighted sum that promises to be factorised, which it is for a positive weight only."""
 
     weight: float = jaxmac.setting(1.0, "weight of every utility")
+    gain: float = jaxmac.setting(1.0, "another one, which is traced", traced=True)
     factorised = True
 
     @nn.compact
     def __call__(self, inputs):
         """The joint value, with a bias that is learned."""
         bias = self.param("bias", nn.initializers.zeros, ())
-        return self.weight * take_chosen(inputs.q_all, inputs.chosen).sum(-1) + bias
+        return self.gain * self.weight * take_chosen(inputs.q_all, inputs.chosen).sum(-1) + bias
 
 
 def test_training_checks_a_mixer_from_outside_with_its_settings(monkeypatch):
@@ -120,6 +121,8 @@ def test_training_checks_a_mixer_from_outside_with_its_settings(monkeypatch):
         for call in (jaxmac.make_train, jaxmac.train):
             with pytest.raises(MixerError, match=falls):
                 call("avf-signed", env, weight=-1.0)
+        with pytest.raises(MixerError, match=falls):
+            jaxmac.make_train("avf-signed", env, gain=-1.0)
         count = len(calls)
         jaxmac.make_train("avf-signed", env, weight=-1.0, check_environment=False)
         make_algorithm("avf-signed", env, configure("avf-signed", "tuned", env, {"weight": -1.0}))  # to evaluate it

@@ -1,3 +1,4 @@
+import inspect
 from functools import partial
 
 import jax
@@ -144,3 +145,19 @@ def test_a_scripts_last_choice_repeats_and_only_own_choices_count():
     arrived = int(jnp.argmax(ended[:, 1]))
     assert arrived > 0 and (ran[: arrived + 1, 1] == 0).all()
     assert ran[arrived + 1 : arrived + 4, 1].tolist() == [6, 7, 7]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("BoxPushing-4", random_policy(), jnp.ones(2)), "BoxPushing-4"),
+        ((None, "random", jnp.ones(2)), "policy is 'random', but must be a Policy"),
+        ((None, random_policy(), 0.0), "epsilon is 0.0, but must be an array of exploration rates"),
+        ((None, random_policy(), [0.0]), "epsilon is [0.0], but must be an array of exploration rates"),
+    ],
+)
+def test_wrong_arguments_of_a_rollout_are_one_line(env, arguments, message):
+    given, policy, epsilon = arguments
+    with pytest.raises(ValueError) as error:
+        inspect.unwrap(rollout)(given or env, policy, jax.random.key(0), epsilon)  # without the suite's own checks
+    assert message in str(error.value) and "\n" not in str(error.value)

@@ -293,3 +293,24 @@ def test_timeout_is_terminal_marks_the_last_row_and_closes_nothing():
     assert plain.terminal.tolist() == [False, False]
     assert ending.terminal.tolist() == [False, True]
     assert not ending.ended[:, 1].any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"macro_state": "joints"}, "macro_state is 'joints', but must be one of joint, real, terminated, start"),
+        ({"reward_scheme": "sum"}, "reward_scheme is 'sum', but must be one of joint, own, max, min, mean"),
+        ({"trajectory_unit": "episodes"}, "trajectory_unit is 'episodes', but must be one of steps, rows, episode"),
+    ],
+)
+def test_unknown_modes_of_a_cut_are_refused(options, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        joint_trajectory(jax.random.key(0), figure2(), discount=0.9, trajectory=5, **options)
+
+
+def test_a_batch_of_episodes_is_refused():
+    batch = jax.tree.map(lambda x: np.stack([x, x]), figure2())
+    with pytest.raises(
+        ValueError, match=r"^episode.mask has the shape \(2, 10\), but a cut takes a single episode"
+    ):
+        joint_trajectory(jax.random.key(0), batch, discount=0.9, trajectory=5)

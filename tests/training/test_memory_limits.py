@@ -8,7 +8,9 @@ import sys
 import psutil
 import pytest
 
-from jaxmac.training.memory import available_bytes
+from jaxmac import envs
+from jaxmac.algorithms import configure
+from jaxmac.training.memory import available_bytes, working_bytes
 
 GB = 10**9
 NO_LIMIT = 9223372036854771712  # in version 1
@@ -101,3 +103,13 @@ def test_a_run_that_does_not_fit_under_a_limit_of_the_shell_is_refused(tmp_path)
     assert done.returncode != 0 and "Traceback" not in done.stderr
     assert "this run needs about" in refusal and re.search(r"and [012]\.\d\d GB are free", refusal)
     assert not (tmp_path / "run").exists()
+
+
+def test_all_episodes_that_an_iteration_rolls_out_are_counted():
+    env = envs.make("BoxPushing-4")
+
+    def needed(**options):
+        return working_bytes(env, configure("mac-iaicc", "tuned", env, {"eval_episodes": 1, **options}), 1000)
+
+    once, more = needed(num_envs=8), needed(num_envs=8, episodes_per_env=4)
+    assert more - once == 2 * 8 * 3 * 1000
