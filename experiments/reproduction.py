@@ -33,12 +33,12 @@ of it under preset `tuned`: the mean return over seeds, its 95 % bootstrap inter
 [tasks](../experiments/results/tasks/summary.md) (seeds 200 to 207). `tuned` is that of the day on which a cell was
 trained: what has changed since stands under the benchmark's tables and in [experiments](../experiments/README.md).
 
-One learner is *above* another on a task where the 95 % interval of the probability that a seed of it ends
-higher lies above one half, *below* it where the interval lies below one half. They are *level* where their means
-differ by less than 1 % of the larger one; where they differ by more and the interval contains one half, the two are
-*not told apart*. A claim holds if the one is above the other in every comparison measured, holds in part if in
-some, and does not hold if in none; it cannot be told where none has a winner and most are not told apart. One about
-"most" holds if it is so in more than half of them. A learner *fails* on a task if none of its seeds solves it
+Two learners are *level* on a task where their means differ by less than 1 % of the larger one. Else one is *above*
+the other where the 95 % interval of the probability that a seed of it ends higher lies above one half, *below* it
+where the interval lies below one half, and the two are *not told apart* where it contains one half. A claim holds
+if the one is above the other in every comparison measured, holds in part if in some, and does not hold if in none;
+it cannot be told where none has a winner and most are not told apart. One about "most" holds if it is so in more
+than half of them. A learner *fails* on a task if none of its seeds solves it
 ([thresholds](../experiments/results/tasks/summary.md)). Returns are undiscounted, and the best return known stands
 beside a task. Those of actor-critics are of greedy play of the last policies where that was measured, else, as in
 the benchmark's tables, of macro-actions drawn from the policies. The papers do not say whether their returns are
@@ -60,7 +60,8 @@ the better part of an hour, so that one run only was made of them: {label} on Bo
 ([results](../experiments/results/paper_settings/summary.md)) ends after {episodes:,} episodes at {mean:.1f} of
 {optimum}, with {solved} of {members} seeds at the optimum. Two seeds do not refute the paper's twenty.
 
-For the baselines, which the papers ran with the settings of their authors, `paper` is the same as `reference`:
+For the baselines, which the AVF paper ran with the settings of their authors, `paper` is the same as `reference`
+(*first to finish*: of four times as many episodes the first ones to end are learned from, as their programs do):
 
 {baselines}
 
@@ -198,8 +199,7 @@ def judge_failure(failure: Failure, finals: Finals = finals) -> str:
         return "**Cannot be told**: a result is missing."
     whole = "Holds where measured" if missing else "Holds"
     word = whole if not solving else "Holds in part" if failing else "Does not hold"
-    many = len(solving) > MOST_LISTED
-    how = f": {'; '.join(solving)}" if solving and not many else ""
+    how = f": {'; '.join(solving)}" if solving else ""
     absent = f" Without a result: {missing} {'cases' if missing > 1 else 'case'}." if missing else ""
     return f"**{word}**: true in {failing} of {measured} cases of a learner on a task{how}.{absent}"
 

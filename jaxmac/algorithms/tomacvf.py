@@ -116,18 +116,20 @@ class ToMacVFConfig(FactorisedConfig):
     def check_together(self) -> None:
         """Raise ValueError for a width that the heads do not divide, or temporal encodings of an odd size."""
         super().check_together()
-        if self.attention_width % self.attention_heads:
+        if self.ablation in WITH_ATTENTION and self.attention_width % self.attention_heads:
             multiple = f"a multiple of attention_heads={self.attention_heads}"
             raise ValueError(f"attention_width is {self.attention_width}, but must be {multiple}")
-        if self.encoding_size % 2:
+        if self.ablation in ON_STEPS and self.encoding_size % 2:
             raise ValueError(f"encoding_size is {self.encoding_size}, but must be even")
 
 
 def check_settings_fit(env: Environment, config: ToMacVFConfig) -> None:
     """Raise a one-line ValueError for settings that do not fit the environment."""
+    if config.ablation not in ON_STEPS:
+        return
     if config.n_step > env.horizon:
         raise ValueError(f"n_step is {config.n_step}, but must be <= {env.horizon}, the horizon")
-    if config.ablation in ON_STEPS and not env.fresh_observations:
+    if not env.fresh_observations:
         raise ValueError(
             f"{env.name} has no fresh observations at every step, which ToMacVF learns from: "
             "set ablation='mac-sjert' or 'both'"

@@ -261,8 +261,9 @@ def fitting(
 def _check_range(source: str, name: str, setting: dataclasses.Field, value: Any) -> None:
     """Raise a one-line ValueError that names the file for a number out of range, or a word that is no choice."""
     kind = type(setting.default)
+    number = isinstance(value, str) or (isinstance(value, int) and kind is float and not isinstance(value, bool))
     try:
-        read = kind(value) if kind in (int, float) and isinstance(value, str) else value
+        read = kind(value) if kind in (int, float) and number else value
     except ValueError:  # a swept word that is no number; `--sweep` explains it
         return
     try:

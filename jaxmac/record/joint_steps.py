@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxmac.record.episode import Episode, ends_value, mark
-from jaxmac.record.windows import accumulate_own_rewards
+from jaxmac.record.windows import accumulate_own_rewards, check_cut
 
 
 class JointSteps(NamedTuple):
@@ -62,7 +62,10 @@ def mac_sjert(
         close_on_terminal: whether an environment termination closes every running macro-action. A macro-action that
             the time limit cuts off never yields a macro-transition.
         timeout_is_terminal: whether the time limit counts as terminal, so that nothing is bootstrapped after it.
+
+    Raises ValueError, in one line, for a batch of episodes.
     """
+    check_cut(episode)
     chex.assert_rank([episode.obs, episode.avail, episode.mask], [3, 3, 1])
     length, mask = episode.length, episode.mask
     entries = jnp.arange(mask.shape[0] + 1, dtype=jnp.int32)

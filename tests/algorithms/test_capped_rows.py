@@ -83,5 +83,25 @@ def test_rows_of_agents_without_their_joint_row_are_counted_and_not_learned_from
     update = jax.jit(algorithm.update)
     _, metrics = update(state, hyper, {"main": sample}, Progress(*np.int32([0, 16, 0])), key)
     assert lost == 2 and metrics["dropped_rows"] == joint.dropped.sum() + own.dropped.sum() + lost
-    # A sampler is given the errors of the networks that act; both episodes are the same.
-    np.testing.assert_allclose(metrics["errors"]["main"] / config.reward_scale, metrics["td_error"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["mac-dec-ddrqn", pytest.param("parallel-mac-dec-ddrqn", marks=pytest.mark.slow)])
+def test_a_sampler_is_given_the_errors_of_the_networks_that_act(kind):
+    """Both episodes of the batch are the same, and so are their errors."""
+    env = Team()
+    sizes = {name: SIZES[name] for name in ("num_envs", "hidden_size", "layer_size")} | {"batch_size": 2}
+    config = configure(kind, "tuned", env, sizes)
+    algorithm, hyper = make_algorithm(kind, env, config), hyper_of(config)
+    samples = dict.fromkeys(algorithm.streams, sample_of(episodes_with(0)))
+
+    @jax.jit
+    def updated(key):
+        state = algorithm.init(key, hyper)
+        return algorithm.update(state, hyper, samples, Progress(*np.int32([0, 16, 0])), key)[1]
+
+    metrics = updated(jax.random.key(0))
+    assert tuple(metrics["errors"]) == tuple(algorithm.streams)
+    acting = metrics["errors"][algorithm.streams[-1]] / config.reward_scale
+    np.testing.assert_allclose(acting, metrics["td_error"], rtol=1e-5)
+    if len(samples) == 2:
+        assert abs(metrics["errors"]["centralised"] / config.reward_scale - metrics["td_error"]).min() > 1e-4

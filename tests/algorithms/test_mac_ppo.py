@@ -1,4 +1,4 @@
-"""Mac-IPPO and Mac-MAPPO: advantages by hand, a whole update against textbook PPO, padding, sharing, refusals."""
+"""Mac-IPPO and Mac-MAPPO: advantages by hand, padding, sharing, refusals."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from support import textbook_ppo
 from support.actor_critic_recordings import Recorded
 from support.probes import Asynchronous
 from support.records import make_episode
@@ -22,7 +21,6 @@ from jaxmac.algorithms.mac_ppo_config import ROLES
 from jaxmac.algorithms.moments import Moments
 from jaxmac.hyper import hyper_of
 from jaxmac.networks.critic import Critics
-from jaxmac.record.rollout import rollout
 from jaxmac.training.compiled import Evaluation, Member, Tally, training_functions
 
 SIZES = {"hidden_size": 6, "layer_size": 8, "critic_hidden_size": 6, "critic_layer_size": 8, "memory": "gru"}
@@ -74,7 +72,7 @@ def test_advantages_of_an_asynchronous_example_by_hand():
 
     @jax.jit
     def run(episodes):
-        rows = mac_ppo.rows_of(networks, hyper, episodes, macro_state="joint")
+        rows = mac_ppo.rows_of(networks, hyper, episodes, "opening", macro_state="joint")
         rates = mac_ppo.ScheduledValues(jnp.float32(1), jnp.float32(0), jnp.float32(0))
         return mac_ppo.estimate(networks, state, rows, hyper, rates)[0]
 
@@ -104,7 +102,7 @@ def test_normalised_critics_bootstrap_with_returns(monkeypatch):
 
         @jax.jit
         def run(episodes):
-            rows = mac_ppo.rows_of(networks, hyper, episodes, macro_state="joint")
+            rows = mac_ppo.rows_of(networks, hyper, episodes, "opening", macro_state="joint")
             number = jnp.cumsum(jnp.ones(rows.own.mask.shape), axis=0)  # of a row: 1, 2, 3, ...
             monkeypatch.setattr(mac_ppo, "outputs", lambda *_: (scaled(5 * number), scaled(5 * number + 5)))
             rates = mac_ppo.ScheduledValues(jnp.float32(1), jnp.float32(0), jnp.float32(0))
@@ -118,71 +116,6 @@ def test_normalised_critics_bootstrap_with_returns(monkeypatch):
         advantages(True, lambda value: (value - mean) / jnp.sqrt(variance)), plain, rtol=1e-5
     )
     assert jnp.abs(plain[0]).max() > 1
-
-
-TEXTBOOK = {"gamma": 0.9, "gae_lambda": 0.8, "clip": 0.05, "value_clip": 0.1, "grad_clip": 0.5}
-TEXTBOOK |= {"entropy_weight": 0.03, "entropy_weight_end": 0.03}
-
-
-def textbook_agents(networks, state, kind):
-    """The textbook's agents with our parameters; its networks are ours, run over all primitive steps."""
-
-    def only(params, agent):
-        return jax.tree.map(lambda x: x[agent], params)
-
-    def alone(params, like, agent):
-        """Parameters of the team in which only this agent's may vary."""
-        return jax.tree.map(lambda one, all_of: all_of.at[agent].set(one), params, like)
-
-    def run(agents, params, obs, last):
-        advance = jnp.ones(last.shape, bool)
-        return agents.apply(params, agents.initial_hidden(obs.shape[1]), obs, last, advance)[1].q
-
-    def agent_of(i):
-        def logits(params, episodes):
-            obs = jnp.moveaxis(episodes.obs.astype(jnp.float32), 0, 1)[:-1]
-            last = jnp.zeros(obs.shape[:-1], jnp.int32)
-            return jnp.moveaxis(run(networks.actors, alone(params, state.actors, i), obs, last)[:, :, i], 0, 1)
-
-        def value(params, episodes):
-            params = alone(params, state.critics, i)
-            if kind == "mac-mappo":  # everybody decides at every step, so the macro-state repeats the state
-                macro_state = jnp.concatenate([episodes.state] * 2, -1)
-                return networks.critics.apply(params, jnp.stack([macro_state] * 2, -2))[..., i]
-            obs = jnp.moveaxis(episodes.obs.astype(jnp.float32), 0, 1)
-            found = run(networks.critics, params, obs, jnp.zeros(obs.shape[:-1], jnp.int32))
-            return jnp.moveaxis(found[:, :, i, 0], 0, 1)
-
-        return textbook_ppo.Agent(jax.jit(logits), jax.jit(value), only(state.actors, i), only(state.critics, i))
-
-    return [agent_of(i) for i in range(2)]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["mac-mappo", "mac-ippo"])
-def test_a_whole_update_is_that_of_textbook_ppo(kind):
-    env = envs.make("BoxPushing-4-primitive", horizon=8)
-    sizes = {**PLAIN, "num_envs": 4, "minibatches": 2, "epochs": 2}
-    rates = {"actor_learning_rate": 1e-2, "critic_learning_rate": 1e-2}
-    config = configure(kind, "tuned", env, {**sizes, **rates, **TEXTBOOK})
-    algorithm, hyper = make_algorithm(kind, env, config), hyper_of(config)
-    state = jax.jit(algorithm.init)(jax.random.key(0), hyper)
-    policy = algorithm.behaviour(state, hyper, "main")
-    episodes = jax.jit(lambda key: rollout(env, policy, key, jnp.zeros(4)))(jax.random.key(1))
-    assert not episodes.mask.all() and episodes.terminal.any()  # and others go on until the time limit
-    now, key = Progress(jnp.int32(0), jnp.int32(4), jnp.int32(0)), jax.random.key(2)
-    after, metrics = jax.jit(algorithm.update)(state, hyper, {"main": sample_of(episodes)}, now, key)
-    assert np.isfinite(metrics["loss"])
-    orders = [jax.random.permutation(k, 4).reshape(2, 2) for k in jax.random.split(key, 2)]
-    networks = mac_ppo.make_networks(env, config, ROLES[kind])
-    for i, agent in enumerate(textbook_agents(networks, state, kind)):
-        data = {"reward": episodes.reward, "terminal": episodes.terminal, "avail": episodes.avail[:, :-1, i]}
-        data |= {"action": episodes.macro_action[..., i].astype(jnp.int32), "episodes": episodes}
-        agent.learn(data, {**TEXTBOOK, "learning_rate": 1e-2}, np.concatenate(orders))
-        for ours, theirs in ((after.actors, agent.actor), (after.critics, agent.critic)):
-            chex.assert_trees_all_close(jax.tree.map(lambda x, i=i: x[i], ours), theirs, atol=1e-4)
-        moved = jax.tree.map(lambda x, y, i=i: float(jnp.abs(x[i] - y[i]).max()), after.actors, state.actors)
-        assert max(jax.tree.leaves(moved)) > 1e-2
 
 
 def updated(kind, episodes, **overrides):
@@ -273,7 +206,7 @@ def test_a_macro_action_that_was_not_available_is_no_choice():
 
     @jax.jit
     def choices(episodes):
-        decisions = mac_ppo.decisions_of(networks, mac_ppo.rows_of(networks, hyper, episodes))
+        decisions = mac_ppo.decisions_of(networks, mac_ppo.rows_of(networks, hyper, episodes, ""))
         return decisions.mask, mac_ppo.is_choice(decisions)
 
     mask, is_choice = jax.device_get(choices(episodes))

@@ -120,7 +120,7 @@ def test_settings_that_nothing_reads_come_with_a_note(capsys):
     assert notes("--algorithm", "avf-vdn", "--macro-state", "real") == [
         "note: macro_state has no effect: mixer vdn reads no state"
     ]
-    ablation = ("--algorithm", "tomacvf-qmix", "--ablation", "both", "--n-step", "2", "--attention-heads", "2")
+    ablation = ("--algorithm", "tomacvf-qmix", "--ablation", "both", "--n-step", "999", "--attention-heads", "3")
     assert notes(*ablation) == [
         "note: n_step has no effect: with ablation=both the algorithm learns from joint rows",
         "note: attention_heads has no effect: with ablation=both there is no attention",

@@ -83,6 +83,15 @@ def test_flags_on_the_line_override_the_file(file, passed):
     assert passed[1]["sweep"] == {"hidden_size": [8, 16]} and "hidden_size" not in passed[1]
 
 
+def test_whole_numbers_are_numbers_and_swept_parts_are_words(tmp_path, passed):
+    """YAML reads 10000000000 as an integer, which no int32 holds; the setting is a float."""
+    (tmp_path / "x.yml").write_text(
+        "env: BoxPushing-4\ngrad_clip: 10000000000\nsweep: {memory: [gru, mingru], gamma: [1]}"
+    )
+    assert main(["train", "--config", str(tmp_path / "x.yml")]) == 0
+    assert passed[0]["grad_clip"] == 1e10 and passed[0]["sweep"] == {"memory": ["gru", "mingru"], "gamma": [1.0]}
+
+
 def test_a_value_of_the_preset_for_other_options_is_not_lost(passed):
     """train_freq is 8/3 of the horizon in the preset: 267 of 100 by default, 32 of 12 with that option."""
     horizon = ["--env", "BoxPushing-4", "--env-options.horizon", "12"]

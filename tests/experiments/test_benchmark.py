@@ -299,6 +299,12 @@ def test_a_second_table_leaves_out_the_algorithm_with_the_fewest_results():
     assert "3 algorithms have a result on 1 task: BoxPushing-10." in every and "mac-cen-q" in every
     assert "2 algorithms have a result on 2 tasks: BoxPushing-10, Warehouse-S." in others
     assert "mac-cen-q" not in others and "| mac-ippo | 0.950 [" in others
+
+
+def test_the_page_names_what_was_not_measured():
+    cell = {"final": [90.0, 95.0, 100.0], "settings": {"gamma": 0.98}}
+    cells = {"BoxPushing-10": {"mac-ippo": cell, "mac-cen-q": cell}, "Warehouse-S": {"mac-ippo": cell}}
+    found = benchmark_cells.Results(cells, {}, [], [], [*cells, "Overcooked-A"])
     assert benchmark_report._joint_sizes(found) == "54 on Warehouse-S, 2,744 on Overcooked-A"
     assert benchmark_report._without_greedy(found) == "mac-ippo on BoxPushing-10, Warehouse-S"
     cells["Warehouse-S"] = {"mac-ippo": {**cell, "greedy": [1.0], "settings": {"gamma": 0.9}}}

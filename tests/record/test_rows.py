@@ -10,6 +10,7 @@ from support.records import make_episode, recorded_squeeze
 
 from jaxmac.record.episode import discounted_return, mark
 from jaxmac.record.joint_rows import MACRO_STATES, REWARD_SCHEMES, TIME_MAJOR, joint_trajectory, mac_jert
+from jaxmac.record.joint_steps import mac_sjert
 from jaxmac.record.own_rows import at_joint_rows
 from jaxmac.record.windows import accumulate_reward, joint_row_steps, pack, window
 
@@ -314,3 +315,7 @@ def test_a_batch_of_episodes_is_refused():
         ValueError, match=r"^episode.mask has the shape \(2, 10\), but a cut takes a single episode"
     ):
         joint_trajectory(jax.random.key(0), batch, discount=0.9, trajectory=5)
+    with pytest.raises(
+        ValueError, match=r"^episode.mask has the shape \(2, 10\), but a cut takes a single episode"
+    ):
+        mac_sjert(batch, discount=0.9)
