@@ -38,6 +38,10 @@ RECORDINGS = [
 ]
 
 
+def rows_of(parts, hyper, batch):
+    return actor_critic.rows_of(parts, hyper, batch, actor_critic.needed_joint_row(parts))
+
+
 @pytest.fixture(scope="module", params=RECORDINGS)
 def update(request):
     """The recording, and our losses, gradient of the actors, and parameters after one update."""
@@ -65,7 +69,7 @@ def update(request):
 
     @jax.jit
     def run(state, episodes):
-        rows = actor_critic.rows_of(parts, hyper, episodes, actor_critic.needed_joint_row(parts))
+        rows = rows_of(parts, hyper, episodes)
         after, losses = actor_critic.learn(parts, state, rows, hyper, epsilon)
         return after, losses
 
@@ -119,11 +123,7 @@ def stacked(names):
 def example_rows():
     parts, hyper = small("mac-iaicc")
     batch = stacked(EXAMPLE["order"])
-    return jax.device_get(
-        jax.jit(lambda batch: actor_critic.rows_of(parts, hyper, batch, actor_critic.needed_joint_row(parts)))(
-            batch
-        )
-    )
+    return jax.device_get(jax.jit(lambda batch: rows_of(parts, hyper, batch))(batch))
 
 
 def stub_critics(rows):
@@ -186,11 +186,7 @@ def test_a_cap_leaves_out_own_rows_whose_joint_rows_are_gone():
 
     def cut(cap):
         parts, hyper = small("mac-iaicc", max_rows=cap)
-        return jax.device_get(
-            jax.jit(lambda batch: actor_critic.rows_of(parts, hyper, batch, actor_critic.needed_joint_row(parts)))(
-                batch
-            )
-        )
+        return jax.device_get(jax.jit(lambda batch: rows_of(parts, hyper, batch))(batch))
 
     rows, every = cut(2), cut(0)
     assert rows.joint.last_step[:, 0].tolist() == [5, 6]
@@ -207,13 +203,7 @@ def test_with_epsilon_one_the_actors_do_not_move():
 
     @jax.jit
     def learn(epsilon):
-        return actor_critic.learn(
-            parts,
-            state,
-            actor_critic.rows_of(parts, hyper, batch, actor_critic.needed_joint_row(parts)),
-            hyper,
-            epsilon,
-        )[0]
+        return actor_critic.learn(parts, state, rows_of(parts, hyper, batch), hyper, epsilon)[0]
 
     for epsilon, moves in ((1.0, False), (0.5, True)):
         assert differ(learn(jnp.float32(epsilon)).actors, state.actors) == moves
@@ -284,9 +274,7 @@ def test_a_macro_action_that_could_not_be_chosen_has_no_part_in_a_conditional_lo
 def test_an_actor_without_a_choice_does_not_move():
     """With `conditional_log_prob`: not even by the momentum of Adam, which an update before has given it."""
     parts, hyper = small("mac-iac", conditional_log_prob=True)
-    rows = jax.jit(lambda batch: actor_critic.rows_of(parts, hyper, batch, actor_critic.needed_joint_row(parts)))(
-        stacked("AB")
-    )
+    rows = jax.jit(lambda batch: rows_of(parts, hyper, batch))(stacked("AB"))
     others = ~jax.nn.one_hot(rows.own.macro_action, rows.own.avail.shape[-1], dtype=bool)
     first = (jnp.arange(2) == 0)[:, None]
     avail = jnp.where(first, others, rows.own.avail)  # what agent 0 ran was put in the place of its choice

@@ -85,7 +85,8 @@ def test_rows_of_agents_without_their_joint_row_are_counted_and_not_learned_from
     assert lost == 2 and metrics["dropped_rows"] == joint.dropped.sum() + own.dropped.sum() + lost
 
 
-@pytest.mark.parametrize("kind", ["mac-dec-ddrqn", pytest.param("parallel-mac-dec-ddrqn", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["mac-dec-ddrqn", "parallel-mac-dec-ddrqn"])
 def test_a_sampler_is_given_the_errors_of_the_networks_that_act(kind):
     """Both episodes of the batch are the same, and so are their errors."""
     env = Team()

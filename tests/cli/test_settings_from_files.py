@@ -132,7 +132,7 @@ def test_tables_and_single_values_in_lists(tmp_path, passed):
         ("sweep: {gama: [0.9]}", "run.yaml: unknown setting 'gama'; did you mean gamma?"),
         ("gamma: high", "run.yaml: gamma is 'high', but must be a number"),
         ("gamma: 2e0", "run.yaml: gamma is 2.0, but must be >= 0 and <= 1"),
-        ("sweep: {gamma: [0.9, 2]}", "run.yaml: gamma is 2, but must be >= 0 and <= 1"),
+        ("sweep: {gamma: [0.9, 2]}", "run.yaml: gamma is 2.0, but must be >= 0 and <= 1"),
         ("hidden_size: 0", "run.yaml: hidden_size is 0, but must be >= 1"),
         ("double_q: 3", "run.yaml: double_q is '3', but must be True or False"),
         ("gamma:", "run.yaml: gamma has no value: give it one, or leave it out"),

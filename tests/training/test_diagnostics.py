@@ -61,6 +61,7 @@ def test_they_are_plotted(ppo):
         ppo.plot(y="q_taken")
 
 
+@pytest.mark.slow
 def test_a_pure_function_returns_them(ppo):
     train = jaxmac.make_train("mac-ippo", ENV, episodes=32, **PPO_TINY)
     metrics = jax.jit(train)(jax.random.key(0))[1]
@@ -81,6 +82,7 @@ def test_every_family_has_them_and_they_go_on_where_they_were(name, tmp_path):
         np.testing.assert_array_equal(resumed.metrics[column][-1], straight.metrics[column][-1])
 
 
+@pytest.mark.slow
 def test_a_run_from_before_them_goes_on_without(tmp_path):
     """Its checkpoint has no sums of them, its metrics.csv no columns, and its config.json does not name them."""
     with registered_only_here():
@@ -171,6 +173,7 @@ def test_the_command_line_plots_them(tmp_path, capsys):
     assert "run (avf-vdn): y is 'entropy', but must be one of" in error and not (tmp_path / "y").exists()
 
 
+@pytest.mark.slow
 def test_files_that_do_not_fit_them_are_refused(tmp_path):
     out = tmp_path / "run"
     jaxmac.train("avf-vdn", "BoxPushing-4", seeds=1, episodes=24, out=out, progress=False, **TINY)
