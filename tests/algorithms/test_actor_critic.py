@@ -184,8 +184,8 @@ def test_the_worked_example_of_joint_rows(example_rows):
 def test_a_cap_leaves_out_own_rows_whose_joint_rows_are_gone():
     batch = jax.tree.map(lambda x: x[None], example_episode("A"))
 
-    def cut(cap):
-        parts, hyper = small("mac-iaicc", max_rows=cap)
+    def cut(cap, critic="history"):
+        parts, hyper = small("mac-iaicc", max_rows=cap, critic=critic)
         return jax.device_get(jax.jit(lambda batch: rows_of(parts, hyper, batch))(batch))
 
     rows, every = cut(2), cut(0)
@@ -193,7 +193,7 @@ def test_a_cap_leaves_out_own_rows_whose_joint_rows_are_gone():
     # Agent 0's last macro-action is steps 5 and 6; agent 1's, 4 and 5, begins with a joint row that is gone.
     assert rows.own.mask[:, 0].tolist() == [[False, False], [True, False]]
     assert rows.own.dropped[0].tolist() == (every.own.mask.sum(0) - rows.own.mask.sum(0))[0].tolist() == [2, 3]
-    assert int(rows.joint.dropped[0]) == 4
+    assert int(rows.joint.dropped[0]) == 4 and cut(2, "state").own.mask.all()  # that reads no joint rows
 
 
 def test_with_epsilon_one_the_actors_do_not_move():
