@@ -32,7 +32,7 @@ from jaxmac.algorithms.factorised import (
 )
 from jaxmac.algorithms.targets import lambda_target, target_rows
 from jaxmac.algorithms.value_based import (
-    LearnerState,
+    ValueBasedState,
     WindowsConfig,
     agent_networks,
     hysteretic,
@@ -77,7 +77,7 @@ def make(env: Environment, config: AVFConfig, mixer_name: str) -> Algorithm:
 def from_networks(networks: FactorisedNetworks) -> Algorithm:
     """AVF with given networks; in ToMacVF's ablations they have a context that encodes the agents' histories."""
 
-    def init_of(key: Array, hyper: Hyper) -> LearnerState:
+    def init_of(key: Array, hyper: Hyper) -> ValueBasedState:
         agents_key, mixer_key = jax.random.split(key)
         return init(networks, agents_key, mixer_key, jax.random.fold_in(mixer_key, 1), hyper)
 
@@ -121,7 +121,7 @@ def mixer_states(
 
 
 def td_target(
-    networks: FactorisedNetworks, state: LearnerState, online: Utilities, rows: JointRows, hyper: Hyper
+    networks: FactorisedNetworks, state: ValueBasedState, online: Utilities, rows: JointRows, hyper: Hyper
 ) -> Float[Array, "rows batch"]:
     """The target of each row (equation 14 of the paper; docs/specifications/avf.md, section 4).
 
@@ -149,7 +149,7 @@ def td_target(
 def loss(
     networks: FactorisedNetworks,
     params: Any,
-    state: LearnerState,
+    state: ValueBasedState,
     rows: JointRows,
     hyper: Hyper,
     progress: Progress,

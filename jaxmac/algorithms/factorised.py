@@ -13,8 +13,8 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxmac.algorithms.base import Algorithm, Progress, SharedAgentsConfig
 from jaxmac.algorithms.diagnostics import VALUE_BASED, EpisodeMeans, of_values
 from jaxmac.algorithms.value_based import (
-    LearnerState,
     ValueBasedConfig,
+    ValueBasedState,
     collection,
     descend,
     evaluated_params,
@@ -85,7 +85,7 @@ def mixer_for(mixer_name: str, config: Any, **fields: Any) -> Mixer:
 
 def init(
     networks: FactorisedNetworks, agents_key: Array, mixer_key: Array, context_key: Array, hyper: Hyper
-) -> LearnerState:
+) -> ValueBasedState:
     """Draw the parameters of agents, mixer and context; targets start as copies."""
     env, context = networks.env, networks.context
     size = networks.state_size + (env.num_agents * context.width if context is not None else 0)
@@ -174,7 +174,7 @@ Loss = Callable[..., tuple[Array, EpisodeMeans]]
 
 def make_algorithm(
     networks: FactorisedNetworks,
-    init_of: Callable[[Array, Hyper], LearnerState],
+    init_of: Callable[[Array, Hyper], ValueBasedState],
     rows_of: Callable[[Sample, Hyper, Array], Any],
     loss: Loss,
     policy: Callable[[Any], Policy],
@@ -183,8 +183,8 @@ def make_algorithm(
     config, env = networks.config, networks.env
 
     def update(
-        state: LearnerState, hyper: Hyper, samples: dict[str, Sample], progress: Progress, key: Array
-    ) -> tuple[LearnerState, dict[str, Any]]:
+        state: ValueBasedState, hyper: Hyper, samples: dict[str, Sample], progress: Progress, key: Array
+    ) -> tuple[ValueBasedState, dict[str, Any]]:
         sample = samples["main"]
         rows = rows_of(sample, hyper, key)
         differentiate = jax.value_and_grad(loss, has_aux=True)
@@ -202,11 +202,11 @@ def make_algorithm(
         metrics = {"loss": value, "dropped_rows": dropped, "errors": {"main": means.error}}
         return state, metrics | of_values(means, gradient, hyper.reward_scale)
 
-    def behaviour(state: LearnerState, hyper: Hyper, stream: str) -> Policy:
+    def behaviour(state: ValueBasedState, hyper: Hyper, stream: str) -> Policy:
         del hyper, stream
         return policy(state.params["agents"])
 
-    def evaluation(state: LearnerState, hyper: Hyper) -> Policy:
+    def evaluation(state: ValueBasedState, hyper: Hyper) -> Policy:
         del hyper
         return policy(evaluated_params(state, config)["agents"])
 

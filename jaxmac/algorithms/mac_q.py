@@ -34,7 +34,7 @@ from jaxmac.algorithms.mac_q_networks import (
 from jaxmac.algorithms.optimiser import init_optimiser
 from jaxmac.algorithms.targets import lambda_target, target_rows
 from jaxmac.algorithms.value_based import (
-    LearnerState,
+    ValueBasedState,
     collection,
     descend,
     evaluated_params,
@@ -60,8 +60,8 @@ def make(env: Environment, config: MacQConfig, roles: NetworkRoles) -> Algorithm
     streams = ("centralised", "decentralised") if roles.own_episodes else ("main",)
 
     def update(
-        state: LearnerState, hyper: Hyper, samples: dict[str, Sample], progress: Progress, key: Array
-    ) -> tuple[LearnerState, dict[str, Any]]:
+        state: ValueBasedState, hyper: Hyper, samples: dict[str, Sample], progress: Progress, key: Array
+    ) -> tuple[ValueBasedState, dict[str, Any]]:
         batches = []
         for index, sample in enumerate(samples.values()):
             own_key = jax.random.fold_in(key, index) if index else key
@@ -86,7 +86,7 @@ def make(env: Environment, config: MacQConfig, roles: NetworkRoles) -> Algorithm
     )
 
 
-def init(networks: MacQNetworks, key: Array, hyper: Hyper) -> LearnerState:
+def init(networks: MacQNetworks, key: Array, hyper: Hyper) -> ValueBasedState:
     """Draw all parameters; targets start as copies. Every network has its own optimiser state."""
     params, opt_state = {}, {}
     for index, name in enumerate(("agents", "centralised")):
@@ -94,7 +94,7 @@ def init(networks: MacQNetworks, key: Array, hyper: Hyper) -> LearnerState:
         if part is not None:
             params[name] = part.init(jax.random.fold_in(key, index))
             opt_state[name] = init_optimiser(hyper, _stacked(networks, name, params[name]), separate=True)
-    return LearnerState(params, jax.tree.map(jnp.copy, params), opt_state)
+    return ValueBasedState(params, jax.tree.map(jnp.copy, params), opt_state)
 
 
 def _is_single(networks: MacQNetworks, name: str) -> bool:
@@ -129,12 +129,12 @@ def rows_of(config: MacQConfig, sample: Sample, hyper: Hyper, key: Array) -> tup
 
 def learn(
     networks: MacQNetworks,
-    state: LearnerState,
+    state: ValueBasedState,
     first: WindowBatch,
     second: WindowBatch,
     hyper: Hyper,
     progress: Progress,
-) -> tuple[LearnerState, dict[str, Array], list[Array]]:
+) -> tuple[ValueBasedState, dict[str, Array], list[Array]]:
     """One update (section 5): the centralised network learns from `first`, the decentralised ones from `second`.
 
     Returns the new state; the losses, the diagnostics (with both kinds of networks those of the decentralised
@@ -169,7 +169,7 @@ Gradient = tuple[tuple[Array, Any], EpisodeMeans]  # ((loss [], gradient), means
 
 
 def centralised_gradient(
-    networks: MacQNetworks, state: LearnerState, batch: WindowBatch, hyper: Hyper, progress: Progress
+    networks: MacQNetworks, state: ValueBasedState, batch: WindowBatch, hyper: Hyper, progress: Progress
 ) -> Gradient:
     """Loss and gradient of the centralised network; hysteresis in MacCen-Q only (section 5.3)."""
     alone = networks.agents is None
@@ -188,7 +188,7 @@ def centralised_gradient(
 
 
 def agents_gradient(
-    networks: MacQNetworks, state: LearnerState, batch: WindowBatch, hyper: Hyper, progress: Progress
+    networks: MacQNetworks, state: ValueBasedState, batch: WindowBatch, hyper: Hyper, progress: Progress
 ) -> Gradient:
     """Sum of the losses of the decentralised networks, and its gradient (sections 5.1 and 5.3)."""
 
@@ -214,13 +214,13 @@ def agents_gradient(
 
 def _descend(
     networks: MacQNetworks,
-    state: LearnerState,
+    state: ValueBasedState,
     name: str,
     gradient: Any,
     has_rows: Array,
     hyper: Hyper,
     progress: Progress,
-) -> LearnerState:
+) -> ValueBasedState:
     """One Adam step of each of the networks `name` separately; a network without a row is left unchanged."""
     if not _is_single(networks, name):
         return descend(state, gradient, networks.config, hyper, progress, name, has_rows)

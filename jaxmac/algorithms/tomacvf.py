@@ -33,7 +33,7 @@ from jaxmac.algorithms.factorised import (
 )
 from jaxmac.algorithms.targets import linked_lambda_target, one_step_target, target_rows
 from jaxmac.algorithms.value_based import (
-    LearnerState,
+    ValueBasedState,
     WindowsConfig,
     agent_networks,
     epsilon_greedy,
@@ -176,7 +176,7 @@ def make(env: Environment, config: ToMacVFConfig, mixer_name: str) -> Algorithm:
     if config.ablation not in ON_STEPS:
         return avf.from_networks(networks._replace(agents=agent_networks(env, config, networks.dueling)))
 
-    def init_of(key: Array, hyper: Hyper) -> LearnerState:
+    def init_of(key: Array, hyper: Hyper) -> ValueBasedState:
         agents_key, mixer_key, context_key = jax.random.split(key, 3)
         return init(networks, agents_key, mixer_key, context_key, hyper)
 
@@ -247,7 +247,7 @@ def outputs_of(
 def loss(
     networks: FactorisedNetworks,
     params: Any,
-    state: LearnerState,
+    state: ValueBasedState,
     steps: JointSteps,
     hyper: Hyper,
     progress: Progress,
@@ -318,7 +318,7 @@ def _after_macro(
 
 
 def target_values(
-    networks: FactorisedNetworks, state: LearnerState, online: Utilities, steps: JointSteps, hyper: Hyper
+    networks: FactorisedNetworks, state: ValueBasedState, online: Utilities, steps: JointSteps, hyper: Hyper
 ) -> Float[Array, "entries batch"]:
     """The target networks' value of the conditional greedy joint macro-action at every entry."""
     utilities, mixer_state = outputs_of(networks, state.target, steps)

@@ -145,7 +145,7 @@ class AgentRowsConfig(WindowsConfig, SharedAgentsConfig, LastActionConfig, Value
     """Hyperparameters of value-based algorithms whose agents learn from the rows of windows."""
 
 
-class LearnerState(struct.PyTreeNode):
+class ValueBasedState(struct.PyTreeNode):
     """Everything that a value-based algorithm learns, arrays only."""
 
     params: Any  # a dict: name of the networks -> parameters
@@ -153,9 +153,9 @@ class LearnerState(struct.PyTreeNode):
     opt_state: Any  # of all parameters together, or a dict by name for networks that learn separately
 
 
-def initial_state(hyper: Hyper, params: dict[str, Any]) -> LearnerState:
+def initial_state(hyper: Hyper, params: dict[str, Any]) -> ValueBasedState:
     """The state of new parameters with one optimiser for all of them; targets start as copies."""
-    return LearnerState(params, jax.tree.map(jnp.copy, params), init_optimiser(hyper, params))
+    return ValueBasedState(params, jax.tree.map(jnp.copy, params), init_optimiser(hyper, params))
 
 
 def learning_rate(config: ValueBasedConfig, hyper: Hyper, progress: Progress) -> Float[Array, ""]:
@@ -165,14 +165,14 @@ def learning_rate(config: ValueBasedConfig, hyper: Hyper, progress: Progress) ->
 
 
 def descend(
-    state: LearnerState,
+    state: ValueBasedState,
     gradient: Any,
     config: ValueBasedConfig,
     hyper: Hyper,
     progress: Progress,
     network: str | None = None,
     has_rows: Bool[Array, "*networks"] | None = None,
-) -> LearnerState:
+) -> ValueBasedState:
     """The state after one step of Adam along `gradient`; the targets are not changed.
 
     Without `network` all parameters are updated together. With it only the networks of that name are, each
@@ -195,8 +195,8 @@ def updates_per_iteration(config: ValueBasedConfig, horizon: int) -> int:
 
 
 def update_target(
-    state: LearnerState, config: ValueBasedConfig, hyper: Hyper, progress: Progress, horizon: int
-) -> LearnerState:
+    state: ValueBasedState, config: ValueBasedConfig, hyper: Hyper, progress: Progress, horizon: int
+) -> ValueBasedState:
     """The state with updated targets: Polyak-averaged, or copied every `target_steps` or `target_episodes`.
 
     `target_steps` above 0 goes before `target_episodes` above 0, which goes before `polyak`; `target_steps` are
@@ -214,7 +214,7 @@ def update_target(
     return state.replace(target=jax.lax.cond(due & first, lambda: params, lambda: target))
 
 
-def evaluated_params(state: LearnerState, config: ValueBasedConfig) -> dict[str, Any]:
+def evaluated_params(state: ValueBasedState, config: ValueBasedConfig) -> dict[str, Any]:
     """The parameters, by network, of the policy that is evaluated: the targets' with `eval_target`."""
     params: dict[str, Any] = state.target if config.eval_target else state.params
     return params

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxmac.algorithms.base import Progress
 from jaxmac.bench.timing import Timing, compiled, timed
 from jaxmac.record.rollout import rollout
-from jaxmac.training.compiled import episode_means, for_each_member
+from jaxmac.training.compiled import evaluate_episodes, for_each_member
 from jaxmac.training.program import Program
 
 
@@ -51,7 +51,7 @@ def part_functions(program: Program) -> dict[str, Callable]:
         return algorithm.update(learner, hyper, dict.fromkeys(algorithm.streams, batch), progress, key)
 
     def evaluate(learner: Any, hyper: Any, key: Any) -> Any:
-        return episode_means(
+        return evaluate_episodes(
             env,
             algorithm.evaluation(learner, hyper),
             key,

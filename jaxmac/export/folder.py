@@ -28,7 +28,7 @@ from jaxmac.envs.shapes import one_line
 from jaxmac.errors import RunNote
 from jaxmac.export.description import FORMAT, exported_networks, serialise, weights_of
 from jaxmac.record.policy import Policy
-from jaxmac.runs.exact import described
+from jaxmac.runs.exact import json_description
 from jaxmac.runs.outputs import refuse_owned
 from jaxmac.runs.result import Result, load
 
@@ -96,7 +96,7 @@ def write_policy(
     common = {
         "format": FORMAT,
         "jaxmac": importlib.metadata.version("jaxmac"),
-        "environment": {"id": env.name, "options": described(env.options)},
+        "environment": {"id": env.name, "options": json_description(env.options)},
         **provenance,
     }
     with _replacing(out) as draft:

@@ -28,7 +28,7 @@ from jaxmac.networks.agent import UtilityNetwork
 from jaxmac.networks.layers import LEAK
 from jaxmac.networks.memory import carry_size
 from jaxmac.record.policy import Policy, explored
-from jaxmac.runs.exact import described
+from jaxmac.runs.exact import json_description
 
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, EOFError, BadZipFile, zlib.error)
 """What reading a damaged file raises."""
@@ -65,7 +65,7 @@ def load_policy(folder: str | os.PathLike, env: Environment) -> Policy:
 
 def other_options(networks: list[ExportedNetwork], env: Environment) -> list[str]:
     """The options of the environment, as `name=value`, that a team was trained with and `env` has not."""
-    options = json.loads(json.dumps(described(env.options)))
+    options = json.loads(json.dumps(json_description(env.options)))
     trained = networks[0].description["environment"]["options"]
     return [f"{name}={value}" for name, value in trained.items() if options.get(name, value) != value]
 

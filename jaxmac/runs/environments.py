@@ -11,7 +11,7 @@ from jaxmac.arguments import check_environment_made
 from jaxmac.envs.environment import Environment
 from jaxmac.errors import RunDirectoryError, RunNote
 from jaxmac.runs.contents import plain_digest
-from jaxmac.runs.exact import described
+from jaxmac.runs.exact import json_description
 
 
 def environment_sizes(env: Environment) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def environment_of_run(path: str | os.PathLike, config: dict[str, Any], env: Env
         raise ValueError(f"{path} was trained on {both}")
     if env.name != config["env"]:
         raise ValueError(f"{path} was trained on {config['env']}, but env= is {env.name}")
-    _refuse_other_instance(path, config, described(env.options))
+    _refuse_other_instance(path, config, json_description(env.options))
     _note_changed_instance(path, config, env)
     return env
 
@@ -53,7 +53,7 @@ def _rebuilt(path: str | os.PathLike, config: dict[str, Any]) -> Environment:
     if environment_sizes(env) != config["env_sizes"]:
         both = f"env_sizes are {config['env_sizes']}, but those of {config['env']} are {environment_sizes(env)}"
         raise RunDirectoryError(f"{path}/config.json: {both}")
-    _refuse_other_options(path, config, described(env.options))
+    _refuse_other_options(path, config, json_description(env.options))
     return env
 
 

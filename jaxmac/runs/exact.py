@@ -59,7 +59,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def described(options: Mapping[str, Any]) -> dict[str, Any]:
+def json_description(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of an environment for config.json, which describes it by them.
 
     What JSON holds exactly stays as it is; of everything else the name of its type stands there.

@@ -128,7 +128,7 @@ def progress_at(collection: Collection, num_envs: int, iteration: Int[Array, ""]
     return Progress(iteration, iteration * num_envs, learning * collection.updates)
 
 
-def episode_means(
+def evaluate_episodes(
     env: Environment, policy: Policy, key: Array, episodes: int, discount: Array, epsilon: Array
 ) -> Evaluation:
     """Means over `episodes` episodes with exploration rate `epsilon`; `discount` per step."""
@@ -176,7 +176,7 @@ def training_functions(
     def evaluate(member: Member, key: Array, hyper: Hyper, iteration: Array) -> tuple[Evaluation, Tally, Member]:
         key = jax.random.fold_in(jax.random.fold_in(key, EVALUATION), iteration)
         policy = algorithm.evaluation(member.learner, hyper)
-        means = episode_means(env, policy, key, config.eval_episodes, hyper.gamma, hyper.eval_epsilon)
+        means = evaluate_episodes(env, policy, key, config.eval_episodes, hyper.gamma, hyper.eval_epsilon)
         better = means.eval_return > member.best_return
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), member.learner, member.best)
         best_return = jnp.where(better, means.eval_return, member.best_return)  # an evaluation may be NaN

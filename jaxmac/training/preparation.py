@@ -20,7 +20,7 @@ from jaxmac.runs.contents import plain_digest
 from jaxmac.runs.digests import run_identity
 from jaxmac.runs.directory import FORMAT, RunDirectory, versions
 from jaxmac.runs.environments import environment_sizes
-from jaxmac.runs.exact import described, json_value
+from jaxmac.runs.exact import json_description, json_value
 from jaxmac.runs.members import MemberSpec, group_members, make_members, refuse_unless_restorable, settings_of_run
 from jaxmac.runs.plugins import SCRIPT, plugins_of_run, versions_of
 from jaxmac.runs.rows import refuse_taken_names
@@ -157,10 +157,10 @@ def _config_of(
         "status": "running",
         "algorithm": request.algorithm,
         "env": env.name,
-        "env_options": exact_options(request.env_options) if has_id else described(env.options),
+        "env_options": exact_options(request.env_options) if has_id else json_description(env.options),
         "env_rebuildable": has_id,
         "env_digest": env_digest,
-        "env_settings": described(env.options),
+        "env_settings": json_description(env.options),
         "env_sizes": environment_sizes(env),
         "preset": request.preset,
         "seeds": list(dict.fromkeys(spec.seed for spec in specs)),

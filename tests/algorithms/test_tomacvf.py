@@ -13,7 +13,7 @@ from support.samples import sample_of
 from jaxmac import envs
 from jaxmac.algorithms import Progress, avf, configure, make_algorithm, tomacvf
 from jaxmac.algorithms.factorised import mixer_inputs
-from jaxmac.algorithms.value_based import LearnerState, update_target
+from jaxmac.algorithms.value_based import ValueBasedState, update_target
 from jaxmac.hyper import Hyper, hyper_of
 from jaxmac.mixers import MixerInputs
 from jaxmac.networks.agent import Utilities
@@ -295,7 +295,7 @@ def test_the_context_learns_unless_it_is_cut_off(env, batch):
 
 def test_targets_are_copied_when_their_period_of_episodes_is_over(env):
     config = configure("tomacvf-qmix", "paper", env, {**SMALL, "target_episodes": 20, "train_freq": 40})
-    hyper, state = Hyper(polyak=jnp.float32(0.5)), LearnerState({"w": jnp.ones(())}, {"w": jnp.zeros(())}, None)
+    hyper, state = Hyper(polyak=jnp.float32(0.5)), ValueBasedState({"w": jnp.ones(())}, {"w": jnp.zeros(())}, None)
     copied, updated = [], jax.jit(lambda now: update_target(state, config, hyper, now, env.horizon).target["w"])
     for episodes in range(8, 88, 8):  # after iterations of eight episodes, four updates each
         for update in range(4):

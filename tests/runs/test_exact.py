@@ -16,7 +16,7 @@ from jaxmac.algorithms.registry import ALGORITHMS, config_class_of
 from jaxmac.config import field_types, settings_of
 from jaxmac.envs import register_environment
 from jaxmac.envs.arguments import check_seed, python_value
-from jaxmac.runs.exact import described, json_text, json_value
+from jaxmac.runs.exact import json_description, json_text, json_value
 from jaxmac.training import preparation
 
 
@@ -101,7 +101,7 @@ def test_a_list_inside_itself_is_refused():
 
 def test_an_environment_is_described_by_what_json_holds():
     options = {"speed": np.float32(0.5), "draw": print, "table": np.arange(2)}
-    assert described(options) == {
+    assert json_description(options) == {
         "speed": 0.5,
         "draw": "a builtin_function_or_method",
         "table": "a ndarray",

@@ -15,7 +15,7 @@ from support.torch_params import recurrent_net
 from jaxmac.algorithms import Progress, configure, mac_q
 from jaxmac.algorithms.mac_q import WindowBatch
 from jaxmac.algorithms.mac_q_config import NETWORK_ROLES
-from jaxmac.algorithms.value_based import LearnerState
+from jaxmac.algorithms.value_based import ValueBasedState
 from jaxmac.envs.environment import Environment
 from jaxmac.hyper import hyper_of
 
@@ -70,7 +70,7 @@ def recorded_state(parts, hyper, net):
         drawn = drawn_state(parts, hyper)
         found = {kind: read(kind) for kind in ("policy", "target", "grad", "after")}
     chex.assert_trees_all_equal_shapes_and_dtypes(jax.device_get(drawn.params), found["policy"])
-    return LearnerState(found["policy"], found["target"], drawn.opt_state), found
+    return ValueBasedState(found["policy"], found["target"], drawn.opt_state), found
 
 
 def recorded_rows(parts, hyper, garbage=0, horizon=8):

@@ -8,7 +8,7 @@ from jaxmac.algorithms import make_algorithm
 from jaxmac.hyper import hyper_arrays
 from jaxmac.runs.directory import FORMAT, RunDirectory, versions
 from jaxmac.runs.environments import environment_sizes
-from jaxmac.runs.exact import described
+from jaxmac.runs.exact import json_description
 from jaxmac.runs.members import make_members, settings_of_run
 from jaxmac.runs.result import Result
 from jaxmac.runs.rows import COLUMNS, tabulate
@@ -31,7 +31,7 @@ def made(
         "env": env,
         "env_options": env_options or {},
         "env_rebuildable": True,
-        "env_settings": described(environment.options),
+        "env_settings": json_description(environment.options),
         "env_sizes": environment_sizes(environment),
         "preset": "tuned",
         "seeds": list(range(seeds)),
