@@ -66,7 +66,7 @@ def rows_of_an_episode(result: jaxmac.Result, member: int) -> dict[str, np.ndarr
     networks = avf.make_networks(result.env, config, ALGORITHM.removeprefix("avf-"))
     params, hyper = learned.learner.params, learned.hyper
     episode = rollout(result.env, result.policy(member), jax.random.key(0), jnp.zeros(1))
-    sample = Sample(episode, jnp.zeros(1, jnp.int32), jnp.zeros(1, jnp.int32), jnp.ones(1))
+    sample = Sample(episode, jnp.zeros(1, jnp.int32), jnp.ones(1), jnp.zeros(1, jnp.int32))
     rows = avf.rows_of(config, sample, hyper, jax.random.key(0))
     online = avf.utilities_of(networks, params, rows)
     now = jax.tree.map(lambda x: x[:-1], online)

@@ -160,7 +160,8 @@ class FromJaxMARL(Environment):
         return int(own)
 
     def _check_reward(self) -> None:
-        if not callable(self.reward_of) and self.reward_of not in REWARDS:
+        named = isinstance(self.reward_of, str) and self.reward_of in REWARDS
+        if not callable(self.reward_of) and not named:
             allowed = f"{' or '.join(map(repr, REWARDS))} or a function of rewards and info"
             raise ValueError(f"reward is {self.reward_of!r}, but must be {allowed}")
 

@@ -162,6 +162,9 @@ def check_replay(label: str, replay: Replay, episodes: Any, batch_size: int | No
     storage = made_by(label, "replay's init", jax.eval_shape, replay.init, example)
     added = made_by(label, "replay's add", jax.eval_shape, replay.add, storage, episodes)
     refuse_other_arrays(f"{label}: the storage that its replay's add returns", added, storage)
+    size = made_by(label, "replay's size", jax.eval_shape, replay.size, storage)
+    if getattr(size, "shape", None) != () or not jnp.issubdtype(size.dtype, jnp.integer):
+        raise ValueError(f"{label}: its replay's size is {_in_words(size)}, but must be a scalar, an integer")
     made: list[Any] = []
     made_by(label, "replay's sample", jax.eval_shape, lambda *x: made.append(replay.sample(*x)), key, storage)
     if not isinstance(made[0], Sample):
@@ -188,8 +191,10 @@ def _problems_of(sample: Sample, replay: Replay, example: Any, batch_size: int |
     if (starts is not None) != replay.chooses_windows:
         given = "no window_start" if starts is None else "a window_start"
         yield f"{given}, and chooses_windows={replay.chooses_windows}"
-    fields: dict[str, tuple[Any, Any]] = {"weight": (sample.weight, jnp.number)}
-    fields |= {"index": (sample.index, jnp.integer)} if replay.feedback is not None else {}
+    fields: dict[str, tuple[Any, Any]] = {
+        "weight": (sample.weight, jnp.floating),
+        "index": (sample.index, jnp.integer),
+    }
     fields |= {"window_start": (starts, jnp.integer)} if starts is not None else {}
     for name, (array, kind) in fields.items():
         if getattr(array, "shape", None) != batch or not jnp.issubdtype(array.dtype, kind):

@@ -211,7 +211,7 @@ def configure(name: str, preset: str, env: Environment, overrides: Mapping[str, 
     a value out of range, or values that do not go together.
     """
     spec = ALGORITHMS[name]
-    if preset not in spec.presets:
+    if not isinstance(preset, str) or preset not in spec.presets:
         raise ValueError(f"unknown preset {preset!r} of {name}; {nearest(preset, spec.presets)}")
     values = made_by(f"algorithm {name!r}", f"preset {preset!r}", spec.presets[preset], env, passes=(ValueError,))
     if not isinstance(values, Mapping):

@@ -150,13 +150,15 @@ def make_networks(env: Environment, config: ToMacVFConfig, mixer_name: str) -> F
         obs_last_action=True,
         **network_options(config),
     )
-    fan_in = tuple(size + clocks + env.max_actions for size in env.obs_sizes)
+    fan_in = tuple(size + clocks + actions for size, actions in zip(env.obs_sizes, env.num_actions, strict=True))
     context = _context(config, fan_in) if attends else None
     state_size = env.state_size if on_steps else avf.macro_state_size(env, config)
     # Only W1 and b1 read the encoded histories that follow the state; without attention QMIX is the usual one
     # (docs/specifications/tomacvf.md, section 4).
     mixer = mixer_for(mixer_name, config, **{"value_state": state_size} if attends else {"b1_abs": False})
-    return FactorisedNetworks(env, config, agents, mixer, context, dueling, state_size, max(fan_in))
+    return FactorisedNetworks(
+        env, config, agents, mixer, context, dueling, state_size, env.obs_size + clocks + env.max_actions
+    )
 
 
 def _context(config: ToMacVFConfig, fan_in: tuple[int, ...]) -> AgentContext:

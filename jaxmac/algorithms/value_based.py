@@ -103,6 +103,8 @@ class ValueBasedConfig(CommonConfig):
             found["target_episodes"] = found["polyak"] = f"target_steps={self.target_steps} goes before it"
         elif self.target_episodes:
             found["polyak"] = f"target_episodes={self.target_episodes} goes before it"
+        if self.explore_fraction > 0 and not round(self.explore_fraction * self.num_envs):
+            found["explore_fraction"] = f"it is less than half of one of num_envs={self.num_envs}"
         return found
 
 
@@ -131,12 +133,13 @@ class WindowsConfig(RowsConfig):
         return {"trajectory": "with trajectory_unit=episode it is the whole episode", "unroll_episode": history}
 
     def check_together(self) -> None:
-        """Raise ValueError for lambda-returns over rows whose rewards overlap: the chain would count them twice."""
+        """Refuse lambda-returns, and a `td_lambda` of NaN, over rows whose rewards the chain would count twice."""
         td_lambda = getattr(self, "td_lambda", 0.0)  # traced, so that the static part of a config has none
-        if td_lambda > 0 and self.reward_scheme != "joint":
+        if not td_lambda <= 0 and self.reward_scheme != "joint":
+            given = "td_lambda above 0" if math.isnan(td_lambda) else f"td_lambda={td_lambda:g}"
             raise ValueError(
-                f"td_lambda={td_lambda:g} chains rows, and with reward_scheme={self.reward_scheme!r} their "
-                "rewards overlap: set td_lambda=0, or reward_scheme='joint'"
+                f"{given} chains rows, and with reward_scheme={self.reward_scheme!r} their rewards overlap: "
+                "set td_lambda=0, or reward_scheme='joint'"
             )
 
 

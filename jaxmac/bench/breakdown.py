@@ -6,6 +6,7 @@ compared. They need not add up to the time of the whole iteration.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -87,7 +88,7 @@ def breakdown(program: Program, algorithm: str, size: str, members: int, repeats
         "rollout": ((learner, hyper, keys), 1.0),
         "replay_sample": ((storage, keys), updates),
         "update": ((learner, hyper, batch, keys), updates),
-        "evaluation": ((learner, hyper, keys), config.num_envs / config.eval_every),
+        "evaluation": ((learner, hyper, keys), 1 / math.ceil(config.eval_every / config.num_envs)),
     }
     parts = {}
     for name, (arguments, times) in calls.items():

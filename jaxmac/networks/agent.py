@@ -242,8 +242,8 @@ def _init(layout: Layout, key: Array) -> Any:
     if layout.share_parameters:
         return params
     width = inputs.shape[-1]
-    fan_in = jnp.asarray(layout.obs_sizes, jnp.int32) + (width - obs_size)
     fan_out = jnp.asarray(layout.num_actions, jnp.int32)
+    fan_in = jnp.asarray(layout.obs_sizes, jnp.int32) + layout.obs_last_action * fan_out
     first = jnp.sqrt((width + network.layer_size) / (fan_in + network.layer_size))
     last = jnp.sqrt((network.decode_size + network.actions) / (network.decode_size + fan_out))
     factors = {"encode_0": first, "utilities": last}

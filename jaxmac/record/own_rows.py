@@ -36,7 +36,8 @@ class OwnRows(NamedTuple):
     duration: Float[Array, "rows agents"]  # primitive steps of the macro-action
     terminal: Bool[Array, "rows agents"]  # no bootstrap after this row
     last_step: Int[Array, "rows agents"]  # primitive step that closed the row
-    opening: Int[Array, "rows agents"]  # index of the joint row (of the same trajectory) that starts with this row
+    # Index of the joint row that starts with this row; negative as below, and 0 where that was before the window.
+    opening: Int[Array, "rows agents"]
     closing: Int[Array, "rows agents"]  # index of the joint row that ends with it; negative: dropped by a cap
     mask: Bool[Array, "rows agents"]  # True for a real row inside the window, False for padding and history
     dropped: Int[Array, "agents"]  # number of rows, of the window or of the history before it, that did not fit

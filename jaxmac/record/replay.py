@@ -24,8 +24,8 @@ class Sample(NamedTuple):
 
     episodes: Episode  # [batch, time, ...]
     window_start: Int[Array, "batch"] | None  # first primitive step of the window to learn from; None: drawn
-    index: Int[Array, "batch"]  # type: ignore[assignment]  # where they are stored, for `Replay.feedback`
     weight: Float[Array, "batch"]  # factor on the losses of each episode's rows, 1 where all count alike
+    index: Int[Array, "batch"]  # type: ignore[assignment]  # where they are stored, for `Replay.feedback`
 
 
 class Replay(NamedTuple):
@@ -113,6 +113,6 @@ def fresh_episodes(count: int) -> Replay:
 
     def sample(key: Array, state: Episode) -> Sample:
         del key
-        return Sample(state, None, jnp.arange(count, dtype=jnp.int32), jnp.ones(count, jnp.float32))
+        return Sample(state, None, jnp.ones(count, jnp.float32), jnp.arange(count, dtype=jnp.int32))
 
     return Replay(init, lambda state, episodes: episodes, lambda state: jnp.int32(count), sample, count)

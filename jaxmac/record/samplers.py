@@ -35,6 +35,10 @@ class Tournament:
     replay_tournament: int = setting(64, TOURNAMENT, low=0)
     tournament_share: float = setting(0.5, SHARE, low=0.0, high=1.0)
 
+    def without_effect(self) -> dict[str, str]:
+        """See `jaxmac.config.without_effect`."""
+        return _idle_tournament(self)
+
     def __call__(self, capacity: int, batch_size: int, window: int) -> Replay:
         """See `jaxmac.register_sampler`."""
         del window
@@ -52,6 +56,10 @@ class Windows:
     replay_tournament: int = setting(0, TOURNAMENT, low=0)
     tournament_share: float = setting(0.5, SHARE, low=0.0, high=1.0)
 
+    def without_effect(self) -> dict[str, str]:
+        """See `jaxmac.config.without_effect`."""
+        return _idle_tournament(self)
+
     def __call__(self, capacity: int, batch_size: int, window: int) -> Replay:
         """See `jaxmac.register_sampler`."""
         return tournament_replay(capacity, batch_size, self.replay_tournament, self.tournament_share, window)
@@ -60,6 +68,21 @@ class Windows:
 register_sampler("uniform", Uniform)
 register_sampler("tournament", Tournament)
 register_sampler("windows", Windows)
+
+
+def _idle_tournament(config: Any) -> dict[str, str]:
+    """The settings of a tournament that have no effect in the `config` of an algorithm with this sampler."""
+    if not config.replay_tournament:
+        return {"tournament_share": "with replay_tournament=0 there is no tournament"}
+    if not winners_in(config.batch_size, config.tournament_share):
+        share = f"tournament_share={config.tournament_share:g} of batch_size={config.batch_size}"
+        return {"replay_tournament": f"{share} is less than half an episode"}
+    return {}
+
+
+def winners_in(batch_size: int, share: float) -> int:
+    """How many episodes of a batch are drawn by tournament."""
+    return round(share * batch_size)
 
 
 def tournament_replay(
@@ -74,7 +97,7 @@ def tournament_replay(
     all stored windows.
     """
     storage = flashbax.make_item_buffer(capacity, 1, 1, add_batches=True)
-    winners = round(share * batch_size) if tournament else 0
+    winners = winners_in(batch_size, share) if tournament else 0
 
     def init(example: Episode) -> Any:
         empty = storage.init((example, example.undiscounted_return, example.length))
@@ -103,7 +126,7 @@ def tournament_replay(
                 anywhere = jax.random.uniform(jax.random.fold_in(tournament_key, 1), (winners,), jnp.float32)
                 rank = jnp.concatenate([(anywhere * counts[chosen]).astype(rank.dtype), rank])
         start = None if rank is None else rank + 1 - window
-        return Sample(jax.tree.map(lambda x: x[index], episodes), start, index, jnp.ones(batch_size, jnp.float32))
+        return Sample(jax.tree.map(lambda x: x[index], episodes), start, jnp.ones(batch_size, jnp.float32), index)
 
     return Replay(init, add, size, sample, capacity, chooses_windows=window > 0)
 

@@ -36,10 +36,10 @@ from jaxmac.runs.digests import (
     write_summary,
 )
 from jaxmac.runs.formats import as_written, from_written, path_of
+from jaxmac.runs.outputs import DRAFT
 from jaxmac.runs.schema import format_from, identity_from
 
 KEPT_CHECKPOINTS = 2  # for each group; older ones are deleted
-DRAFT = ".part"  # ends the name of a checkpoint that is being written or deleted
 ORBAX = threading.RLock()  # held while orbax works, which threads that train runs of their own cannot do at once
 
 

@@ -18,6 +18,7 @@ from jaxmac.arguments import check_path
 from jaxmac.errors import RunDirectoryError, bytes_in_words
 from jaxmac.runs.exact import json_text
 from jaxmac.runs.lock import LOCK_NAME, RunLock
+from jaxmac.runs.outputs import DRAFT, DRAFTS
 from jaxmac.runs.replacing import Parts, bytes_of_run, parts_of_run, remove_run
 from jaxmac.runs.rows import COLUMNS, columns_of, csv_cells, tabulate, to_number
 from jaxmac.runs.schema import FORMAT, config_from
@@ -35,7 +36,6 @@ __all__ = [
     "versions",
 ]
 
-DRAFTS = ("config.json.part", "metrics.csv.part")  # what a process may leave that is killed while it writes
 VERSIONED_PACKAGES = ("jaxmac", "jax", "jaxlib", "flax", "optax", "flashbax", "numpy")
 
 
@@ -303,7 +303,7 @@ def _write_all(stream: Any, text: str) -> None:
 
 def _replace(file: Path, text: str) -> None:
     """Replace a file in one atomic move, after the new content has reached the disk."""
-    draft = file.with_name(file.name + ".part")
+    draft = file.with_name(file.name + DRAFT)
     try:
         with draft.open("w") as stream:
             stream.write(text)

@@ -13,9 +13,11 @@ from jaxmac.runs.rows import COLUMNS
 
 PICTURES = ("curve.png", "episode.gif", "timeline.png")  # that commands draw into the folder of a run
 OWN_FILES = ("config.json", "metrics.csv", "run.lock", *PICTURES)
-OWN_FOLDERS = ("checkpoints", "tensorboard", "wandb")
+SINK_FOLDERS = ("tensorboard", "wandb")
+OWN_FOLDERS = ("checkpoints", *SINK_FOLDERS)
 FEWEST_COLUMNS = COLUMNS.index("eval_success")  # of a run of any format
-DRAFT = ".part"  # a file that is being written, before it takes its name in one move
+DRAFT = ".part"  # ends the name of what is being written, before it takes its own in one move, or being deleted
+DRAFTS = tuple(f"{name}{DRAFT}" for name in ("config.json", "metrics.csv"))  # of a process that was killed
 
 
 def output_file(out: str | os.PathLike, suffixes: Sequence[str] = (), writes: Collection[str] = ()) -> Path:

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxmac.runs.outputs import DRAFT, PICTURES
+from jaxmac.runs.outputs import DRAFTS, PICTURES, SINK_FOLDERS
 
-FILES = ("metrics.csv", *PICTURES, "config.json", *(f"{name}{DRAFT}" for name in ("metrics.csv", "config.json")))
-SINK_FOLDERS = ("tensorboard", "wandb")
+FILES = ("metrics.csv", *PICTURES, "config.json", *DRAFTS)
 
 
 class Parts(NamedTuple):

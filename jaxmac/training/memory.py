@@ -41,7 +41,7 @@ def working_bytes(env: Any, config: Any, episode_bytes: int, joint_outputs: int 
     windows = getattr(config, "trajectory_unit", "episode") != "episode" and not config.unroll_episode
     batch_size = getattr(config, "batch_size", config.num_envs)  # a config from outside may have none
     rows = getattr(config, "max_rows", 0) or (config.trajectory if windows else env.horizon)
-    hidden = config.hidden_size + getattr(config, "critic_hidden_size", 0)
+    hidden = _widest(config, "") + _widest(config, "critic_") + _widest(config, "centralised_")
     widths = hidden * (10 + 2 * config.hidden_layers) + 4 * env.num_agents * env.state_size
     widths += 6 * joint_outputs  # of a centralised network, forward and backward
     mixer = ("attention_width", "mixing_embed", "hypernet_embed", "advantage_embed", "critic_embed")
@@ -50,6 +50,11 @@ def working_bytes(env: Any, config: Any, episode_bytes: int, joint_outputs: int 
     fresh = config.num_envs * getattr(config, "episodes_per_env", 1)
     episodes = 2 * max(fresh, config.eval_episodes) + batch_size
     return episodes * episode_bytes + activations
+
+
+def _widest(config: Any, network: str) -> int:
+    """The width of the widest layer of a network whose settings have this prefix; 0 without such a network."""
+    return max(getattr(config, f"{network}{layer}_size", 0) for layer in ("hidden", "layer", "decode"))
 
 
 def available_bytes(root: Path = Path("/")) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ from jaxmac.training.memory import refuse_if_too_large
 from jaxmac.training.program import Program
 from jaxmac.training.session import StopWhen
 
+MOST_FREQUENT = 0.75  # of train_freq: updates with a shorter period are worth a note
 FEW_LEFT = 0.05  # of the decay of an exploration rate, which is not worth a note
 
 
@@ -235,6 +237,8 @@ def announce(
         console.print(f"note: nothing is learned in the first {starts} episodes (learning_starts, batch_size)")
     elif text := next(filter(None, (_unfinished_exploration(spec.config, episodes) for spec in specs)), ""):
         console.print(f"note: {text}")
+    if text := next(filter(None, (_other_period(spec.config, env.horizon) for spec in specs)), ""):
+        console.print(f"note: {text}")
     if any(_chains_in_windows(spec.config) for spec in specs):
         console.print("note: with td_lambda, returns end at the trajectory's last row (trajectory_unit, max_rows)")
     learners = sum(footprint.learners for footprint in footprints)
@@ -252,6 +256,18 @@ def _unfinished_exploration(config: Any, episodes: int) -> str:
         return ""
     reached, last = end + min(left, 1.0) * (start - end), begins + decay
     return f"epsilon is {reached:.2g} at the end; with epsilon_episodes={decay:g} it is {end:.2g} from {last:g} on"
+
+
+def _other_period(config: Any, horizon: int) -> str:
+    """What to say of updates that are much more frequent than `train_freq` asks for; "" for others."""
+    asked = getattr(config, "train_freq", 0)
+    nominal = config.num_envs * horizon
+    period = nominal / math.ceil(nominal / asked) if asked else 0.0
+    if period >= MOST_FREQUENT * asked:
+        return ""
+    copied = ", and target_steps counts each of them as train_freq" if getattr(config, "target_steps", 0) else ""
+    whole = f"an iteration has {nominal} nominal primitive steps (num_envs x horizon) and whole updates"
+    return f"there is an update per {period:.4g} primitive steps, not per train_freq={asked}: {whole}{copied}"
 
 
 def _chains_in_windows(config: Any) -> bool:

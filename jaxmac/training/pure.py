@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 from collections.abc import Mapping
 from typing import Any
@@ -100,8 +101,9 @@ class TrainFunction:
                 several = "jax.vmap(train, in_axes=(None, 0)) trains one member for each of several"
                 raise ValueError(f"hyper[{name!r}] is {one_line(value)}, but must be a number; {several}")
         values = {**self.hyper, **given}
-        known = {name: float(value) for name, value in values.items() if isinstance(value, numbers.Real)}
-        dataclasses.replace(self.config, **known).check_together()
+        # The value of a tracer is not known yet: settings are checked with NaN in its place.
+        checked = {name: float(x) if isinstance(x, numbers.Real) else math.nan for name, x in values.items()}
+        dataclasses.replace(self.config, **checked).check_together()
         return Hyper(**{name: jnp.asarray(value, jnp.float32) for name, value in values.items()})
 
     def _evaluate(

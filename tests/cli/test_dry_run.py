@@ -125,8 +125,32 @@ def test_settings_that_nothing_reads_come_with_a_note(capsys):
         "note: n_step has no effect: with ablation=both the algorithm learns from joint rows",
         "note: attention_heads has no effect: with ablation=both there is no attention",
     ]
+    tournament = ("--sampling", "tournament", "--replay-tournament")
+    assert notes(*tournament, "0", "--tournament-share", ".9") == [
+        "note: tournament_share has no effect: with replay_tournament=0 there is no tournament"
+    ]
+    assert notes(*tournament, "9", "--tournament-share", ".01", "--batch-size", "4") == [
+        "note: replay_tournament has no effect: tournament_share=0.01 of batch_size=4 is less than half an episode"
+    ]
+    assert notes("--explore-fraction", ".1", "--num-envs", "4") == [
+        "note: explore_fraction has no effect: it is less than half of one of num_envs=4"
+    ]
     assert notes("--hysteresis", ".5", "--hysteresis-episodes", "9") == []
     assert notes("--target-episodes", "5") == notes("--polyak", "0.9", "--target-episodes", "0") == []
+
+
+def test_updates_more_frequent_than_asked_for_come_with_a_note(capsys):
+    def notes(*arguments):
+        lines = plan(capsys, "--num-envs", "4", "--env-options.horizon", "10", *arguments)
+        return [line for line in lines if line.startswith("note: there is an update")]
+
+    whole = "an iteration has 40 nominal primitive steps (num_envs x horizon) and whole updates"
+    assert notes("--train-freq", "400") == [
+        f"note: there is an update per 40 primitive steps, not per train_freq=400: {whole}"
+    ]
+    copied = "and target_steps counts each of them as train_freq"
+    assert notes("--train-freq", "400", "--target-steps", "800")[0].endswith(f"{whole}, {copied}")
+    assert notes("--train-freq", "50") == notes("--train-freq", "13") == []
 
 
 def test_settings_of_ppo_that_nothing_reads_come_with_a_note(capsys):

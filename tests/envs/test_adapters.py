@@ -122,6 +122,7 @@ def test_a_state_of_its_own_and_tables_of_actions():
         ({}, "Foreign has no max_steps: pass horizon="),
         ({"horizon": 0}, "horizon is 0, but must be an integer of at least 1"),
         ({"horizon": 9, "reward": "max"}, "reward is 'max', but must be 'mean' or 'sum' or a function"),
+        ({"horizon": 9, "reward": ["mean"]}, "reward is ['mean'], but must be 'mean' or 'sum' or a function"),
         ({"horizon": 9, "reward": lambda r, info: jnp.zeros(2)}, "reward gives (2,), but must give a scalar"),
         ({"horizon": 9, "action_names": ["one", "two"]}, "action_names has 2 names, but an agent has 3 actions"),
         ({"horizon": 9, "state": lambda state: (1, 2)}, "state gives tuple, but must give an array"),

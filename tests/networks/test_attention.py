@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from support.selection import slow_except
 
+from jaxmac import envs
+from jaxmac.algorithms import configure, tomacvf
 from jaxmac.networks.attention import AgentContext, causal_attention
 from jaxmac.networks.temporal import temporal_encoding
 
@@ -115,6 +117,13 @@ def test_padded_inputs_do_not_shrink_an_agents_initial_weights():
     params = jax.jit(AgentContext((10, 40), width=64).init)(jax.random.key(0), tokens)["params"]
     largest = np.abs(params["encode_0"]["kernel"]).max(axis=(1, 2))
     np.testing.assert_allclose(largest, [10**-0.5, 40**-0.5], rtol=0.05)
+
+
+def test_tokens_of_unequal_agents_are_counted_without_their_padding():
+    """Inputs of ToMacVF's context on Warehouse-D: macro-observation, two clocks, last macro-action."""
+    env = envs.make("Warehouse-D")
+    parts = tomacvf.make_networks(env, configure("tomacvf-qmix", "paper", env, {"encoding_size": 8}), "qmix")
+    assert parts.context.fan_in == (18 + 16 + 4, 18 + 16 + 4, 5 + 16 + 6) and parts.tokens == 18 + 16 + 6
 
 
 @pytest.mark.parametrize("time", slow_except([1, 11], [1, 3, 4, 11]))

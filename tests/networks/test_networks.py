@@ -90,13 +90,14 @@ def test_centred_dueling_averages_over_real_actions_only():
     np.testing.assert_allclose(out.q[:, :, 1].mean(-1), out.value[:, :, 1], atol=1e-5)
 
 
-def test_padded_agents_start_with_their_real_fans():
-    networks = made((400, 2), (3, 300), hidden_size=64)
+@pytest.mark.parametrize("obs_last_action", [False, True])
+def test_padded_agents_start_with_their_real_fans(obs_last_action):
+    networks = made((400, 2), (3, 300), hidden_size=64, obs_last_action=obs_last_action)
     params = networks.init(jax.random.key(4))["params"]
-    gain = np.sqrt(2 / (1 + 0.01**2))
+    gain, inputs = np.sqrt(2 / (1 + 0.01**2)), np.array([400, 2]) + obs_last_action * np.array([3, 300])
     first = np.abs(params["encode_0"]["kernel"]).max((1, 2))
     last = np.abs(params["utilities"]["kernel"]).max((1, 2))
-    np.testing.assert_allclose(first, gain * np.sqrt(6 / (np.array([400, 2]) + 64)), rtol=0.02)
+    np.testing.assert_allclose(first, gain * np.sqrt(6 / (inputs + 64)), rtol=0.02)
     np.testing.assert_allclose(last, np.sqrt(6 / (np.array([3, 300]) + 64)), rtol=0.02)
 
 

@@ -8,7 +8,7 @@ from jaxmac.record.replay import Sample
 def sample_of(episodes, window_start=None):
     """A batch of episodes as a replay hands it out, all of one weight."""
     count = episodes.mask.shape[0]
-    return Sample(episodes, window_start, jnp.arange(count), jnp.ones(count))
+    return Sample(episodes, window_start, jnp.ones(count), jnp.arange(count))
 
 
 def with_garbage(episodes):

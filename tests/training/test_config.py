@@ -137,6 +137,11 @@ def test_values_that_do_not_go_together_are_refused_before_anything_is_built(alg
         configure(algorithm, "tuned", make("BoxPushing-6"), settings)
 
 
+def test_a_preset_that_is_no_name_is_refused():
+    with pytest.raises(ValueError, match=r"unknown preset \['tuned'\] of avf-vdn; "):
+        configure("avf-vdn", ["tuned"], make("BoxPushing-6"), {})
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -113,3 +113,17 @@ def test_all_episodes_that_an_iteration_rolls_out_are_counted():
 
     once, more = needed(num_envs=8), needed(num_envs=8, episodes_per_env=4)
     assert more - once == 2 * 8 * 3 * 1000
+
+
+def test_the_widest_layer_of_each_network_is_counted():
+    env = envs.make("BoxPushing-4")
+
+    def needed(algorithm, **options):
+        return working_bytes(env, configure(algorithm, "tuned", env, options), 1000)
+
+    for algorithm, layer in (
+        ("avf-vdn", "layer_size"),
+        ("avf-vdn", "decode_size"),
+        ("mac-iaicc", "critic_layer_size"),
+    ):
+        assert needed(algorithm, **{layer: 4096}) > 10 * needed(algorithm)
