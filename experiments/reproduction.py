@@ -8,22 +8,18 @@ tasks (experiments.tasks), and the folders of other experiments.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 
 import jaxmac
 from experiments.common import RESULTS, mean_in_words, slug
-from experiments.papers_claims import FIGURES, FOLDERS, Claim, Failure, Figure
-from experiments.tasks import ALGORITHMS, TASKS, best_known, task_name
-from jaxmac.analysis import interval, statistics
+from experiments.papers_claims import FIGURES, Failure, Figure
+from experiments.papers_verdicts import finals, judge, judge_failure, name, summary_of
+from experiments.tasks import TASKS, best_known, task_name
+from jaxmac.analysis import interval
 
 PAGE = RESULTS.parents[1] / "docs" / "reproduction.md"
-LABELS = {algorithm: label for label, algorithm in ALGORITHMS.items()}
-SAME = 0.01  # share of the larger mean: who is no further ahead is not above, however sure it is
-Finals = Callable[[str, str], np.ndarray | None]
 
 HEAD = """# The papers, claim by claim
 
@@ -90,150 +86,6 @@ Each of these is shown by `python -m experiments.claims`, over {count} random in
 """
 
 
-Pair = tuple[str, str, str]  # learner, learner, task
-MOST_LISTED = 5  # comparisons without a winner by name; of more the number alone, which tasks is in the table
-
-
-class Verdict(NamedTuple):
-    """The comparisons of a claim by their outcome."""
-
-    above: list[Pair]
-    level: list[Pair]
-    below: list[Pair]
-    missing: list[Pair]
-    unclear: list[Pair]
-    or_level: bool = False
-    most: bool = False
-
-    @property
-    def measured(self) -> int:
-        """How many comparisons both results are stored for."""
-        return len(self.above) + len(self.level) + len(self.below) + len(self.unclear)
-
-    @property
-    def agreeing(self) -> int:
-        """How many comparisons came out as the claim has it."""
-        return len(self.above) + len(self.level) * self.or_level
-
-    @property
-    def word(self) -> str:
-        """What is to be said of the claim, in two or three words."""
-        winners = self.agreeing + len(self.below)
-        if not self.measured or (not winners and 2 * len(self.unclear) > self.measured):
-            return "Cannot be told"
-        if self.agreeing == self.measured or (self.most and 2 * self.agreeing > self.measured):
-            return "Holds where measured" if self.missing else "Holds"
-        return "Holds in part" if self.agreeing and not self.most else "Does not hold"
-
-    @property
-    def sentence(self) -> str:
-        """The word, and how the comparisons came out."""
-        if not self.measured:
-            return f"**{self.word}**: a result is missing."
-        parts = [listed(self.above, "above")] if self.above and len(self.above) < self.measured else []
-        parts += _without_a_winner(self.level, "level", "level with")
-        parts += _without_a_winner(self.unclear, "not told apart", "not told apart from")
-        parts += [listed(self.below, "below")] if self.below else []
-        how = f": {'; '.join(parts)}" if parts else ""
-        count = len(self.missing)
-        missing = f" Without a result: {count} comparison{'s' * (count > 1)}." if count else ""
-        return f"**{self.word}**: true in {self.agreeing} of {self.measured} comparisons{how}.{missing}"
-
-
-def _without_a_winner(pairs: Sequence[Pair], outcome: str, between: str) -> list[str]:
-    """Comparisons that are level or not told apart, by name or as a number."""
-    if len(pairs) > MOST_LISTED:
-        return [f"{outcome} in {len(pairs)}"]
-    return [listed(pairs, between)] if pairs else []
-
-
-def listed(pairs: Sequence[Pair], outcome: str) -> str:
-    """Comparisons of one outcome in words, those of the same two learners together."""
-    tasks: dict[str, list[str]] = {}
-    for ours, theirs, task in pairs:
-        tasks.setdefault(f"{name(ours)} {outcome} {name(theirs)}", []).append(task)
-    return ", ".join(f"{two} on {', '.join(on)}" for two, on in tasks.items())
-
-
-def finals(task: str, learner: str) -> np.ndarray | None:
-    """Final return of each seed, `[seeds]`, or None where nothing is stored."""
-    cell = RESULTS / "benchmark" / slug(task) / f"{learner}.json"
-    if cell.exists() and "final" in (content := json.loads(cell.read_text())):
-        return np.array(content.get("greedy", content["final"]))
-    folder = FOLDERS.get(task, f"tasks/{slug(task)}")
-    for row in _summary(folder).get("rows", []):
-        if row["label"] in (learner, LABELS.get(learner)):
-            return np.array(row["finals"])
-    return None
-
-
-def _summary(folder: str) -> dict[str, Any]:
-    path = RESULTS / folder / "summary.json"
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
-def judge(claim: Claim, finals: Finals = finals) -> Verdict:
-    """Compare the learners of a claim on each of its tasks."""
-    verdict = Verdict([], [], [], [], [], claim.or_level, claim.most)
-    for task in claim.tasks:
-        for ours in claim.above:
-            for theirs in claim.below:
-                pair = finals(task, ours), finals(task, theirs)
-                _outcome(verdict, *pair).append((ours, theirs, task))
-    return verdict
-
-
-def judge_failure(failure: Failure, finals: Finals = finals) -> str:
-    """What is to be said of a failure, and how many seeds solve each task nevertheless."""
-    measured, solving = 0, []
-    for task in failure.tasks:
-        for learner in failure.learners:
-            if (found := finals(task, learner)) is None:
-                continue
-            measured += 1
-            if solved := int((found >= threshold(task)).sum()):
-                solving.append(f"{solved} of {len(found)} seeds of {name(learner)} solve {task}")
-    missing = len(failure.tasks) * len(failure.learners) - measured
-    failing = measured - len(solving)
-    if not measured:
-        return "**Cannot be told**: a result is missing."
-    whole = "Holds where measured" if missing else "Holds"
-    word = whole if not solving else "Holds in part" if failing else "Does not hold"
-    how = f": {'; '.join(solving)}" if solving else ""
-    absent = f" Without a result: {missing} {'cases' if missing > 1 else 'case'}." if missing else ""
-    return f"**{word}**: true in {failing} of {measured} cases of a learner on a task{how}.{absent}"
-
-
-def threshold(task: str) -> float:
-    """The return from which on a task counts as solved."""
-    return float(TASKS[task].threshold if task in TASKS else _summary(FOLDERS[task])["threshold"])
-
-
-def _outcome(verdict: Verdict, ours: np.ndarray | None, theirs: np.ndarray | None) -> list[str]:
-    if ours is None or theirs is None:
-        return verdict.missing
-    means = float(np.mean(ours)), float(np.mean(theirs))
-    if abs(means[0] - means[1]) < SAME * max(map(abs, means)):
-        return verdict.level
-    better = statistics.probability_of_improvement([ours], [theirs])
-    if better.low > 0.5:
-        return verdict.above
-    return verdict.below if better.high < 0.5 else verdict.unclear
-
-
-def name(key: str) -> str:
-    """A learner as it is written on the page."""
-    baselines = {
-        "mac-cen-q": "MacCen-Q",
-        "tomacvf-qtran": "ToMacVF-QTRAN",
-        "tomacvf-qplex": "ToMacVF-QPLEX",
-        "whole": "ToMacVF",
-    }
-    if key.startswith("without "):
-        return f"ToMacVF {key}"
-    return (LABELS | baselines).get(key, key)
-
-
 def _cell(values: np.ndarray | None) -> str:
     if values is None:
         return ""
@@ -284,16 +136,16 @@ def under_paper() -> str:
     """The section on preset `paper`."""
     lines = []
     for task in BASELINES:
-        for row in _summary(f"baselines_{slug(task)}")["rows"]:
+        for row in summary_of(f"baselines_{slug(task)}")["rows"]:
             ends = f"{mean_in_words(row, 1)}, {row['solved']} of {row['members']} seeds solve it"
             best = f", optimum {row['optimum']:g}" if row["optimum"] else ""
             lines.append(f"- {row['label']} on {task}{best}: {ends} ({row['episodes']:,} episodes).")
-    return PAPER.format(**_summary("paper_settings")["rows"][0], baselines="\n".join(lines))
+    return PAPER.format(**summary_of("paper_settings")["rows"][0], baselines="\n".join(lines))
 
 
 def found_wrong() -> str:
     """The section on the claims that enumeration refutes."""
-    content = _summary("claims")
+    content = summary_of("claims")
     feasible, literal, _, raw, qmix, chosen = content["violations"].values()
     product, additive = content["leak"].values()
     counts = {"unconditional": literal, "conditional": feasible, "raw": raw, "qmix": qmix, "chosen": chosen}

@@ -23,7 +23,15 @@ NO_JOBS = {
     "pictures",
     "random_play",
 }
-NO_JOBS |= {"claims", "papers_claims", "reproduction", "readme_table", "mixer_weights", "failing_evaluations"}
+NO_JOBS |= {
+    "claims",
+    "papers_claims",
+    "papers_verdicts",
+    "reproduction",
+    "readme_table",
+    "mixer_weights",
+    "failing_evaluations",
+}
 NO_JOBS |= {"salad_bound", "interval_coverage"}
 NAMES = sorted(path.stem for path in common.RESULTS.parent.glob("*.py") if path.stem not in ("__init__", *NO_JOBS))
 GRUS = {("Warehouse-D", "tuned"), ("BoxPushing-20", "GRU")}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments import claims, reproduction
+from experiments import claims, papers_verdicts, reproduction
 from experiments.papers_claims import FIGURES, FOLDERS, Claim, Failure
 from experiments.tasks import TASKS
 from jaxmac.mixers.qmix import QMIX
@@ -37,25 +37,25 @@ def told(**returns):
     ],
 )
 def test_a_claim_is_judged_by_what_was_measured(results, or_level, word):
-    assert reproduction.judge(CLAIM._replace(or_level=or_level), told(**results)).word == word
+    assert papers_verdicts.judge(CLAIM._replace(or_level=or_level), told(**results)).word == word
 
 
 def test_a_claim_about_most_needs_more_than_half():
     most = CLAIM._replace(most=True, tasks=("one", "two", "three"))
     above, level = {"one_a": HIGH, "one_b": LOW, "two_a": HIGH, "two_b": LOW}, {"three_a": HIGH, "three_b": HIGH}
-    assert reproduction.judge(most, told(**above, **level)).word == "Holds"
+    assert papers_verdicts.judge(most, told(**above, **level)).word == "Holds"
     half = {"one_a": HIGH, "one_b": LOW, "two_a": HIGH, "two_b": HIGH}
-    assert reproduction.judge(most, told(**half)).word == "Does not hold"
+    assert papers_verdicts.judge(most, told(**half)).word == "Does not hold"
 
 
 def test_a_difference_of_less_than_one_percent_is_none():
     surely, hardly = (HIGH[:1] + more + np.arange(8) * 1e-3 for more in (1.0, 0.5))
-    assert reproduction.judge(CLAIM, told(one_a=surely, one_b=HIGH[:1].repeat(8))).above
-    assert reproduction.judge(CLAIM, told(one_a=hardly, one_b=HIGH[:1].repeat(8))).level
+    assert papers_verdicts.judge(CLAIM, told(one_a=surely, one_b=HIGH[:1].repeat(8))).above
+    assert papers_verdicts.judge(CLAIM, told(one_a=hardly, one_b=HIGH[:1].repeat(8))).level
 
 
 def test_the_sentence_counts_and_names_the_comparisons():
-    verdict = reproduction.judge(CLAIM, told(one_a=LOW, one_b=HIGH))
+    verdict = papers_verdicts.judge(CLAIM, told(one_a=LOW, one_b=HIGH))
     assert verdict.sentence == (
         "**Does not hold**: true in 0 of 1 comparisons: AVF-QPLEX below AVF-QMIX on one. "
         "Without a result: 1 comparison."
@@ -64,10 +64,10 @@ def test_the_sentence_counts_and_names_the_comparisons():
 
 def test_many_comparisons_without_a_winner_are_a_number():
     level = [("avf-qmix", "avf-vdn", task) for task in "abcdef"]
-    few = reproduction.Verdict([], level[:5], [], [], []).sentence
+    few = papers_verdicts.Verdict([], level[:5], [], [], []).sentence
     assert "AVF-QMIX level with AVF-VDN on a, b, c, d, e." in few
-    assert ": level in 6." in reproduction.Verdict([], level, [], [], []).sentence
-    assert ": not told apart in 6; AVF-QMIX below" in reproduction.Verdict([], [], level[:1], [], level).sentence
+    assert ": level in 6." in papers_verdicts.Verdict([], level, [], [], []).sentence
+    assert ": not told apart in 6; AVF-QMIX below" in papers_verdicts.Verdict([], [], level[:1], [], level).sentence
 
 
 @pytest.mark.parametrize(
@@ -87,17 +87,17 @@ def test_many_comparisons_without_a_winner_are_a_number():
 )
 def test_a_learner_fails_where_no_seed_solves_the_task(results, sentence):
     failure = Failure("Both fail.", ("avf-qplex", "avf-qmix"), ("Warehouse-S",))
-    assert reproduction.judge_failure(failure, told(**results)) == sentence
+    assert papers_verdicts.judge_failure(failure, told(**results)) == sentence
 
 
 def test_greedy_play_of_actor_critics_counts_where_it_was_measured(tmp_path, monkeypatch):
     folder = tmp_path / "benchmark" / "warehouse_s"
     folder.mkdir(parents=True)
-    monkeypatch.setattr(reproduction, "RESULTS", tmp_path)
+    monkeypatch.setattr(papers_verdicts, "RESULTS", tmp_path)
     (folder / "mac-iaicc.json").write_text('{"final": [1.0, 2.0]}')
-    assert reproduction.finals("Warehouse-S", "mac-iaicc").tolist() == [1.0, 2.0]
+    assert papers_verdicts.finals("Warehouse-S", "mac-iaicc").tolist() == [1.0, 2.0]
     (folder / "mac-iaicc.json").write_text('{"final": [1.0, 2.0], "greedy": [3.0, 4.0]}')
-    assert reproduction.finals("Warehouse-S", "mac-iaicc").tolist() == [3.0, 4.0]
+    assert papers_verdicts.finals("Warehouse-S", "mac-iaicc").tolist() == [3.0, 4.0]
 
 
 def test_the_tasks_of_all_claims_exist():
