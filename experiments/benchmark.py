@@ -143,8 +143,9 @@ def train_cell(cell: Cell, seeds: list[int], retry: bool = False) -> dict[str, A
 
     `failed` holds the reason why there is no result. Otherwise: `curve`, rows of training episodes and the return
     of each seed; `final` and `final_discounted`, the mean of each seed's last ten evaluations; `greedy`, where
-    these sample macro-actions, each seed's mean return in greedy play at the end; settings, minutes, and
-    `trained_on`. Raises OSError if a file could not be written, which says nothing of the cell.
+    these sample macro-actions, each seed's mean return in greedy play at the end, and `greedy_seeds`, those of the
+    episodes (without them: 0 for all); settings, minutes, and `trained_on`. Raises OSError if a file could not be
+    written, which says nothing of the cell.
     """
     task = TASKS[cell.env]
     about: dict[str, Any] = {"env": cell.env, "algorithm": cell.algorithm, "seeds": seeds}
@@ -160,7 +161,12 @@ def train_cell(cell: Cell, seeds: list[int], retry: bool = False) -> dict[str, A
         return about | {"jaxmac": jaxmac.__version__, "failed": failed, "trained_on": trained_on({})}
     start = episodes_before_learning(result.config["settings"])
     if result.policy().act_greedily is not None:
-        about["greedy"] = [played["mean"] for played in jaxmac.evaluate(result, greedy=True)]
+        # Each seed in episodes of its own, so that an interval over seeds has their error, too.
+        about["greedy"] = [
+            jaxmac.evaluate(result, seed=seed, member=member, greedy=True)[0]["mean"]
+            for member, seed in enumerate(seeds)
+        ]
+        about["greedy_seeds"] = seeds
     return about | {
         "curve": thinned(result.metrics["episodes"][:, 0], result.metrics["eval_return"], start),
         "final": final_returns(result.metrics["eval_return"]).tolist(),

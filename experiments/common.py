@@ -29,6 +29,17 @@ from jaxmac.training.resume import BROKEN
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs") / "experiments"
+LINES = {
+    "avf-qmix": "AVF-QMIX",
+    "tomacvf-qmix": "ToMacVF-QMIX",
+    "avf-vdn": "AVF-VDN",
+    "mac-dec-q": "MacDec-Q",
+    "mac-cen-q": "MacCen-Q",
+    "avf-qplex": "AVF-QPLEX",
+    "mac-iaicc": "Mac-IAICC",
+}
+"""Algorithms in the order of their lines' colours in every figure: these seven are solid, so that no two of similar
+curves look alike."""
 ONLY = "labels of the jobs to run (default: all jobs; without labels: only draw the stored metrics)"
 
 
@@ -186,7 +197,8 @@ def report(
         levels = {"random play": random.pop()}
     if not rows:
         raise SystemExit(f"{folder} has no results yet: run the experiment without --only")
-    learning_curves([Panel(title, curves, optimum, best_known, levels)], folder / "curve.png")
+    order = [*LINES.values()] if curves.keys() <= set(LINES.values()) else []
+    learning_curves([Panel(title, curves, optimum, best_known, levels)], folder / "curve.png", labels=order)
     content = {"title": title, "command": _command(given), "threshold": threshold, "rows": rows}
     content["anchors"] = anchors
     (folder / "summary.json").write_text(json.dumps(content, indent=2) + "\n")

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.common import RESULTS, slug
-from experiments.papers_claims import FOLDERS, Claim, Failure
+from experiments.papers_claims import FOLDERS, Claim, Failure, Learning
 from experiments.tasks import ALGORITHMS, TASKS
-from jaxmac.analysis import statistics
+from jaxmac.analysis import interval, statistics
 
 LABELS = {algorithm: label for label, algorithm in ALGORITHMS.items()}
 SAME = 0.01  # share of the larger mean: who is no further ahead is not above, however sure it is
@@ -30,6 +30,7 @@ class Verdict(NamedTuple):
     unclear: list[Pair]
     or_level: bool = False
     most: bool = False
+    is_level: bool = False
 
     @property
     def measured(self) -> int:
@@ -39,12 +40,14 @@ class Verdict(NamedTuple):
     @property
     def agreeing(self) -> int:
         """How many comparisons came out as the claim has it."""
+        if self.is_level:
+            return len(self.level)
         return len(self.above) + len(self.level) * self.or_level
 
     @property
     def word(self) -> str:
         """What is to be said of the claim, in two or three words."""
-        winners = self.agreeing + len(self.below)
+        winners = len(self.above) + len(self.level) * (self.is_level or self.or_level) + len(self.below)
         if not self.measured or (not winners and 2 * len(self.unclear) > self.measured):
             return "Cannot be told"
         if self.agreeing == self.measured or (self.most and 2 * self.agreeing > self.measured):
@@ -56,8 +59,10 @@ class Verdict(NamedTuple):
         """The word, and how the comparisons came out."""
         if not self.measured:
             return f"**{self.word}**: a result is missing."
-        parts = [listed(self.above, "above")] if self.above and len(self.above) < self.measured else []
-        parts += _without_a_winner(self.level, "level", "level with")
+        whole = self.level if self.is_level else self.above  # that all comparisons are in it needs no list
+        above, level = ([] if len(x) == self.measured and x is whole else x for x in (self.above, self.level))
+        parts = [listed(above, "above")] if above else []
+        parts += _without_a_winner(level, "level", "level with")
         parts += _without_a_winner(self.unclear, "not told apart", "not told apart from")
         parts += [listed(self.below, "below")] if self.below else []
         how = f": {'; '.join(parts)}" if parts else ""
@@ -101,7 +106,7 @@ def summary_of(folder: str) -> dict[str, Any]:
 
 def judge(claim: Claim, finals: Finals = finals) -> Verdict:
     """Compare the learners of a claim on each of its tasks."""
-    verdict = Verdict([], [], [], [], [], claim.or_level, claim.most)
+    verdict = Verdict([], [], [], [], [], claim.or_level, claim.most, claim.level)
     for task in claim.tasks:
         for ours in claim.above:
             for theirs in claim.below:
@@ -120,15 +125,42 @@ def judge_failure(failure: Failure, finals: Finals = finals) -> str:
             measured += 1
             if solved := int((found >= threshold(task)).sum()):
                 solving.append(f"{solved} of {len(found)} seeds of {name(learner)} solve {task}")
-    missing = len(failure.tasks) * len(failure.learners) - measured
-    failing = measured - len(solving)
+    return _sentence(measured, solving, len(failure.tasks) * len(failure.learners) - measured)
+
+
+def judge_learning(learning: Learning, finals: Finals = finals) -> str:
+    """What is to be said of learners that are claimed to learn something, without solving the task."""
+    measured, otherwise = 0, []
+    for task in learning.tasks:
+        for learner in learning.learners:
+            if (found := finals(task, learner)) is None:
+                continue
+            measured += 1
+            repeated, low = one_action_repeated(task), interval(found)[1]
+            if solved := int((found >= threshold(task)).sum()):
+                otherwise.append(f"{solved} of {len(found)} seeds of {name(learner)} solve {task}")
+            elif low <= repeated:
+                otherwise.append(
+                    f"{name(learner)} not clearly above one action repeated ({repeated:.1f}) on {task}"
+                )
+    return _sentence(measured, otherwise, len(learning.tasks) * len(learning.learners) - measured)
+
+
+def one_action_repeated(task: str) -> float:
+    """The return of agents that repeat one action each, as stored with the results of a task."""
+    return float(summary_of(FOLDERS[task])["anchors"]["one action repeated"])
+
+
+def _sentence(measured: int, otherwise: Sequence[str], missing: int) -> str:
+    """The verdict on a claim about single learners, of which these came out otherwise."""
     if not measured:
         return "**Cannot be told**: a result is missing."
+    agreeing = measured - len(otherwise)
     whole = "Holds where measured" if missing else "Holds"
-    word = whole if not solving else "Holds in part" if failing else "Does not hold"
-    how = f": {'; '.join(solving)}" if solving else ""
+    word = whole if not otherwise else "Holds in part" if agreeing else "Does not hold"
+    how = f": {'; '.join(otherwise)}" if otherwise else ""
     absent = f" Without a result: {missing} {'cases' if missing > 1 else 'case'}." if missing else ""
-    return f"**{word}**: true in {failing} of {measured} cases of a learner on a task{how}.{absent}"
+    return f"**{word}**: true in {agreeing} of {measured} cases of a learner on a task{how}.{absent}"
 
 
 def threshold(task: str) -> float:
@@ -152,6 +184,7 @@ def name(key: str) -> str:
     """A learner as it is written on the page."""
     baselines = {
         "mac-cen-q": "MacCen-Q",
+        "mac-niacc": "Mac-NIACC",
         "tomacvf-qtran": "ToMacVF-QTRAN",
         "tomacvf-qplex": "ToMacVF-QPLEX",
         "whole": "ToMacVF",

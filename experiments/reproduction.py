@@ -9,15 +9,18 @@ tasks (experiments.tasks), and the folders of other experiments.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 import jaxmac
-from experiments.common import RESULTS, mean_in_words, slug
-from experiments.papers_claims import FIGURES, Failure, Figure
-from experiments.papers_verdicts import finals, judge, judge_failure, name, summary_of
+from experiments import benchmark, benchmark_cells
+from experiments.benchmark_report import panel_of
+from experiments.common import LINES, RESULTS, mean_in_words, slug
+from experiments.papers_claims import FIGURES, FOLDERS, Claim, Failure, Figure, Learning
+from experiments.papers_verdicts import finals, judge, judge_failure, judge_learning, name, summary_of
 from experiments.tasks import TASKS, best_known, task_name
-from jaxmac.analysis import interval
+from jaxmac.analysis import Panel, interval, learning_curves
 
 PAGE = RESULTS.parents[1] / "docs" / "reproduction.md"
 
@@ -44,7 +47,8 @@ ones hold the true mean in some [90 %](../experiments/results/interval_coverage/
 Three things to keep in mind. `tuned` is not the papers' training: it has lambda-returns over whole episodes, layer
 normalisation and more ([what it adds](algorithms.md#what-tuned-adds-to-the-papers)), for the baselines as well, so
 that a difference that the papers saw may be gone because everybody solves the task. Where all learners reach the
-optimum, level is all that can be measured. And with other settings than these a claim may well hold.
+optimum, level is all that can be measured. And with other settings than these a claim may well hold. Claims are in
+our words; what the papers say of the speed of learning is not judged, the curves show it.
 
     python -m experiments.reproduction    # writes this page from the stored results; it trains nothing
 """
@@ -85,6 +89,11 @@ Each of these is shown by `python -m experiments.claims`, over {count} random in
   changes the earlier outputs by {product:.2g} (median), and by {additive:.2g} where hidden logits are -1e9.
 """
 
+NOT_RUN = """## Not run
+
+Besides preset `paper`, these comparisons of the papers have no result:
+"""
+
 
 def _cell(values: np.ndarray | None) -> str:
     if values is None:
@@ -96,10 +105,10 @@ def _cell(values: np.ndarray | None) -> str:
 
 def table(figure: Figure) -> list[str]:
     """Results of all learners of a figure, tasks as rows; the paper's numbers in a line above ours."""
-    learners = list(dict.fromkeys(x for claim in figure.claims for x in claim.learners))
-    tasks = list(dict.fromkeys(task for claim in figure.claims for task in claim.tasks))
-    rows = []
-    for task in tasks:
+    reported = {x for numbers in figure.reported.values() for x in numbers}
+    ran = {x for x in figure.learners for task in figure.tasks if finals(task, x) is not None}
+    learners, rows = [x for x in figure.learners if x in reported | ran], []
+    for task in figure.tasks:
         if task in figure.reported:
             rows.append(_row(f"{task}, paper", [figure.reported[task].get(x, "") for x in learners]))
         ours = [_cell(finals(task, learner)) for learner in learners]
@@ -123,13 +132,87 @@ def _row(head: str, cells: Sequence[str]) -> str:
 
 def section(figure: Figure) -> str:
     """Heading, table and verdicts of a figure."""
-    rows = table(figure)
-    lines = [f"## {figure.title}", "", *([*rows, ""] if rows else [])]
+    rows, curves = table(figure), _curves(figure)
+    lines = [f"## {figure.title}", "", *([*rows, ""] if rows else []), *([curves, ""] if curves else [])]
     for claim in figure.claims:
         remark = f" {claim.remark}" if claim.remark else ""
-        sentence = judge_failure(claim) if isinstance(claim, Failure) else judge(claim).sentence
-        lines.append(f"- *{claim.words}* {sentence}{remark}")
+        lines.append(f"- *{claim.words}* {_verdict(claim)}{remark}")
     return "\n".join(lines) + "\n"
+
+
+def _verdict(claim: Claim | Failure | Learning) -> str:
+    if isinstance(claim, Claim):
+        return judge(claim).sentence
+    return judge_failure(claim) if isinstance(claim, Failure) else judge_learning(claim)
+
+
+def _curves(figure: Figure) -> str:
+    """The picture of a figure's learning curves, and links to those of tasks that the benchmark has not."""
+    lines = []
+    if panels_of(figure):
+        lines = [f"![Learning curves](../experiments/results/{picture(figure).relative_to(RESULTS)})"]
+    others = {
+        task: FOLDERS.get(task, f"tasks/{slug(task)}")
+        for task in figure.tasks
+        if task not in benchmark.ENVIRONMENTS
+    }
+    stored = {task: folder for task, folder in others.items() if (RESULTS / folder / "curve.png").exists()}
+    links = [f"[{task}](../experiments/results/{folder}/curve.png)" for task, folder in stored.items()]
+    lines += [f"Curves of other runs: {', '.join(links)}."] if links else []
+    return "\n\n".join(lines)
+
+
+def picture(figure: Figure) -> Path:
+    """The file of a figure's learning curves."""
+    words = figure.title.partition(":")[0].lower().replace(",", "").split()
+    return RESULTS / "reproduction" / f"{'_'.join(words)}.png"
+
+
+def panels_of(figure: Figure) -> list[Panel]:
+    """Learning curves of the figure's learners on the tasks of the benchmark."""
+    found = benchmark_cells.read(
+        [env for env in benchmark.ENVIRONMENTS if env in figure.tasks],
+        [algorithm for algorithm in benchmark.ALGORITHMS if algorithm in figure.learners],
+    )
+    panels = [panel_of(found, env) for env in found.cells]
+    return [one._replace(curves={name(key): curve for key, curve in one.curves.items()}) for one in panels]
+
+
+def draw() -> None:
+    """Draw the learning curves of all figures."""
+    (RESULTS / "reproduction").mkdir(exist_ok=True)
+    for figure in FIGURES:
+        if panels := panels_of(figure):
+            learning_curves(panels, window=1, labels=[*LINES.values()], compact=True).savefig(
+                picture(figure), dpi=90
+            )
+
+
+def not_run() -> str:
+    """The section on comparisons of the papers without a result, and the commands that make them."""
+    lines = []
+    for figure in FIGURES:
+        for task in figure.tasks:
+            asked = {x for claim in figure.claims if task in claim.tasks for x in claim.learners}
+            absent = [x for x in figure.learners if x in asked and finals(task, x) is None]
+            if absent:
+                what = f"{figure.title.partition(':')[0]}, {task}: {', '.join(map(name, absent))}"
+                lines.append(f"- {what}: {', '.join(f'`{line}`' for line in commands(task, absent))}")
+    return "\n".join([NOT_RUN, *dict.fromkeys(lines), ""])
+
+
+def commands(task: str, learners: Sequence[str]) -> list[str]:
+    """What to run for the results of learners on a task."""
+    if task in FOLDERS:
+        experiment = "tomacvf" if FOLDERS[task].startswith("tomacvf") else FOLDERS[task].partition("/")[0]
+        only = " ".join(f'"{x}"' if " " in x else x for x in learners)
+        return [f"python -m experiments.{experiment} --env {task.partition(',')[0]} --only {only}"]
+    cells = [x for x in learners if x in benchmark.ALGORITHMS and task in benchmark.ENVIRONMENTS]
+    others, episodes = [x for x in learners if x not in cells], TASKS[task].episodes
+    lines = [f"python -m experiments.benchmark --env {task} --algorithm {' '.join(cells)}"] if cells else []
+    flags = "".join(f" --env-options.{option} {value}" for option, value in TASKS[task].options.items())
+    words = f"--env {task}{flags} --episodes {episodes} --seeds 10"
+    return lines + [f"jaxmac train --algorithm {x} {words}" for x in others]
 
 
 def under_paper() -> str:
@@ -154,11 +237,12 @@ def found_wrong() -> str:
 
 def page() -> str:
     """The page, from what is stored."""
-    return "\n".join([HEAD, *map(section, FIGURES), under_paper(), found_wrong()])
+    return "\n".join([HEAD, *map(section, FIGURES), under_paper(), found_wrong(), not_run()])
 
 
 def main() -> None:
     """Write the page."""
+    draw()
     PAGE.write_text(page())
 
 

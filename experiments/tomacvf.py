@@ -8,7 +8,7 @@ Results: experiments/results/tomacvf_ablations/ENVIRONMENT. ToMacVF against AVF:
 from experiments.common import Job, arguments, folders, run
 from experiments.tasks import TASKS
 
-ENVIRONMENTS = ("BoxPushing-10", "Warehouse-D")
+ENVIRONMENTS = ("BoxPushing-10", "Warehouse-D", "Overcooked-B", "Warehouse-Q")
 ABLATIONS = {"none": "whole", "atpg": "without ATPG", "mac-sjert": "without Mac-SJERT", "both": "without both"}
 
 
@@ -19,7 +19,14 @@ def main() -> None:
     for env_id, folder in folders(given, "tomacvf_ablations"):
         task = TASKS[env_id]
         jobs = [
-            Job(label, "tomacvf-qmix", env_id, task.episodes, settings={"ablation": ablation})
+            Job(
+                label,
+                "tomacvf-qmix",
+                env_id,
+                task.episodes,
+                settings={"ablation": ablation},
+                env_options=task.options,
+            )
             for ablation, label in ABLATIONS.items()
         ]
         run(folder, f"{env_id}, ToMacVF-QMIX, preset tuned", jobs, given, task.threshold)

@@ -25,10 +25,13 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark_report, "PAGE", tmp_path / "benchmark.md")
     monkeypatch.setattr(benchmark_cells, "anchors", lambda env: {"random play": -10.0, "scripted play": 0.5})
     monkeypatch.setattr(jaxmac, "use_cpu_devices", lambda count: None)
-    monkeypatch.setattr(
-        jaxmac, "evaluate", lambda result, greedy: [{"mean": 97.0}, {"mean": 95.0}] if greedy else []
-    )
+    monkeypatch.setattr(jaxmac, "evaluate", played)
     return tmp_path
+
+
+def played(result, seed, member, greedy):
+    """As if member 0 earned 97 in greedy play, member 1 95, each in the episodes of its seed."""
+    return [{"mean": 97.0 - 2 * member}] if greedy and seed == 300 + member else []
 
 
 def fake(cell, seeds):
@@ -134,12 +137,16 @@ def test_actor_critics_are_played_greedily_as_well(folder, monkeypatch):
     run(monkeypatch, "--env", "BoxPushing-10", "--algorithm", "mac-ippo", "avf-vdn", "--seeds", "2")
     page = (folder / "benchmark.md").read_text()
     assert "\nGreedy play of the last policies, 1,000 episodes of each seed: mac-ippo 96.0.\n" in page
+    stored = Cell("BoxPushing-10", "mac-ippo").stored()
+    assert stored["greedy_seeds"] == stored["seeds"] == [300, 301]
+    stored.pop("greedy_seeds")
+    assert benchmark_report._greedy({"mac-ippo": stored}, 1)[1].endswith("of each seed: mac-ippo* 96.0.")
 
 
 def test_the_level_of_a_task_is_called_what_it_is():
     anchors = {env: {"best": 0.5, "random": 0.1} for env in ("Warehouse-D", "Overcooked-A", "CaptureTarget-10")}
     found = SimpleNamespace(cells={env: {} for env in anchors}, anchors=anchors)
-    proven, known, scripted = (benchmark_report._panel(found, env) for env in anchors)
+    proven, known, scripted = (benchmark_report.panel_of(found, env) for env in anchors)
     assert (proven.best, known.best, scripted.best) == (("optimum", 0.5), ("best known", 0.5), None)
     assert scripted.anchors == {"random play": 0.1, "scripted play": 0.5}  # which learners may exceed
 
@@ -299,6 +306,9 @@ def test_a_second_table_leaves_out_the_algorithm_with_the_fewest_results():
     assert "3 algorithms have a result on 1 task: BoxPushing-10." in every and "mac-cen-q" in every
     assert "2 algorithms have a result on 2 tasks: BoxPushing-10, Warehouse-S." in others
     assert "mac-cen-q" not in others and "| mac-ippo | 0.950 [" in others
+    cells["Warehouse-S"]["mac-cen-q"] = cell
+    *_, last, _ = benchmark_report._across(found)
+    assert "3 algorithms have a result on 1 task: Warehouse-S." in last, "the third table is without Box Pushing"
 
 
 def test_the_page_names_what_was_not_measured():

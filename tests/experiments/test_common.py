@@ -60,7 +60,7 @@ def test_the_same_job_goes_on_where_it_was_stopped(finished, calls, status, job,
 
 def test_a_summary_has_what_the_metrics_say(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(common, "RESULTS", tmp_path)
-    monkeypatch.setattr(common, "learning_curves", lambda *given: None)
+    monkeypatch.setattr(common, "learning_curves", lambda *given, labels: None)
     result = jaxmac.load(finished)
     for name in ("metrics.csv", "config.json"):
         (tmp_path / "mine").mkdir(exist_ok=True)

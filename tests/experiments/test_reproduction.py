@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from experiments import claims, papers_verdicts, reproduction
-from experiments.papers_claims import FIGURES, FOLDERS, Claim, Failure
+import jaxmac
+from experiments import claims, papers_claims, papers_verdicts, primitive, reproduction, tomacvf
+from experiments.papers_claims import FIGURES, FOLDERS, Claim, Failure, Learning
 from experiments.tasks import TASKS
 from jaxmac.mixers.qmix import QMIX
 
@@ -46,6 +47,58 @@ def test_a_claim_about_most_needs_more_than_half():
     assert papers_verdicts.judge(most, told(**above, **level)).word == "Holds"
     half = {"one_a": HIGH, "one_b": LOW, "two_a": HIGH, "two_b": HIGH}
     assert papers_verdicts.judge(most, told(**half)).word == "Does not hold"
+
+
+def test_a_claim_that_two_are_level():
+    level = CLAIM._replace(level=True)
+    both = papers_verdicts.judge(level, told(one_a=HIGH, one_b=HIGH, two_a=HIGH, two_b=HIGH))
+    assert both.sentence == "**Holds**: true in 2 of 2 comparisons."
+    one = papers_verdicts.judge(level, told(one_a=HIGH, one_b=HIGH, two_a=HIGH, two_b=LOW))
+    assert one.word == "Holds in part" and one.sentence.endswith(
+        "true in 1 of 2 comparisons: AVF-QPLEX above AVF-QMIX on two; AVF-QPLEX level with AVF-QMIX on one."
+    )
+    assert papers_verdicts.judge(level, told(one_a=HIGH, one_b=LOW)).word == "Does not hold"
+    assert papers_verdicts.judge(level, told(one_a=HIGH, one_b=WIDE)).word == "Cannot be told"
+
+
+@pytest.mark.parametrize(
+    ("results", "sentence"),
+    [
+        ({"one_a": HIGH}, "**Holds where measured**: true in 1 of 1 cases of a learner on a task. Without"),
+        (
+            {"one_a": HIGH, "one_b": LOW},
+            "**Holds in part**: true in 1 of 2 cases of a learner on a task: AVF-QMIX not",
+        ),
+        (
+            {"one_b": HIGH + 5},
+            "**Does not hold**: true in 0 of 1 cases of a learner on a task: 3 of 8 seeds of AVF-QMIX",
+        ),
+        ({}, "**Cannot be told**: a result is missing."),
+    ],
+)
+def test_a_learner_learns_something_where_it_is_above_one_action_repeated(results, sentence, monkeypatch):
+    monkeypatch.setattr(papers_verdicts, "one_action_repeated", lambda task: 20.0)
+    monkeypatch.setattr(papers_verdicts, "threshold", lambda task: 100.0)
+    learning = Learning("Both learn.", ("avf-qplex", "avf-qmix"), ("one",))
+    assert papers_verdicts.judge_learning(learning, told(**results)).startswith(sentence)
+
+
+def test_what_was_not_run_has_a_command_that_its_experiment_takes():
+    assert reproduction.commands("Warehouse-Q", ["mac-cen-q", "mac-niacc"]) == [
+        "python -m experiments.benchmark --env Warehouse-Q --algorithm mac-cen-q",
+        "jaxmac train --algorithm mac-niacc --env Warehouse-Q --env-options.preset neurips22 --episodes 25000 "
+        "--seeds 10",
+    ]
+    assert reproduction.commands("Overcooked-B, ablations", ["whole", "without both"]) == [
+        'python -m experiments.tomacvf --env Overcooked-B --only whole "without both"'
+    ]
+    assert {task.partition(",")[0] for task in papers_claims.PAPERS_ABLATIONS} <= set(tomacvf.ENVIRONMENTS)
+    assert set(papers_claims.PRIMITIVE) == set(primitive.ENVIRONMENTS)
+
+
+def test_one_action_repeated_is_the_best_of_all():
+    """Box Pushing: who stays pays a hundred steps; who moves on ends early at a wall, with its penalties."""
+    assert primitive.best_repeated(jaxmac.make("BoxPushing-4-primitive", horizon=20), 2) == pytest.approx(-2.0)
 
 
 def test_a_difference_of_less_than_one_percent_is_none():
@@ -101,7 +154,7 @@ def test_greedy_play_of_actor_critics_counts_where_it_was_measured(tmp_path, mon
 
 
 def test_the_tasks_of_all_claims_exist():
-    tasks = {task for figure in FIGURES for claim in figure.claims for task in claim.tasks}
+    tasks = {task for figure in FIGURES for task in figure.tasks}
     assert tasks <= set(TASKS) | set(FOLDERS)
     assert {task for figure in FIGURES for task in figure.reported} <= tasks
 
