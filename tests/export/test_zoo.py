@@ -36,7 +36,20 @@ def test_a_team_earns_its_recorded_return(team):
     assert played["mean"] == pytest.approx(team["return"], rel=0.002)
 
 
-@pytest.mark.parametrize("team", zoo_index()["BoxPushing-12"])
+def with_unlike_flags():
+    """Of the teams whose commands have the same flags the first one; all but one, which is enough, are slow."""
+    of_flags = {}
+    for team in TEAMS:
+        of_flags.setdefault(tuple(word for word in team["command"].split() if word.startswith("--")), team)
+    marks = [(), *[pytest.mark.slow] * (len(of_flags) - 1)]
+    named = sorted(of_flags.values(), key=lambda team: -len(team["command"]))
+    return [
+        pytest.param(team, id=f"{team['env']}-{team['algorithm']}", marks=mark)
+        for team, mark in zip(named, marks, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("team", with_unlike_flags())
 def test_the_command_of_a_team_is_understood(team, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     program, *words = team["command"].split()
@@ -62,6 +75,19 @@ def test_render_and_eval_take_the_zoo(tmp_path, monkeypatch, capsys):
     assert main(["eval", "--env", "BoxPushing-14", "--policy", "zoo", "--episodes", "8", "--json"]) == 0
     row = json.loads(capsys.readouterr().out)[0]
     assert row["mean"] == pytest.approx(98.3, abs=0.5) and row["policy"].startswith("avf-qmix, seed ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env", zoo_index())
+def test_a_team_of_every_task_is_drawn(env, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    team = zoo_index()[env][0]
+    options = [
+        word for name, value in team["env_options"].items() for word in (f"--env-options.{name}", str(value))
+    ]
+    assert main(["render", "--env", env, *options, "--policy", "zoo", "--out", "x.gif"]) == 0
+    assert main(["render", "--env", env, *options, "--policy", "zoo", "--timeline", "--out", "x.png"]) == 0
+    assert (tmp_path / "x.gif").read_bytes()[:4] == b"GIF8" and (tmp_path / "x.png").stat().st_size > 5000
 
 
 @pytest.mark.parametrize(
