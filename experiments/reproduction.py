@@ -183,9 +183,8 @@ def draw() -> None:
     (RESULTS / "reproduction").mkdir(exist_ok=True)
     for figure in FIGURES:
         if panels := panels_of(figure):
-            learning_curves(panels, window=1, labels=[*LINES.values()], compact=True).savefig(
-                picture(figure), dpi=90
-            )
+            drawn = learning_curves(panels, window=1, labels=[*LINES.values()], compact=len(panels) > 1)
+            drawn.savefig(picture(figure), dpi=90)
 
 
 def not_run() -> str:
