@@ -168,7 +168,7 @@ def threshold(task: str) -> float:
     return float(TASKS[task].threshold if task in TASKS else summary_of(FOLDERS[task])["threshold"])
 
 
-def _outcome(verdict: Verdict, ours: np.ndarray | None, theirs: np.ndarray | None) -> list[str]:
+def _outcome(verdict: Verdict, ours: np.ndarray | None, theirs: np.ndarray | None) -> list[Pair]:
     if ours is None or theirs is None:
         return verdict.missing
     means = float(np.mean(ours)), float(np.mean(theirs))

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import jaxmac
 from experiments.common import Job, arguments, folders, run
 from experiments.tasks import TASKS
+from jaxmac.analysis import random_return
 from jaxmac.envs import Environment
 from jaxmac.record import Policy
 from jaxmac.record.rollout import rollout
@@ -29,7 +30,10 @@ def main() -> None:
     for env_id, folder in folders(given, "primitive"):
         task = TASKS[env_id.removesuffix("-primitive")]
         jobs = [Job(label, algorithm, env_id, task.episodes) for label, algorithm in ALGORITHMS.items()]
-        anchors = {REPEATED: best_repeated(jaxmac.make(env_id))}
+        env = jaxmac.make(env_id)
+        anchors = {REPEATED: best_repeated(env)}
+        if (random := random_return(env)) is not None:
+            anchors["random play"] = random
         run(folder, f"{env_id}, preset tuned", jobs, given, task.threshold, anchors)
 
 

@@ -36,9 +36,11 @@ Two learners are *level* on a task where their means differ by less than 1 % of 
 the other where the 95 % interval of the probability that a seed of it ends higher lies above one half, *below* it
 where the interval lies below one half, and the two are *not told apart* where it contains one half. A claim holds
 if the one is above the other in every comparison measured, holds in part if in some, and does not hold if in none;
-it cannot be told where none has a winner and most are not told apart. One about "most" holds if it is so in more
-than half of them. A learner *fails* on a task if none of its seeds solves it
-([thresholds](../experiments/results/tasks/summary.md)). Returns are undiscounted, and the best return known stands
+it cannot be told where none has a winner and most are not told apart. Where a claim is that two are comparable, or
+one at least level with the other, being level counts for it. One about "most" holds if it is so in more than half
+of them. A learner *fails* on a task if none of its seeds solves it
+([thresholds](../experiments/results/tasks/summary.md)); it *learns something* if the interval of its mean lies
+above what the same action at every timestep earns. Returns are undiscounted, and the best return known stands
 beside a task. Those of actor-critics are of greedy play of the last policies where that was measured, else, as in
 the benchmark's tables, of macro-actions drawn from the policies. The papers do not say whether their returns are
 discounted: their numbers are there for orientation. Intervals of eight to ten seeds are a little too narrow: 95 %
@@ -91,7 +93,8 @@ Each of these is shown by `python -m experiments.claims`, over {count} random in
 
 NOT_RUN = """## Not run
 
-Besides preset `paper`, these comparisons of the papers have no result:
+Besides preset `paper`, these comparisons of the papers have no result. (What `jaxmac train` writes can be compared
+with `jaxmac plot`; this page reads the results of experiments only.)
 """
 
 
@@ -147,14 +150,15 @@ def _verdict(claim: Claim | Failure | Learning) -> str:
 
 
 def _curves(figure: Figure) -> str:
-    """The picture of a figure's learning curves, and links to those of tasks that the benchmark has not."""
+    """The picture of a figure's learning curves, and links to those of results that are not the benchmark's."""
     lines = []
     if panels_of(figure):
         lines = [f"![Learning curves](../experiments/results/{picture(figure).relative_to(RESULTS)})"]
+    drawn = {(panel.title.partition(",")[0], label) for panel in panels_of(figure) for label in panel.curves}
     others = {
         task: FOLDERS.get(task, f"tasks/{slug(task)}")
         for task in figure.tasks
-        if task not in benchmark.ENVIRONMENTS
+        if any((task, name(x)) not in drawn and finals(task, x) is not None for x in figure.learners)
     }
     stored = {task: folder for task, folder in others.items() if (RESULTS / folder / "curve.png").exists()}
     links = [f"[{task}](../experiments/results/{folder}/curve.png)" for task, folder in stored.items()]

@@ -47,7 +47,10 @@ class CommonConfig:
     """Hyperparameters that every algorithm has."""
 
     def check_together(self) -> None:
-        """Raise a one-line ValueError for values, each of them allowed, that do not go together."""
+        """Raise a one-line ValueError for values, each of them allowed, that do not go together.
+
+        A value that JAX traces is NaN here: `jax.vmap` over a hyperparameter of `make_train`.
+        """
 
     def without_effect(self) -> dict[str, str]:
         """See `jaxmac.config.without_effect`."""

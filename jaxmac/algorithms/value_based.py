@@ -104,7 +104,7 @@ class ValueBasedConfig(CommonConfig):
         elif self.target_episodes:
             found["polyak"] = f"target_episodes={self.target_episodes} goes before it"
         if self.explore_fraction > 0 and not round(self.explore_fraction * self.num_envs):
-            found["explore_fraction"] = f"it is less than half of one of num_envs={self.num_envs}"
+            found["explore_fraction"] = f"of num_envs={self.num_envs} it is half an episode at most"
         return found
 
 
@@ -136,7 +136,7 @@ class WindowsConfig(RowsConfig):
         """Refuse lambda-returns, and a `td_lambda` of NaN, over rows whose rewards the chain would count twice."""
         td_lambda = getattr(self, "td_lambda", 0.0)  # traced, so that the static part of a config has none
         if not td_lambda <= 0 and self.reward_scheme != "joint":
-            given = "td_lambda above 0" if math.isnan(td_lambda) else f"td_lambda={td_lambda:g}"
+            given = "a traced td_lambda" if math.isnan(td_lambda) else f"td_lambda={td_lambda:g}"
             raise ValueError(
                 f"{given} chains rows, and with reward_scheme={self.reward_scheme!r} their rewards overlap: "
                 "set td_lambda=0, or reward_scheme='joint'"

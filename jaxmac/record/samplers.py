@@ -76,7 +76,7 @@ def _idle_tournament(config: Any) -> dict[str, str]:
         return {"tournament_share": "with replay_tournament=0 there is no tournament"}
     if not winners_in(config.batch_size, config.tournament_share):
         share = f"tournament_share={config.tournament_share:g} of batch_size={config.batch_size}"
-        return {"replay_tournament": f"{share} is less than half an episode"}
+        return {"replay_tournament": f"{share} is half an episode at most"}
     return {}
 
 

@@ -267,7 +267,9 @@ def _other_period(config: Any, horizon: int) -> str:
         return ""
     copied = ", and target_steps counts each of them as train_freq" if getattr(config, "target_steps", 0) else ""
     whole = f"an iteration has {nominal} nominal primitive steps (num_envs x horizon) and whole updates"
-    return f"there is an update per {period:.4g} primitive steps, not per train_freq={asked}: {whole}{copied}"
+    return (
+        f"there is an update per {round(period, 1):g} primitive steps, not per train_freq={asked}: {whole}{copied}"
+    )
 
 
 def _chains_in_windows(config: Any) -> bool:

@@ -276,7 +276,7 @@ def test_an_evaluation_that_is_no_number_is_not_the_best(found, best, monkeypatc
     config = configure("mac-ippo", "tuned", Team(), PLAIN)
     functions = training_functions(Team(), make_algorithm("mac-ippo", Team(), config), config)
     means = Evaluation(jnp.float32(found), jnp.float32(0), jnp.float32(0))
-    monkeypatch.setattr("jaxmac.training.compiled.episode_means", lambda *_: means)
+    monkeypatch.setattr("jaxmac.training.compiled.evaluate_episodes", lambda *_: means)
     learner = jax.jit(partial(mac_ppo.init, small("mac-ippo")[0]))(jax.random.key(0), hyper_of(config))
     member = Member(learner, {}, Tally.empty(), learner, jnp.float32(3))
     after = functions.evaluate(member, jax.random.key(0), hyper_of(config), jnp.int32(1))[2]

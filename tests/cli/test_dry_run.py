@@ -130,10 +130,10 @@ def test_settings_that_nothing_reads_come_with_a_note(capsys):
         "note: tournament_share has no effect: with replay_tournament=0 there is no tournament"
     ]
     assert notes(*tournament, "9", "--tournament-share", ".01", "--batch-size", "4") == [
-        "note: replay_tournament has no effect: tournament_share=0.01 of batch_size=4 is less than half an episode"
+        "note: replay_tournament has no effect: tournament_share=0.01 of batch_size=4 is half an episode at most"
     ]
     assert notes("--explore-fraction", ".1", "--num-envs", "4") == [
-        "note: explore_fraction has no effect: it is less than half of one of num_envs=4"
+        "note: explore_fraction has no effect: of num_envs=4 it is half an episode at most"
     ]
     assert notes("--hysteresis", ".5", "--hysteresis-episodes", "9") == []
     assert notes("--target-episodes", "5") == notes("--polyak", "0.9", "--target-episodes", "0") == []

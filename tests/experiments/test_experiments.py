@@ -46,7 +46,7 @@ def jobs(monkeypatch):
         module, collected = importlib.import_module(f"experiments.{name}"), []
         monkeypatch.setattr(sys, "argv", [name, *ARGUMENTS.get(name, [])])
         monkeypatch.setattr(module, "run", lambda folder, title, jobs, *rest: collected.append((folder, jobs)))
-        for function, value in (("anchors", {}), ("returns", (0.0, 0.0))):
+        for function, value in (("anchors", {}), ("returns", (0.0, 0.0)), ("best_repeated", 0.0)):
             if hasattr(module, function):
                 monkeypatch.setattr(module, function, lambda *arguments, value=value: value)
         module.main()

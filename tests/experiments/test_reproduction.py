@@ -97,7 +97,7 @@ def test_what_was_not_run_has_a_command_that_its_experiment_takes():
 
 
 def test_one_action_repeated_is_the_best_of_all():
-    """Box Pushing: who stays pays a hundred steps; who moves on ends early at a wall, with its penalties."""
+    """Who stays or turns on Box Pushing pays for twenty steps only; who moves on, at the wall as well."""
     assert primitive.best_repeated(jaxmac.make("BoxPushing-4-primitive", horizon=20), 2) == pytest.approx(-2.0)
 
 
