@@ -144,8 +144,9 @@ def train_cell(cell: Cell, seeds: list[int], retry: bool = False) -> dict[str, A
     `failed` holds the reason why there is no result. Otherwise: `curve`, rows of training episodes and the return
     of each seed; `final` and `final_discounted`, the mean of each seed's last ten evaluations; `greedy`, where
     these sample macro-actions, each seed's mean return in greedy play at the end, and `greedy_seeds`, those of the
-    episodes (without them: 0 for all); settings, minutes, and `trained_on`. Raises OSError if a file could not be
-    written, which says nothing of the cell.
+    episodes (without them: 0 for all); settings, minutes, and `trained_on`. Some that are stored have
+    `trained_before`, the result of the same seeds when greedy play was not measured yet. Raises OSError if a file
+    could not be written, which says nothing of the cell.
     """
     task = TASKS[cell.env]
     about: dict[str, Any] = {"env": cell.env, "algorithm": cell.algorithm, "seeds": seeds}

@@ -139,6 +139,9 @@ def test_actor_critics_are_played_greedily_as_well(folder, monkeypatch):
     assert "\nGreedy play of the last policies, 1,000 episodes of each seed: mac-ippo 96.0.\n" in page
     stored = Cell("BoxPushing-10", "mac-ippo").stored()
     assert stored["greedy_seeds"] == stored["seeds"] == [300, 301]
+    assert benchmark_report._before({"mac-ippo": stored}, 1) == []
+    before = stored | {"trained_before": {"final": [90.0, 91.0], "backend": "gpu"}}
+    assert benchmark_report._before({"mac-ippo": before}, 1)[1].endswith("seeds had: mac-ippo 90.5 on gpu.")
     stored.pop("greedy_seeds")
     assert benchmark_report._greedy({"mac-ippo": stored}, 1)[1].endswith("of each seed: mac-ippo* 96.0.")
 
