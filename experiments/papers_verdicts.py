@@ -117,33 +117,26 @@ def judge(claim: Claim, finals: Finals = finals) -> Verdict:
 
 def judge_failure(failure: Failure, finals: Finals = finals) -> str:
     """What is to be said of a failure, and how many seeds solve each task nevertheless."""
-    measured, solving = 0, []
-    for task in failure.tasks:
-        for learner in failure.learners:
-            if (found := finals(task, learner)) is None:
-                continue
-            measured += 1
-            if solved := int((found >= threshold(task)).sum()):
-                solving.append(f"{solved} of {len(found)} seeds of {name(learner)} solve {task}")
-    return _sentence(measured, solving, len(failure.tasks) * len(failure.learners) - measured)
+    return _judge_each(failure, finals, _solving)
 
 
 def judge_learning(learning: Learning, finals: Finals = finals) -> str:
     """What is to be said of learners that are claimed to learn something, without solving the task."""
-    measured, otherwise = 0, []
-    for task in learning.tasks:
-        for learner in learning.learners:
-            if (found := finals(task, learner)) is None:
-                continue
-            measured += 1
-            repeated, low = one_action_repeated(task), interval(found)[1]
-            if solved := int((found >= threshold(task)).sum()):
-                otherwise.append(f"{solved} of {len(found)} seeds of {name(learner)} solve {task}")
-            elif low <= repeated:
-                otherwise.append(
-                    f"{name(learner)} not clearly above one action repeated ({repeated:.1f}) on {task}"
-                )
-    return _sentence(measured, otherwise, len(learning.tasks) * len(learning.learners) - measured)
+    return _judge_each(learning, finals, lambda *result: _solving(*result) or _not_learning(*result))
+
+
+def _solving(task: str, learner: str, found: np.ndarray) -> str:
+    """How many seeds solve the task; "" if none does."""
+    solved = int((found >= threshold(task)).sum())
+    return f"{solved} of {len(found)} seeds of {name(learner)} solve {task}" if solved else ""
+
+
+def _not_learning(task: str, learner: str, found: np.ndarray) -> str:
+    """That the mean is not clearly above one action repeated; "" if it is."""
+    repeated = one_action_repeated(task)
+    if interval(found)[1] > repeated:
+        return ""
+    return f"{name(learner)} not clearly above one action repeated ({repeated:.1f}) on {task}"
 
 
 def one_action_repeated(task: str) -> float:
@@ -151,11 +144,16 @@ def one_action_repeated(task: str) -> float:
     return float(summary_of(FOLDERS[task])["anchors"]["one action repeated"])
 
 
-def _sentence(measured: int, otherwise: Sequence[str], missing: int) -> str:
-    """The verdict on a claim about single learners, of which these came out otherwise."""
-    if not measured:
+def _judge_each(
+    claim: Failure | Learning, finals: Finals, contradiction: Callable[[str, str, np.ndarray], str]
+) -> str:
+    """The verdict on a claim about single learners, from what contradicts it in the result of each on each task."""
+    every = [(task, learner, finals(task, learner)) for task in claim.tasks for learner in claim.learners]
+    stored = [(task, learner, found) for task, learner, found in every if found is not None]
+    if not stored:
         return "**Cannot be told**: a result is missing."
-    agreeing = measured - len(otherwise)
+    otherwise = [words for result in stored if (words := contradiction(*result))]
+    measured, missing, agreeing = len(stored), len(every) - len(stored), len(stored) - len(otherwise)
     whole = "Holds where measured" if missing else "Holds"
     word = whole if not otherwise else "Holds in part" if agreeing else "Does not hold"
     how = f": {'; '.join(otherwise)}" if otherwise else ""
