@@ -42,9 +42,7 @@ def working_bytes(env: Any, config: Any, episode_bytes: int, joint_outputs: int 
     batch_size = getattr(config, "batch_size", config.num_envs)  # a config from outside may have none
     rows = getattr(config, "max_rows", 0) or (config.trajectory if windows else env.horizon)
     hidden = _widest(config, "") + _widest(config, "critic_")
-    if hasattr(
-        config, "centralised_hidden_size"
-    ):  # a second network, whose other layers are as wide as the first's
+    if hasattr(config, "centralised_hidden_size"):  # a second network; its other layers are as wide as the first's
         hidden += max(config.centralised_hidden_size, _widest(config, ""))
     widths = hidden * (10 + 2 * config.hidden_layers) + 4 * env.num_agents * env.state_size
     widths += 6 * joint_outputs  # of a centralised network, forward and backward
