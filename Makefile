@@ -44,7 +44,7 @@ layout: # build/types: links to jaxmac/ and envs/, for what reads the library wi
 	ln -sfn $(CURDIR)/envs build/types/jaxmac/envs
 
 docs: $(SITE_READY) layout ## the documentation as a site in build/site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(SITE_READY): docs/requirements.lock $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -r docs/requirements.lock

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("*.md", "docs/**/*.md", "benchmarks/README.md", "experiments/*.md", "experiments/zoo/README.md")
 PAGES += ("experiments/results/**/summary.md",)
 NOTEBOOKS = ("experiments/notebooks/*.ipynb",)
-PICTURES = ("docs/**/*.gif", "docs/**/*.png", "experiments/results/**/*.png")
+PICTURES = ("docs/**/*.gif", "docs/**/*.png", "benchmarks/results/*.png", "experiments/results/**/*.png")
 STYLE = ("docs/site.css",)
 BRANCH = "main"
 # What a cell prints and what it returns, a block each.
